@@ -1,0 +1,202 @@
+"""Invocations and events as the HTTP surface shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, cast
+
+from standpipe_protocol.json_text import JsonValue
+
+Status: TypeAlias = Literal["registered", "running", "ended"]
+STATUSES: tuple[Status, ...] = ("registered", "running", "ended")
+VerdictName: TypeAlias = Literal["succeeded", "failed", "cancelled", "lost", "incomplete"]
+VERDICTS: tuple[VerdictName, ...] = ("succeeded", "failed", "cancelled", "lost", "incomplete")
+
+PRODUCER_HEADER = "Standpipe-Producer"
+FIRST_SEQ_HEADER = "Standpipe-First-Seq"
+NUMBERED_HEADER = "Standpipe-Numbered"
+"""Optional, on appends: how many messages the producer has numbered so far, so that a missing tail can be named."""
+
+DEFAULT_SETTLE_SECONDS = 10.0
+DEFAULT_SETTLE_SECONDS_WITH_LAUNCHER = 300.0
+DEFAULT_OPEN_WITHIN_SECONDS = 24 * 3600.0
+DEFAULT_LEASE_SECONDS = 60.0
+"""How long one heartbeat holds, where the registration did not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """Why a verdict is what it is: a code for programs, a sentence for people."""
+
+    code: str
+    detail: str
+
+    def to_wire(self) -> dict[str, JsonValue]:
+        return {"code": self.code, "detail": self.detail}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedCheck:
+    asset_key: str
+    check_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What must have been reported for an invocation to be `succeeded`; each part optional."""
+
+    asset_keys: tuple[str, ...] = ()
+    checks: tuple[ExpectedCheck, ...] = ()
+    custom_messages: int | None = None
+    """At least this many."""
+
+    def to_wire(self) -> dict[str, JsonValue]:
+        wire: dict[str, JsonValue] = {}
+        if self.asset_keys:
+            wire["asset_keys"] = list(self.asset_keys)
+        if self.checks:
+            wire["checks"] = [{"asset_key": c.asset_key, "check_name": c.check_name} for c in self.checks]
+        if self.custom_messages is not None:
+            wire["custom_messages"] = self.custom_messages
+        return wire
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """What every answer to the external process carries."""
+
+    cancel_requested: bool = False
+
+    def to_wire(self) -> dict[str, JsonValue]:
+        return {"cancel_requested": self.cancel_requested}
+
+    @classmethod
+    def from_wire(cls, wire: JsonValue) -> Control:
+        requested = wire.get("cancel_requested") if isinstance(wire, dict) else None
+        return cls(cancel_requested=requested is True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invocation:
+    """One invocation as a client reads it. Times are RFC 3339 UTC text."""
+
+    id: str
+    status: Status
+    verdict: VerdictName | None
+    reasons: tuple[Reason, ...] = ()
+    revision: int = 0
+    last_position: int = 0
+    cancel_requested: bool = False
+    created_at: str | None = None
+    opened_at: str | None = None
+    ended_at: str | None = None
+    lease_expires_at: str | None = None
+    retry_of: str | None = None
+    context: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    expected: Mapping[str, JsonValue] | None = None
+    launcher: JsonValue = None
+    receipt: Mapping[str, JsonValue] | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.status == "ended"
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, JsonValue]) -> Invocation:
+        """Reads an invocation; members this client does not know are ignored.
+
+        Raises:
+            ValueError: `id` or `status` is missing.
+        """
+        status = wire.get("status")
+        if not isinstance(wire.get("id"), str) or status not in STATUSES:
+            raise ValueError(f"Expected an invocation with `id` and `status`, got members {sorted(wire)}.")
+        reasons = wire.get("reasons")
+        return cls(
+            id=cast("str", wire["id"]),
+            status=status,
+            verdict=cast("VerdictName | None", wire.get("verdict")),
+            reasons=tuple(
+                Reason(code=str(reason.get("code", "")), detail=str(reason.get("detail", "")))
+                for reason in (reasons if isinstance(reasons, list) else [])
+                if isinstance(reason, dict)
+            ),
+            revision=_integer(wire, "revision"),
+            last_position=_integer(wire, "last_position"),
+            cancel_requested=wire.get("cancel_requested") is True,
+            created_at=_text(wire, "created_at"),
+            opened_at=_text(wire, "opened_at"),
+            ended_at=_text(wire, "ended_at"),
+            lease_expires_at=_text(wire, "lease_expires_at"),
+            retry_of=_text(wire, "retry_of"),
+            context=_object(wire, "context") or {},
+            tags=cast("Mapping[str, str]", _object(wire, "tags") or {}),
+            expected=_object(wire, "expected"),
+            launcher=wire.get("launcher"),
+            receipt=_object(wire, "receipt"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A stored message: position 1, 2, 3 ... per invocation without gaps."""
+
+    position: int
+    producer: str
+    seq: int
+    method: str | None
+    """None when what was stored as rejected had no method."""
+    params: JsonValue
+    received_at: str
+    sent_at: str | None = None
+    problem: Mapping[str, JsonValue] | None = None
+    """Why the message was rejected. A rejected message counts for nothing but history and verdict."""
+    notes: Sequence[Mapping[str, JsonValue]] = ()
+    """Remarks on an accepted message, each `{"code", "detail"}`."""
+    details: Mapping[str, JsonValue] | None = None
+    ledger: Mapping[str, JsonValue] | None = None
+
+    @property
+    def rejected(self) -> bool:
+        return self.problem is not None
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, JsonValue]) -> Event:
+        """Reads an event.
+
+        Raises:
+            ValueError: `position` is missing.
+        """
+        if not isinstance(wire.get("position"), int):
+            raise ValueError(f"Expected an event with an integer `position`, got members {sorted(wire)}.")
+        notes = wire.get("notes")
+        return cls(
+            position=_integer(wire, "position"),
+            producer=str(wire.get("producer", "")),
+            seq=_integer(wire, "seq"),
+            method=_text(wire, "method"),
+            params=wire.get("params"),
+            received_at=str(wire.get("received_at", "")),
+            sent_at=_text(wire, "sent_at"),
+            problem=_object(wire, "problem"),
+            notes=[note for note in (notes if isinstance(notes, list) else []) if isinstance(note, dict)],
+            details=_object(wire, "details"),
+            ledger=_object(wire, "ledger"),
+        )
+
+
+def _text(wire: Mapping[str, JsonValue], name: str) -> str | None:
+    value = wire.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _integer(wire: Mapping[str, JsonValue], name: str) -> int:
+    value = wire.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def _object(wire: Mapping[str, JsonValue], name: str) -> Mapping[str, JsonValue] | None:
+    value = wire.get(name)
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,39 @@
+"""The limits a server publishes and a client obeys. All sizes in bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+
+from standpipe_protocol.json_text import JsonValue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one request, one message or one context may weigh."""
+
+    body_bytes: int = 16 * 1024 * 1024
+    """A request body as it travels (compressed, if it is)."""
+    decompressed_bytes: int = 64 * 1024 * 1024
+    """The same body, decompressed."""
+    message_bytes: int = 8 * 1024 * 1024
+    """One message."""
+    batch_messages: int = 10_000
+    """Messages in one request."""
+    context_bytes: int = 16 * 1024 * 1024
+    """An invocation's context, extras included."""
+    json_depth: int = 128
+    """Nested arrays and objects."""
+
+    def to_wire(self) -> dict[str, JsonValue]:
+        return asdict(self)
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, JsonValue]) -> Limits:
+        """Reads published limits; one that is missing or odd keeps its default, so that an older server is obeyed too."""
+        known: dict[str, int] = {}
+        for field in fields(cls):
+            value = wire.get(field.name)
+            if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+                known[field.name] = value
+        return cls(**known)

@@ -1,0 +1,360 @@
+"""Messages: what a program reports, in the Dagster Pipes wire form `{"method": "...", "params": {...}}`.
+
+`parse_message` is the one place that says which parameters a method takes; the server's fast path is derived from the
+same classes. Reading is lenient where upstream's SDKs differ from each other (null params, bare exception fields,
+`context: []`, `stack: null`); writing is strict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, TypeAlias, cast
+
+from standpipe_protocol.json_text import JsonValue
+
+Severity: TypeAlias = Literal["WARN", "ERROR"]
+SEVERITIES: tuple[Severity, ...] = ("WARN", "ERROR")
+STREAMS: tuple[str, ...] = ("stdout", "stderr")
+LOG_LEVELS: tuple[str, ...] = ("DEBUG", "INFO", "WARN", "WARNING", "ERROR", "CRITICAL", "FATAL")
+"""Accepted in any case."""
+
+PIPES_VERSION_FIELD = "__dagster_pipes_version"
+"""Upstream's marker in the envelope; accepted and never required."""
+
+
+class InvalidMessage(ValueError):
+    """A message breaks a rule of its method.
+
+    Attributes:
+        pointer: JSON Pointer (RFC 6901) into the message, `""` for the message itself.
+        expected: what should have been there, as a short phrase.
+    """
+
+    def __init__(self, *, pointer: str, expected: str, got: str) -> None:
+        super().__init__(f"Expected {expected} at `{pointer or '/'}`, got {got}.")
+        self.pointer = pointer
+        self.expected = expected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipesException:
+    """An exception as it is reported; `stack` is the formatted frames, outermost first."""
+
+    message: str
+    stack: tuple[str, ...] = ()
+    name: str | None = None
+    cause: PipesException | None = None
+    context: PipesException | None = None
+
+    def to_wire(self) -> dict[str, JsonValue]:
+        return {
+            "message": self.message,
+            "stack": list(self.stack),
+            "name": self.name,
+            "cause": self.cause.to_wire() if self.cause else None,
+            "context": self.context.to_wire() if self.context else None,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """What a producer says it numbered, sent with `closed`: the server's own count must agree."""
+
+    messages: int
+    """All messages of the producer up to and including this one."""
+    by_method: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    def to_wire(self) -> dict[str, JsonValue]:
+        return {"messages": self.messages, "by_method": dict(self.by_method)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """The program has begun to report."""
+
+    method: ClassVar[str] = "opened"
+    extras: Mapping[str, JsonValue] | None = None
+
+    def params(self) -> JsonValue:
+        return {"extras": dict(self.extras or {})}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """The program has nothing more to report; with an exception when it failed."""
+
+    method: ClassVar[str] = "closed"
+    exception: PipesException | None = None
+    ledger: Ledger | None = None
+    """Rides in the envelope, where upstream's readers ignore it."""
+
+    def params(self) -> JsonValue:
+        return {"exception": self.exception.to_wire()} if self.exception else {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """One log record."""
+
+    method: ClassVar[str] = "log"
+    message: str
+    level: str = "INFO"
+    details: Mapping[str, JsonValue] | None = None
+    """Logger, thread, time, exception text and fields of the record. Rides in the envelope, as `details`."""
+
+    def params(self) -> JsonValue:
+        return {"message": self.message, "level": self.level}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogExternalStream:
+    """A piece of a captured output stream, as it came."""
+
+    method: ClassVar[str] = "log_external_stream"
+    stream: str
+    text: str
+    extras: Mapping[str, JsonValue] | None = None
+
+    def params(self) -> JsonValue:
+        return {"stream": self.stream, "text": self.text, "extras": dict(self.extras or {})}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportAssetMaterialization:
+    """An asset was materialized."""
+
+    method: ClassVar[str] = "report_asset_materialization"
+    asset_key: str
+    """Escaped key text (`pre/a\\/b`)."""
+    data_version: str | None = None
+    metadata: Mapping[str, JsonValue] | None = None
+    """`{name: {"raw_value": ..., "type": ...}}`; entries are checked one by one by `metadata.normalise_metadata`."""
+
+    def params(self) -> JsonValue:
+        metadata = None if self.metadata is None else dict(self.metadata)
+        return {"asset_key": self.asset_key, "data_version": self.data_version, "metadata": metadata}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportAssetCheck:
+    """An asset check was evaluated."""
+
+    method: ClassVar[str] = "report_asset_check"
+    asset_key: str
+    check_name: str
+    passed: bool
+    severity: str = "ERROR"
+    metadata: Mapping[str, JsonValue] | None = None
+
+    def params(self) -> JsonValue:
+        return {
+            "asset_key": self.asset_key,
+            "check_name": self.check_name,
+            "passed": self.passed,
+            "metadata": None if self.metadata is None else dict(self.metadata),
+            "severity": self.severity,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportCustomMessage:
+    """Any JSON value, for the orchestration code."""
+
+    method: ClassVar[str] = "report_custom_message"
+    payload: JsonValue
+
+    def params(self) -> JsonValue:
+        return {"payload": self.payload}
+
+
+Message: TypeAlias = (
+    Opened | Closed | Log | LogExternalStream | ReportAssetMaterialization | ReportAssetCheck | ReportCustomMessage
+)
+MESSAGE_CLASSES: tuple[type[Message], ...] = (
+    Opened,
+    Closed,
+    Log,
+    LogExternalStream,
+    ReportAssetMaterialization,
+    ReportAssetCheck,
+    ReportCustomMessage,
+)
+METHODS: tuple[str, ...] = tuple(cls.method for cls in MESSAGE_CLASSES)
+
+
+def message_to_wire(message: Message, *, sent_at: str | None = None) -> dict[str, JsonValue]:
+    """The wire form of a message. `sent_at` is an RFC 3339 UTC time."""
+    wire: dict[str, JsonValue] = {"method": message.method, "params": message.params()}
+    if sent_at is not None:
+        wire["sent_at"] = sent_at
+    if isinstance(message, Log) and message.details is not None:
+        wire["details"] = dict(message.details)
+    if isinstance(message, Closed) and message.ledger is not None:
+        wire["ledger"] = message.ledger.to_wire()
+    return wire
+
+
+def parse_message(wire: JsonValue) -> Message:
+    """Reads a message from its wire form (or from an event, which carries the same members).
+
+    Raises:
+        InvalidMessage: it is not an object, its method is unknown, or a parameter is missing or of a wrong type.
+    """
+    if not isinstance(wire, dict):
+        raise InvalidMessage(pointer="", expected="a JSON object with `method` and `params`", got=_kind(wire))
+    method = wire.get("method")
+    if not isinstance(method, str):
+        raise InvalidMessage(pointer="/method", expected="a string", got=_found(wire, "method"))
+    parse = _PARSERS.get(method)
+    if parse is None:
+        raise InvalidMessage(pointer="/method", expected=f"one of {', '.join(METHODS)}", got=repr(method))
+    params = wire.get("params")
+    if params is None and method in ("opened", "closed"):
+        params = {}
+    if not isinstance(params, dict):
+        raise InvalidMessage(pointer="/params", expected="an object", got=_found(wire, "params"))
+    return parse(_Params(params), wire)
+
+
+class _Params:
+    """The parameters of one message, read by name and type; errors point at the parameter."""
+
+    def __init__(self, values: Mapping[str, JsonValue]) -> None:
+        self._values = values
+
+    def string(self, name: str) -> str:
+        value = self._values.get(name)
+        if not isinstance(value, str):
+            raise self._wrong(name, "a string")
+        return value
+
+    def optional_string(self, name: str) -> str | None:
+        value = self._values.get(name)
+        if value is not None and not isinstance(value, str):
+            raise self._wrong(name, "a string or null")
+        return value
+
+    def boolean(self, name: str) -> bool:
+        value = self._values.get(name)
+        if not isinstance(value, bool):
+            raise self._wrong(name, "true or false")
+        return value
+
+    def optional_object(self, name: str) -> Mapping[str, JsonValue] | None:
+        value = self._values.get(name)
+        if value is not None and not isinstance(value, dict):
+            raise self._wrong(name, "an object or null")
+        return value
+
+    def one_of(self, name: str, choices: tuple[str, ...], *, default: str | None = None, any_case: bool = False) -> str:
+        value = self._values.get(name, default)
+        known = isinstance(value, str) and (value.upper() if any_case else value) in choices
+        if not known:
+            raise self._wrong(name, f"one of {', '.join(choices)}")
+        return cast("str", value)
+
+    def any(self, name: str) -> JsonValue:
+        if name not in self._values:
+            raise self._wrong(name, "any JSON value")
+        return self._values[name]
+
+    def exception(self) -> PipesException | None:
+        # Rust's SDK puts the exception's fields directly into params.
+        given = self._values.get("exception")
+        if given is None and isinstance(self._values.get("message"), str):
+            return _parse_exception(dict(self._values), pointer="/params")
+        if given is None:
+            return None
+        return _parse_exception(given, pointer="/params/exception")
+
+    def _wrong(self, name: str, expected: str) -> InvalidMessage:
+        return InvalidMessage(pointer=f"/params/{name}", expected=expected, got=_found(self._values, name))
+
+
+def _parse_exception(wire: JsonValue, *, pointer: str) -> PipesException:
+    if not isinstance(wire, dict):
+        raise InvalidMessage(pointer=pointer, expected="an exception object or null", got=_kind(wire))
+    message, name, stack = wire.get("message"), wire.get("name"), wire.get("stack")
+    if not isinstance(message, str):
+        raise InvalidMessage(pointer=f"{pointer}/message", expected="a string", got=_found(wire, "message"))
+    if name is not None and not isinstance(name, str):
+        raise InvalidMessage(pointer=f"{pointer}/name", expected="a string or null", got=_kind(name))
+    frames: list[str] = []
+    if stack is not None:
+        if not isinstance(stack, list) or not all(isinstance(frame, str) for frame in stack):
+            raise InvalidMessage(pointer=f"{pointer}/stack", expected="a list of strings or null", got=_kind(stack))
+        frames = cast("list[str]", stack)
+    chained: dict[str, PipesException | None] = {}
+    for link in ("cause", "context"):
+        # Java's SDK sends `[]` for "none".
+        linked = wire.get(link)
+        chained[link] = _parse_exception(linked, pointer=f"{pointer}/{link}") if linked else None
+    return PipesException(
+        message=message, stack=tuple(frames), name=name, cause=chained["cause"], context=chained["context"]
+    )
+
+
+def _parse_ledger(wire: JsonValue) -> Ledger | None:
+    if not isinstance(wire, dict):
+        return None
+    messages, by_method = wire.get("messages"), wire.get("by_method")
+    if not isinstance(messages, int) or isinstance(messages, bool):
+        return None
+    counts = by_method if isinstance(by_method, dict) else {}
+    return Ledger(
+        messages=messages,
+        by_method={key: n for key, n in counts.items() if isinstance(n, int) and not isinstance(n, bool)},
+    )
+
+
+def _object_or_none(value: JsonValue) -> Mapping[str, JsonValue] | None:
+    return value if isinstance(value, dict) else None
+
+
+_PARSERS: Mapping[str, Callable[[_Params, Mapping[str, JsonValue]], Message]] = {
+    "opened": lambda params, _: Opened(extras=params.optional_object("extras")),
+    "closed": lambda params, wire: Closed(exception=params.exception(), ledger=_parse_ledger(wire.get("ledger"))),
+    "log": lambda params, wire: Log(
+        message=params.string("message"),
+        level=params.one_of("level", LOG_LEVELS, default="INFO", any_case=True),
+        details=_object_or_none(wire.get("details")),
+    ),
+    "log_external_stream": lambda params, _: LogExternalStream(
+        stream=params.one_of("stream", STREAMS), text=params.string("text"), extras=params.optional_object("extras")
+    ),
+    "report_asset_materialization": lambda params, _: ReportAssetMaterialization(
+        asset_key=params.string("asset_key"),
+        data_version=params.optional_string("data_version"),
+        metadata=params.optional_object("metadata"),
+    ),
+    "report_asset_check": lambda params, _: ReportAssetCheck(
+        asset_key=params.string("asset_key"),
+        check_name=params.string("check_name"),
+        passed=params.boolean("passed"),
+        severity=params.one_of("severity", SEVERITIES, default="ERROR"),
+        metadata=params.optional_object("metadata"),
+    ),
+    "report_custom_message": lambda params, _: ReportCustomMessage(payload=params.any("payload")),
+}
+
+
+def _found(values: Mapping[str, JsonValue], name: str) -> str:
+    return _kind(values[name]) if name in values else "nothing"
+
+
+def _kind(value: JsonValue) -> str:
+    """How a value is named in an error: its JSON type, and the value itself where it is short."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return f"the number {str(value)[:40]}" if not isinstance(value, int) or abs(value) < 10**40 else "a number"
+        case str():
+            return f"the string {value[:40]!r}"
+        case list():
+            return "an array"
+        case _:
+            return "an object"
