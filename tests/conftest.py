@@ -1,0 +1,131 @@
+"""Fixtures every test may use: databases, and real server processes on them."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from tests.support.postgres import Postgres, running_postgres
+from tests.support.server import Server
+
+DATABASES = ("sqlite", "postgresql")
+_failed = pytest.StashKey[bool]()
+
+
+class ServerFactory(Protocol):
+    """Starts a server; without a home it gets one of its own."""
+
+    def __call__(
+        self,
+        *,
+        database_url: str | None = None,
+        home: Path | None = None,
+        arguments: Sequence[str] = (),
+        env: Mapping[str, str | None] | None = None,
+        start: bool = True,
+    ) -> Server: ...
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """The session's PostgreSQL: `postgres.create()` makes a database and returns its URL."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database of the test's own."""
+    url = postgres.create()
+    yield url
+    postgres.release(url)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of a SQLite file of the test's own, which does not exist yet."""
+    return f"sqlite:///{tmp_path / 'standpipe.db'}"
+
+
+@pytest.fixture(params=DATABASES)
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database of the test's own; the test runs once on each kind."""
+    url: str = request.getfixturevalue(f"{'postgres' if request.param == 'postgresql' else request.param}_url")
+    return url
+
+
+@pytest.fixture
+def start_server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[ServerFactory]:
+    """Starts as many servers as the test asks for; all end with it. A failed test shows what they wrote."""
+    started: list[Server] = []
+    with ExitStack() as stack:
+
+        def start(
+            *,
+            database_url: str | None = None,
+            home: Path | None = None,
+            arguments: Sequence[str] = (),
+            env: Mapping[str, str | None] | None = None,
+            start: bool = True,
+        ) -> Server:
+            server = Server(
+                home or tmp_path / f"home-{len(started) + 1}", database_url=database_url, arguments=arguments, env=env
+            )
+            started.append(server)
+            stack.push(server)
+            return server.start() if start else server
+
+        yield start
+    if request.node.stash.get(_failed, False):
+        for server in started:
+            print(f"--- what the server of {server.home.name} wrote\n{server.output()}")
+
+
+@pytest.fixture
+def server(database_url: str, start_server: ServerFactory) -> Server:
+    """A real server process on each kind of database."""
+    return start_server(database_url=database_url)
+
+
+@pytest.fixture
+def sqlite_server(sqlite_url: str, start_server: ServerFactory) -> Server:
+    """A real server process on SQLite."""
+    return start_server(database_url=sqlite_url)
+
+
+@pytest.fixture
+def postgres_server(postgres_url: str, start_server: ServerFactory) -> Server:
+    """A real server process on PostgreSQL."""
+    return start_server(database_url=postgres_url)
+
+
+@pytest.fixture(scope="session", params=DATABASES)
+def shared_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server process a database kind for the whole session, for tests that keep to invocations of their own."""
+    home = tmp_path_factory.mktemp("shared-server") / "home"
+    postgres: Postgres | None = request.getfixturevalue("postgres") if request.param == "postgresql" else None
+    url = f"sqlite:///{home / 'standpipe.db'}" if postgres is None else postgres.create()
+    with Server(home, database_url=url) as server:
+        yield server
+    if postgres is not None:
+        postgres.release(url)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Coroutine tests run on asyncio, which is what the server runs on."""
+    return "asyncio"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        item.stash[_failed] = True
+    return report

