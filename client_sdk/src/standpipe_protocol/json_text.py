@@ -29,6 +29,11 @@ _INFERRED_RAW_FIRST = re.compile(
 _INFERRED_TYPE_FIRST = re.compile(
     rb'("type"\s*:\s*)"__infer__"(\s*,\s*"raw_value"\s*:\s*)(NaN|-?Infinity)\b',
 )
+# An escape in a JSON string: a surrogate pair, half of one, or any other.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
 
 
 def encode_json(value: object) -> bytes:
@@ -76,6 +81,16 @@ def quote_non_finite(text: bytes) -> bytes:
         return found if found.startswith(b'"') else b'"' + found + b'"'
 
     return _STRING_OR_TOKEN.sub(quoted, text)
+
+
+def replace_lone_surrogates(text: bytes) -> bytes:
+    """Rewrites an escaped half of a surrogate pair (`\\ud800` alone) as `\\ufffd`: it is no character, and strict
+    readers refuse the whole text for it. Python writes such escapes for undecodable file names."""
+
+    def repaired(match: re.Match[bytes]) -> bytes:
+        return rb"\ufffd" if match.group("lone") else match.group()
+
+    return _ESCAPE.sub(repaired, text)
 
 
 def json_depth(text: bytes) -> int:

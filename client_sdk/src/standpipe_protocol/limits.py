@@ -24,6 +24,8 @@ class Limits:
     """An invocation's context, extras included."""
     json_depth: int = 128
     """Nested arrays and objects."""
+    name_characters: int = 512
+    """What is looked up by name: asset keys, check names, partition keys, job names, run ids, tags."""
 
     def to_wire(self) -> dict[str, JsonValue]:
         return asdict(self)

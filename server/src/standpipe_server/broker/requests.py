@@ -1,0 +1,233 @@
+"""The control plane's request bodies, checked: registration, finish, heartbeat.
+
+A body that breaks a rule is refused with the place and what was expected. The context's extras are carried as they
+came, never decoded and encoded again: numbers of any size and precision arrive as they were sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import Meta, Raw
+
+from standpipe_protocol.context import ContextData, InvalidContext
+from standpipe_protocol.invocation import (
+    DEFAULT_LEASE_SECONDS,
+    DEFAULT_OPEN_WITHIN_SECONDS,
+    DEFAULT_SETTLE_SECONDS,
+    DEFAULT_SETTLE_SECONDS_WITH_LAUNCHER,
+    Expected,
+    ExpectedCheck,
+)
+from standpipe_protocol.json_text import JsonValue, decode_json, json_depth, quote_non_finite, replace_lone_surrogates
+from standpipe_protocol.limits import Limits
+from standpipe_protocol.problems import Problem
+from standpipe_server.broker.batches import Refused, canonical_asset_key
+from standpipe_server.broker.ids import INVOCATION_ID, PRODUCER_ID
+from standpipe_server.broker.state import Finish
+
+_Seconds = Annotated[float, Meta(gt=0, le=10 * 365 * 86400)]
+_TagName = Annotated[str, Meta(min_length=1, max_length=128)]
+_TagValue = Annotated[str, Meta(max_length=512)]
+_REASON_CHARACTERS = 65_536
+_T = TypeVar("_T", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """A registration as the store takes it. `context_json` holds upstream's ten fields, extras as they came."""
+
+    context_json: bytes
+    context: ContextData
+    """Without extras."""
+    asset_keys: frozenset[str]
+    expected: Expected
+    expected_json: Mapping[str, JsonValue] | None
+    tags: Mapping[str, str]
+    launcher: JsonValue
+    retry_of: str | None
+    lease_seconds: float | None
+    open_within_seconds: float
+    settle_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """`producer` and `numbered` say how many messages that producer has numbered so far; both or neither."""
+
+    producer: str | None = None
+    numbered: int | None = None
+
+
+class _Check(msgspec.Struct):
+    asset_key: str
+    check_name: str
+
+
+class _Expected(msgspec.Struct):
+    asset_keys: list[str] | None = None
+    checks: list[_Check] | None = None
+    custom_messages: Annotated[int, Meta(ge=0)] | None = None
+
+
+class _Registration(msgspec.Struct):
+    context: dict[str, Raw] = {}
+    expected: _Expected | None = None
+    tags: dict[_TagName, _TagValue] | None = None
+    launcher: Raw = Raw(b"null")
+    retry_of: Annotated[str, Meta(pattern=f"^{INVOCATION_ID.pattern}$")] | None = None
+    lease_seconds: _Seconds | None = None
+    open_within_seconds: _Seconds | None = None
+    settle_seconds: Annotated[float, Meta(ge=0, le=10 * 365 * 86400)] | None = None
+
+
+class _Finish(msgspec.Struct):
+    exit_code: Annotated[int, Meta(ge=-(2**31), lt=2**32)] | None = None
+    reason: str | None = None
+    launched: bool | None = None
+
+
+class _Heartbeat(msgspec.Struct):
+    producer: Annotated[str, Meta(pattern=f"^{PRODUCER_ID.pattern}$")] | None = None
+    numbered: Annotated[int, Meta(ge=0, lt=2**53)] | None = None
+
+
+def parse_registration(body: bytes, *, limits: Limits) -> Registration:
+    """Reads the body of `POST /invocations`.
+
+    Raises:
+        Refused: `malformed`, `invalid-request` with pointer and expectation, or `too-large`.
+    """
+    body = _standard_json(body)
+    if json_depth(body) > limits.json_depth:
+        members: dict[str, JsonValue] = {"limit": limits.json_depth, "limit_name": "json_depth"}
+        detail = f"The registration is nested deeper than the limit of {limits.json_depth}."
+        raise Refused(Problem("too-large", detail, members))
+    wire = _decode(body, _Registration)
+    context_json, context = _context(wire.context, limits=limits)
+    expected = wire.expected or _Expected()
+    launcher = decode_json(bytes(wire.launcher))
+    default_settle = DEFAULT_SETTLE_SECONDS if launcher is None else DEFAULT_SETTLE_SECONDS_WITH_LAUNCHER
+    rules = Expected(
+        asset_keys=tuple(canonical_asset_key(key) for key in expected.asset_keys or ()),
+        checks=tuple(
+            ExpectedCheck(asset_key=canonical_asset_key(check.asset_key), check_name=check.check_name)
+            for check in expected.checks or ()
+        ),
+        custom_messages=expected.custom_messages,
+    )
+    return Registration(
+        context_json=context_json,
+        context=context,
+        asset_keys=frozenset(canonical_asset_key(key) for key in context.asset_keys or ()),
+        expected=rules,
+        expected_json=rules.to_wire() if wire.expected is not None else None,
+        tags=wire.tags or {},
+        launcher=launcher,
+        retry_of=wire.retry_of,
+        lease_seconds=wire.lease_seconds,
+        open_within_seconds=wire.open_within_seconds or DEFAULT_OPEN_WITHIN_SECONDS,
+        settle_seconds=default_settle if wire.settle_seconds is None else wire.settle_seconds,
+    )
+
+
+def effective_lease_seconds(registration: Registration) -> float:
+    return registration.lease_seconds or DEFAULT_LEASE_SECONDS
+
+
+def json_digest(body: bytes) -> bytes:
+    """A digest that is equal for equal JSON, whatever its white space and the order of its members."""
+    try:
+        value = decode_json(body)
+        body = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    except ValueError:
+        # Not JSON (refused elsewhere), or an integer too long for Python to write: the bytes themselves then.
+        pass
+    return hashlib.sha256(body).digest()
+
+
+def parse_finish(body: bytes) -> Finish:
+    """Reads the body of `POST /invocations/{id}/finish`; an empty one says nothing more than that it ended."""
+    wire = _decode(_standard_json(body), _Finish) if body.strip() else _Finish()
+    reason = wire.reason if wire.reason is None else wire.reason[-_REASON_CHARACTERS:]
+    return Finish(exit_code=wire.exit_code, reason=reason, launched=wire.launched)
+
+
+def parse_heartbeat(body: bytes) -> Heartbeat:
+    """Reads the optional body of `POST /invocations/{id}/heartbeat`."""
+    wire = _decode(_standard_json(body), _Heartbeat) if body.strip() else _Heartbeat()
+    return Heartbeat(producer=wire.producer, numbered=wire.numbered)
+
+
+def _context(fields: Mapping[str, Raw], *, limits: Limits) -> tuple[bytes, ContextData]:
+    given = {name: bytes(raw) for name, raw in fields.items()}
+    extras = given.get("extras", b"{}")
+    if extras == b"null":
+        extras = b"{}"
+    if not extras.startswith(b"{"):
+        raise _invalid("/context/extras", "an object", f"The context's extras are {extras[:40].decode()!r}.")
+    try:
+        known = ContextData.from_wire({name: decode_json(raw) for name, raw in given.items() if name != "extras"})
+    except InvalidContext as error:
+        raise _invalid(f"/context{error.pointer}", error.expected, str(error)) from None
+    _check_names(known, longest=limits.name_characters)
+    if known.asset_keys is not None and not all(canonical_asset_key(key) for key in known.asset_keys):
+        raise _invalid("/context/asset_keys", "non-empty asset keys", "The context names an empty asset key.")
+    members = [
+        json.dumps(name).encode() + b":" + (given.get(name) or json.dumps(value).encode())
+        for name, value in known.to_wire().items()
+        if name != "extras"
+    ]
+    text = b"{" + b",".join([*members, b'"extras":' + extras]) + b"}"
+    if len(text) > limits.context_bytes:
+        detail = f"The context holds {len(text)} bytes; the limit `context_bytes` is {limits.context_bytes}."
+        raise Refused(Problem("too-large", detail, {"limit": limits.context_bytes, "limit_name": "context_bytes"}))
+    return text, known
+
+
+def _check_names(context: ContextData, *, longest: int) -> None:
+    """What history is searched by has a bound: the databases index it."""
+    names: list[tuple[str, str | None]] = [
+        ("job_name", context.job_name),
+        ("run_id", context.run_id),
+        ("partition_key", context.partition_key),
+        *(("asset_keys", key) for key in context.asset_keys or ()),
+    ]
+    for field, name in names:
+        if name is not None and len(name) > longest:
+            detail = f"`{field}` of the context holds {len(name)} characters."
+            raise _invalid(f"/context/{field}", f"at most {longest} characters", detail)
+
+
+def _standard_json(body: bytes) -> bytes:
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        detail = f"The body is not UTF-8 at byte {error.start}."
+        raise Refused(Problem("malformed", detail, {"offset": error.start})) from None
+    if b"NaN" in body or b"Infinity" in body:
+        body = quote_non_finite(body)
+    return replace_lone_surrogates(body) if b"\\u" in body else body
+
+
+def _decode(body: bytes, kind: type[_T]) -> _T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        expected, _, place = str(error).partition(" - at `$")
+        pointer = re.sub(r"[.\[]", "/", place.rstrip("`").replace("]", ""))
+        raise _invalid(pointer, expected, f"{error}.") from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        at = re.search(r"\(byte (\d+)\)", str(error))
+        offset = int(at.group(1)) if at else len(body)
+        raise Refused(Problem("malformed", f"The body is not JSON: {error}.", {"offset": offset})) from None
+
+
+def _invalid(pointer: str, expected: str, detail: str) -> Refused:
+    return Refused(Problem("invalid-request", detail, {"pointer": pointer, "expected": expected}))

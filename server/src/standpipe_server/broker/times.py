@@ -1,0 +1,29 @@
+"""Instants as the broker counts them: whole microseconds since the epoch, UTC; on the wire RFC 3339 text."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def to_rfc3339(instant: int) -> str:
+    """`1700000000123456` -> `2023-11-14T22:13:20.123456Z`."""
+    return (_EPOCH + timedelta(microseconds=instant)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def from_rfc3339(text: str) -> int:
+    """Reads an RFC 3339 time; one without an offset is taken as UTC.
+
+    Raises:
+        ValueError: it is not a time.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def seconds(amount: float) -> int:
+    """Seconds as microseconds."""
+    return round(amount * 1_000_000)

@@ -1,0 +1,70 @@
+"""Engines: one for the writer, one for readers, for SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from sqlalchemy import URL, Engine, create_engine, event, make_url
+
+Synchronous: TypeAlias = Literal["FULL", "NORMAL"]
+
+
+def database_url(text: str) -> URL:
+    """Reads `sqlite:///file` or `postgresql://...`; PostgreSQL is always spoken to by psycopg 3.
+
+    Raises:
+        ValueError: another kind of database.
+    """
+    url = make_url(text)
+    match url.get_backend_name():
+        case "sqlite":
+            if not url.database or url.database == ":memory:":
+                raise ValueError("A SQLite database needs a file: sqlite:////absolute/path or sqlite:///relative/path.")
+            return url.set(drivername="sqlite")
+        case "postgresql" | "postgres":
+            return url.set(drivername="postgresql+psycopg")
+        case other:
+            raise ValueError(f"Expected a sqlite:// or postgresql:// database, got {other!r}.")
+
+
+def open_engine(url: URL, *, synchronous: Synchronous, connections: int, writes: bool) -> Engine:
+    """An engine with a pool of `connections`. Writing transactions on SQLite take the write lock when they begin."""
+    if url.get_backend_name() == "sqlite":
+        Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        engine = create_engine(
+            url, pool_size=connections, max_overflow=0, connect_args={"check_same_thread": False, "timeout": 30}
+        )
+        _prepare_sqlite(engine, synchronous=synchronous, writes=writes)
+        return engine
+    return create_engine(
+        url,
+        pool_size=connections,
+        max_overflow=0,
+        pool_pre_ping=True,
+        connect_args={"application_name": "standpipe", "connect_timeout": 10},
+    )
+
+
+def _prepare_sqlite(engine: Engine, *, synchronous: Synchronous, writes: bool) -> None:
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: sqlite3.Connection, _: Any) -> None:  # pyright: ignore[reportUnusedFunction]
+        # Transactions are begun by hand below: the driver would begin them late, and then as readers.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute(f"PRAGMA synchronous={synchronous}")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute("PRAGMA busy_timeout=30000")
+        cursor.execute("PRAGMA cache_size=-65536")
+        if writes:
+            # The checkpointer does it on a connection of its own, so that no writer waits for it.
+            cursor.execute("PRAGMA wal_autocheckpoint=0")
+        else:
+            cursor.execute("PRAGMA query_only=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Any) -> None:  # pyright: ignore[reportUnusedFunction]
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

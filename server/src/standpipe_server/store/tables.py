@@ -1,0 +1,288 @@
+"""The tables. What they are made of is said here once; `migrations/` brings a database to this shape, and a test
+compares the two.
+
+Instants are microseconds since the epoch. An appended batch is one row (`segment`); what must be found across
+invocations stands in thin projection rows beside it, written in the same transaction.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite numbers rows by itself only in a column that is INTEGER to the letter.
+Key = BigInteger().with_variant(Integer(), "sqlite")
+
+_CARRY = re.compile("[\x00\x01\ud800-\udfff]")
+
+
+class CarriedText(TypeDecorator[str]):
+    """Text that came from outside: NUL and lone surrogates, which PostgreSQL refuses, are carried on both databases.
+
+    `\\x01` is the escape: followed by the code point in hex and another `\\x01`.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        if value is None or not _CARRY.search(value):
+            return value
+        return _CARRY.sub(lambda found: f"\x01{ord(found.group()):x}\x01", value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        if value is None or "\x01" not in value:
+            return value
+        return re.sub("\x01([0-9a-f]+)\x01", lambda found: chr(int(found.group(1), 16)), value)
+
+
+def _invocation_pk(*, primary_key: bool = False) -> Column[int]:
+    return Column(
+        "invocation_pk",
+        BigInteger,
+        ForeignKey("invocation.pk", ondelete="CASCADE"),
+        primary_key=primary_key,
+        nullable=False,
+    )
+
+
+invocation = Table(
+    "invocation",
+    metadata,
+    Column("pk", Key, primary_key=True),
+    Column("id", String(40), nullable=False, unique=True),
+    Column("idempotency_key", CarriedText, unique=True),
+    Column("request_digest", LargeBinary, nullable=False),
+    Column("status", String(12), nullable=False),
+    Column("verdict", String(12)),
+    Column("reasons", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("last_position", BigInteger, nullable=False),
+    Column("context", LargeBinary, nullable=False),
+    Column("asset_keys", Text, nullable=False),
+    Column("expected", Text),
+    Column("tags", Text, nullable=False),
+    Column("launcher", Text),
+    Column("retry_of", String(40)),
+    Column("job_name", CarriedText),
+    Column("run_id", CarriedText),
+    Column("partition_key", CarriedText),
+    Column("search", CarriedText, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("opened_at", BigInteger),
+    Column("ended_at", BigInteger),
+    Column("last_event_at", BigInteger),
+    Column("open_within", Float, nullable=False),
+    Column("settle", Float, nullable=False),
+    Column("lease_seconds", Float, nullable=False),
+    Column("lease_expires_at", BigInteger),
+    Column("lease_lost", Boolean, nullable=False),
+    Column("cancel_requested_at", BigInteger),
+    Column("finish", Text),
+    Column("producers_opened", Integer, nullable=False),
+    Column("producers_open", Integer, nullable=False),
+    Column("receipt", Text),
+    # When the sweeper has to look at it: to end it, or, once it has ended, to merge its small segments.
+    Column("due_at", BigInteger),
+    Index(None, "status", "pk"),
+    Index(None, "verdict", "pk"),
+    Index(None, "job_name", "pk"),
+    Index(None, "run_id", "pk"),
+    Index(None, "partition_key", "pk"),
+    Index(None, "created_at"),
+    Index(None, "retry_of"),
+    Index(
+        "ix_invocation_due",
+        "due_at",
+        sqlite_where=text("due_at IS NOT NULL"),
+        postgresql_where=text("due_at IS NOT NULL"),
+    ),
+)
+
+invocation_token = Table(
+    "invocation_token",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    _invocation_pk(),
+    Column("created_at", BigInteger, nullable=False),
+    Index(None, "invocation_pk"),
+)
+
+invocation_tag = Table(
+    "invocation_tag",
+    metadata,
+    _invocation_pk(primary_key=True),
+    Column("name", CarriedText, primary_key=True),
+    Column("value", CarriedText, nullable=False),
+    Index(None, "name", "value", "invocation_pk"),
+)
+
+asset = Table(
+    "asset",
+    metadata,
+    Column("pk", Key, primary_key=True),
+    Column("asset_key", CarriedText, nullable=False, unique=True),
+)
+
+# Which assets an invocation targets or reported on.
+invocation_asset = Table(
+    "invocation_asset",
+    metadata,
+    _invocation_pk(primary_key=True),
+    Column("asset_pk", BigInteger, ForeignKey("asset.pk"), primary_key=True),
+    Index(None, "asset_pk", "invocation_pk"),
+)
+
+producer = Table(
+    "producer",
+    metadata,
+    Column("pk", Key, primary_key=True),
+    _invocation_pk(),
+    Column("name", String(128), nullable=False),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("numbered", BigInteger, nullable=False),
+    Column("opened", Integer, nullable=False),
+    Column("closed", Integer, nullable=False),
+    Column("rejected", Integer, nullable=False),
+    Column("counts", Text, nullable=False),
+    Column("rejected_counts", Text, nullable=False),
+    Column("ledger", Text),
+    Column("exception", Text),
+    Column("first_rejection", CarriedText),
+    UniqueConstraint("invocation_pk", "name"),
+)
+
+# One appended batch, or several small ones merged after the end (`runs` then says who sent which part when).
+segment = Table(
+    "segment",
+    metadata,
+    Column("pk", Key, primary_key=True),
+    _invocation_pk(),
+    Column("first_position", BigInteger, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("producer_pk", BigInteger, nullable=False),
+    Column("first_seq", BigInteger, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    # Bit i is set when a message of method number i is in it, so that a filter by method skips what has none.
+    Column("methods", SmallInteger, nullable=False),
+    Column("encoding", SmallInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("problems", Text),
+    Column("notes", Text),
+    Column("runs", Text),
+    Index("uq_segment_position", "invocation_pk", "first_position", unique=True),
+    Index(
+        "ix_segment_problems",
+        "invocation_pk",
+        sqlite_where=text("problems IS NOT NULL"),
+        postgresql_where=text("problems IS NOT NULL"),
+    ),
+)
+
+append_key = Table(
+    "append_key",
+    metadata,
+    _invocation_pk(primary_key=True),
+    Column("key", CarriedText, primary_key=True),
+    Column("body_digest", LargeBinary, nullable=False),
+    Column("first_seq", BigInteger, nullable=False),
+)
+
+materialization = Table(
+    "materialization",
+    metadata,
+    Column("pk", Key, primary_key=True),
+    _invocation_pk(),
+    Column("position", BigInteger, nullable=False),
+    Column("asset_pk", BigInteger, ForeignKey("asset.pk"), nullable=False),
+    Column("partition_key", CarriedText),
+    Column("data_version", CarriedText),
+    Column("received_at", BigInteger, nullable=False),
+    UniqueConstraint("invocation_pk", "asset_pk"),
+    Index(None, "asset_pk", "pk"),
+    Index(None, "asset_pk", "partition_key", "pk"),
+)
+
+asset_check = Table(
+    "asset_check",
+    metadata,
+    Column("pk", Key, primary_key=True),
+    _invocation_pk(),
+    Column("position", BigInteger, nullable=False),
+    Column("asset_pk", BigInteger, ForeignKey("asset.pk"), nullable=False),
+    Column("check_name", CarriedText, nullable=False),
+    Column("passed", Boolean, nullable=False),
+    Column("severity", String(5), nullable=False),
+    Column("partition_key", CarriedText),
+    Column("received_at", BigInteger, nullable=False),
+    Index(None, "asset_pk", "pk"),
+    Index(None, "asset_pk", "check_name", "pk"),
+    Index(None, "invocation_pk"),
+)
+
+# The first exception, the first rejected message and the first error log of an invocation.
+first_error = Table(
+    "first_error",
+    metadata,
+    _invocation_pk(primary_key=True),
+    Column("kind", String(12), primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("summary", CarriedText, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Index(None, "received_at"),
+)
+
+# State changes, beside the events and without positions.
+history = Table(
+    "history",
+    metadata,
+    Column("pk", Key, primary_key=True),
+    _invocation_pk(),
+    Column("at", BigInteger, nullable=False),
+    Column("kind", String(24), nullable=False),
+    Column("detail", Text, nullable=False),
+    Index(None, "invocation_pk", "pk"),
+)
+
+# Deleting an invocation deletes from these, in this order.
+OWNED_BY_INVOCATION: Sequence[Table] = (
+    history,
+    first_error,
+    asset_check,
+    materialization,
+    append_key,
+    segment,
+    producer,
+    invocation_asset,
+    invocation_tag,
+    invocation_token,
+)
