@@ -1,0 +1,89 @@
+"""Checks that no ready-made tool makes: file length, and locks that are in step and name no host.
+
+Runs on the standard library alone. `checks.py` runs all of them; `checks.py sign-lock FILE GROUP` writes into a lock
+which declarations it was made from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+CEILING = 400
+LOCKS = {"build.txt": "build", "dev.txt": "dev", "demo.txt": "demo", "sdk310.txt": "sdk-tests"}
+MEMBERS = ("client_sdk", "server", "orchestrator")
+_SIGNATURE = "# Made by scripts/lock from declarations "
+# An address, or a path of the machine that made the lock.
+_FOREIGN = re.compile(r"://|--(?:extra-)?index-url|--find-links|--trusted-host|^-e |@ file|(?:^|\s)/[a-z]+/", re.MULTILINE)
+
+
+def long_files() -> Iterator[str]:
+    """Python files with more lines than a reader keeps in mind."""
+    for path in _tracked("*.py"):
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        if lines > CEILING:
+            yield f"{path.relative_to(ROOT)} has {lines} lines; the ceiling is {CEILING}: split it by concept."
+
+
+def lock_faults() -> Iterator[str]:
+    """Locks that are out of step with the pyproject files, or that name a host or a path."""
+    for name, group in LOCKS.items():
+        text = (ROOT / "requirements" / name).read_text(encoding="utf-8")
+        found = _FOREIGN.search(text)
+        if found:
+            line = text.count("\n", 0, found.start()) + 1
+            yield f"requirements/{name}:{line} names a host or a path of one machine."
+        if not text.startswith(_SIGNATURE + declarations(group)):
+            yield f"requirements/{name} is not made from the present pyproject files: run scripts/lock."
+        if "--hash=sha256:" not in text:
+            yield f"requirements/{name} holds no hashes: run scripts/lock."
+
+
+def declarations(group: str) -> str:
+    """A digest of all that decides what a lock holds."""
+    root = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    groups = root["dependency-groups"]
+    said: list[object] = [group, groups[group], groups["build"]]
+    for member in MEMBERS:
+        project = tomllib.loads((ROOT / member / "pyproject.toml").read_text(encoding="utf-8"))
+        table = project["project"]
+        parts = ("name", "requires-python", "dependencies", "optional-dependencies")
+        said += [{part: table.get(part) for part in parts}, project["build-system"]["requires"]]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def sign_lock(path: Path, group: str) -> None:
+    """Puts the digest of the declarations on the lock's first line."""
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    path.write_text("\n".join([_SIGNATURE + declarations(group), *lines]) + "\n", encoding="utf-8")
+
+
+def _tracked(pattern: str) -> list[Path]:
+    command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "--", pattern]
+    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    return [path for path in (ROOT / line for line in listed) if path.is_file()]
+
+
+def main(arguments: list[str]) -> int:
+    match arguments:
+        case []:
+            faults = [*long_files(), *lock_faults()]
+            print("\n".join(faults) or f"No file has more than {CEILING} lines; the locks are in step.")
+            return 1 if faults else 0
+        case ["sign-lock", path, group]:
+            sign_lock(Path(path), group)
+            return 0
+        case _:
+            print("Usage: checks.py [sign-lock FILE GROUP]", file=sys.stderr)
+            return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
