@@ -1,0 +1,182 @@
+"""What can go wrong, as one tree:
+
+    StandpipeError
+    ├── PipesError (also DagsterPipesError)      results are not as they were asked for
+    ├── PipesExecutionError (also DagsterPipesExecutionError)
+    │   │                                        external work did not succeed; `completed` holds what was reported
+    │   └── PipesLaunchError                     it could not be started at all
+    ├── InvalidMetadata                          a metadata value that has no type
+    ├── DefinitionError                          orchestration code is not as it must be
+    │   ├── InvalidDefinition                    an asset, check or `Definitions` that cannot be
+    │   ├── InvalidPartition                     a partition key that the definition does not have
+    │   ├── InvalidContextUse                    a property of the context that is undefined in this step
+    │   └── ValueNotStored                       an asset's value that no run has stored
+    ├── BrokerNotFound                           no server to talk to, and none could be started
+    └── BrokerError                              a call to the broker failed: names call, address and what to do
+        ├── BrokerUnreachable                    no answer
+        ├── UnexpectedAnswer                     an answer that is not the protocol's
+        └── ProblemError                         an answer that is a problem (RFC 9457); one class for each name
+            ├── Unauthorized, NotFound, InvalidRequest, TooLarge, Overloaded, ServerFailed
+            └── Conflict: IdempotencyConflict, InvocationEnded, InvocationRunning
+
+Messages are full sentences and never hold a key or a token.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from standpipe_protocol.invocation import Reason, VerdictName
+from standpipe_protocol.problems import Problem
+
+if TYPE_CHECKING:
+    from standpipe_orchestrator.completed import PipesClientCompletedInvocation
+
+
+class StandpipeError(Exception):
+    """The root of the tree."""
+
+
+class PipesError(StandpipeError):
+    """The results of an invocation are not what the getter promises."""
+
+
+class InvalidMetadata(StandpipeError, TypeError):
+    """A metadata value has no metadata type."""
+
+
+class DefinitionError(StandpipeError):
+    """Orchestration code is not as it must be."""
+
+
+class InvalidDefinition(DefinitionError, ValueError):
+    """An asset, a check or a `Definitions` that cannot be."""
+
+
+class InvalidPartition(DefinitionError, ValueError):
+    """A partition key that the partitions definition does not have."""
+
+
+class InvalidContextUse(DefinitionError):
+    """A property of the context that is undefined in this step."""
+
+
+class ValueNotStored(DefinitionError):
+    """An asset's value was asked for that no run has stored."""
+
+
+class BrokerNotFound(StandpipeError):
+    """There is no server to use, and none could be started."""
+
+
+class PipesExecutionError(StandpipeError):
+    """External work ended with another verdict than `succeeded`.
+
+    Attributes:
+        completed: what was reported all the same; None when the invocation could not be read any more.
+        verdict: the broker's word, None when the broker was not reached at the end.
+        reasons: why, each a code and a sentence.
+        exit_code: the process's, where there was one; negative for a signal.
+        stderr_tail: the end of what the process wrote to stderr.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        completed: PipesClientCompletedInvocation | None = None,
+        verdict: VerdictName | None = None,
+        reasons: tuple[Reason, ...] = (),
+        exit_code: int | None = None,
+        stderr_tail: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.completed = completed
+        self.verdict = verdict
+        self.reasons = reasons
+        self.exit_code = exit_code
+        self.stderr_tail = stderr_tail
+
+
+class PipesLaunchError(PipesExecutionError):
+    """The external work could not be started: no such command, no permission, no such folder."""
+
+
+class BrokerError(StandpipeError):
+    """A call to the broker failed.
+
+    Attributes:
+        call: what was called, `POST /api/v1/invocations`.
+        url: the broker's address.
+        request_id: the answer's `X-Request-ID`, with which the server's log names this call.
+    """
+
+    def __init__(self, message: str, *, call: str, url: str, request_id: str | None = None) -> None:
+        super().__init__(message if request_id is None else f"{message} (request {request_id})")
+        self.call = call
+        self.url = url
+        self.request_id = request_id
+
+
+class BrokerUnreachable(BrokerError):
+    """The broker gave no answer within the retry budget."""
+
+
+class UnexpectedAnswer(BrokerError):
+    """What answered does not speak this protocol: a proxy's page, a redirect, another service."""
+
+
+class ProblemError(BrokerError):
+    """The broker refused. `problem` is its answer; `status` the HTTP status."""
+
+    def __init__(
+        self, message: str, *, problem: Problem, status: int, call: str, url: str, request_id: str | None = None
+    ) -> None:
+        super().__init__(message, call=call, url=url, request_id=request_id)
+        self.problem = problem
+        self.status = status
+
+
+class Unauthorized(ProblemError):
+    """The operator key is missing or wrong."""
+
+
+class NotFound(ProblemError):
+    """There is no such thing, or it is not ours."""
+
+
+class InvalidRequest(ProblemError):
+    """The request breaks a rule; `problem.members` has `pointer` and `expected`."""
+
+
+class TooLarge(ProblemError):
+    """Something in the request is larger than the server's limit; `problem.members` has `limit`."""
+
+
+class Overloaded(ProblemError):
+    """The server has too much to do, and still had when the retry budget was used up."""
+
+
+class ServerFailed(ProblemError):
+    """The server failed; its log has the request's id."""
+
+
+class Conflict(ProblemError):
+    """The request does not fit what is stored."""
+
+
+class IdempotencyConflict(Conflict):
+    """The idempotency key was used for another request."""
+
+
+class InvocationEnded(Conflict):
+    """The invocation has ended."""
+
+
+class InvocationRunning(Conflict):
+    """The invocation has not ended yet."""
+
+
+# Upstream's names, which ported code imports.
+DagsterPipesError = PipesError
+DagsterPipesExecutionError = PipesExecutionError

@@ -1,0 +1,356 @@
+"""Metadata values as orchestration code sees them: upstream's classes, made from the protocol's one normal form.
+
+They hold and compare. `metadata_wire` makes them from what was reported and from plain Python values; what `to_wire`
+writes, it reads back to an equal value.
+"""
+
+from __future__ import annotations
+
+import builtins
+import os
+from collections.abc import Sequence
+from datetime import datetime
+from typing import ClassVar, Generic, TypeVar, cast
+
+from standpipe_orchestrator.asset_key import AssetKey, CoercibleToAssetKey
+from standpipe_orchestrator.errors import InvalidMetadata
+from standpipe_orchestrator.tables import TableColumn, TableColumnLineage, TableRecord, TableSchema
+from standpipe_protocol.json_text import JsonObject, JsonValue, encode_json
+from standpipe_protocol.metadata import normalise_entry
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class MetadataConstructors(type):
+    """`MetadataValue.url(...)` and its like, one for each type.
+
+    They live in the metaclass, so that `MetadataValue.text("x")` makes a value while `value.text` of a made one is its
+    text: upstream has both under the same names.
+    """
+
+    def text(cls, text: builtins.str | None) -> TextMetadataValue:
+        return TextMetadataValue(text)
+
+    def url(cls, url: builtins.str | None) -> UrlMetadataValue:
+        return UrlMetadataValue(url)
+
+    def path(cls, path: builtins.str | os.PathLike[builtins.str] | None) -> PathMetadataValue:
+        return PathMetadataValue(path)
+
+    def notebook(cls, path: builtins.str | os.PathLike[builtins.str]) -> NotebookMetadataValue:
+        return NotebookMetadataValue(path)
+
+    def json(cls, data: object) -> JsonMetadataValue:
+        return JsonMetadataValue(data)
+
+    def md(cls, data: builtins.str | None) -> MarkdownMetadataValue:
+        return MarkdownMetadataValue(data)
+
+    def float(cls, value: builtins.float | None) -> FloatMetadataValue:
+        return FloatMetadataValue(value)
+
+    def int(cls, value: builtins.int | None) -> IntMetadataValue:
+        return IntMetadataValue(value)
+
+    def bool(cls, value: builtins.bool | None) -> BoolMetadataValue:
+        return BoolMetadataValue(value)
+
+    def timestamp(cls, value: builtins.float | datetime) -> TimestampMetadataValue:
+        """Seconds since the epoch, or a datetime that knows its zone."""
+        return TimestampMetadataValue(value)
+
+    def dagster_run(cls, run_id: builtins.str) -> DagsterRunMetadataValue:
+        return DagsterRunMetadataValue(run_id)
+
+    def asset(cls, asset_key: CoercibleToAssetKey) -> DagsterAssetMetadataValue:
+        return DagsterAssetMetadataValue(asset_key)
+
+    def table(cls, records: Sequence[TableRecord], schema: TableSchema | None = None) -> TableMetadataValue:
+        return TableMetadataValue(records, schema)
+
+    def table_schema(cls, schema: TableSchema) -> TableSchemaMetadataValue:
+        return TableSchemaMetadataValue(schema)
+
+    def column_lineage(cls, lineage: TableColumnLineage) -> TableColumnLineageMetadataValue:
+        return TableColumnLineageMetadataValue(lineage)
+
+    def null(cls) -> NullMetadataValue:
+        return NullMetadataValue()
+
+
+class MetadataValue(metaclass=MetadataConstructors):
+    """A typed metadata value; `value` is the plain Python value. `MetadataValue.url(...)` and its like make them."""
+
+    __slots__ = ("_held",)
+    metadata_type: ClassVar[str] = ""
+    _field: ClassVar[str] = "value"
+
+    def __init__(self, held: object) -> None:
+        self._held = held
+
+    @property
+    def value(self) -> object:
+        return self._held
+
+    def to_wire(self) -> JsonObject:
+        """`{"type": ..., "raw_value": ...}` in the protocol's normal form, non-finite numbers as their names."""
+        return normalise_entry({"type": self.metadata_type, "raw_value": self._raw()}).to_wire()
+
+    def _raw(self) -> JsonValue:
+        return cast("JsonValue", self._held)
+
+    def __eq__(self, other: object) -> bool:
+        return self._held == other._held if isinstance(other, MetadataValue) and type(other) is type(self) else False
+
+    def __hash__(self) -> int:
+        return hash((type(self).__name__, repr(self._held)))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._field}={self._held!r})"
+
+
+class _Typed(MetadataValue, Generic[T_co]):
+    """A metadata value whose `value` has a type of its own."""
+
+    __slots__ = ()
+    _held: T_co
+
+    @property
+    def value(self) -> T_co:
+        return self._held
+
+
+class TextMetadataValue(_Typed["str | None"]):
+    __slots__ = ()
+    metadata_type = "text"
+    _field = "text"
+
+    def __init__(self, text: str | None) -> None:
+        super().__init__(text)
+
+    @property
+    def text(self) -> str | None:
+        return self._held
+
+
+class UrlMetadataValue(_Typed["str | None"]):
+    __slots__ = ()
+    metadata_type = "url"
+    _field = "url"
+
+    def __init__(self, url: str | None) -> None:
+        super().__init__(url)
+
+    @property
+    def url(self) -> str | None:
+        return self._held
+
+
+class PathMetadataValue(_Typed[str]):
+    """A path; None is the empty path, as upstream has it."""
+
+    __slots__ = ()
+    metadata_type = "path"
+    _field = "path"
+
+    def __init__(self, path: str | os.PathLike[str] | None) -> None:
+        super().__init__("" if path is None else os.fspath(path))
+
+    @property
+    def path(self) -> str:
+        return self._held
+
+
+class NotebookMetadataValue(_Typed[str]):
+    __slots__ = ()
+    metadata_type = "notebook"
+    _field = "path"
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(os.fspath(path))
+
+    @property
+    def path(self) -> str:
+        return self._held
+
+
+class JsonMetadataValue(_Typed[JsonValue]):
+    """JSON data. What JSON cannot carry is refused here, where it is written."""
+
+    __slots__ = ()
+    metadata_type = "json"
+    _field = "data"
+
+    def __init__(self, data: object) -> None:
+        try:
+            encode_json(data)
+        except (TypeError, ValueError) as error:
+            raise InvalidMetadata(f"JsonMetadataValue was given a {type(data).__name__}: {error}.") from None
+        super().__init__(cast("JsonValue", data))
+
+    @property
+    def data(self) -> JsonValue:
+        return self._held
+
+
+class MarkdownMetadataValue(_Typed[str]):
+    """Markdown text; None is the empty text, as upstream has it."""
+
+    __slots__ = ()
+    metadata_type = "md"
+    _field = "md_str"
+
+    def __init__(self, md_str: str | None) -> None:
+        super().__init__(md_str or "")
+
+    @property
+    def md_str(self) -> str:
+        return self._held
+
+
+class FloatMetadataValue(_Typed["float | None"]):
+    __slots__ = ()
+    metadata_type = "float"
+
+    def __init__(self, value: float | None) -> None:
+        super().__init__(None if value is None else float(value))
+
+
+class IntMetadataValue(_Typed["int | None"]):
+    __slots__ = ()
+    metadata_type = "int"
+
+    def __init__(self, value: int | None) -> None:
+        super().__init__(value)
+
+
+class BoolMetadataValue(_Typed["bool | None"]):
+    __slots__ = ()
+    metadata_type = "bool"
+
+    def __init__(self, value: bool | None) -> None:
+        super().__init__(value)
+
+
+class TimestampMetadataValue(_Typed[float]):
+    """Seconds since the epoch. A datetime must know its zone."""
+
+    __slots__ = ()
+    metadata_type = "timestamp"
+
+    def __init__(self, value: float | datetime) -> None:
+        if isinstance(value, datetime):
+            if value.tzinfo is None:
+                raise InvalidMetadata(
+                    f"TimestampMetadataValue was given {value!r}, which has no time zone. "
+                    "Give it one, for example with value.replace(tzinfo=timezone.utc)."
+                )
+            value = value.timestamp()
+        super().__init__(float(value))
+
+
+class DagsterRunMetadataValue(_Typed[str]):
+    __slots__ = ()
+    metadata_type = "dagster_run"
+    _field = "run_id"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id)
+
+    @property
+    def run_id(self) -> str:
+        return self._held
+
+
+class DagsterAssetMetadataValue(_Typed[AssetKey]):
+    __slots__ = ()
+    metadata_type = "asset"
+    _field = "asset_key"
+
+    def __init__(self, asset_key: CoercibleToAssetKey) -> None:
+        super().__init__(AssetKey.from_coercible(asset_key))
+
+    @property
+    def asset_key(self) -> AssetKey:
+        return self._held
+
+    def _raw(self) -> JsonValue:
+        return list[JsonValue](self._held.path)
+
+
+class NullMetadataValue(_Typed[None]):
+    __slots__ = ()
+    metadata_type = "null"
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    def __repr__(self) -> str:
+        return "NullMetadataValue()"
+
+
+class TableSchemaMetadataValue(_Typed[TableSchema]):
+    __slots__ = ()
+    metadata_type = "table_schema"
+    _field = "schema"
+
+    def __init__(self, schema: TableSchema) -> None:
+        super().__init__(schema)
+
+    @property
+    def schema(self) -> TableSchema:
+        return self._held
+
+    def _raw(self) -> JsonValue:
+        return self._held.to_wire()
+
+
+class TableColumnLineageMetadataValue(_Typed[TableColumnLineage]):
+    __slots__ = ()
+    metadata_type = "table_column_lineage"
+    _field = "column_lineage"
+
+    def __init__(self, column_lineage: TableColumnLineage) -> None:
+        super().__init__(column_lineage)
+
+    @property
+    def column_lineage(self) -> TableColumnLineage:
+        return self._held
+
+    def _raw(self) -> JsonValue:
+        return self._held.to_wire()
+
+
+class TableMetadataValue(MetadataValue):
+    """Rows and their schema; a schema that is not given is inferred from the first row. `value` is the value itself."""
+
+    __slots__ = ()
+    metadata_type = "table"
+    _held: tuple[list[TableRecord], TableSchema]
+
+    def __init__(self, records: Sequence[TableRecord], schema: TableSchema | None = None) -> None:
+        super().__init__((list(records), schema or _schema_of(records)))
+
+    @property
+    def value(self) -> TableMetadataValue:
+        return self
+
+    @property
+    def records(self) -> list[TableRecord]:
+        return self._held[0]
+
+    @property
+    def schema(self) -> TableSchema:
+        return self._held[1]
+
+    def _raw(self) -> JsonValue:
+        return {"records": [dict(record.data) for record in self.records], "schema": self.schema.to_wire()}
+
+    def __repr__(self) -> str:
+        return f"TableMetadataValue(records={self.records!r}, schema={self.schema!r})"
+
+
+def _schema_of(records: Sequence[TableRecord]) -> TableSchema:
+    kinds: dict[type, str] = {bool: "bool", int: "int", float: "float"}
+    columns = records[0].data.items() if records else ()
+    return TableSchema(columns=[TableColumn(name, kinds.get(type(value), "string")) for name, value in columns])
