@@ -1,7 +1,7 @@
-"""What can go wrong, as one tree:
+"""What can go wrong, as one tree that grows on the client library's root:
 
-    StandpipeError
-    ├── PipesError (also DagsterPipesError)      results are not as they were asked for
+    StandpipeError                               (standpipe.errors)
+    ├── DagsterPipesError (also PipesError)      results are not as they were asked for (standpipe.errors)
     ├── PipesExecutionError (also DagsterPipesExecutionError)
     │   │                                        external work did not succeed; `completed` holds what was reported
     │   └── PipesLaunchError                     it could not be started at all
@@ -9,7 +9,10 @@
     ├── DefinitionError                          orchestration code is not as it must be
     │   ├── InvalidDefinition                    an asset, check or `Definitions` that cannot be
     │   ├── InvalidPartition                     a partition key that the definition does not have
+    │   ├── InvalidSelection                     a selection that names what is not there
     │   ├── InvalidContextUse                    a property of the context that is undefined in this step
+    │   ├── InvalidResult                        a step returned what it did not declare, or less than that
+    │   ├── ValueNotStorable                     an asset's value that the I/O manager cannot keep
     │   └── ValueNotStored                       an asset's value that no run has stored
     ├── BrokerNotFound                           no server to talk to, and none could be started
     └── BrokerError                              a call to the broker failed: names call, address and what to do
@@ -26,19 +29,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from standpipe.errors import DagsterPipesError, PipesError, StandpipeError
 from standpipe_protocol.invocation import Reason, VerdictName
 from standpipe_protocol.problems import Problem
 
 if TYPE_CHECKING:
     from standpipe_orchestrator.completed import PipesClientCompletedInvocation
-
-
-class StandpipeError(Exception):
-    """The root of the tree."""
-
-
-class PipesError(StandpipeError):
-    """The results of an invocation are not what the getter promises."""
 
 
 class InvalidMetadata(StandpipeError, TypeError):
@@ -55,6 +51,18 @@ class InvalidDefinition(DefinitionError, ValueError):
 
 class InvalidPartition(DefinitionError, ValueError):
     """A partition key that the partitions definition does not have."""
+
+
+class InvalidSelection(DefinitionError, ValueError):
+    """A selection that names what is not there, or leaves nothing to run."""
+
+
+class InvalidResult(DefinitionError):
+    """A step returned what it did not declare, or not all that it declared."""
+
+
+class ValueNotStorable(DefinitionError):
+    """An asset's value that the I/O manager cannot keep."""
 
 
 class InvalidContextUse(DefinitionError):
@@ -177,6 +185,35 @@ class InvocationRunning(Conflict):
     """The invocation has not ended yet."""
 
 
-# Upstream's names, which ported code imports.
-DagsterPipesError = PipesError
+# Upstream's name, which ported code imports.
 DagsterPipesExecutionError = PipesExecutionError
+
+__all__ = [
+    "BrokerError",
+    "BrokerNotFound",
+    "BrokerUnreachable",
+    "Conflict",
+    "DagsterPipesError",
+    "DagsterPipesExecutionError",
+    "DefinitionError",
+    "IdempotencyConflict",
+    "InvalidContextUse",
+    "InvalidDefinition",
+    "InvalidMetadata",
+    "InvalidPartition",
+    "InvalidRequest",
+    "InvocationEnded",
+    "InvocationRunning",
+    "NotFound",
+    "Overloaded",
+    "PipesError",
+    "PipesExecutionError",
+    "PipesLaunchError",
+    "ProblemError",
+    "ServerFailed",
+    "StandpipeError",
+    "TooLarge",
+    "Unauthorized",
+    "UnexpectedAnswer",
+    "ValueNotStored",
+]

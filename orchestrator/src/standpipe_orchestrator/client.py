@@ -1,0 +1,368 @@
+"""Calls to the broker, grouped by what they are about: `client.invocations`, `client.events`, `client.assets`.
+
+Synchronous and safe to use from several threads. Every call may be repeated without harm, so each is retried while the
+failure may pass; what is still wrong then leaves as a `BrokerError` naming call, address and what to do.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Generic, Self, TypeVar, cast
+from urllib.parse import quote
+
+from standpipe_orchestrator.asset_key import AssetKey, CoercibleToAssetKey
+from standpipe_orchestrator.errors import UnexpectedAnswer
+from standpipe_orchestrator.reader import Tail
+from standpipe_orchestrator.transport import RETRY_SECONDS, Transport
+from standpipe_protocol.context import ContextData
+from standpipe_protocol.invocation import Event, Expected, Invocation
+from standpipe_protocol.json_text import JsonObject, JsonValue
+from standpipe_protocol.limits import Limits
+
+T = TypeVar("T")
+
+FILTERS = ("status", "verdict", "asset_key", "tag", "job_name", "run_id", "partition_key", "since", "until", "text")
+"""By what invocations can be listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a list; `next_cursor` is None on the last."""
+
+    items: tuple[T, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Events after a position. With `ended` and no items there will be no more."""
+
+    items: tuple[Event, ...]
+    next_after: int
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredInvocation:
+    """A new invocation, with what its external process needs."""
+
+    invocation: Invocation
+    url: str
+    token: str
+    env: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return f"RegisteredInvocation(invocation={self.invocation.id!r}, url={self.url!r}, token='***', env='***')"
+
+
+class InvocationOperations:
+    """Register, look up, end and delete invocations."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def register(
+        self,
+        context: ContextData,
+        *,
+        expected: Expected | Mapping[str, JsonValue] | None = None,
+        tags: Mapping[str, str] | None = None,
+        launcher: JsonValue = None,
+        retry_of: str | None = None,
+        lease_seconds: float | None = None,
+        open_within_seconds: float | None = None,
+        settle_seconds: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> RegisteredInvocation:
+        """Registers one launch of external work.
+
+        Args:
+            expected: what must have been reported for the verdict `succeeded`.
+            launcher: what launches the work; a name, or an object of facts about it.
+            retry_of: the id of the invocation of which this is another attempt.
+            idempotency_key: the same key and request give the same invocation again; made up when not given, so that
+                a retry after a lost answer registers nothing twice.
+        """
+        given: dict[str, JsonValue] = {
+            "expected": expected.to_wire() if isinstance(expected, Expected) else _object_or_none(expected),
+            "tags": None if tags is None else dict(tags),
+            "launcher": launcher,
+            "retry_of": retry_of,
+            "lease_seconds": lease_seconds,
+            "open_within_seconds": open_within_seconds,
+            "settle_seconds": settle_seconds,
+        }
+        body: JsonObject = {"context": context.to_wire()}
+        body.update({name: value for name, value in given.items() if value is not None})
+        answer = self._transport.call(
+            "POST", "/invocations", body=body, headers={"Idempotency-Key": idempotency_key or secrets.token_hex(16)}
+        )
+        wire = self._object(answer.body, call="POST /api/v1/invocations")
+        env, token = wire.get("env"), wire.get("token")
+        if not isinstance(env, dict) or not isinstance(token, str):
+            raise self._odd(call="POST /api/v1/invocations", missing="`env` and `token`")
+        invocation = self._invocation(wire.get("invocation"), call="POST /api/v1/invocations")
+        return RegisteredInvocation(
+            invocation=invocation,
+            url=str(wire.get("url", "")),
+            token=token,
+            env={name: str(value) for name, value in env.items()},
+        )
+
+    def get(self, invocation_id: str) -> Invocation:
+        path = _path(invocation_id)
+        return self._invocation(self._transport.call("GET", path).body, call=f"GET /api/v1{path}")
+
+    def list(self, *, limit: int | None = None, cursor: str | None = None, **filters: str | None) -> Page[Invocation]:
+        """One page of invocations, newest first, by any of `FILTERS`.
+
+        Raises:
+            TypeError: a filter that does not exist.
+        """
+        if unknown := filters.keys() - set(FILTERS):
+            raise TypeError(f"invocations.list() has no filter {sorted(unknown)}; it has {', '.join(FILTERS)}.")
+        answer = self._transport.call("GET", "/invocations", query={"limit": limit, "cursor": cursor, **filters})
+        return _page(answer.body, Invocation.from_wire)
+
+    def iterate(self, *, page_size: int = 100, **filters: str | None) -> Iterator[Invocation]:
+        """All invocations that fit, newest first, page by page as they are needed."""
+        cursor: str | None = None
+        while True:
+            page = self.list(limit=page_size, cursor=cursor, **filters)
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def cancel(self, invocation_id: str) -> Invocation:
+        """Asks the process to stop; it hears it in its next answer."""
+        path = f"{_path(invocation_id)}/cancel"
+        return self._invocation(self._transport.call("POST", path, body={}).body, call=f"POST /api/v1{path}")
+
+    def finish(
+        self,
+        invocation_id: str,
+        *,
+        exit_code: int | None = None,
+        reason: str | None = None,
+        launched: bool | None = None,
+    ) -> Invocation:
+        """The launcher's word that the work is over; the answer has the verdict."""
+        path = f"{_path(invocation_id)}/finish"
+        given: JsonObject = {"exit_code": exit_code, "reason": reason, "launched": launched}
+        body: JsonObject = {name: value for name, value in given.items() if value is not None}
+        return self._invocation(self._transport.call("POST", path, body=body).body, call=f"POST /api/v1{path}")
+
+    def delete(self, invocation_id: str, *, force: bool = False) -> None:
+        """Deletes an invocation with its events.
+
+        Raises:
+            InvocationRunning: it has not ended, and `force` was not given.
+            NotFound: there is none.
+        """
+        query = {"force": "true" if force else None}
+        self._transport.call("DELETE", _path(invocation_id), query=query)
+
+    def history(self, invocation_id: str) -> Sequence[JsonObject]:
+        """What happened to the invocation itself: registered, opened, cancel asked, lease lost, verdict."""
+        body = self._transport.call("GET", f"{_path(invocation_id)}/history").body
+        items = body.get("items") if isinstance(body, dict) else body
+        return [item for item in (items if isinstance(items, list) else []) if isinstance(item, dict)]
+
+    def _object(self, body: JsonValue, *, call: str) -> JsonObject:
+        if not isinstance(body, dict):
+            raise self._odd(call=call, missing="a JSON object")
+        return body
+
+    def _invocation(self, body: JsonValue, *, call: str) -> Invocation:
+        try:
+            return Invocation.from_wire(self._object(body, call=call))
+        except ValueError:
+            raise self._odd(call=call, missing="an invocation") from None
+
+    def _odd(self, *, call: str, missing: str) -> UnexpectedAnswer:
+        url = self._transport.url
+        return UnexpectedAnswer(f"`{call}` on {url} was answered without {missing}.", call=call, url=url)
+
+
+class EventOperations:
+    """Read what was reported."""
+
+    def __init__(self, transport: Transport, invocations: InvocationOperations) -> None:
+        self._transport = transport
+        self._invocations = invocations
+
+    def read(
+        self,
+        invocation_id: str,
+        *,
+        after: int = 0,
+        limit: int | None = None,
+        methods: Sequence[str] | None = None,
+        wait: float = 0.0,
+        retry: bool = True,
+    ) -> EventPage:
+        """The events after a position; waits up to `wait` seconds for one (an ended invocation answers at once)."""
+        path = f"{_path(invocation_id)}/events"
+        answer = self._transport.call(
+            "GET",
+            path,
+            query={"after": after, "limit": limit, "method": _joined(methods), "wait": f"{wait:g}" if wait else None},
+            headers={"Accept": "application/json"},
+            retry=retry,
+            answer_seconds=wait + 30.0 if wait else None,
+        )
+        body = answer.body
+        items = body.get("items") if isinstance(body, dict) else None
+        next_after = body.get("next_after") if isinstance(body, dict) else None
+        if not isinstance(items, list) or not isinstance(next_after, int) or not isinstance(body, dict):
+            call = f"GET /api/v1{path}"
+            raise UnexpectedAnswer(
+                f"`{call}` on {self._transport.url} was answered without a page of events.",
+                call=call,
+                url=self._transport.url,
+            )
+        events = tuple(Event.from_wire(cast("JsonObject", item)) for item in items)
+        return EventPage(events, next_after, body.get("ended") is True)
+
+    def iterate(self, invocation_id: str, *, after: int = 0, methods: Sequence[str] | None = None) -> Iterator[Event]:
+        """All events that are there now, page by page; does not wait for more."""
+        while True:
+            page = self.read(invocation_id, after=after, methods=methods)
+            yield from page.items
+            if not page.items or page.next_after <= after:
+                return
+            after = page.next_after
+
+    def stream(
+        self,
+        invocation_id: str,
+        *,
+        after: int = 0,
+        methods: Sequence[str] | None = None,
+        patience_seconds: float | None = 300.0,
+    ) -> Tail:
+        """The events after a position as they come, each once, until the invocation has ended.
+
+        Args:
+            patience_seconds: how long the broker may be away; None for as long as it takes.
+        """
+        return Tail(
+            invocation_id,
+            transport=self._transport,
+            read=self.read,
+            get=self._invocations.get,
+            after=after,
+            methods=methods,
+            patience_seconds=patience_seconds,
+        )
+
+
+class AssetOperations:
+    """History by asset, across invocations, newest first. Items are as the protocol gives them."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(self, *, limit: int | None = None, cursor: str | None = None) -> Page[JsonObject]:
+        return self._list("/assets", limit=limit, cursor=cursor)
+
+    def get(self, asset_key: CoercibleToAssetKey) -> JsonObject:
+        path = _asset_path(asset_key)
+        body = self._transport.call("GET", path).body
+        return body if isinstance(body, dict) else {}
+
+    def materializations(
+        self, asset_key: CoercibleToAssetKey, *, limit: int | None = None, cursor: str | None = None
+    ) -> Page[JsonObject]:
+        return self._list(f"{_asset_path(asset_key)}/materializations", limit=limit, cursor=cursor)
+
+    def checks(
+        self, asset_key: CoercibleToAssetKey, *, limit: int | None = None, cursor: str | None = None
+    ) -> Page[JsonObject]:
+        return self._list(f"{_asset_path(asset_key)}/checks", limit=limit, cursor=cursor)
+
+    def _list(self, path: str, *, limit: int | None, cursor: str | None) -> Page[JsonObject]:
+        answer = self._transport.call("GET", path, query={"limit": limit, "cursor": cursor})
+        return _page(answer.body, lambda item: item)
+
+
+class BrokerClient:
+    """A broker, and the operator key for it.
+
+    Args:
+        url: origin and optional base path, without `/api/v1`.
+        request_id: sent as `X-Request-ID` with every call, so that logs of several services can be joined.
+        retry_seconds: how long a call is repeated while its failure may pass.
+        environment: where proxies and the CA file are looked up; this process's when not given.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str,
+        request_id: str | None = None,
+        retry_seconds: float = RETRY_SECONDS,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._transport = Transport(
+            url, api_key=api_key, request_id=request_id, retry_seconds=retry_seconds, environment=environment
+        )
+        self.invocations = InvocationOperations(self._transport)
+        self.events = EventOperations(self._transport, self.invocations)
+        self.assets = AssetOperations(self._transport)
+
+    @property
+    def url(self) -> str:
+        return self._transport.url
+
+    def limits(self) -> Limits:
+        """The limits the server publishes."""
+        body = self._transport.call("GET", "/limits").body
+        return Limits.from_wire(body if isinstance(body, dict) else {})
+
+    def close(self) -> None:
+        """Closes the connections; calls that wait for another try give up."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"BrokerClient({self.url!r}, api_key='***')"
+
+
+def _path(invocation_id: str) -> str:
+    if not invocation_id:
+        raise ValueError("An invocation's id was expected, got an empty string.")
+    return f"/invocations/{quote(invocation_id, safe='')}"
+
+
+def _asset_path(asset_key: CoercibleToAssetKey) -> str:
+    return f"/assets/{quote(AssetKey.from_coercible(asset_key).to_escaped_user_string(), safe='')}"
+
+
+def _joined(methods: Sequence[str] | None) -> str | None:
+    return ",".join(methods) if methods else None
+
+
+def _object_or_none(value: Mapping[str, JsonValue] | None) -> JsonValue:
+    return None if value is None else dict(value)
+
+
+def _page(body: JsonValue, read: Callable[[JsonObject], T]) -> Page[T]:
+    wire = body if isinstance(body, dict) else {}
+    items, cursor = wire.get("items"), wire.get("next_cursor")
+    return Page(
+        items=tuple(read(item) for item in (items if isinstance(items, list) else []) if isinstance(item, dict)),
+        next_cursor=cursor if isinstance(cursor, str) else None,
+    )

@@ -1,0 +1,148 @@
+"""An embedded broker: a real server process on the home's database, for as long as this process needs it.
+
+It runs beside this process, not inside it, so that a crash here loses nothing that was acknowledged. It ends by
+itself when its stdin closes and nobody reads from it any more, so it never outlives its users, however they end. At
+most one server holds a home: whoever finds the lock taken uses its owner.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO
+
+from standpipe_orchestrator.errors import BrokerNotFound
+from standpipe_protocol.bootstrap import (
+    API_KEY_VARIABLE,
+    HOME_VARIABLE,
+    INVOCATION_VARIABLE,
+    TOKEN_VARIABLE,
+    URL_VARIABLE,
+)
+from standpipe_protocol.home import Credentials, read_credentials
+
+START_SECONDS = 60.0
+STOP_SECONDS = 10.0
+LOG_FILE = "embedded-server.log"
+
+_LOOK_AGAIN_SECONDS = 0.02
+_STARTS = 3
+"""Another process may take the lock, and let it go again, while ours starts."""
+
+
+class EmbeddedBroker:
+    """The server process that this one started, or the credentials of another's that already held the home."""
+
+    def __init__(self, home: Path, *, credentials: Credentials, process: subprocess.Popen[bytes] | None) -> None:
+        self.home = home
+        self.credentials = credentials
+        self._process = process
+
+    @classmethod
+    def start(
+        cls,
+        home: Path,
+        *,
+        environment: Mapping[str, str],
+        answers: Callable[[Credentials], bool],
+        start_seconds: float = START_SECONDS,
+    ) -> EmbeddedBroker:
+        """Starts a server and waits until it answers as this home's.
+
+        Raises:
+            BrokerNotFound: it did not start; the end of what it wrote is in the message.
+        """
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        deadline = time.monotonic() + start_seconds
+        process: subprocess.Popen[bytes] | None = None
+        try:
+            for _ in range(_STARTS):
+                process = _start(home, environment=environment)
+                while time.monotonic() < deadline:
+                    over = process.poll() is not None
+                    credentials = read_credentials(home)
+                    if credentials is not None and answers(credentials):
+                        if over:
+                            # Another process was faster; its server is the home's.
+                            _let_go(process)
+                            return cls(home, credentials=credentials, process=None)
+                        return cls(home, credentials=credentials, process=process)
+                    if over:
+                        break
+                    time.sleep(_LOOK_AGAIN_SECONDS)
+                _let_go(process)
+                if time.monotonic() >= deadline:
+                    break
+        except BaseException:
+            if process is not None:
+                _let_go(process)
+            raise
+        raise BrokerNotFound(
+            f"The embedded broker did not start on {home}. It wrote:\n{_tail(home / LOG_FILE)}\n"
+            "Start a server with `standpipe serve` to see more."
+        )
+
+    @property
+    def running(self) -> bool:
+        """Whether this process started a server that still runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def close(self) -> None:
+        """Lets the server end: it does at once, or when the last stream of another process has ended."""
+        process, self._process = self._process, None
+        if process is not None:
+            _close_stdin(process)
+            # Somebody else may still read from it: then it stays until they are done.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_SECONDS)
+            # Popen warns of a process that is still running; this one is meant to be.
+            process.returncode = process.returncode if process.returncode is not None else 0
+
+
+def _start(home: Path, *, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    # Neither the key of another server nor an external process's token is this server's business.
+    for_others = {URL_VARIABLE, API_KEY_VARIABLE, INVOCATION_VARIABLE, TOKEN_VARIABLE}
+    child = {name: value for name, value in environment.items() if name not in for_others}
+    child[HOME_VARIABLE] = str(home)
+    with _open_log(home / LOG_FILE) as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "standpipe_server", "serve", "--port", "0", "--stop-with-stdin"],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            env=child,
+            cwd=home,
+            # Ctrl-C in the terminal is for this process, which still has to say how its work ended.
+            start_new_session=True,
+        )
+
+
+def _open_log(path: Path) -> IO[bytes]:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+
+
+def _let_go(process: subprocess.Popen[bytes]) -> None:
+    _close_stdin(process)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(STOP_SECONDS)
+
+
+def _close_stdin(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+
+
+def _tail(path: Path, *, limit: int = 2000) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")[-limit:].strip() or "(nothing)"
+    except OSError as error:
+        return f"(nothing that can be read: {error})"

@@ -1,0 +1,184 @@
+"""Reading an invocation's events as they come, each once and in order, through whatever breaks in between.
+
+A `Tail` prefers server-sent events and falls back to long-poll where a stream does not get through. It resumes by
+position: a position that was delivered is never delivered again, and none is skipped. It ends with the invocation.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol, cast
+
+from standpipe_orchestrator.errors import (
+    BrokerError,
+    BrokerUnreachable,
+    NotFound,
+    Overloaded,
+    ServerFailed,
+    UnexpectedAnswer,
+)
+from standpipe_protocol.invocation import Event, Invocation
+from standpipe_protocol.json_text import JsonObject, decode_json
+
+if TYPE_CHECKING:
+    from standpipe_orchestrator.client import EventPage
+    from standpipe_orchestrator.transport import EventStream, Transport
+
+_STREAM_FAILURES = 2
+"""Streams in a row that brought nothing: then the way is not one for streams, and pages are asked for instead."""
+_POLL_WAIT_SECONDS = 5.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_MAY_PASS = (BrokerUnreachable, Overloaded, ServerFailed, UnexpectedAnswer)
+
+
+class ReadEvents(Protocol):
+    def __call__(
+        self,
+        invocation_id: str,
+        *,
+        after: int = 0,
+        limit: int | None = None,
+        methods: Sequence[str] | None = None,
+        wait: float = 0.0,
+        retry: bool = True,
+    ) -> EventPage: ...
+
+
+class Tail:
+    """An iterator over one invocation's events. Used by one thread; `stop()` may be called from another.
+
+    Attributes:
+        position: of the last event delivered.
+        invocation: the invocation as it ended; None until then.
+    """
+
+    def __init__(
+        self,
+        invocation_id: str,
+        *,
+        transport: Transport,
+        read: ReadEvents,
+        get: Callable[[str], Invocation],
+        after: int = 0,
+        methods: Sequence[str] | None = None,
+        patience_seconds: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.position = after
+        self.invocation: Invocation | None = None
+        self._id = invocation_id
+        self._transport, self._read, self._get = transport, read, get
+        self._methods = tuple(methods) if methods else None
+        self._patience, self._clock, self._jitter = patience_seconds, clock, jitter
+        self._stopped = threading.Event()
+        self._stream: EventStream | None = None
+        self._stream_lock = threading.Lock()
+        self._last_word = clock()
+        self._first_pause = _FIRST_PAUSE
+
+    def __iter__(self) -> Iterator[Event]:
+        """Raises:
+        BrokerError: the broker was away for longer than `patience_seconds`, or refuses for good.
+        """
+        failures = 0
+        streaming = True
+        while not self._stopped.is_set() and self.invocation is None:
+            before = self.position
+            try:
+                yield from self._from_stream() if streaming else self._from_pages()
+            except NotFound:
+                raise
+            except _MAY_PASS as error:
+                if self._stopped.is_set():
+                    return
+                failures = 1 if self.position > before else failures + 1
+                if streaming and failures >= _STREAM_FAILURES:
+                    streaming = False
+                self._give_up_when_late(error)
+            else:
+                failures = 0
+            if self.invocation is None:
+                # Full jitter, so that many readers do not come back to a restarted server in one wave.
+                longest = min(_LONGEST_PAUSE, self._first_pause * 2 ** min(failures, 10))
+                self._stopped.wait(self._jitter() * longest)
+
+    def stop(self) -> None:
+        """Ends the iteration soon, also one that waits for the network."""
+        self._stopped.set()
+        with self._stream_lock:
+            if self._stream is not None:
+                self._stream.abort()
+
+    def _from_stream(self) -> Iterator[Event]:
+        """One connection's events. Returns at its end: `end` has set `invocation`, after `bye` another one follows."""
+        query = {"after": self.position, "method": ",".join(self._methods) if self._methods else None}
+        with self._transport.stream(f"/invocations/{self._id}/events", query=query) as stream:
+            with self._stream_lock:
+                self._stream = stream
+            if self._stopped.is_set():
+                return
+            try:
+                for frame in stream.frames():
+                    self._last_word = self._clock()
+                    if frame.retry_seconds is not None:
+                        self._first_pause = min(max(frame.retry_seconds, 0.01), _LONGEST_PAUSE)
+                    if frame.event == "end":
+                        self._end_with(frame.data)
+                        return
+                    if frame.event == "bye":
+                        return
+                    # The decoder also gives frames without data: a keep-alive, or a lone `retry:`.
+                    if frame.event == "message" and frame.data:
+                        yield from self._accept(self._event(frame.data))
+            finally:
+                with self._stream_lock:
+                    self._stream = None
+        if not self._stopped.is_set():
+            raise self._odd("a stream that broke off without `end` or `bye`")
+
+    def _from_pages(self) -> Iterator[Event]:
+        while not self._stopped.is_set():
+            page = self._read(
+                self._id, after=self.position, methods=self._methods, wait=_POLL_WAIT_SECONDS, retry=False
+            )
+            self._last_word = self._clock()
+            for event in page.items:
+                yield from self._accept(event)
+            # With a filter the page may have looked past events that it does not hold.
+            self.position = max(self.position, page.next_after)
+            if page.ended and not page.items:
+                self.invocation = self._get(self._id)
+                return
+
+    def _accept(self, event: Event) -> Iterator[Event]:
+        if event.position <= self.position:
+            return
+        if self._methods is None and event.position != self.position + 1:
+            raise self._odd(f"position {event.position} right after {self.position}")
+        self.position = event.position
+        yield event
+
+    def _event(self, data: str) -> Event:
+        try:
+            return Event.from_wire(cast("JsonObject", decode_json(data)))
+        except (ValueError, AttributeError, TypeError) as error:
+            raise self._odd(f"something that is no event ({error})") from None
+
+    def _end_with(self, data: str) -> None:
+        try:
+            self.invocation = Invocation.from_wire(cast("JsonObject", json.loads(data)))
+        except (ValueError, AttributeError, TypeError) as error:
+            raise self._odd(f"an `end` without an invocation ({error})") from None
+
+    def _give_up_when_late(self, error: BrokerError) -> None:
+        if self._patience is not None and self._clock() - self._last_word > self._patience:
+            raise error
+
+    def _odd(self, what: str) -> UnexpectedAnswer:
+        call, url = f"GET /api/v1/invocations/{self._id}/events", self._transport.url
+        return UnexpectedAnswer(f"`{call}` on {url} was answered with {what}.", call=call, url=url)

@@ -1,0 +1,333 @@
+"""HTTP to the broker: the one module of this distribution that imports an HTTP client.
+
+It carries a call and its answer and knows how to try again; what is called and what an answer means is the client's
+matter. Every failure leaves as one of this distribution's errors, naming call and address and never the key. Proxies
+of the environment are obeyed, but never for a loopback server.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass
+from typing import cast
+from urllib.parse import urlsplit
+
+import httpx
+import httpx_sse
+
+from standpipe.transport import CA_FILE_VARIABLE, is_loopback
+from standpipe_orchestrator.errors import BrokerNotFound, BrokerUnreachable, UnexpectedAnswer
+from standpipe_orchestrator.problem_errors import error_for_problem
+from standpipe_protocol import PROTOCOL_VERSION
+from standpipe_protocol.json_text import JsonValue, decode_json, encode_json
+from standpipe_protocol.problems import PROBLEM_MEDIA_TYPE, Problem
+
+API_PATH = "/api/v1"
+CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 30.0
+RETRY_SECONDS = 30.0
+"""How long a call that may be repeated is repeated."""
+STREAM_SILENCE_SECONDS = 45.0
+"""Three of the server's keep-alive comments: after that a stream is taken for dead."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_WORTH_ANOTHER_TRY = frozenset({429, 502, 503, 504})
+_MAX_RETRY_AFTER = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A successful answer: its decoded JSON body, None for an empty one."""
+
+    status: int
+    body: JsonValue
+    etag: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One server-sent event."""
+
+    event: str
+    data: str
+    retry_seconds: float | None = None
+
+
+class EventStream:
+    """An open stream of server-sent events."""
+
+    def __init__(self, response: httpx.Response, *, call: str, url: str) -> None:
+        self._response = response
+        self._call, self._url = call, url
+
+    def frames(self) -> Iterator[Frame]:
+        """The events as they come; ends when the server closes the stream.
+
+        Raises:
+            BrokerUnreachable: the connection broke, or was silent for too long.
+            UnexpectedAnswer: what came is no event stream.
+        """
+        try:
+            for event in httpx_sse.EventSource(self._response).iter_sse():
+                yield Frame(event.event, event.data, None if event.retry is None else event.retry / 1000)
+        except httpx_sse.SSEError as error:
+            raise UnexpectedAnswer(
+                f"`{self._call}` on {self._url} was answered with something that is no event stream: {error}.",
+                call=self._call,
+                url=self._url,
+            ) from None
+        except (httpx.HTTPError, httpx.StreamError, OSError) as error:
+            raise _unreachable(error, call=self._call, url=self._url) from error
+
+    def abort(self) -> None:
+        """Ends the stream from another thread, also while that one waits for bytes."""
+        network = self._response.extensions.get("network_stream")
+        raw = None if network is None else network.get_extra_info("socket")
+        if isinstance(raw, socket.socket):
+            # Closing the descriptor would not wake a thread that sits in recv; shutting the connection down does.
+            with contextlib.suppress(OSError):
+                raw.shutdown(socket.SHUT_RDWR)
+
+
+class Transport:
+    """Calls to one broker with one operator key. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str,
+        request_id: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        retry_seconds: float = RETRY_SECONDS,
+        answer_seconds: float = ANSWER_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """Prepares; connects nowhere yet.
+
+        Raises:
+            BrokerNotFound: the address or the CA file cannot be used.
+        """
+        environment = os.environ if environment is None else environment
+        self.url = url.rstrip("/")
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise BrokerNotFound(f"The broker's address is {url!r}; expected an http:// or https:// address.")
+        loopback = is_loopback(parts.hostname)
+        self._retry_seconds, self._clock, self._jitter = retry_seconds, clock, jitter
+        self._closed = threading.Event()
+        self._client = httpx.Client(
+            headers={
+                "Authorization": f"Bearer {api_key}",
+                "User-Agent": f"standpipe-orchestrator protocol/{PROTOCOL_VERSION}",
+                **({} if request_id is None else {"X-Request-ID": request_id}),
+            },
+            # A TLS context costs 20 to 40 ms, which a plain connection to this machine does not need.
+            verify=False if loopback and parts.scheme == "http" else _tls_context(environment),
+            trust_env=not loopback,
+            timeout=httpx.Timeout(answer_seconds, connect=CONNECT_SECONDS),
+            # Each running invocation holds one stream, so the number of connections has no bound of its own.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=4, keepalive_expiry=30.0),
+            follow_redirects=False,
+        )
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str | int | None] | None = None,
+        body: JsonValue = None,
+        headers: Mapping[str, str] | None = None,
+        retry: bool = True,
+        answer_seconds: float | None = None,
+    ) -> Answer:
+        """One call below `/api/v1`, repeated while that is worth it.
+
+        Args:
+            retry: the call may be repeated (it is idempotent, or carries a key that makes it so).
+
+        Raises:
+            BrokerUnreachable: no answer came within the retry budget.
+            UnexpectedAnswer: the answer is not this protocol's.
+            ProblemError: the broker refused.
+        """
+        deadline = self._clock() + (self._retry_seconds if retry else 0.0)
+        attempt = 0
+        while True:
+            try:
+                return self._try(
+                    method, path, query=query, body=body, headers=headers or {}, answer_seconds=answer_seconds
+                )
+            except _TryAgain as again:
+                pause = max(self._jitter() * min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt), again.retry_after)
+                if self._clock() + pause >= deadline:
+                    raise again.error from again.error.__cause__
+                attempt += 1
+                if self._closed.wait(pause):
+                    raise again.error from again.error.__cause__
+
+    @contextlib.contextmanager
+    def stream(self, path: str, *, query: Mapping[str, str | int | None]) -> Generator[EventStream]:
+        """Opens a stream of server-sent events; tried once.
+
+        Raises:
+            BrokerUnreachable, UnexpectedAnswer, ProblemError: it could not be opened.
+        """
+        call = f"GET {API_PATH}{path}"
+        opened = self._client.stream(
+            "GET",
+            f"{self.url}{API_PATH}{path}",
+            params=_given(query),
+            headers={"Accept": "text/event-stream", "Cache-Control": "no-cache"},
+            timeout=httpx.Timeout(STREAM_SILENCE_SECONDS, connect=CONNECT_SECONDS),
+        )
+        try:
+            response = opened.__enter__()
+        except (httpx.HTTPError, httpx.StreamError, OSError) as error:
+            raise _unreachable(error, call=call, url=self.url) from error
+        try:
+            if response.status_code != 200:
+                response.read()
+                self._refuse(response, call=call)
+            yield EventStream(response, call=call, url=self.url)
+        except (httpx.HTTPError, httpx.StreamError) as error:
+            raise _unreachable(error, call=call, url=self.url) from error
+        finally:
+            response.close()
+
+    def ask_identity(self, nonce: str, *, header: str, proof_header: str) -> str | None:
+        """The proof that whatever listens there gives for a nonce; None without an answer. The key is not sent."""
+        request = self._client.build_request("GET", f"{self.url}/healthz", headers={header: nonce}, timeout=2.0)
+        del request.headers["Authorization"]
+        try:
+            return cast("str | None", self._client.send(request).headers.get(proof_header))
+        except (httpx.HTTPError, OSError):
+            return None
+
+    def close(self) -> None:
+        self._closed.set()
+        self._client.close()
+
+    def _try(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str | int | None] | None,
+        body: JsonValue,
+        headers: Mapping[str, str],
+        answer_seconds: float | None,
+    ) -> Answer:
+        call = f"{method} {API_PATH}{path}"
+        sent = dict(headers)
+        content = None
+        if body is not None:
+            content = encode_json(body)
+            sent["Content-Type"] = "application/json"
+        try:
+            response = self._client.request(
+                method,
+                f"{self.url}{API_PATH}{path}",
+                params=_given(query or {}),
+                content=content,
+                headers=sent,
+                timeout=httpx.USE_CLIENT_DEFAULT
+                if answer_seconds is None
+                else httpx.Timeout(answer_seconds, connect=CONNECT_SECONDS),
+            )
+        except (httpx.HTTPError, OSError) as error:
+            unreachable = _unreachable(error, call=call, url=self.url)
+            unreachable.__cause__ = error
+            raise _TryAgain(unreachable) from None
+        if not 200 <= response.status_code < 300:
+            try:
+                self._refuse(response, call=call)
+            except Exception as error:
+                if response.status_code in _WORTH_ANOTHER_TRY:
+                    raise _TryAgain(error, retry_after=_seconds(response.headers.get("retry-after"))) from None
+                raise
+        if not response.content:
+            return Answer(response.status_code, None)
+        try:
+            decoded = decode_json(response.content)
+        except ValueError:
+            raise self._unexpected(response, call=call) from None
+        return Answer(response.status_code, decoded, response.headers.get("etag"))
+
+    def _refuse(self, response: httpx.Response, *, call: str) -> None:
+        kind = response.headers.get("content-type", "").partition(";")[0].strip()
+        try:
+            wire = decode_json(response.content) if kind == PROBLEM_MEDIA_TYPE else None
+        except ValueError:
+            wire = None
+        if not isinstance(wire, dict):
+            raise self._unexpected(response, call=call)
+        raise error_for_problem(
+            Problem.from_wire(wire),
+            status=response.status_code,
+            call=call,
+            url=self.url,
+            request_id=response.headers.get("x-request-id"),
+        )
+
+    def _unexpected(self, response: httpx.Response, *, call: str) -> UnexpectedAnswer:
+        if response.has_redirect_location:
+            what = f"a redirect to {response.headers['location']}: give the address that it leads to"
+        else:
+            kind = response.headers.get("content-type", "no content type")
+            what = f"status {response.status_code} and {kind}, which is not a Standpipe broker's: is the address right?"
+        return UnexpectedAnswer(
+            f"`{call}` on {self.url} was answered with {what}",
+            call=call,
+            url=self.url,
+            request_id=response.headers.get("x-request-id"),
+        )
+
+
+class _TryAgain(Exception):
+    """A failure that may pass; `error` is what it is when it does not."""
+
+    def __init__(self, error: Exception, *, retry_after: float = 0.0) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.retry_after = retry_after
+
+
+def _unreachable(error: Exception, *, call: str, url: str) -> BrokerUnreachable:
+    reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return BrokerUnreachable(
+        f"`{call}` got no answer from {url} ({reason}). Is the server running there? `standpipe serve` starts one.",
+        call=call,
+        url=url,
+    )
+
+
+def _given(query: Mapping[str, str | int | None]) -> dict[str, str | int]:
+    return {name: value for name, value in query.items() if value is not None}
+
+
+def _seconds(text: str | None) -> float:
+    """`Retry-After` in seconds; its other form, a date, is left to the backoff."""
+    try:
+        return min(max(float(text or 0), 0.0), _MAX_RETRY_AFTER)
+    except ValueError:
+        return 0.0
+
+
+def _tls_context(environment: Mapping[str, str]) -> ssl.SSLContext:
+    context = httpx.create_ssl_context()
+    if given := environment.get(CA_FILE_VARIABLE):
+        try:
+            context.load_verify_locations(cafile=given)
+        except OSError as error:
+            raise BrokerNotFound(f"{CA_FILE_VARIABLE} is {given!r}, which cannot be loaded: {error}.") from None
+    return context
