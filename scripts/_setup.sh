@@ -19,6 +19,11 @@ if [ -z "${HOME:-}" ] || [ ! -w "${HOME:-/nonexistent}" ]; then
   export UV_CACHE_DIR="${UV_CACHE_DIR:-$XDG_CACHE_HOME/uv}" PIP_CACHE_DIR="${PIP_CACHE_DIR:-$XDG_CACHE_HOME/pip}"
 fi
 
+# pip trusts the machine's certificate authorities, uv only when told.
+if [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/pki/tls/certs/ca-bundle.crt ] || [ -e /etc/ssl/cert.pem ]; then
+  export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-true}" UV_NATIVE_TLS="${UV_NATIVE_TLS:-true}"
+fi
+
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
@@ -58,7 +63,7 @@ has_uv() { [ -z "${STANDPIPE_WITHOUT_UV:-}" ] && uv --version >/dev/null 2>&1; }
 
 make_venv() { # FOLDER PYTHON
   if has_uv; then
-    uv venv --quiet --no-config --python "$2" "$1"
+    uv venv --quiet --python "$2" "$1"
   else
     "$2" -c 'import ensurepip, venv' 2>/dev/null ||
       die "$2 cannot make virtual environments: its venv or ensurepip module is missing.
@@ -74,11 +79,11 @@ install_into() { # FOLDER LOCK MEMBER...
   for member in "$@"; do editable+=(-e "./$member"); done
   # First what builds packages; after that nothing is built in an isolated environment with packages nobody pinned.
   if has_uv; then
-    local install=(uv pip install --quiet --no-config --python "$venv/bin/python")
+    local install=(uv pip install --quiet --python "$venv/bin/python")
     "${install[@]}" --require-hashes -r requirements/build.txt
     "${install[@]}" --no-build-isolation --require-hashes -r "$lock"
     "${install[@]}" --no-build-isolation --no-deps "${editable[@]}"
-    uv pip check --quiet --no-config --python "$venv/bin/python"
+    uv pip check --quiet --python "$venv/bin/python"
   else
     "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$venv/bin/python" -m ensurepip >/dev/null
     # The locks name every package, so nothing is left to resolve.

@@ -11,9 +11,10 @@ import json
 import re
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+
+import tomllib
 
 ROOT = Path(__file__).resolve().parents[1]
 CEILING = 400
@@ -21,7 +22,9 @@ LOCKS = {"build.txt": "build", "dev.txt": "dev", "demo.txt": "demo", "sdk310.txt
 MEMBERS = ("client_sdk", "server", "orchestrator")
 _SIGNATURE = "# Made by scripts/lock from declarations "
 # An address, or a path of the machine that made the lock.
-_FOREIGN = re.compile(r"://|--(?:extra-)?index-url|--find-links|--trusted-host|^-e |@ file|(?:^|\s)/[a-z]+/", re.MULTILINE)
+_FOREIGN = re.compile(
+    r"://|--(?:extra-)?index-url|--find-links|--trusted-host|^-e |@ file|(?:^|\s)/[a-z]+/", re.MULTILINE
+)
 
 
 def long_files() -> Iterator[str]:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+import hypothesis
 import pytest
 
-from tests.support.postgres import Postgres, running_postgres
 from tests.support.server import Server
+
+if TYPE_CHECKING:
+    from tests.support.postgres import Postgres
+
+# Examples are the same in every run, and a busy machine fails none; HYPOTHESIS_PROFILE=explore looks for new ones.
+hypothesis.settings.register_profile("standpipe", deadline=None, derandomize=True, max_examples=100)
+hypothesis.settings.register_profile("explore", deadline=None, max_examples=2_000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "standpipe"))
 
 DATABASES = ("sqlite", "postgresql")
 _failed = pytest.StashKey[bool]()
@@ -33,6 +42,9 @@ class ServerFactory(Protocol):
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """The session's PostgreSQL: `postgres.create()` makes a database and returns its URL."""
+    # psycopg comes with the server, which the SDK's tests on Python 3.10 do without.
+    from tests.support.postgres import running_postgres
+
     with running_postgres() as server:
         yield server
 

@@ -11,7 +11,7 @@ def escape_asset_key(parts: Sequence[str]) -> str:
 
 
 def parse_asset_key(text: str) -> tuple[str, ...]:
-    r"""The parts of a key's text: `pre/a\/b` -> `("pre", "a/b")`. An empty trailing part is dropped, as upstream does."""
+    r"""The parts of a key's text: `pre/a\/b` -> `("pre", "a/b")`. An empty last part is dropped, as upstream does."""
     parts: list[str] = []
     current: list[str] = []
     characters = iter(text)

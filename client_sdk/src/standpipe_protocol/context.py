@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
-from standpipe_protocol.json_text import JsonValue
+from standpipe_protocol.json_text import JsonValue, json_kind, json_pointer
 
 
 class InvalidContext(ValueError):
@@ -92,11 +92,11 @@ class ContextData:
         code_versions = _object(wire, "code_version_by_asset_key")
         for key, version in (code_versions or {}).items():
             if version is not None and not isinstance(version, str):
-                raise _wrong(f"/code_version_by_asset_key/{key}", "a string or null", version)
+                raise _wrong(json_pointer("code_version_by_asset_key", key), "a string or null", version)
         provenance = _object(wire, "provenance_by_asset_key")
         for key, value in (provenance or {}).items():
             if value is not None and not isinstance(value, dict):
-                raise _wrong(f"/provenance_by_asset_key/{key}", "an object or null", value)
+                raise _wrong(json_pointer("provenance_by_asset_key", key), "an object or null", value)
         key_range, window = _pair(wire, "partition_key_range"), _pair(wire, "partition_time_window")
         return cls(
             asset_keys=None if keys is None else tuple(cast("list[str]", keys)),
@@ -137,4 +137,4 @@ def _pair(wire: Mapping[str, JsonValue], name: str) -> tuple[str, str] | None:
 
 
 def _wrong(pointer: str, expected: str, got: JsonValue) -> InvalidContext:
-    return InvalidContext(pointer=pointer, expected=expected, got=f"{type(got).__name__} {str(got)[:60]!r}")
+    return InvalidContext(pointer=pointer, expected=expected, got=json_kind(got))

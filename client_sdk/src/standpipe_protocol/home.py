@@ -35,7 +35,7 @@ def standpipe_home(environment: Mapping[str, str], *, platform: str = sys.platfo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """What a server of this home writes for local tools: where it listens, its operator key, and how to prove itself."""
+    """What a server of this home writes for local tools: where it listens, its operator key, how it proves itself."""
 
     url: str
     api_key: str

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
-import sys
+from array import array
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import TypeAlias, Union, cast
 
 JsonValue: TypeAlias = Union[bool, int, float, str, "list[JsonValue]", "dict[str, JsonValue]", None]
@@ -18,29 +20,34 @@ JsonObject: TypeAlias = "dict[str, JsonValue]"
 
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
+# Python writes and reads integers of up to 640 digits whatever its limit is set to; 2,000 bits are 603 digits.
+_SHORT_DIGITS = 600
+_LONG_BITS = 2000
+
 _encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
-# A JSON string, or a token that is only JSON to Python. Strings are matched first, so a token inside one is left alone.
-_STRING_OR_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b', re.DOTALL)
+_TOKEN = re.compile(rb"-?\b(?:NaN|Infinity)\b")
 # In a metadata entry whose type is to be inferred the token says that the value is a float; the string no longer would.
+# A quote after a backslash does not open a string, so nothing inside a string looks like this.
 _INFERRED_RAW_FIRST = re.compile(
-    rb'("raw_value"\s*:\s*)(NaN|-?Infinity)(\s*,\s*"type"\s*:\s*)"__infer__"',
+    rb'(?<!\\)("raw_value"\s*:\s*)(NaN|-?Infinity)(\s*,\s*"type"\s*:\s*)"__infer__"',
 )
 _INFERRED_TYPE_FIRST = re.compile(
-    rb'("type"\s*:\s*)"__infer__"(\s*,\s*"raw_value"\s*:\s*)(NaN|-?Infinity)\b',
+    rb'(?<!\\)("type"\s*:\s*)"__infer__"(\s*,\s*"raw_value"\s*:\s*)(NaN|-?Infinity)\b',
 )
-# An escape in a JSON string: a surrogate pair, half of one, or any other.
-_ESCAPE = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
-    re.DOTALL,
+# An escaped surrogate pair, or half of one.
+_SURROGATE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
+_NOT_A_BRACKET = bytes(sorted(set(range(256)) - set(b"[]{}")))
+_STEPS = bytes.maketrans(b"[{]}", bytes([1, 1, 255, 255]))
 
 
 def encode_json(value: object) -> bytes:
     """Encodes a value as compact ASCII JSON.
 
     Dictionary keys are coerced to strings as `json.dumps` does it (a DataFrame's integer index becomes `"0"`, `"1"`).
-    Non-finite floats become strings.
+    Non-finite floats become strings. Integers of any size are written in full.
 
     Raises:
         TypeError: the value holds something JSON cannot carry ("Object of type X is not JSON serializable").
@@ -50,9 +57,14 @@ def encode_json(value: object) -> bytes:
         return _encoder.encode(value).encode("ascii")
     except ValueError as error:
         # The one other ValueError is a circular reference, and walking that would never end.
-        if "not JSON compliant" not in str(error):
+        if "not JSON compliant" not in str(error) and "integer string conversion" not in str(error):
             raise
-    return _encoder.encode(_with_finite_numbers(value)).encode("ascii")
+    long_integers = _LongIntegers()
+    try:
+        plain = _plain(value, long_integers)
+    except RecursionError:
+        raise ValueError("Circular reference detected") from None
+    return long_integers.put_back(_encoder.encode(plain).encode("ascii"))
 
 
 def decode_json(text: str | bytes) -> JsonValue:
@@ -61,70 +73,136 @@ def decode_json(text: str | bytes) -> JsonValue:
     Raises:
         ValueError: the text is not JSON (a `json.JSONDecodeError`, with line and column) or not UTF-8.
     """
+    # Given bytes, `json.loads` would guess the encoding, and let halves of surrogate pairs pass as UTF-8.
+    decoded = text.decode("utf-8") if isinstance(text, bytes) else text
     try:
-        return cast("JsonValue", json.loads(text))
+        return cast("JsonValue", json.loads(decoded))
     except json.JSONDecodeError:
         raise
     except ValueError as error:
         if "integer string conversion" not in str(error):
             raise
-    return cast("JsonValue", json.loads(text, parse_int=_parse_long_int))
+    return cast("JsonValue", json.loads(decoded, parse_int=_parse_long_int))
 
 
 def quote_non_finite(text: bytes) -> bytes:
     """Rewrites the tokens `NaN`, `Infinity` and `-Infinity` as strings; every other byte stays as it came."""
+    if b"NaN" not in text and b"Infinity" not in text:
+        return text
     text = _INFERRED_RAW_FIRST.sub(rb'\1"\2"\3"float"', text)
     text = _INFERRED_TYPE_FIRST.sub(rb'\1"float"\2"\3"', text)
-
-    def quoted(match: re.Match[bytes]) -> bytes:
-        found = match.group()
-        return found if found.startswith(b'"') else b'"' + found + b'"'
-
-    return _STRING_OR_TOKEN.sub(quoted, text)
+    # A token inside a string has an odd number of string delimiters before it.
+    delimiters = _without_escapes(text)
+    parts: list[bytes] = []
+    copied = looked = quotes = 0
+    for match in _TOKEN.finditer(text):
+        start, end = match.span()
+        quotes += delimiters.count(b'"', looked, start)
+        looked = start
+        if quotes % 2 == 0:
+            parts += (text[copied:start], b'"', match.group(), b'"')
+            copied = end
+    return b"".join((*parts, text[copied:]))
 
 
 def replace_lone_surrogates(text: bytes) -> bytes:
     """Rewrites an escaped half of a surrogate pair (`\\ud800` alone) as `\\ufffd`: it is no character, and strict
     readers refuse the whole text for it. Python writes such escapes for undecodable file names."""
-
-    def repaired(match: re.Match[bytes]) -> bytes:
-        return rb"\ufffd" if match.group("lone") else match.group()
-
-    return _ESCAPE.sub(repaired, text)
+    if b"\\ud" not in text and b"\\uD" not in text:
+        return text
+    parts: list[bytes] = []
+    copied = 0
+    for match in _SURROGATE.finditer(text.replace(b"\\\\", b"__")):
+        if match["lone"]:
+            parts += (text[copied : match.start()], rb"\ufffd")
+            copied = match.end()
+    return b"".join((*parts, text[copied:]))
 
 
 def json_depth(text: bytes) -> int:
     """The deepest nesting of arrays and objects in a JSON text (0 for a bare scalar). Does not validate."""
-    if text.count(b"[") + text.count(b"{") == 0:
-        return 0
-    depth = deepest = 0
-    for byte in re.sub(rb'"(?:[^"\\]|\\.)*"', b"", text, flags=re.DOTALL):
-        if byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"]}":
-            depth -= 1
-    return deepest
+    # Every second piece between string delimiters lies outside of strings. All of this runs in C, since a request may
+    # weigh megabytes.
+    outside = b"".join(_without_escapes(text).split(b'"')[::2])
+    steps = array("b", outside.translate(_STEPS, _NOT_A_BRACKET))
+    return max(accumulate(steps), default=0)
 
 
-def _with_finite_numbers(value: object) -> object:
+def json_kind(value: JsonValue) -> str:
+    """How a value is named in an error: its JSON type, and the value itself where it is short."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case int():
+            # Python refuses to write very long integers in decimal.
+            return f"the number {value}" if abs(value) < 10**40 else "a number"
+        case float():
+            return f"the number {value}"
+        case str():
+            return f"the string {value[:40]!r}"
+        case list():
+            return "an array"
+        case _:
+            return "an object"
+
+
+def json_pointer(*names: str) -> str:
+    """A JSON Pointer (RFC 6901) through objects' members, `/` and `~` in their names escaped."""
+    return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in names)
+
+
+def _without_escapes(text: bytes) -> bytes:
+    """The text at its full length, escaped backslashes and quotes blanked: every quote left delimits a string."""
+    return text.replace(b"\\\\", b"__").replace(b'\\"', b"__")
+
+
+class _LongIntegers:
+    """Stand-ins for integers that Python's encoder refuses to write."""
+
+    def __init__(self) -> None:
+        self._mark = os.urandom(16).hex()
+        self._found: dict[bytes, bytes] = {}
+
+    def stand_in(self, value: int) -> str:
+        # Decimal writes an integer of any length, and takes no notice of the limit.
+        from decimal import Decimal
+
+        name = f"{self._mark}-{len(self._found)}"
+        self._found[f'"{name}"'.encode("ascii")] = str(Decimal(value)).encode("ascii")
+        return name
+
+    def put_back(self, text: bytes) -> bytes:
+        for name, digits in self._found.items():
+            text = text.replace(name, digits)
+        return text
+
+
+def _plain(value: object, long_integers: _LongIntegers) -> object:
+    """The value with what the encoder refuses replaced: non-finite floats (keys, too) and very long integers."""
     if isinstance(value, float):
         if math.isfinite(value):
             return value
         return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
-    if isinstance(value, Mapping):
+    if isinstance(value, int):
+        return long_integers.stand_in(value) if value.bit_length() > _LONG_BITS else value
+    if isinstance(value, dict):
         items = cast("Mapping[object, object]", value).items()
-        return {key: _with_finite_numbers(item) for key, item in items}
+        return {
+            _plain(key, long_integers) if isinstance(key, float) else key: _plain(item, long_integers)
+            for key, item in items
+        }
     if isinstance(value, (list, tuple)):
-        return [_with_finite_numbers(item) for item in cast("Sequence[object]", value)]
+        return [_plain(item, long_integers) for item in cast("Sequence[object]", value)]
     return value
 
 
 def _parse_long_int(digits: str) -> int:
-    step = sys.get_int_max_str_digits() if hasattr(sys, "get_int_max_str_digits") else 4300
-    sign, digits = (-1, digits[1:]) if digits.startswith("-") else (1, digits)
-    value = 0
-    for start in range(0, len(digits), step):
-        part = digits[start : start + step]
-        value = value * 10 ** len(part) + int(part)
-    return sign * value
+    if digits.startswith("-"):
+        return -_parse_long_int(digits[1:])
+    if len(digits) <= _SHORT_DIGITS:
+        return int(digits)
+    # Halving keeps the multiplications balanced; digit by digit a megabyte of them would take minutes.
+    low = len(digits) // 2
+    return _parse_long_int(digits[:-low]) * (5**low << low) + _parse_long_int(digits[-low:])

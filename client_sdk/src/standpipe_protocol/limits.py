@@ -32,7 +32,7 @@ class Limits:
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, JsonValue]) -> Limits:
-        """Reads published limits; one that is missing or odd keeps its default, so that an older server is obeyed too."""
+        """Reads published limits; one that is missing or odd keeps its default: an older server is obeyed too."""
         known: dict[str, int] = {}
         for field in fields(cls):
             value = wire.get(field.name)

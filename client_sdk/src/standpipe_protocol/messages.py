@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeAlias, cast
 
-from standpipe_protocol.json_text import JsonValue
+from standpipe_protocol.json_text import JsonValue, json_kind, json_pointer
 
 Severity: TypeAlias = Literal["WARN", "ERROR"]
 SEVERITIES: tuple[Severity, ...] = ("WARN", "ERROR")
@@ -74,10 +74,10 @@ class Opened:
     """The program has begun to report."""
 
     method: ClassVar[str] = "opened"
-    extras: Mapping[str, JsonValue] | None = None
+    extras: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
 
     def params(self) -> JsonValue:
-        return {"extras": dict(self.extras or {})}
+        return {"extras": dict(self.extras)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,10 +114,10 @@ class LogExternalStream:
     method: ClassVar[str] = "log_external_stream"
     stream: str
     text: str
-    extras: Mapping[str, JsonValue] | None = None
+    extras: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
 
     def params(self) -> JsonValue:
-        return {"stream": self.stream, "text": self.text, "extras": dict(self.extras or {})}
+        return {"stream": self.stream, "text": self.text, "extras": dict(self.extras)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,13 +202,13 @@ def parse_message(wire: JsonValue) -> Message:
         InvalidMessage: it is not an object, its method is unknown, or a parameter is missing or of a wrong type.
     """
     if not isinstance(wire, dict):
-        raise InvalidMessage(pointer="", expected="a JSON object with `method` and `params`", got=_kind(wire))
+        raise InvalidMessage(pointer="", expected="a JSON object with `method` and `params`", got=json_kind(wire))
     method = wire.get("method")
     if not isinstance(method, str):
         raise InvalidMessage(pointer="/method", expected="a string", got=_found(wire, "method"))
     parse = _PARSERS.get(method)
     if parse is None:
-        raise InvalidMessage(pointer="/method", expected=f"one of {', '.join(METHODS)}", got=repr(method))
+        raise InvalidMessage(pointer="/method", expected=f"one of {', '.join(METHODS)}", got=json_kind(method))
     params = wire.get("params")
     if params is None and method in ("opened", "closed"):
         params = {}
@@ -269,27 +269,28 @@ class _Params:
         return _parse_exception(given, pointer="/params/exception")
 
     def _wrong(self, name: str, expected: str) -> InvalidMessage:
-        return InvalidMessage(pointer=f"/params/{name}", expected=expected, got=_found(self._values, name))
+        return InvalidMessage(pointer=json_pointer("params", name), expected=expected, got=_found(self._values, name))
 
 
 def _parse_exception(wire: JsonValue, *, pointer: str) -> PipesException:
     if not isinstance(wire, dict):
-        raise InvalidMessage(pointer=pointer, expected="an exception object or null", got=_kind(wire))
+        raise InvalidMessage(pointer=pointer, expected="an exception object or null", got=json_kind(wire))
     message, name, stack = wire.get("message"), wire.get("name"), wire.get("stack")
     if not isinstance(message, str):
         raise InvalidMessage(pointer=f"{pointer}/message", expected="a string", got=_found(wire, "message"))
     if name is not None and not isinstance(name, str):
-        raise InvalidMessage(pointer=f"{pointer}/name", expected="a string or null", got=_kind(name))
+        raise InvalidMessage(pointer=f"{pointer}/name", expected="a string or null", got=json_kind(name))
     frames: list[str] = []
     if stack is not None:
         if not isinstance(stack, list) or not all(isinstance(frame, str) for frame in stack):
-            raise InvalidMessage(pointer=f"{pointer}/stack", expected="a list of strings or null", got=_kind(stack))
+            raise InvalidMessage(pointer=f"{pointer}/stack", expected="a list of strings or null", got=json_kind(stack))
         frames = cast("list[str]", stack)
     chained: dict[str, PipesException | None] = {}
     for link in ("cause", "context"):
-        # Java's SDK sends `[]` for "none".
         linked = wire.get(link)
-        chained[link] = _parse_exception(linked, pointer=f"{pointer}/{link}") if linked else None
+        # Java's SDK sends `[]` for "none".
+        none = linked is None or linked in ([], {})
+        chained[link] = None if none else _parse_exception(linked, pointer=f"{pointer}/{link}")
     return PipesException(
         message=message, stack=tuple(frames), name=name, cause=chained["cause"], context=chained["context"]
     )
@@ -313,7 +314,7 @@ def _object_or_none(value: JsonValue) -> Mapping[str, JsonValue] | None:
 
 
 _PARSERS: Mapping[str, Callable[[_Params, Mapping[str, JsonValue]], Message]] = {
-    "opened": lambda params, _: Opened(extras=params.optional_object("extras")),
+    "opened": lambda params, _: Opened(extras=params.optional_object("extras") or {}),
     "closed": lambda params, wire: Closed(exception=params.exception(), ledger=_parse_ledger(wire.get("ledger"))),
     "log": lambda params, wire: Log(
         message=params.string("message"),
@@ -321,7 +322,9 @@ _PARSERS: Mapping[str, Callable[[_Params, Mapping[str, JsonValue]], Message]] = 
         details=_object_or_none(wire.get("details")),
     ),
     "log_external_stream": lambda params, _: LogExternalStream(
-        stream=params.one_of("stream", STREAMS), text=params.string("text"), extras=params.optional_object("extras")
+        stream=params.one_of("stream", STREAMS),
+        text=params.string("text"),
+        extras=params.optional_object("extras") or {},
     ),
     "report_asset_materialization": lambda params, _: ReportAssetMaterialization(
         asset_key=params.string("asset_key"),
@@ -340,21 +343,4 @@ _PARSERS: Mapping[str, Callable[[_Params, Mapping[str, JsonValue]], Message]] = 
 
 
 def _found(values: Mapping[str, JsonValue], name: str) -> str:
-    return _kind(values[name]) if name in values else "nothing"
-
-
-def _kind(value: JsonValue) -> str:
-    """How a value is named in an error: its JSON type, and the value itself where it is short."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true" if value else "false"
-        case int() | float():
-            return f"the number {str(value)[:40]}" if not isinstance(value, int) or abs(value) < 10**40 else "a number"
-        case str():
-            return f"the string {value[:40]!r}"
-        case list():
-            return "an array"
-        case _:
-            return "an object"
+    return json_kind(values[name]) if name in values else "nothing"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
 
 from standpipe_protocol.asset_keys import parse_asset_key
-from standpipe_protocol.json_text import NON_FINITE, JsonValue
+from standpipe_protocol.json_text import NON_FINITE, JsonValue, encode_json, json_kind
 
 MetadataType: TypeAlias = Literal[
     "__infer__",
@@ -74,7 +74,7 @@ def normalise_entry(entry: JsonValue) -> MetadataEntry:
         kind, raw = INFER, entry
     if not isinstance(kind, str) or kind not in METADATA_TYPES:
         known = ", ".join(sorted(METADATA_TYPES))
-        return MetadataEntry(type="json", raw_value=raw, problem=f"type {str(kind)[:60]!r} is not one of {known}")
+        return MetadataEntry(type="json", raw_value=raw, problem=f"type is {json_kind(kind)}, not one of {known}")
     if kind == INFER:
         return _inferred(raw)
     try:
@@ -156,6 +156,11 @@ def _asset(raw: JsonValue) -> JsonValue:
     return cast("JsonValue", raw.split("/"))
 
 
+def _text(value: JsonValue) -> str:
+    """What a constraint or tag says, as text: a string as it is, anything else as JSON."""
+    return value if isinstance(value, str) else encode_json(value).decode("ascii")
+
+
 def _column(raw: JsonValue) -> JsonValue:
     if not isinstance(raw, dict) or not isinstance(raw.get("name"), str):
         raise _WrongShape('expected columns as objects with "name" and "type"')
@@ -171,7 +176,7 @@ def _column(raw: JsonValue) -> JsonValue:
         "name": raw["name"],
         "type": kind,
         "description": description,
-        "tags": {key: str(value) for key, value in (tags or {}).items()},
+        "tags": {key: _text(value) for key, value in (tags or {}).items()},
         "constraints": _constraints(raw.get("constraints"), column=str(raw["name"])),
     }
 
@@ -187,8 +192,8 @@ def _constraints(raw: JsonValue, *, column: str) -> JsonValue:
         raise _WrongShape(f'expected true or false for "nullable" and "unique" of column {column!r}')
     if given is not None and not isinstance(given, list):
         raise _WrongShape(f'expected a list as "other" constraints of column {column!r}')
-    other: list[JsonValue] = [str(text) for text in given or []]
-    other += [f"{name}: {value}" for name, value in raw.items() if name not in ("nullable", "unique", "other")]
+    other: list[JsonValue] = [_text(text) for text in given or []]
+    other += [f"{name}: {_text(value)}" for name, value in raw.items() if name not in ("nullable", "unique", "other")]
     return {"nullable": nullable, "unique": unique, "other": other}
 
 
@@ -198,7 +203,7 @@ def _schema(raw: JsonValue) -> JsonValue:
         raise _WrongShape('expected {"columns": [...]} or a list of columns')
     constraints = raw.get("constraints") if isinstance(raw, dict) else None
     given = constraints.get("other") if isinstance(constraints, dict) else None
-    other: JsonValue = [str(text) for text in given] if isinstance(given, list) else []
+    other: JsonValue = [_text(text) for text in given] if isinstance(given, list) else []
     return {"columns": [_column(column) for column in columns], "constraints": {"other": other}}
 
 
