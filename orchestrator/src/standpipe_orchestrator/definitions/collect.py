@@ -1,0 +1,210 @@
+"""From what a step's function gave back to what the run records.
+
+The one invariant: a step that declares a result ends with exactly one of it, or fails and says which is missing.
+Nothing is recorded that was not declared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import cast
+
+from standpipe_orchestrator.asset_key import AssetKey
+from standpipe_orchestrator.definitions.output import Output
+from standpipe_orchestrator.definitions.plan import PlannedStep
+from standpipe_orchestrator.definitions.specs import AssetCheckKey
+from standpipe_orchestrator.errors import InvalidResult
+from standpipe_orchestrator.metadata import MetadataValue
+from standpipe_orchestrator.metadata_wire import RawMetadataValue
+from standpipe_orchestrator.results import NO_VALUE, AssetCheckResult, MaterializeResult
+
+RESULT_TYPES = (MaterializeResult, AssetCheckResult, Output)
+
+
+class ResultCollector:
+    """Takes one step's results as they come, checks each against the declaration, stores values, records.
+
+    Args:
+        step: what was declared.
+        store_value: keeps an asset's value and says what metadata that adds.
+        record: called with each complete result, in order.
+    """
+
+    def __init__(
+        self,
+        step: PlannedStep,
+        *,
+        store_value: Callable[[AssetKey, object], Mapping[str, MetadataValue]],
+        record: Callable[[MaterializeResult | AssetCheckResult], None],
+    ) -> None:
+        self._step = step
+        self._store_value = store_value
+        self._record = record
+        self._made: set[AssetKey] = set()
+        self._evaluated: set[AssetCheckKey] = set()
+        self._several = len(step.specs) != 1
+
+    def take_returned(self, returned: object, *, required: Callable[[], str | None]) -> None:
+        """Takes what the function returned: a result, several, an iterator that yields them, a plain value, or None.
+
+        Args:
+            returned: what it returned.
+            required: asked at the end for what to say when nothing was returned although it had to be; None when
+                nothing had to be.
+
+        Raises:
+            InvalidResult: it does not fit the declaration; the sentence says where.
+        """
+        if isinstance(returned, Iterator):
+            for item in cast("Iterator[object]", returned):
+                self.take(item)
+        elif isinstance(returned, (tuple, list)) and (items := cast("list[object]", returned)) and _all_results(items):
+            for item in items:
+                self.take(item)
+        elif isinstance(returned, RESULT_TYPES):
+            self.take(cast("object", returned))
+        elif returned is None:
+            if required() is None:
+                self._take_nothing()
+        elif isinstance(returned, (tuple, list)) and not returned and (self._several or required() is not None):
+            pass  # no results, rather than an empty value: what is missing is said below
+        elif not self._several:
+            self.take(Output(cast("object", returned)))
+        else:
+            self.take(cast("object", returned))
+        self._finish(hint=required() or "")
+
+    def take(self, item: object) -> None:
+        """Takes one result."""
+        match item:
+            case AssetCheckResult():
+                self._take_check(item)
+            case MaterializeResult() | Output():
+                self._take_asset(cast("MaterializeResult | Output[object]", item))
+            case _:
+                raise InvalidResult(
+                    f"The step `{self._step.name}` returned or yielded {_shown(item)}; expected a MaterializeResult, "
+                    f"an AssetCheckResult{'' if self._step.node.is_check else ' or an Output'}."
+                )
+
+    def _take_nothing(self) -> None:
+        # `def my_asset(): ...` makes its asset by having run. Its value is None; several assets have none.
+        if self._step.node.is_check:
+            return
+        if len(self._step.specs) == 1:
+            self.take(Output(None))
+        else:
+            for spec in self._step.specs:
+                self.take(MaterializeResult(asset_key=spec.key))
+
+    def _take_asset(self, item: MaterializeResult | Output[object]) -> None:
+        key = self._key_of(item)
+        if key in self._made:
+            raise InvalidResult(
+                f"The step `{self._step.name}` returned an output {key.to_user_string()!r} multiple times."
+            )
+        self._made.add(key)
+        stored: Mapping[str, MetadataValue] = {}
+        if item.value is not NO_VALUE:
+            stored = self._store_value(key, item.value)
+        given = cast("Mapping[str, RawMetadataValue]", item.metadata)
+        result = MaterializeResult(
+            asset_key=key,
+            metadata={**stored, **given},
+            data_version=item.data_version,
+            check_results=item.check_results if isinstance(item, MaterializeResult) else None,
+            tags=item.tags if isinstance(item, MaterializeResult) else None,
+            implicit=isinstance(item, MaterializeResult) and item.implicit,
+        )
+        self._record(result)
+        for check in result.check_results:
+            self._take_check(check, made=key)
+
+    def _take_check(self, check: AssetCheckResult, *, made: AssetKey | None = None) -> None:
+        declared = [spec.check_key for spec in self._step.check_specs]
+        key = check.asset_key or made
+        fitting = [
+            known
+            for known in declared
+            if (key is None or known.asset_key == key) and (check.check_name is None or known.name == check.check_name)
+        ]
+        if len(fitting) != 1:
+            raise InvalidResult(_unexpected_check(self._step.name, check, key, declared, fitting))
+        if fitting[0] in self._evaluated:
+            raise InvalidResult(f"The step `{self._step.name}` returned the check {fitting[0]} multiple times.")
+        self._evaluated.add(fitting[0])
+        self._record(check.replace(asset_key=fitting[0].asset_key, check_name=fitting[0].name))
+
+    def _key_of(self, item: MaterializeResult | Output[object]) -> AssetKey:
+        keys = self._step.keys
+        names = ", ".join(repr(key.to_user_string()) for key in keys) or "no asset"
+        if isinstance(item, MaterializeResult):
+            named = item.asset_key
+        elif item.output_name is None:
+            named = None
+        else:
+            by_name = {key.to_python_identifier(): key for key in keys}
+            named = by_name.get(item.output_name, AssetKey([item.output_name]))
+        if named is None and len(keys) == 1:
+            return keys[0]
+        if named is None:
+            what = "MaterializeResult without an asset_key" if isinstance(item, MaterializeResult) else "Output"
+            raise InvalidResult(
+                f"The step `{self._step.name}` returned a {what}; it makes {names}, so say which of them is meant."
+            )
+        if named not in keys:
+            others = {spec.key for spec in self._step.node.definition.specs}
+            why = "is not selected in this run" if named in others else "it does not declare"
+            raise InvalidResult(
+                f"The step `{self._step.name}` returned a result for the asset key {named.to_user_string()!r}, which "
+                f"{why}. It makes {names}."
+            )
+        return named
+
+    def _finish(self, *, hint: str) -> None:
+        missing = {spec.key.to_python_identifier() for spec in self._step.specs if not spec.skippable} - {
+            key.to_python_identifier() for key in self._made
+        }
+        missing |= {
+            spec.asset_key.to_python_identifier(spec.name)
+            for spec in self._step.check_specs
+            if spec.check_key not in self._evaluated
+        }
+        if missing:
+            raise InvalidResult(
+                f"The step `{self._step.name}` did not yield or return expected outputs {{{_quoted(missing)}}}."
+                + (f" {hint}" if hint else "")
+            )
+
+
+def _unexpected_check(
+    step: str,
+    check: AssetCheckResult,
+    key: AssetKey | None,
+    declared: list[AssetCheckKey],
+    fitting: list[AssetCheckKey],
+) -> str:
+    head = f"The step `{step}`: Received unexpected AssetCheckResult."
+    targets = sorted({known.asset_key.to_user_string() for known in declared})
+    if not declared:
+        return f"{head} The step declares no checks; add `check_specs`, or leave the result out."
+    if fitting:
+        return f"{head} It fits several checks ({_quoted(map(str, fitting))}); give it `asset_key` and `check_name`."
+    if key is not None and key.to_user_string() not in targets:
+        return (
+            f"{head} It targets asset {key.to_user_string()!r} which is not targeted by any of the checks currently "
+            f"being evaluated. Targeted assets: {targets}."
+        )
+    return f"{head} No check {check.check_name!r} is being evaluated; expected one of {_quoted(map(str, declared))}."
+
+
+def _all_results(items: list[object]) -> bool:
+    return all(isinstance(item, RESULT_TYPES) for item in items)
+
+
+def _quoted(names: object) -> str:
+    return ", ".join(repr(name) for name in sorted(cast("set[str]", names)))
+
+
+def _shown(item: object) -> str:
+    return "None" if item is None else f"{str(item)[:60]!r} ({type(item).__name__})"

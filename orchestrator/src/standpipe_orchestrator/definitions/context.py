@@ -1,0 +1,142 @@
+"""What a step's function is given about its run, and where its launchers say what they hear while it runs.
+
+`PipesSubprocessClient.run(context=...)` and `open_pipes_session(context=...)` take one of these. They ask it for
+`to_context_data(extras)`, write the external process's log records to `log`, and tell it what is reported, as it is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, cast
+
+from standpipe_orchestrator.asset_key import AssetKey
+from standpipe_orchestrator.definitions.events import InvocationRegistered, Reported, StepEvent
+from standpipe_orchestrator.definitions.partitions import PartitionTimeWindow
+from standpipe_orchestrator.errors import InvalidContextUse
+from standpipe_orchestrator.results import AssetCheckResult, MaterializeResult
+from standpipe_protocol.context import ContextData, KeyRange, TimeWindow
+from standpipe_protocol.json_text import JsonValue
+
+if TYPE_CHECKING:
+    from standpipe_orchestrator.definitions.plan import PlannedStep
+
+RUN_LOGGER = "standpipe_orchestrator.run"
+"""The logger above every step's own; configure this one to see or to silence what steps log."""
+
+
+class StepExecutionContext:
+    """One step of one run."""
+
+    def __init__(
+        self,
+        *,
+        step: PlannedStep,
+        run_id: str,
+        job_name: str,
+        notify: Callable[[StepEvent], None],
+    ) -> None:
+        self._step = step
+        self._notify = notify
+        self.run_id = run_id
+        self.job_name = job_name
+        self.retry_number = 0
+        self.log = _step_logger(step.name)
+        self.required_results: str | None = None
+        """Set by whoever reads results for this step: what to say when the function then returns nothing."""
+
+    @property
+    def op_execution_context(self) -> StepExecutionContext:
+        """This context; upstream's check context keeps what launchers need one level down."""
+        return self
+
+    @property
+    def has_partition_key(self) -> bool:
+        return self._step.partition_key is not None
+
+    @property
+    def partition_key(self) -> str:
+        """Raises:
+        InvalidContextUse: the step is not partitioned.
+        """
+        if self._step.partition_key is None:
+            raise InvalidContextUse(
+                f"`context.partition_key` is undefined: the step `{self._step.name}` is not partitioned."
+            )
+        return self._step.partition_key
+
+    @property
+    def partition_time_window(self) -> PartitionTimeWindow:
+        """Raises:
+        InvalidContextUse: the step is not partitioned by time.
+        """
+        window = self._step.time_window
+        if window is None:
+            raise InvalidContextUse(
+                f"`context.partition_time_window` is undefined: the step `{self._step.name}` has no time partition."
+            )
+        return window
+
+    def set_requires_typed_event_stream(self, *, error_message: str | None = None) -> None:
+        """From here on the function must return or yield its results: without any, the step fails."""
+        self.required_results = error_message or ""
+
+    def invocation_registered(self, invocation_id: str) -> None:
+        """A launcher has registered an invocation for this step."""
+        self._notify(InvocationRegistered(step=self._step.name, invocation_id=invocation_id))
+
+    def result_reported(self, result: MaterializeResult | AssetCheckResult) -> None:
+        """The external process has reported this; it counts for the run once the function returns it."""
+        self._notify(Reported(step=self._step.name, result=result))
+
+    def to_context_data(self, extras: Mapping[str, object] | None = None) -> ContextData:
+        """What an external process of this step is told."""
+        versions = {spec.key.to_escaped_user_string(): spec.code_version for spec in self._step.specs}
+        key, window = self._step.partition_key, self._step.time_window
+        return ContextData(
+            asset_keys=tuple(sorted(versions)),
+            code_version_by_asset_key=versions,
+            provenance_by_asset_key=dict.fromkeys(versions),
+            partition_key=key,
+            partition_key_range=None if key is None else KeyRange(start=key, end=key),
+            partition_time_window=(
+                None if window is None else TimeWindow(start=window.start.isoformat(), end=window.end.isoformat())
+            ),
+            run_id=self.run_id,
+            job_name=self.job_name,
+            retry_number=self.retry_number,
+            extras=cast("Mapping[str, JsonValue]", dict(extras or {})),
+        )
+
+
+class AssetExecutionContext(StepExecutionContext):
+    """The context of a step that makes assets."""
+
+    @property
+    def asset_key(self) -> AssetKey:
+        """The key of the only asset.
+
+        Raises:
+            InvalidContextUse: the step makes several.
+        """
+        specs = self._step.specs
+        if len(specs) != 1:
+            keys = [spec.key.to_user_string() for spec in specs]
+            raise InvalidContextUse(f"`context.asset_key` is undefined: the step `{self._step.name}` makes {keys}.")
+        return specs[0].key
+
+    @property
+    def selected_asset_keys(self) -> frozenset[AssetKey]:
+        """The assets to make in this run."""
+        return frozenset(spec.key for spec in self._step.specs)
+
+
+class AssetCheckExecutionContext(StepExecutionContext):
+    """The context of a step that evaluates a check. Its external process is told no asset keys."""
+
+
+def _step_logger(step_name: str) -> logging.Logger:
+    # A child that the registry does not keep: a long-lived process runs any number of steps.
+    logger = logging.Logger(step_name)
+    logger.parent = logging.getLogger(RUN_LOGGER)
+    return logger

@@ -1,0 +1,146 @@
+"""What a step declares: assets and checks, by key, with what is known about them before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+from standpipe_orchestrator.asset_key import AssetKey, CoercibleToAssetKey
+from standpipe_orchestrator.definitions.partitions import PartitionsDefinition
+from standpipe_orchestrator.errors import InvalidDefinition
+
+
+def to_asset_key(given: object) -> AssetKey:
+    """A key from a key, a part, a sequence of parts, a spec, or a definition of one asset.
+
+    Raises:
+        InvalidDefinition: it is none of these.
+    """
+    if isinstance(given, AssetKey):
+        return given
+    key = getattr(given, "key", None)
+    if isinstance(key, AssetKey):
+        return key
+    if isinstance(given, str) and given:
+        return AssetKey([given])
+    parts = cast("Sequence[object]", given) if isinstance(given, Sequence) else ()
+    if parts and all(isinstance(part, str) for part in parts):
+        return AssetKey(cast("Sequence[str]", parts))
+    raise InvalidDefinition(
+        f"Expected an asset key (an AssetKey, a string, or a list of strings), an AssetSpec or an asset, got {given!r}."
+    )
+
+
+def keys_of(deps: Iterable[object] | None) -> tuple[AssetKey, ...]:
+    """The keys of dependencies, each once; a multi-asset stands for all of its assets."""
+    found: dict[AssetKey, None] = {}
+    for dep in deps or ():
+        # What @asset and @multi_asset make; they are built on this module.
+        specs = cast("Sequence[AssetSpec] | None", getattr(dep, "specs", None))
+        if specs is not None:
+            found.update(dict.fromkeys(spec.key for spec in specs))
+        else:
+            found[to_asset_key(dep)] = None
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class AssetSpec:
+    """One asset: its key, what it depends on, and what is said about it.
+
+    In `Definitions(assets=...)` on its own it stands for an asset that something else makes.
+    """
+
+    key: AssetKey
+    deps: tuple[AssetKey, ...]
+    description: str | None
+    metadata: Mapping[str, object]
+    skippable: bool
+    """The step may end without a result for it; what depends on it is then skipped."""
+    group_name: str | None
+    code_version: str | None
+    partitions_def: PartitionsDefinition | None
+
+    def __init__(
+        self,
+        key: CoercibleToAssetKey,
+        *,
+        deps: Iterable[object] | None = None,
+        description: str | None = None,
+        metadata: Mapping[str, object] | None = None,
+        skippable: bool = False,
+        group_name: str | None = None,
+        code_version: str | None = None,
+        partitions_def: PartitionsDefinition | None = None,
+    ) -> None:
+        values: dict[str, object] = {
+            "key": to_asset_key(key),
+            "deps": keys_of(deps),
+            "description": description,
+            "metadata": dict(metadata or {}),
+            "skippable": skippable,
+            "group_name": group_name,
+            "code_version": code_version,
+            "partitions_def": partitions_def,
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True, slots=True)
+class AssetCheckKey:
+    """Which check of which asset."""
+
+    asset_key: AssetKey
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.name} on {self.asset_key.to_user_string()}"
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class AssetCheckSpec:
+    """One check of one asset. While a blocking one is not green, nothing downstream of its asset runs."""
+
+    name: str
+    asset_key: AssetKey
+    description: str | None
+    blocking: bool
+
+    def __init__(self, name: str, *, asset: object, description: str | None = None, blocking: bool = False) -> None:
+        if not name:
+            raise InvalidDefinition(f"An asset check needs a name; the one of asset {asset!r} has none.")
+        values: dict[str, object] = {
+            "name": name,
+            "asset_key": to_asset_key(asset),
+            "description": description,
+            "blocking": blocking,
+        }
+        for attribute, value in values.items():
+            object.__setattr__(self, attribute, value)
+
+    @property
+    def check_key(self) -> AssetCheckKey:
+        return AssetCheckKey(self.asset_key, self.name)
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class AssetIn:
+    """Which asset's value a parameter takes, where the parameter's name does not say it."""
+
+    key: AssetKey | None
+    key_prefix: tuple[str, ...] = field(default=())
+
+    def __init__(
+        self, key: CoercibleToAssetKey | None = None, *, key_prefix: str | Sequence[str] | None = None
+    ) -> None:
+        object.__setattr__(self, "key", None if key is None else to_asset_key(key))
+        object.__setattr__(self, "key_prefix", key_parts(key_prefix))
+
+    def resolve(self, parameter: str) -> AssetKey:
+        return self.key if self.key is not None else AssetKey([*self.key_prefix, parameter])
+
+
+def key_parts(given: str | Sequence[str] | None) -> tuple[str, ...]:
+    return () if given is None else (given,) if isinstance(given, str) else tuple(given)
