@@ -64,6 +64,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("pk", name=op.f("pk_invocation")),
         sa.UniqueConstraint("id", name=op.f("uq_invocation_id")),
         sa.UniqueConstraint("idempotency_key", name=op.f("uq_invocation_idempotency_key")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_invocation_created_at"), "invocation", ["created_at"], unique=False)
     op.create_index(

@@ -126,6 +126,8 @@ invocation = Table(
         sqlite_where=text("due_at IS NOT NULL"),
         postgresql_where=text("due_at IS NOT NULL"),
     ),
+    # A row's key is never given out again: what is remembered of it must not pass on to another invocation.
+    sqlite_autoincrement=True,
 )
 
 invocation_token = Table(

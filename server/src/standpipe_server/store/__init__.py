@@ -1,0 +1,52 @@
+"""The store: the only room that knows SQLAlchemy. It keeps what the broker's rules decided, and reads it back.
+
+Rules are asked inside the transaction that carries them out; callers get domain errors, never a driver's. The one
+invariant: acknowledged means committed, and each numbered message is stored exactly once.
+"""
+
+from standpipe_server.store.append import AppendOutcome
+from standpipe_server.store.assets import ReportFilter
+from standpipe_server.store.cursors import Page
+from standpipe_server.store.errors import (
+    BadCursor,
+    Conflict,
+    MigrationNeeded,
+    NotFound,
+    Overloaded,
+    StoreClosed,
+    StoreError,
+)
+from standpipe_server.store.events import EventPage
+from standpipe_server.store.invocations import InvocationFilter, InvocationView
+from standpipe_server.store.store import (
+    NOTIFY_CHANNEL,
+    AppendRequest,
+    ContextAnswer,
+    Store,
+    StoreSettings,
+    Target,
+    Wake,
+)
+
+__all__ = [
+    "NOTIFY_CHANNEL",
+    "AppendOutcome",
+    "AppendRequest",
+    "BadCursor",
+    "Conflict",
+    "ContextAnswer",
+    "EventPage",
+    "InvocationFilter",
+    "InvocationView",
+    "MigrationNeeded",
+    "NotFound",
+    "Overloaded",
+    "Page",
+    "ReportFilter",
+    "Store",
+    "StoreClosed",
+    "StoreError",
+    "StoreSettings",
+    "Target",
+    "Wake",
+]

@@ -1,0 +1,271 @@
+"""The append: the one command that the service is made for.
+
+Decides on the batch by `broker.intake` under the invocation's row lock, inserts the segment and the projections, and
+words the answer of the protocol's table.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from sqlalchemy import insert, select
+
+from standpipe_protocol.json_text import JsonValue
+from standpipe_protocol.problems import Problem
+from standpipe_server.broker import ids, intake
+from standpipe_server.broker.batches import Batch, Check, Materialization
+from standpipe_server.broker.state import InvocationState, ProducerState
+from standpipe_server.store import commands, tables
+from standpipe_server.store.errors import Conflict
+from standpipe_server.store.segments import EncodedBody, encode_messages, segment_runs
+from standpipe_server.store.unit import UnitOfWork
+
+
+@dataclass(frozen=True, slots=True)
+class AppendOutcome:
+    """An answer, ready to be encoded: status, body, and whether the body is a problem."""
+
+    status: int
+    body: Mapping[str, JsonValue]
+
+    @property
+    def is_problem(self) -> bool:
+        return self.status >= 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Append:
+    """Messages `first_seq`, `first_seq`+1, ... of a producer; without a producer the server numbers.
+
+    `encoded` is the whole batch as a segment's body, made before the writer's turn.
+    """
+
+    pk: int
+    batch: Batch
+    encoded: EncodedBody
+    producer: str | None = None
+    first_seq: int | None = None
+    idempotency_key: str | None = None
+    body_digest: bytes = b""
+    numbered: int | None = None
+
+    @property
+    def producer_name(self) -> str:
+        return self.producer or ids.ANONYMOUS_PRODUCER
+
+    def execute(self, unit: UnitOfWork) -> AppendOutcome:
+        invocation = unit.invocation(self.pk)
+        stored_as = self._remembered(unit)
+        known_producer = unit.find_producer(self.pk, self.producer_name)
+        producer = known_producer or ProducerState(pk=0, name=self.producer_name)
+        first_seq = self.first_seq or stored_as or producer.last_seq + 1
+        decision = intake.decide_append(
+            invocation,
+            producer,
+            self.batch.messages,
+            first_seq=first_seq,
+            known=self._known(unit, invocation),
+            now=unit.now,
+        )
+        match decision:
+            case intake.TooLate():
+                return _too_late(invocation)
+            case intake.Gap(expected_seq):
+                return _gap(invocation, producer, first_seq=first_seq, expected_seq=expected_seq)
+            case intake.Append():
+                retold = self._retold(unit, decision, producer, first_seq=first_seq)
+                if decision.skip < len(self.batch.messages):
+                    decision = self._store(unit, decision, inserted=known_producer is not None)
+                    self._remember(unit, first_seq)
+                return self._answer(decision, retold, first_seq=first_seq)
+
+    # A retry under an Idempotency-Key
+
+    def _remembered(self, unit: UnitOfWork) -> int | None:
+        """The number under which a request with this key was stored before."""
+        if self.producer is not None or self.idempotency_key is None:
+            return None
+        table = tables.append_key
+        statement = select(table).where(table.c.invocation_pk == self.pk, table.c.key == self.idempotency_key)
+        row = unit.connection.execute(statement).first()
+        if row is None:
+            return None
+        if row.body_digest != self.body_digest:
+            raise Conflict(
+                "idempotency-conflict",
+                "The Idempotency-Key was used in this invocation with another body; use a new key for a new request.",
+            )
+        return row.first_seq
+
+    def _remember(self, unit: UnitOfWork, first_seq: int) -> None:
+        if self.producer is None and self.idempotency_key is not None:
+            row = {
+                "invocation_pk": self.pk,
+                "key": self.idempotency_key,
+                "body_digest": self.body_digest,
+                "first_seq": first_seq,
+            }
+            # At once: the same key may come again in the same group.
+            unit.connection.execute(insert(tables.append_key).values(row))
+
+    # What is stored already
+
+    def _known(self, unit: UnitOfWork, invocation: InvocationState) -> intake.Known:
+        keys = {m.fact.asset_key for m in self.batch.messages if isinstance(m.fact, (Materialization, Check))}
+        if not keys or invocation.last_position == 0:
+            return intake.Known()
+        reported = unit.reported(self.pk, keys)
+        return intake.Known(reported.materialized, reported.checked)
+
+    def _retold(
+        self, unit: UnitOfWork, decision: intake.Append, producer: ProducerState, *, first_seq: int
+    ) -> list[dict[str, JsonValue]]:
+        """The problems of messages that are stored already, told again."""
+        if not decision.skip or not producer.rejected:
+            return []
+        unit.flush_inserts()
+        last_seq = first_seq + decision.skip - 1
+        results: list[dict[str, JsonValue]] = []
+        for seq, position, problem in _stored_problems(unit, self.pk, producer.pk, first_seq, last_seq):
+            results.append({"index": seq - first_seq, "seq": seq, "position": position, "problem": problem})
+        return sorted(results, key=lambda result: cast("int", result["index"]))
+
+    # Storing
+
+    def _store(self, unit: UnitOfWork, decision: intake.Append, *, inserted: bool) -> intake.Append:
+        messages = self.batch.messages[decision.skip :]
+        encoded = encode_messages(messages) if decision.skip else self.encoded
+        if not inserted:
+            row = unit.producer(self.pk, self.producer_name)
+            decision = replace(decision, producer=replace(decision.producer, pk=row.pk))
+        producer = decision.producer
+        unit.put_producer(self.pk, replace(producer, numbered=max(producer.numbered, self.numbered or 0)))
+        problems = {str(offset): problem.to_wire() for offset, problem in decision.problems.items()}
+        unit.insert(
+            tables.segment,
+            {
+                "invocation_pk": self.pk,
+                "first_position": decision.first_position,
+                "count": len(messages),
+                "producer_pk": producer.pk,
+                "first_seq": decision.first_seq,
+                "received_at": unit.now,
+                "methods": encoded.methods,
+                "encoding": encoded.encoding,
+                "body": encoded.body,
+                "problems": json.dumps(problems) if problems else None,
+                "notes": json.dumps(decision.notes) if decision.notes else None,
+                "runs": None,
+            },
+        )
+        self._project(unit, decision)
+        before, after = unit.invocation(self.pk), decision.invocation
+        if before.opened_at is None and after.opened_at is not None:
+            unit.add_history(self.pk, "opened", {"producer": producer.name})
+        if before.ended:
+            commands.conclude(unit, after)
+        else:
+            unit.put_invocation(after)
+        return decision
+
+    def _project(self, unit: UnitOfWork, decision: intake.Append) -> None:
+        """The rows by which these messages are found across invocations."""
+        facts = decision.facts
+        keys = {fact.asset_key for _, fact in facts if isinstance(fact, (Materialization, Check))}
+        asset_pks: Mapping[str, int] = unit.asset_pks(keys) if keys else {}
+        common: dict[str, Any] = {"invocation_pk": self.pk, "received_at": unit.now}
+        partition_key = decision.invocation.partition_key
+        for key, asset_pk in asset_pks.items():
+            if key not in decision.invocation.asset_keys:
+                unit.insert(tables.invocation_asset, {"invocation_pk": self.pk, "asset_pk": asset_pk})
+        errors: dict[str, tuple[int, str]] = {}
+        for offset, fact in facts:
+            position = decision.first_position + offset
+            if isinstance(fact, Materialization):
+                row: dict[str, Any] = {"asset_pk": asset_pks[fact.asset_key], "data_version": fact.data_version}
+                unit.insert(
+                    tables.materialization, common | row | {"position": position, "partition_key": partition_key}
+                )
+            elif isinstance(fact, Check):
+                row = {"asset_pk": asset_pks[fact.asset_key], "check_name": fact.check_name}
+                row |= {"passed": fact.passed, "severity": fact.severity, "partition_key": partition_key}
+                unit.insert(tables.asset_check, common | row | {"position": position})
+            elif error := intake.error_summary(fact, None):
+                errors.setdefault(error[0], (position, error[1]))
+        for offset, problem in decision.problems.items():
+            if error := intake.error_summary(None, problem):
+                errors.setdefault(error[0], (decision.first_position + offset, error[1]))
+        for kind, (position, summary) in errors.items():
+            unit.insert(tables.first_error, common | {"kind": kind, "position": position, "summary": summary})
+
+    # Answering
+
+    def _answer(
+        self, decision: intake.Append, retold: Sequence[dict[str, JsonValue]], *, first_seq: int
+    ) -> AppendOutcome:
+        invocation = decision.invocation
+        results = list(retold)
+        for offset, problem in decision.problems.items():
+            index = decision.skip + offset
+            results.append(
+                {
+                    "index": index,
+                    "seq": decision.first_seq + offset,
+                    "position": decision.first_position + offset,
+                    "problem": problem.to_wire(),
+                }
+            )
+        common: dict[str, JsonValue] = {
+            "accepted_through": decision.producer.last_seq,
+            "last_position": invocation.last_position,
+            "control": commands.control_of(invocation).to_wire(),
+        }
+        if results and self.batch.bare:
+            result = results[0]
+            problem = cast("dict[str, JsonValue]", result["problem"])
+            told = {"stored": True, "position": result["position"], "seq": result["seq"]}
+            return AppendOutcome(cast("int", problem["status"]), problem | told | common)
+        return AppendOutcome(207 if results else 200, common | {"results": cast("JsonValue", results)})
+
+
+def _stored_problems(
+    unit: UnitOfWork, pk: int, producer_pk: int, first_seq: int, last_seq: int
+) -> list[tuple[int, int, JsonValue]]:
+    """Sequence number, position and problem of the producer's rejected messages in that range."""
+    table = tables.segment
+    statement = select(table).where(table.c.invocation_pk == pk, table.c.problems.is_not(None))
+    found: list[tuple[int, int, JsonValue]] = []
+    for row in unit.connection.execute(statement).mappings():
+        problems: dict[str, JsonValue] = json.loads(row["problems"])
+        offset = 0
+        for run_producer, run_first, count, _ in segment_runs(row):
+            for index in range(count):
+                seq, problem = run_first + index, problems.get(str(offset + index))
+                if problem is not None and run_producer == producer_pk and first_seq <= seq <= last_seq:
+                    found.append((seq, row["first_position"] + offset + index, problem))
+            offset += count
+    return found
+
+
+def _too_late(invocation: InvocationState) -> AppendOutcome:
+    detail = f"Invocation {invocation.id} has ended ({invocation.verdict}); new messages are not taken any more."
+    return _refusal(
+        Problem("invocation-ended", detail, {"verdict": invocation.verdict, "last_position": invocation.last_position}),
+        invocation,
+    )
+
+
+def _gap(invocation: InvocationState, producer: ProducerState, *, first_seq: int, expected_seq: int) -> AppendOutcome:
+    detail = (
+        f"The batch starts at {first_seq}, but {producer.last_seq} messages of producer {producer.name} are stored: "
+        f"send again from {expected_seq}. Nothing was stored."
+    )
+    return _refusal(Problem("sequence-gap", detail, {"expected_seq": expected_seq}), invocation)
+
+
+def _refusal(problem: Problem, invocation: InvocationState) -> AppendOutcome:
+    body = problem.to_wire() | {"control": commands.control_of(invocation).to_wire()}
+    return AppendOutcome(problem.status, body)

@@ -1,0 +1,151 @@
+"""Reading by asset, across invocations: which assets there are, their materializations and checks, newest first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from sqlalchemy import Connection, RowMapping, Select, Table, exists, or_, select
+
+from standpipe_protocol.json_text import JsonValue, decode_json
+from standpipe_protocol.metadata import normalise_metadata
+from standpipe_server.store import tables
+from standpipe_server.store.cursors import Page, decode_cursor, encode_cursor
+from standpipe_server.store.errors import BadCursor, NotFound
+from standpipe_server.store.events import ProducerNames, read_events_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportFilter:
+    """Which materializations or checks a list shows. Instants are microseconds since the epoch."""
+
+    partition_key: str | None = None
+    check_name: str | None = None
+    since: int | None = None
+    until: int | None = None
+
+
+def list_assets(
+    connection: Connection, *, limit: int, cursor: str | None, text: str | None, names: ProducerNames
+) -> Page:
+    """The assets on which something was reported, by key, each with its latest materialization and check."""
+    asset, binding = tables.asset, ("assets", text)
+    statement = select(asset).where(_reported_on()).order_by(asset.c.asset_key).limit(limit + 1)
+    if text:
+        statement = statement.where(asset.c.asset_key.contains(text, autoescape=True))
+    if cursor is not None:
+        last_key = decode_cursor(binding, cursor)
+        if not isinstance(last_key, str):
+            raise BadCursor
+        statement = statement.where(asset.c.asset_key > last_key)
+    found = connection.execute(statement).all()
+    items = [_dump(_summary(connection, row.pk, row.asset_key, names=names)) for row in found[:limit]]
+    return Page(items, encode_cursor(binding, found[limit - 1].asset_key) if len(found) > limit else None)
+
+
+def read_asset(connection: Connection, asset_key: str, *, names: ProducerNames) -> bytes:
+    """One asset: its latest materialization and the latest report of each of its checks. Raises NotFound."""
+    pk = _asset_pk(connection, asset_key)
+    summary = _summary(connection, pk, asset_key, names=names)
+    table = tables.asset_check
+    newest: dict[str, RowMapping] = {}
+    for name in connection.scalars(
+        select(table.c.check_name).where(table.c.asset_pk == pk).distinct().order_by(table.c.check_name).limit(1000)
+    ):
+        statement = _reports(table, pk).where(table.c.check_name == name).limit(1)
+        newest[name] = connection.execute(statement).mappings().one()
+    summary["checks"] = cast("JsonValue", _items(connection, list(newest.values()), asset_key, names=names))
+    return _dump(summary)
+
+
+def list_reports(
+    connection: Connection,
+    table: Table,
+    asset_key: str,
+    filters: ReportFilter,
+    *,
+    limit: int,
+    cursor: str | None,
+    names: ProducerNames,
+) -> Page:
+    """Materializations or checks (`table`) of an asset, newest first. Raises NotFound when nothing was reported."""
+    binding = (table.name, asset_key, filters)
+    statement = _reports(table, _asset_pk(connection, asset_key)).limit(limit + 1)
+    if filters.partition_key is not None:
+        statement = statement.where(table.c.partition_key == filters.partition_key)
+    if filters.check_name is not None and table is tables.asset_check:
+        statement = statement.where(table.c.check_name == filters.check_name)
+    if filters.since is not None:
+        statement = statement.where(table.c.received_at >= filters.since)
+    if filters.until is not None:
+        statement = statement.where(table.c.received_at < filters.until)
+    if cursor is not None:
+        last_pk = decode_cursor(binding, cursor)
+        if not isinstance(last_pk, int):
+            raise BadCursor
+        statement = statement.where(table.c.pk < last_pk)
+    found = connection.execute(statement).mappings().all()
+    items = [_dump(item) for item in _items(connection, found[:limit], asset_key, names=names)]
+    return Page(items, encode_cursor(binding, found[limit - 1]["pk"]) if len(found) > limit else None)
+
+
+def _reported_on() -> Any:
+    asset = tables.asset
+    materialized = exists().where(tables.materialization.c.asset_pk == asset.c.pk)
+    checked = exists().where(tables.asset_check.c.asset_pk == asset.c.pk)
+    return or_(materialized, checked)
+
+
+def _asset_pk(connection: Connection, asset_key: str) -> int:
+    statement = select(tables.asset.c.pk).where(tables.asset.c.asset_key == asset_key, _reported_on())
+    pk = connection.scalar(statement)
+    if pk is None:
+        raise NotFound(f"Nothing was reported on an asset with the key {asset_key[:200]!r}.")
+    return pk
+
+
+def _reports(table: Table, asset_pk: int) -> Select[Any]:
+    invocation = tables.invocation
+    return (
+        select(table, invocation.c.id.label("invocation_id"))
+        .join(invocation, invocation.c.pk == table.c.invocation_pk)
+        .where(table.c.asset_pk == asset_pk)
+        .order_by(table.c.pk.desc())
+    )
+
+
+def _summary(connection: Connection, pk: int, asset_key: str, *, names: ProducerNames) -> dict[str, JsonValue]:
+    summary: dict[str, JsonValue] = {"asset_key": asset_key}
+    for member, table in (("last_materialization", tables.materialization), ("last_check", tables.asset_check)):
+        row = connection.execute(_reports(table, pk).limit(1)).mappings().first()
+        found = [] if row is None else _items(connection, [row], asset_key, names=names)
+        summary[member] = found[0] if found else None
+    return summary
+
+
+def _items(
+    connection: Connection, found: Sequence[RowMapping], asset_key: str, *, names: ProducerNames
+) -> list[dict[str, JsonValue]]:
+    """The event of each row, with what is known of it beside: the metadata comes in normal form."""
+    places = [(row["invocation_pk"], row["position"]) for row in found]
+    events = read_events_at(connection, places, names=names)
+    items: list[dict[str, JsonValue]] = []
+    for row, place in zip(found, places, strict=True):
+        event = cast("dict[str, JsonValue]", decode_json(events[place].text))
+        params = cast("dict[str, JsonValue]", event["params"])
+        metadata = cast("dict[str, JsonValue] | None", params.get("metadata"))
+        item = event | {"invocation_id": row["invocation_id"], "asset_key": asset_key}
+        item["partition_key"] = row["partition_key"]
+        if "data_version" in row:
+            item["data_version"] = row["data_version"]
+        else:
+            item |= {"check_name": row["check_name"], "passed": row["passed"], "severity": row["severity"]}
+        item["metadata"] = {name: entry.to_wire() for name, entry in normalise_metadata(metadata).items()}
+        items.append(item)
+    return items
+
+
+def _dump(value: object) -> bytes:
+    return json.dumps(value).encode()

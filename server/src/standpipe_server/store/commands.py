@@ -1,0 +1,271 @@
+"""What the writer does, one frozen command each: register, append, beat, cancel, finish, end what is due, delete.
+
+A command runs inside a group's transaction. It loads what it needs, asks the rules, puts the new state back and
+answers; it refuses by raising a StoreError before it has put anything back.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
+
+import zstandard
+from sqlalchemy import delete, insert, select
+
+from standpipe_protocol.invocation import Control
+from standpipe_protocol.json_text import JsonValue
+from standpipe_server.broker import ids, lifecycle, verdict
+from standpipe_server.broker.requests import Heartbeat, Registration, effective_lease_seconds
+from standpipe_server.broker.state import Finish, InvocationState
+from standpipe_server.broker.times import seconds
+from standpipe_server.store import tables
+from standpipe_server.store.errors import Conflict
+from standpipe_server.store.unit import UnitOfWork
+
+_Result_co = TypeVar("_Result_co", covariant=True)
+_TOKENS = 16
+"""Tokens that work for one invocation at a time: each repeated registration gives a new one, the oldest go."""
+
+
+class Command(Protocol[_Result_co]):
+    """`pk` is the invocation it is about (None: none yet); it decides which writer runs it and what is locked first."""
+
+    @property
+    def pk(self) -> int | None: ...
+
+    def execute(self, unit: UnitOfWork) -> _Result_co: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    id: str
+    token: str
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Beaten:
+    control: Control
+    lease_seconds: float
+    lease_expires_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    registration: Registration
+    idempotency_key: str | None
+    request_digest: bytes
+    pk: int | None = None
+
+    def execute(self, unit: UnitOfWork) -> Registered:
+        existing = self._existing(unit)
+        token = ids.new_token()
+        if existing is not None:
+            pk, invocation_id = existing
+        else:
+            invocation_id = ids.new_invocation_id(unit.now)
+            pk = self._insert(unit, invocation_id)
+        self._add_token(unit, pk, token)
+        return Registered(invocation_id, token, created=existing is None)
+
+    def _existing(self, unit: UnitOfWork) -> tuple[int, str] | None:
+        if self.idempotency_key is None:
+            return None
+        table = tables.invocation
+        statement = select(table.c.pk, table.c.id, table.c.request_digest).where(
+            table.c.idempotency_key == self.idempotency_key
+        )
+        row = unit.connection.execute(statement).first()
+        if row is None:
+            return None
+        if row.request_digest != self.request_digest:
+            raise Conflict(
+                "idempotency-conflict",
+                f"The Idempotency-Key was used for invocation {row.id} with other JSON. Use a new key.",
+                {"invocation": row.id},
+            )
+        return row.pk, row.id
+
+    def _insert(self, unit: UnitOfWork, invocation_id: str) -> int:
+        given, context = self.registration, self.registration.context
+        lease = None if given.lease_seconds is None else unit.now + seconds(given.lease_seconds)
+        fixed: dict[str, Any] = {
+            "id": invocation_id,
+            "idempotency_key": self.idempotency_key,
+            "request_digest": self.request_digest,
+            "context": zstandard.ZstdCompressor(level=1).compress(given.context_json),
+            "asset_keys": json.dumps(sorted(given.asset_keys)),
+            "expected": None if given.expected_json is None else json.dumps(given.expected_json),
+            "tags": json.dumps(dict(given.tags)),
+            "launcher": None if given.launcher is None else json.dumps(given.launcher),
+            "retry_of": given.retry_of,
+            "job_name": context.job_name,
+            "run_id": context.run_id,
+            "partition_key": context.partition_key,
+            "search": _search_text(invocation_id, given),
+            "created_at": unit.now,
+            "open_within": given.open_within_seconds,
+            "settle": given.settle_seconds,
+            "lease_seconds": effective_lease_seconds(given),
+        }
+        changing: dict[str, Any] = {
+            "status": "registered",
+            "reasons": "[]",
+            "revision": 0,
+            "last_position": 0,
+            "lease_expires_at": lease,
+            "lease_lost": False,
+            "producers_opened": 0,
+            "producers_open": 0,
+            "due_at": min(unit.now + seconds(given.open_within_seconds), lease or 2**62),
+        }
+        pk = unit.insert_one(tables.invocation, fixed | changing)
+        for asset_pk in unit.asset_pks(given.asset_keys).values():
+            unit.insert(tables.invocation_asset, {"invocation_pk": pk, "asset_pk": asset_pk})
+        for name, value in given.tags.items():
+            unit.insert(tables.invocation_tag, {"invocation_pk": pk, "name": name, "value": value})
+        unit.add_history(pk, "registered", {"retry_of": given.retry_of} if given.retry_of else {})
+        return pk
+
+    def _add_token(self, unit: UnitOfWork, pk: int, token: str) -> None:
+        table = tables.invocation_token
+        row = {"digest": ids.token_digest(token), "invocation_pk": pk, "created_at": unit.now}
+        unit.connection.execute(insert(table).values(row))
+        statement = select(table.c.digest).where(table.c.invocation_pk == pk).order_by(table.c.created_at.desc())
+        outdated = unit.connection.scalars(statement.offset(_TOKENS)).all()
+        if outdated:
+            unit.connection.execute(delete(table).where(table.c.digest.in_(outdated)))
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A word of the process: renews the lease; a heartbeat (`start`) begins one."""
+
+    pk: int
+    heartbeat: Heartbeat
+    start: bool
+
+    def execute(self, unit: UnitOfWork) -> Beaten:
+        state = unit.invocation(self.pk)
+        renewed = lifecycle.renew_lease(state, now=unit.now, start=self.start)
+        if renewed is not state:
+            unit.put_invocation(renewed)
+        name, numbered = self.heartbeat.producer, self.heartbeat.numbered
+        if name is not None and numbered is not None:
+            producer = unit.producer(self.pk, name)
+            if numbered > producer.numbered and not state.ended:
+                unit.put_producer(self.pk, replace(producer, numbered=numbered))
+        return Beaten(control_of(state), state.lease_seconds, renewed.lease_expires_at)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCancel:
+    pk: int
+
+    def execute(self, unit: UnitOfWork) -> None:
+        state = unit.invocation(self.pk)
+        if state.ended or state.cancel_requested_at is not None:
+            return
+        unit.put_invocation(replace(state, cancel_requested_at=unit.now))
+        unit.add_history(self.pk, "cancel-requested", {})
+
+
+@dataclass(frozen=True, slots=True)
+class FinishInvocation:
+    """The launcher's word. What it does not say keeps what an earlier word said."""
+
+    pk: int
+    finish: Finish
+
+    def execute(self, unit: UnitOfWork) -> None:
+        state = unit.invocation(self.pk)
+        before = state.finish or Finish()
+        finish = Finish(
+            exit_code=before.exit_code if self.finish.exit_code is None else self.finish.exit_code,
+            reason=before.reason if self.finish.reason is None else self.finish.reason,
+            launched=before.launched if self.finish.launched is None else self.finish.launched,
+        )
+        if state.ended and state.finish == finish:
+            return
+        unit.add_history(self.pk, "finished", finish.to_wire())
+        conclude(unit, replace(state, finish=finish))
+
+
+@dataclass(frozen=True, slots=True)
+class EndDue:
+    """Ends an invocation whose deadline has passed, if it still has."""
+
+    pk: int
+
+    def execute(self, unit: UnitOfWork) -> None:
+        state = unit.invocation(self.pk)
+        why = lifecycle.due(state, now=unit.now)
+        if why is None:
+            # It was renewed in the meantime, or another server was faster; putting it back sets the next deadline.
+            if not state.ended:
+                unit.put_invocation(state)
+            return
+        if why == "lease":
+            unit.add_history(self.pk, "lease-expired", {"lease_seconds": state.lease_seconds})
+        conclude(unit, replace(state, lease_lost=why == "lease"))
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    pk: int
+    force: bool
+
+    def execute(self, unit: UnitOfWork) -> None:
+        state = unit.invocation(self.pk)
+        if not state.ended and not self.force:
+            detail = f"Invocation {state.id} is {state.status}; end it first, or delete it with ?force=true."
+            raise Conflict("invocation-running", detail)
+        for table in tables.OWNED_BY_INVOCATION:
+            unit.connection.execute(delete(table).where(table.c.invocation_pk == self.pk))
+        unit.connection.execute(delete(tables.invocation).where(tables.invocation.c.pk == self.pk))
+        unit.forget(self.pk)
+
+
+def conclude(unit: UnitOfWork, state: InvocationState) -> None:
+    """Computes the verdict: the invocation ends, or, ended already, is revised."""
+    producers = unit.all_producers(state.pk)
+    expected = state.expected
+    keys = {*expected.asset_keys, *(check.asset_key for check in expected.checks)}
+    reported = unit.reported(state.pk, keys) if keys else verdict.Reported()
+    decided = verdict.decide_verdict(state, producers, reported)
+    again = state.ended
+    after = replace(
+        state,
+        status="ended",
+        verdict=decided.name,
+        reasons=decided.reasons,
+        ended_at=state.ended_at if again else unit.now,
+        lease_expires_at=None,
+        revision=state.revision + 1 if again else state.revision,
+        receipt=verdict.make_receipt(state, producers),
+    )
+    unit.put_invocation(after)
+    codes: list[JsonValue] = [str(reason["code"]) for reason in decided.reasons]
+    unit.add_history(
+        state.pk,
+        "revised" if again else "ended",
+        {"verdict": decided.name, "reasons": codes, "revision": after.revision},
+    )
+
+
+def control_of(state: InvocationState) -> Control:
+    return Control(cancel_requested=state.cancel_requested_at is not None)
+
+
+def _search_text(invocation_id: str, registration: Registration) -> str:
+    context = registration.context
+    words = [
+        invocation_id,
+        context.job_name or "",
+        context.run_id or "",
+        context.partition_key or "",
+        *sorted(registration.asset_keys)[:100],
+        *(f"{name}={value}" for name, value in registration.tags.items()),
+    ]
+    return " ".join(word for word in words if word).lower()[:8192]

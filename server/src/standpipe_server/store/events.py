@@ -1,0 +1,153 @@
+"""Reading events: pages by position, and one event by its place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, RowMapping, func, select
+
+from standpipe_protocol.json_text import JsonValue
+from standpipe_server.store import tables
+from standpipe_server.store.caches import RecentlyUsed
+from standpipe_server.store.errors import NotFound
+from standpipe_server.store.segments import (
+    Run,
+    StoredEvent,
+    StoredSegment,
+    method_mask,
+    read_event,
+    read_events,
+    segment_runs,
+)
+
+_SEGMENTS_AT_A_TIME = 64
+
+ProducerNames = RecentlyUsed[tuple[int, int], str]
+"""Names of producers by invocation row and producer row."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Events as JSON objects. `next_after` is where to read on, `ended` whether nothing will follow `last_position`
+    unless the verdict is revised."""
+
+    events: list[bytes]
+    positions: list[int]
+    next_after: int
+    last_position: int
+    ended: bool
+
+
+def read_event_page(
+    connection: Connection,
+    pk: int,
+    *,
+    after: int,
+    limit: int,
+    methods: frozenset[str] | None,
+    max_bytes: int,
+    names: ProducerNames,
+) -> EventPage:
+    """The events beyond position `after`: at most `limit`, and no more once they weigh `max_bytes`.
+
+    Raises:
+        NotFound: there is no such invocation (any more).
+    """
+    table = tables.invocation
+    state = connection.execute(select(table.c.status, table.c.last_position).where(table.c.pk == pk)).first()
+    if state is None:
+        raise NotFound("There is no such invocation; it may have been deleted.")
+    events: list[bytes] = []
+    positions: list[int] = []
+    size, seen = 0, after
+    for segment in _segments(connection, pk, after=after, methods=methods, names=names):
+        for event in read_events(segment, after=after, methods=methods):
+            if len(events) >= limit or (events and size + len(event.text) > max_bytes):
+                return EventPage(events, positions, positions[-1], state.last_position, state.status == "ended")
+            events.append(event.text)
+            positions.append(event.position)
+            size += len(event.text)
+        seen = segment.first_position + sum(run.count for run in segment.runs) - 1
+    # Everything was looked at; what a filter passed over need not be looked at again.
+    next_after = max(seen, after, state.last_position if methods is not None else 0)
+    return EventPage(events, positions, next_after, state.last_position, state.status == "ended")
+
+
+def read_events_at(
+    connection: Connection, places: list[tuple[int, int]], *, names: ProducerNames
+) -> Mapping[tuple[int, int], StoredEvent]:
+    """The events at these places (invocation row, position); each segment is read once."""
+    found: dict[tuple[int, int], StoredEvent] = {}
+    segment: StoredSegment | None = None
+    held_by = 0
+    for pk, position in sorted(set(places)):
+        inside = segment is not None and held_by == pk and position < segment.first_position + _count(segment)
+        if not inside:
+            segment = next(_segments(connection, pk, after=position - 1, methods=None, names=names), None)
+            held_by = pk
+        if segment is not None and segment.first_position <= position:
+            found[pk, position] = read_event(segment, position)
+    return found
+
+
+def _count(segment: StoredSegment) -> int:
+    return sum(run.count for run in segment.runs)
+
+
+def _segments(
+    connection: Connection, pk: int, *, after: int, methods: frozenset[str] | None, names: ProducerNames
+) -> Iterator[StoredSegment]:
+    table = tables.segment
+    # The segment that holds position after+1 may begin before it.
+    holding = (
+        select(func.max(table.c.first_position))
+        .where(table.c.invocation_pk == pk, table.c.first_position <= after + 1)
+        .scalar_subquery()
+    )
+    start = connection.scalar(select(func.coalesce(holding, 0))) or 0
+    while True:
+        statement = (
+            select(table)
+            .where(table.c.invocation_pk == pk, table.c.first_position >= start)
+            .order_by(table.c.first_position)
+            .limit(_SEGMENTS_AT_A_TIME)
+        )
+        if methods is not None:
+            statement = statement.where(table.c.methods.bitwise_and(method_mask(methods)) != 0)
+        found = connection.execute(statement).mappings().all()
+        for row in found:
+            yield _stored(connection, row, names=names)
+        if len(found) < _SEGMENTS_AT_A_TIME:
+            return
+        start = found[-1]["first_position"] + 1
+
+
+def _stored(connection: Connection, row: RowMapping, *, names: ProducerNames) -> StoredSegment:
+    pk = row["invocation_pk"]
+    runs = [
+        Run(_producer_name(connection, pk, producer_pk, names=names), first_seq, count, received_at)
+        for producer_pk, first_seq, count, received_at in segment_runs(row)
+    ]
+    return StoredSegment(
+        first_position=row["first_position"],
+        encoding=row["encoding"],
+        body=row["body"],
+        runs=runs,
+        problems=_by_offset(row["problems"]),
+        notes=_by_offset(row["notes"]),
+    )
+
+
+def _producer_name(connection: Connection, pk: int, producer_pk: int, *, names: ProducerNames) -> str:
+    known = names.get((pk, producer_pk))
+    if known is None:
+        table = tables.producer
+        known = connection.scalar(select(table.c.name).where(table.c.pk == producer_pk)) or ""
+        names.put((pk, producer_pk), known)
+    return known
+
+
+def _by_offset(text: str | None) -> Mapping[str, JsonValue] | None:
+    return None if text is None else json.loads(text)

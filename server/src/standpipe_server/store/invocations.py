@@ -1,0 +1,161 @@
+"""Reading invocations: one, many by filter, their history."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import zstandard
+from sqlalchemy import ColumnElement, Connection, RowMapping, exists, select
+
+from standpipe_protocol.json_text import JsonValue
+from standpipe_server.broker.times import to_rfc3339
+from standpipe_server.store import tables
+from standpipe_server.store.cursors import Page, decode_cursor, encode_cursor
+from standpipe_server.store.errors import BadCursor, NotFound
+
+_LISTED_CONTEXT_BYTES = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvocationView:
+    """One invocation, ready to be sent."""
+
+    id: str
+    ended: bool
+    last_position: int
+    cancel_requested: bool
+    etag: str
+    json: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvocationFilter:
+    """Which invocations a list shows; None means any. Instants are microseconds since the epoch."""
+
+    status: str | None = None
+    verdict: str | None = None
+    asset_key: str | None = None
+    tags: tuple[tuple[str, str | None], ...] = ()
+    """Name and value; a value of None takes any."""
+    job_name: str | None = None
+    run_id: str | None = None
+    partition_key: str | None = None
+    retry_of: str | None = None
+    since: int | None = None
+    until: int | None = None
+    text: str | None = None
+
+
+def read_invocation(connection: Connection, invocation_id: str) -> InvocationView:
+    """Raises NotFound."""
+    table = tables.invocation
+    row = connection.execute(select(table).where(table.c.id == invocation_id)).mappings().first()
+    if row is None:
+        raise NotFound(f"There is no invocation {invocation_id[:80]!r}.")
+    return InvocationView(
+        id=row["id"],
+        ended=row["status"] == "ended",
+        last_position=row["last_position"],
+        cancel_requested=row["cancel_requested_at"] is not None,
+        etag=_etag(row),
+        json=_invocation_json(row, context=zstandard.ZstdDecompressor().decompress(row["context"])),
+    )
+
+
+def list_invocations(connection: Connection, filters: InvocationFilter, *, limit: int, cursor: str | None) -> Page:
+    """Newest first."""
+    table = tables.invocation
+    statement = select(table).where(*_conditions(filters)).order_by(table.c.pk.desc()).limit(limit + 1)
+    if cursor is not None:
+        last_pk = decode_cursor(("invocations", filters), cursor)
+        if not isinstance(last_pk, int):
+            raise BadCursor
+        statement = statement.where(table.c.pk < last_pk)
+    found = connection.execute(statement).mappings().all()
+    items = [_invocation_json(row, context=_listed_context(row)) for row in found[:limit]]
+    more = len(found) > limit
+    return Page(items, encode_cursor(("invocations", filters), found[limit - 1]["pk"]) if more else None)
+
+
+def read_history(connection: Connection, invocation_id: str) -> list[dict[str, JsonValue]]:
+    """The state changes of an invocation, oldest first. Raises NotFound."""
+    pk = connection.scalar(select(tables.invocation.c.pk).where(tables.invocation.c.id == invocation_id))
+    if pk is None:
+        raise NotFound(f"There is no invocation {invocation_id[:80]!r}.")
+    table = tables.history
+    statement = select(table).where(table.c.invocation_pk == pk).order_by(table.c.pk).limit(10_000)
+    return [
+        {"at": to_rfc3339(row.at), "change": row.kind, "detail": json.loads(row.detail)}
+        for row in connection.execute(statement)
+    ]
+
+
+def _conditions(filters: InvocationFilter) -> list[ColumnElement[bool]]:
+    table = tables.invocation
+    conditions: list[ColumnElement[bool]] = []
+    for name in ("status", "verdict", "job_name", "run_id", "partition_key", "retry_of"):
+        value = getattr(filters, name)
+        if value is not None:
+            conditions.append(table.c[name] == value)
+    if filters.asset_key is not None:
+        link, asset = tables.invocation_asset, tables.asset
+        asset_pk = select(asset.c.pk).where(asset.c.asset_key == filters.asset_key).scalar_subquery()
+        conditions.append(table.c.pk.in_(select(link.c.invocation_pk).where(link.c.asset_pk == asset_pk)))
+    for name, value in filters.tags:
+        tag = tables.invocation_tag
+        condition = exists().where(tag.c.invocation_pk == table.c.pk, tag.c.name == name)
+        conditions.append(condition if value is None else condition.where(tag.c.value == value))
+    if filters.since is not None:
+        conditions.append(table.c.created_at >= filters.since)
+    if filters.until is not None:
+        conditions.append(table.c.created_at < filters.until)
+    if filters.text:
+        conditions.append(table.c.search.contains(filters.text.lower(), autoescape=True))
+    return conditions
+
+
+def _listed_context(row: RowMapping) -> bytes:
+    """Extras can be megabytes; a list shows them only where they are small."""
+    context = zstandard.ZstdDecompressor().decompress(row["context"])
+    if len(context) <= _LISTED_CONTEXT_BYTES:
+        return context
+    fields: dict[str, Any] = json.loads(context)
+    fields.update({"extras": {}, "extras_omitted": True})
+    return json.dumps(fields).encode()
+
+
+def _etag(row: RowMapping) -> str:
+    parts = (row["status"], row["revision"], row["last_position"], row["cancel_requested_at"], row["lease_expires_at"])
+    return 'W/"' + "-".join(str(part or 0) for part in parts) + '"'
+
+
+def _invocation_json(row: RowMapping, *, context: bytes) -> bytes:
+    before = {
+        "id": row["id"],
+        "status": row["status"],
+        "verdict": row["verdict"],
+        "reasons": json.loads(row["reasons"]),
+        "revision": row["revision"],
+    }
+    after = {
+        "tags": json.loads(row["tags"]),
+        "expected": json.loads(row["expected"]) if row["expected"] else None,
+        "launcher": json.loads(row["launcher"]) if row["launcher"] else None,
+        "retry_of": row["retry_of"],
+        "created_at": to_rfc3339(row["created_at"]),
+        "opened_at": _time(row["opened_at"]),
+        "ended_at": _time(row["ended_at"]),
+        "lease_expires_at": _time(row["lease_expires_at"]),
+        "last_position": row["last_position"],
+        "cancel_requested": row["cancel_requested_at"] is not None,
+        "exit_code": json.loads(row["finish"])["exit_code"] if row["finish"] else None,
+        "receipt": json.loads(row["receipt"]) if row["receipt"] else None,
+    }
+    # The context goes in as it came: decoding and encoding it again would change numbers that Python cannot hold.
+    return json.dumps(before)[:-1].encode() + b', "context": ' + context + b", " + json.dumps(after)[1:].encode()
+
+
+def _time(instant: int | None) -> str | None:
+    return None if instant is None else to_rfc3339(instant)

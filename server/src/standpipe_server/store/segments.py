@@ -1,0 +1,193 @@
+"""Segments: how an appended batch is kept as one row, and how events are made of it again.
+
+The body is the messages' own bytes in a JSON array, compressed. Reading cuts the array apart and splices each
+message's members into an event, without decoding what is only carried.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import zstandard
+from msgspec import Raw
+from sqlalchemy import RowMapping
+
+from standpipe_protocol.json_text import JsonValue
+from standpipe_protocol.messages import METHODS
+from standpipe_server.broker.batches import ParsedMessage
+from standpipe_server.broker.times import to_rfc3339
+
+PLAIN: Final = 0
+ZSTD: Final = 1
+
+_COMPRESS_FROM = 512
+_METHOD_BIT = {method: 1 << number for number, method in enumerate(METHODS)}
+_OTHER_BIT = 1 << len(METHODS)
+_NULL = Raw(b"null")
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedBody:
+    encoding: int
+    body: bytes
+    methods: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A part of a segment that one producer sent at one time."""
+
+    producer: str
+    first_seq: int
+    count: int
+    received_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSegment:
+    """A segment as read: its body still encoded, its runs with producers by name."""
+
+    first_position: int
+    encoding: int
+    body: bytes
+    runs: Sequence[Run]
+    problems: Mapping[str, JsonValue] | None
+    """By offset in the segment, as text."""
+    notes: Mapping[str, JsonValue] | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    position: int
+    method: str | None
+    text: bytes
+    """The event as a JSON object."""
+
+
+class _Stored(msgspec.Struct, gc=False):
+    method: Raw = _NULL
+    params: Raw = _NULL
+    sent_at: Raw = _NULL
+    details: Raw = _NULL
+    ledger: Raw = _NULL
+
+
+_decode_stored = msgspec.json.Decoder(_Stored).decode
+_decode_array = msgspec.json.Decoder(list[Raw]).decode
+
+
+def encode_messages(messages: Sequence[ParsedMessage]) -> EncodedBody:
+    """The body of a segment with these messages."""
+    methods = 0
+    for message in messages:
+        methods |= _METHOD_BIT.get(message.method or "", _OTHER_BIT)
+    return _encode([message.body for message in messages], methods=methods)
+
+
+def merge_bodies(segments: Sequence[StoredSegment], *, methods: int) -> EncodedBody:
+    """The body of one segment that holds all of these, in order."""
+    return _encode([bytes(raw) for segment in segments for raw in _messages(segment)], methods=methods)
+
+
+def method_mask(methods: frozenset[str]) -> int:
+    """The bits of these methods; an unknown method is among the others."""
+    mask = 0
+    for method in methods:
+        mask |= _METHOD_BIT.get(method, _OTHER_BIT)
+    return mask
+
+
+def segment_runs(row: RowMapping) -> list[list[int]]:
+    """Who sent which part of a segment when: `[producer_pk, first_seq, count, received_at]`, in order."""
+    if row["runs"]:
+        return json.loads(row["runs"])
+    return [[row["producer_pk"], row["first_seq"], row["count"], row["received_at"]]]
+
+
+def read_events(
+    segment: StoredSegment, *, after: int = 0, methods: frozenset[str] | None = None
+) -> Iterator[StoredEvent]:
+    """The segment's events beyond position `after`, of these methods if any are named."""
+    texts = _messages(segment)
+    offset = 0
+    for run in segment.runs:
+        received_at = to_rfc3339(run.received_at)
+        for index in range(run.count):
+            position = segment.first_position + offset
+            if position > after:
+                event = _event(
+                    bytes(texts[offset]),
+                    head=f'"position":{position},"producer":"{run.producer}","seq":{run.first_seq + index}',
+                    received_at=received_at,
+                    problem=_at(segment.problems, offset),
+                    notes=_at(segment.notes, offset),
+                    position=position,
+                )
+                if methods is None or event.method in methods:
+                    yield event
+            offset += 1
+
+
+def read_event(segment: StoredSegment, position: int) -> StoredEvent:
+    """One event of the segment that holds it."""
+    return next(event for event in read_events(segment, after=position - 1))
+
+
+def _encode(texts: Sequence[bytes], *, methods: int) -> EncodedBody:
+    body = b"[" + b",".join(texts) + b"]"
+    if len(body) >= _COMPRESS_FROM:
+        # A compressor is not safe to share between threads, and cheap to make.
+        compressed = zstandard.ZstdCompressor(level=1).compress(body)
+        if len(compressed) < len(body):
+            return EncodedBody(ZSTD, compressed, methods)
+    return EncodedBody(PLAIN, body, methods)
+
+
+def _messages(segment: StoredSegment) -> list[Raw]:
+    body = segment.body
+    if segment.encoding == ZSTD:
+        body = zstandard.ZstdDecompressor().decompress(body)
+    return _decode_array(body)
+
+
+def _at(by_offset: Mapping[str, JsonValue] | None, offset: int) -> JsonValue:
+    return None if by_offset is None else by_offset.get(str(offset))
+
+
+def _event(
+    message: bytes, *, head: str, received_at: str, problem: JsonValue, notes: JsonValue, position: int
+) -> StoredEvent:
+    tail = ""
+    if problem is not None:
+        tail += f',"problem":{json.dumps(problem)}'
+    if notes is not None:
+        tail += f',"notes":{json.dumps(notes)}'
+    if not message.startswith(b"{"):
+        # An array held something that is no message at all; it is shown as it came.
+        text = f'{{{head},"sent_at":null,"received_at":"{received_at}","method":null,"params":null,"raw":'.encode()
+        return StoredEvent(position, None, text + message + tail.encode() + b"}")
+    stored = _decode_stored(message)
+    method = bytes(stored.method)
+    parts = [
+        b"{",
+        head.encode(),
+        b',"sent_at":',
+        bytes(stored.sent_at),
+        b',"received_at":"',
+        received_at.encode(),
+        b'","method":',
+        method,
+        b',"params":',
+        bytes(stored.params),
+    ]
+    if stored.details != _NULL:
+        parts += [b',"details":', bytes(stored.details)]
+    if stored.ledger != _NULL:
+        parts += [b',"ledger":', bytes(stored.ledger)]
+    parts += [tail.encode(), b"}"]
+    name = method[1:-1].decode() if method.startswith(b'"') else None
+    return StoredEvent(position, name, b"".join(parts))

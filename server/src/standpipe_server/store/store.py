@@ -1,0 +1,398 @@
+"""The store: the service's memory. Writes go through writer threads, reads run on threads of their own.
+
+Every method is a short transaction; none holds a connection while it waits for anything but the database. Invariant:
+what a write method answers is committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import zstandard
+from sqlalchemy import Connection, bindparam, func, select, text, update
+
+from standpipe_protocol.invocation import Control
+from standpipe_server.broker import ids
+from standpipe_server.broker.batches import Batch
+from standpipe_server.broker.lifecycle import next_due
+from standpipe_server.broker.requests import Heartbeat, Registration
+from standpipe_server.broker.state import Finish, InvocationState
+from standpipe_server.broker.times import seconds
+from standpipe_server.store import assets, commands, engines, events, invocations, tables
+from standpipe_server.store.append import Append, AppendOutcome
+from standpipe_server.store.caches import Caches, RecentlyUsed
+from standpipe_server.store.checkpointer import Checkpointer
+from standpipe_server.store.cursors import Page
+from standpipe_server.store.errors import NotFound
+from standpipe_server.store.segments import encode_messages
+from standpipe_server.store.sweeper import Sweeper
+from standpipe_server.store.unit import UnitOfWork
+from standpipe_server.store.upgrade import Migrate, upgrade_database
+from standpipe_server.store.writer import Writer
+
+_log = logging.getLogger(__name__)
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+NOTIFY_CHANNEL = "standpipe"
+"""On PostgreSQL every commit notifies this channel: `pk:last_position:ended` with ended 0 or 1."""
+_ENCODE_ON_A_THREAD_FROM = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSettings:
+    database_url: str
+    migrate: Migrate = "auto"
+    synchronous: engines.Synchronous = "FULL"
+    """SQLite: FULL is on disk when acknowledged; NORMAL survives a killed process, not a power cut."""
+    writers: int = 2
+    """Writing connections on PostgreSQL; SQLite has one."""
+    queue_size: int = 4_096
+    read_threads: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An invocation that is known to exist, by its row and its id."""
+
+    pk: int
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """After a commit: an invocation has changed."""
+
+    pk: int
+    last_position: int
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppendRequest:
+    target: Target
+    batch: Batch
+    body: bytes
+    """As decompressed; its digest guards an Idempotency-Key."""
+    producer: str | None = None
+    first_seq: int | None = None
+    idempotency_key: str | None = None
+    numbered: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextAnswer:
+    context_json: bytes
+    lease_seconds: float
+    lease_expires_at: int | None
+    control: Control
+
+
+class Store:
+    """Opened by `Store.open`, closed by `close`; `on_commit` is called on a writer's thread after each commit."""
+
+    def __init__(self, settings: StoreSettings, *, clock: Callable[[], int]) -> None:
+        url = engines.database_url(settings.database_url)
+        self.is_postgresql = url.get_backend_name() == "postgresql"
+        writers = settings.writers if self.is_postgresql else 1
+        self._clock = clock
+        self._write_engine = engines.open_engine(
+            url, synchronous=settings.synchronous, connections=writers + 1, writes=True
+        )
+        try:
+            upgrade_database(self._write_engine, migrate=settings.migrate)
+        except BaseException:
+            self._write_engine.dispose()
+            raise
+        self._read_engine = engines.open_engine(
+            url, synchronous=settings.synchronous, connections=settings.read_threads + 1, writes=False
+        )
+        self._readers = ThreadPoolExecutor(settings.read_threads, thread_name_prefix="standpipe-read")
+        self._caches = Caches()
+        self._names: events.ProducerNames = RecentlyUsed(10_000)
+        self._targets: RecentlyUsed[bytes, Target] = RecentlyUsed(10_000)
+        self._checkpointer = None if self.is_postgresql else Checkpointer(Path(str(url.database)))
+        self.on_commit: Callable[[Sequence[Wake]], None] = _ignore
+        self._writers = [
+            Writer(
+                self._write_engine,
+                name=f"standpipe-writer-{number}",
+                clock=clock,
+                caches=self._caches,
+                capacity=settings.queue_size,
+                announce=self._announce,
+                on_commit=self._committed,
+            )
+            for number in range(writers)
+        ]
+        self._forgive_leases()
+        self._sweeper = Sweeper(self._read_engine, clock=clock, submit=self._submit)
+        self._sweeper.start()
+
+    @classmethod
+    def open(cls, settings: StoreSettings, *, clock: Callable[[], int]) -> Store:
+        """Connects, upgrades the schema if asked to, and starts the threads.
+
+        Raises:
+            MigrationNeeded: the schema is not this version's.
+            ValueError: the database URL is of another kind.
+        """
+        return cls(settings, clock=clock)
+
+    def close(self) -> bool:
+        """Stores what waits and ends the threads; False when something could not be stored in time."""
+        self._sweeper.close()
+        closed = [writer.close() for writer in self._writers]
+        drained = all(closed)
+        self._readers.shutdown(wait=True, cancel_futures=True)
+        if self._checkpointer is not None:
+            self._checkpointer.close()
+        self._read_engine.dispose()
+        self._write_engine.dispose()
+        return drained
+
+    # Writing
+
+    async def register(
+        self, registration: Registration, *, idempotency_key: str | None, request_digest: bytes
+    ) -> tuple[commands.Registered, invocations.InvocationView]:
+        """Registers an invocation, or finds it again by its key, with a token that works."""
+        registered = await self._write(commands.Register(registration, idempotency_key, request_digest))
+        return registered, await self.read_invocation(registered.id)
+
+    async def append(self, request: AppendRequest) -> AppendOutcome:
+        encoded = await self._maybe_on_thread(len(request.body), encode_messages, request.batch.messages)
+        key = request.idempotency_key if request.producer is None else None
+        command = Append(
+            pk=request.target.pk,
+            batch=request.batch,
+            encoded=encoded,
+            producer=request.producer,
+            first_seq=request.first_seq,
+            idempotency_key=key,
+            body_digest=hashlib.sha256(request.body).digest() if key else b"",
+            numbered=request.numbered,
+        )
+        return await self._write(command)
+
+    async def heartbeat(self, target: Target, heartbeat: Heartbeat) -> commands.Beaten:
+        return await self._write(commands.Beat(target.pk, heartbeat, start=True))
+
+    async def request_cancel(self, invocation_id: str) -> invocations.InvocationView:
+        await self._write(commands.RequestCancel((await self.find(invocation_id)).pk))
+        return await self.read_invocation(invocation_id)
+
+    async def finish(self, invocation_id: str, finish: Finish) -> invocations.InvocationView:
+        await self._write(commands.FinishInvocation((await self.find(invocation_id)).pk, finish))
+        return await self.read_invocation(invocation_id)
+
+    async def delete(self, invocation_id: str, *, force: bool) -> None:
+        await self._write(commands.Delete((await self.find(invocation_id)).pk, force))
+
+    # Reading
+
+    async def authenticate(self, token_digest: bytes) -> Target | None:
+        """The invocation that a token (by `broker.ids.token_digest`) is good for; None for an unknown one."""
+        known = self._targets.get(token_digest)
+        if known is None:
+            known = await self._read(_find_by_token, token_digest)
+            if known is not None:
+                self._targets.put(token_digest, known)
+        return known
+
+    async def find(self, invocation_id: str) -> Target:
+        """Raises NotFound."""
+        return await self._read(_find, invocation_id)
+
+    async def read_context(self, target: Target) -> ContextAnswer:
+        """The context for the external process; asking for it is a word that renews a running lease."""
+        answer = await self._read(_read_context, target)
+        if answer.lease_expires_at is None:
+            return answer
+        beaten = await self._write(commands.Beat(target.pk, Heartbeat(), start=False))
+        return ContextAnswer(
+            context_json=answer.context_json,
+            lease_seconds=beaten.lease_seconds,
+            lease_expires_at=beaten.lease_expires_at,
+            control=beaten.control,
+        )
+
+    async def read_invocation(self, invocation_id: str) -> invocations.InvocationView:
+        return await self._read(invocations.read_invocation, invocation_id)
+
+    async def list_invocations(self, filters: invocations.InvocationFilter, *, limit: int, cursor: str | None) -> Page:
+        return await self._read(invocations.list_invocations, filters, limit=limit, cursor=cursor)
+
+    async def read_history(self, invocation_id: str) -> list[dict[str, Any]]:
+        return await self._read(invocations.read_history, invocation_id)
+
+    async def read_events(
+        self,
+        pk: int,
+        *,
+        after: int,
+        limit: int,
+        methods: frozenset[str] | None = None,
+        max_bytes: int = 4 * 1024 * 1024,
+    ) -> events.EventPage:
+        return await self._read(
+            events.read_event_page,
+            pk,
+            after=after,
+            limit=limit,
+            methods=methods,
+            max_bytes=max_bytes,
+            names=self._names,
+        )
+
+    async def list_assets(self, *, limit: int, cursor: str | None, text: str | None = None) -> Page:
+        return await self._read(assets.list_assets, limit=limit, cursor=cursor, text=text, names=self._names)
+
+    async def read_asset(self, asset_key: str) -> bytes:
+        return await self._read(assets.read_asset, asset_key, names=self._names)
+
+    async def list_materializations(
+        self, asset_key: str, filters: assets.ReportFilter, *, limit: int, cursor: str | None
+    ) -> Page:
+        return await self._list_reports(tables.materialization, asset_key, filters, limit=limit, cursor=cursor)
+
+    async def list_checks(
+        self, asset_key: str, filters: assets.ReportFilter, *, limit: int, cursor: str | None
+    ) -> Page:
+        return await self._list_reports(tables.asset_check, asset_key, filters, limit=limit, cursor=cursor)
+
+    async def ping(self) -> None:
+        """Asks the database; raises what the driver raises."""
+        await self._read(_ping)
+
+    async def count_by_status(self) -> dict[str, int]:
+        """How many invocations are registered and running; ended ones are not counted (there may be millions)."""
+        return await self._read(_count_by_status)
+
+    def statistics(self) -> dict[str, int]:
+        """What waits to be written, and how many read connections are in use."""
+        pool: Any = self._read_engine.pool
+        return {
+            "queued": sum(writer.depth for writer in self._writers),
+            "read_connections": pool.checkedout(),
+        }
+
+    # Machinery
+
+    async def _list_reports(self, table: Any, asset_key: str, filters: Any, *, limit: int, cursor: str | None) -> Page:
+        return await self._read(
+            assets.list_reports, table, asset_key, filters, limit=limit, cursor=cursor, names=self._names
+        )
+
+    async def _read(
+        self, function: Callable[Concatenate[Connection, _P], _R], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _R:
+        def run() -> _R:
+            with self._read_engine.connect() as connection:
+                return function(connection, *args, **kwargs)
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, run)
+
+    async def _maybe_on_thread(self, size: int, function: Callable[..., _R], *args: Any) -> _R:
+        if size < _ENCODE_ON_A_THREAD_FROM:
+            return function(*args)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, function, *args)
+
+    async def _write(self, command: commands.Command[_R]) -> _R:
+        return await self._writer_of(command).run(command)
+
+    def _submit(self, command: commands.Command[None]) -> Future[None]:
+        return self._writer_of(command).submit(command)
+
+    def _writer_of(self, command: commands.Command[Any]) -> Writer:
+        # One invocation, one writer: its callers share commits and never wait for each other's row lock.
+        return self._writers[(command.pk or 0) % len(self._writers)]
+
+    def _announce(self, unit: UnitOfWork) -> None:
+        if self.is_postgresql:
+            payloads = [f"{state.pk}:{state.last_position}:{int(state.ended)}" for state in unit.changed()]
+            for payload in payloads:
+                values = {"channel": NOTIFY_CHANNEL, "payload": payload}
+                unit.connection.execute(text("SELECT pg_notify(:channel, :payload)"), values)
+
+    def _committed(self, states: Sequence[InvocationState], deleted: Sequence[int]) -> None:
+        if self._checkpointer is not None:
+            self._checkpointer.written()
+        for state in states:
+            due_at = next_due(state)
+            if due_at is not None:
+                self._sweeper.expect(due_at)
+        wakes = [Wake(state.pk, state.last_position, state.ended) for state in states]
+        self.on_commit([*wakes, *(Wake(pk, 0, ended=True) for pk in deleted)])
+
+    def _forgive_leases(self) -> None:
+        """Nobody could beat while no server ran: running leases start anew."""
+        table = tables.invocation
+        now = self._clock()
+        with self._write_engine.connect() as connection, connection.begin():
+            statement = select(table.c.pk, table.c.lease_seconds).where(
+                table.c.status != "ended", table.c.lease_expires_at.is_not(None)
+            )
+            renewed = [
+                {"_pk": row.pk, "_expires": now + seconds(row.lease_seconds)} for row in connection.execute(statement)
+            ]
+            if renewed:
+                change = update(table).where(table.c.pk == bindparam("_pk"))
+                # Due at once: the sweeper looks, finds nothing due and sets the right deadline.
+                values: dict[str, Any] = {"lease_expires_at": bindparam("_expires"), "due_at": now}
+                connection.execute(change.values(values), renewed)
+
+
+def _ignore(wakes: Sequence[Wake]) -> None:
+    """Until the feed listens."""
+
+
+def _find(connection: Connection, invocation_id: str) -> Target:
+    if not ids.INVOCATION_ID.fullmatch(invocation_id):
+        raise NotFound(f"There is no invocation {invocation_id[:80]!r}.")
+    pk = connection.scalar(select(tables.invocation.c.pk).where(tables.invocation.c.id == invocation_id))
+    if pk is None:
+        raise NotFound(f"There is no invocation {invocation_id!r}.")
+    return Target(pk, invocation_id)
+
+
+def _find_by_token(connection: Connection, digest: bytes) -> Target | None:
+    token, invocation = tables.invocation_token, tables.invocation
+    statement = (
+        select(invocation.c.pk, invocation.c.id)
+        .join(token, token.c.invocation_pk == invocation.c.pk)
+        .where(token.c.digest == digest)
+    )
+    row = connection.execute(statement).first()
+    return None if row is None else Target(row.pk, row.id)
+
+
+def _read_context(connection: Connection, target: Target) -> ContextAnswer:
+    table = tables.invocation
+    columns = (table.c.context, table.c.lease_seconds, table.c.lease_expires_at, table.c.cancel_requested_at)
+    row = connection.execute(select(*columns).where(table.c.pk == target.pk)).first()
+    if row is None:
+        raise NotFound(f"There is no invocation {target.id!r}; it may have been deleted.")
+    return ContextAnswer(
+        context_json=zstandard.ZstdDecompressor().decompress(row.context),
+        lease_seconds=row.lease_seconds,
+        lease_expires_at=row.lease_expires_at,
+        control=Control(cancel_requested=row.cancel_requested_at is not None),
+    )
+
+
+def _ping(connection: Connection) -> None:
+    connection.execute(select(1))
+
+
+def _count_by_status(connection: Connection) -> dict[str, int]:
+    table = tables.invocation
+    statement = select(table.c.status, func.count()).where(table.c.status.in_(("registered", "running")))
+    return {row[0]: row[1] for row in connection.execute(statement.group_by(table.c.status))}

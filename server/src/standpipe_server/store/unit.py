@@ -1,0 +1,226 @@
+"""One transaction's work: what a group of commands reads once and writes together.
+
+Commands load states, ask the rules, and put back what the rules returned; `flush` writes it all in few statements.
+A command that refuses must do so before it puts anything back: its neighbours share the transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar, cast
+
+from sqlalchemy import Connection, Table, bindparam, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from standpipe_protocol.json_text import JsonValue
+from standpipe_server.broker.state import InvocationState, ProducerState
+from standpipe_server.broker.times import seconds
+from standpipe_server.broker.verdict import Reported
+from standpipe_server.store import rows, tables
+from standpipe_server.store.caches import Caches
+from standpipe_server.store.errors import NotFound
+
+_T = TypeVar("_T")
+_CHUNK = 500
+# An ended invocation is left alone for a while: late messages may still come, and readers are catching up.
+_MERGE_AFTER = seconds(60)
+
+_update_invocation = (
+    update(tables.invocation)
+    .where(tables.invocation.c.pk == bindparam("_pk"))
+    .values({name: bindparam(name) for name in rows.STATE_COLUMNS})
+)
+_update_producer = (
+    update(tables.producer)
+    .where(tables.producer.c.pk == bindparam("_pk"))
+    .values({name: bindparam(name) for name in rows.PRODUCER_COLUMNS})
+)
+
+
+class UnitOfWork:
+    """The work of one transaction on one connection, at one instant (`now`)."""
+
+    def __init__(self, connection: Connection, *, now: int, caches: Caches) -> None:
+        self.connection = connection
+        self.now = now
+        self._caches = caches
+        self._states: dict[int, InvocationState] = {}
+        self._producers: dict[tuple[int, str], ProducerState] = {}
+        self._changed_states: set[int] = set()
+        self._changed_producers: set[tuple[int, str]] = set()
+        self._inserts: dict[Table, list[dict[str, Any]]] = defaultdict(list)
+        self._new_assets: dict[str, int] = {}
+        self.deleted: list[int] = []
+
+    # Invocations and producers
+
+    def load(self, pks: Iterable[int], producers: Iterable[tuple[int, str]] = ()) -> None:
+        """Locks and reads invocations in one statement, in the order of their keys so that servers cannot deadlock."""
+        wanted = sorted(set(pks) - self._states.keys())
+        for chunk in _chunks(wanted):
+            known = {pk: self._caches.fixed.get(pk) for pk in chunk}
+            changing = [tables.invocation.c[name] for name in ("pk", *rows.STATE_COLUMNS)]
+            columns = changing if all(known.values()) else tables.invocation.c
+            statement = select(*columns).where(tables.invocation.c.pk.in_(chunk)).order_by(tables.invocation.c.pk)
+            for row in self.connection.execute(statement.with_for_update()).mappings():
+                pk = row["pk"]
+                fixed = known[pk] or rows.read_fixed_part(row)
+                self._caches.fixed.put(pk, fixed)
+                self._states[pk] = rows.read_state(pk, fixed, row)
+        names = sorted({name for pk, name in producers if (pk, name) not in self._producers})
+        if names:
+            table = tables.producer
+            statement = select(table).where(table.c.invocation_pk.in_(wanted), table.c.name.in_(names))
+            for row in self.connection.execute(statement).mappings():
+                self._producers.setdefault((row["invocation_pk"], row["name"]), rows.read_producer(row))
+
+    def invocation(self, pk: int) -> InvocationState:
+        """Raises NotFound when it is not there (any more)."""
+        if pk not in self._states:
+            self.load([pk])
+        if pk not in self._states:
+            raise NotFound("There is no such invocation; it may have been deleted.")
+        return self._states[pk]
+
+    def put_invocation(self, state: InvocationState) -> None:
+        self._states[state.pk] = state
+        self._changed_states.add(state.pk)
+
+    def producer(self, invocation_pk: int, name: str) -> ProducerState:
+        """The producer of that name; a new one is inserted."""
+        known = self.find_producer(invocation_pk, name)
+        if known is not None:
+            return known
+        new = ProducerState(pk=0, name=name)
+        values = {"invocation_pk": invocation_pk, "name": name, **rows.producer_values(new)}
+        pk = self.insert_one(tables.producer, values)
+        producer = ProducerState(pk=pk, name=name)
+        self._producers[invocation_pk, name] = producer
+        return producer
+
+    def find_producer(self, invocation_pk: int, name: str) -> ProducerState | None:
+        key = (invocation_pk, name)
+        if key not in self._producers:
+            table = tables.producer
+            statement = select(table).where(table.c.invocation_pk == invocation_pk, table.c.name == name)
+            row = self.connection.execute(statement).mappings().first()
+            if row is None:
+                return None
+            self._producers[key] = rows.read_producer(row)
+        return self._producers[key]
+
+    def put_producer(self, invocation_pk: int, producer: ProducerState) -> None:
+        self._producers[invocation_pk, producer.name] = producer
+        self._changed_producers.add((invocation_pk, producer.name))
+
+    def all_producers(self, invocation_pk: int) -> list[ProducerState]:
+        table = tables.producer
+        statement = select(table).where(table.c.invocation_pk == invocation_pk).order_by(table.c.pk)
+        for row in self.connection.execute(statement).mappings():
+            self._producers.setdefault((invocation_pk, row["name"]), rows.read_producer(row))
+        found = [producer for (pk, _), producer in self._producers.items() if pk == invocation_pk]
+        return sorted(found, key=lambda producer: producer.pk)
+
+    def forget(self, pk: int) -> None:
+        """The invocation was deleted: nothing of it is to be written or read any more."""
+        self._states.pop(pk, None)
+        self._changed_states.discard(pk)
+        self._changed_producers = {key for key in self._changed_producers if key[0] != pk}
+        self.deleted.append(pk)
+
+    # Assets and what was reported of them
+
+    def asset_pks(self, keys: Iterable[str]) -> Mapping[str, int]:
+        """The keys' rows; unknown keys are inserted, in their order so that servers cannot deadlock."""
+        found: dict[str, int] = {}
+        unknown: list[str] = []
+        for key in sorted(set(keys)):
+            pk = self._new_assets.get(key) or self._caches.assets.get(key)
+            if pk is None:
+                unknown.append(key)
+            else:
+                found[key] = pk
+        for chunk in _chunks(unknown):
+            self._insert_missing(tables.asset, [{"asset_key": key} for key in chunk])
+            statement = select(tables.asset).where(tables.asset.c.asset_key.in_(chunk))
+            self._new_assets.update({row.asset_key: row.pk for row in self.connection.execute(statement)})
+        return found | {key: self._new_assets[key] for key in unknown}
+
+    def reported(self, invocation_pk: int, keys: Iterable[str]) -> Reported:
+        """Which of these assets were materialized, and which checks of them reported, in the invocation so far."""
+        self.flush_inserts()
+        asset_pks = self.asset_pks(keys)
+        key_of = {pk: key for key, pk in asset_pks.items()}
+        materialized: set[str] = set()
+        checked: set[tuple[str, str]] = set()
+        for chunk in _chunks(sorted(key_of)):
+            table = tables.materialization
+            statement = select(table.c.asset_pk).where(
+                table.c.invocation_pk == invocation_pk, table.c.asset_pk.in_(chunk)
+            )
+            materialized.update(key_of[pk] for pk in self.connection.scalars(statement))
+            table = tables.asset_check
+            checks = (
+                select(table.c.asset_pk, table.c.check_name)
+                .where(table.c.invocation_pk == invocation_pk, table.c.asset_pk.in_(chunk))
+                .distinct()
+            )
+            checked.update((key_of[row.asset_pk], row.check_name) for row in self.connection.execute(checks))
+        return Reported(materialized=frozenset(materialized), checked=frozenset(checked))
+
+    # Writing
+
+    def insert(self, table: Table, values: dict[str, Any]) -> None:
+        self._inserts[table].append(values)
+
+    def insert_one(self, table: Table, values: dict[str, Any]) -> int:
+        """Inserts a row at once and answers its key."""
+        result = self.connection.execute(insert(table).values(values).returning(table.c.pk))
+        return cast("int", result.scalar_one())
+
+    def add_history(self, invocation_pk: int, kind: str, detail: Mapping[str, JsonValue]) -> None:
+        row = {"invocation_pk": invocation_pk, "at": self.now, "kind": kind, "detail": json.dumps(detail)}
+        self.insert(tables.history, row)
+
+    def flush_inserts(self) -> None:
+        for table, values in self._inserts.items():
+            if not values:
+                continue
+            if table in (tables.invocation_asset, tables.first_error):
+                self._insert_missing(table, values)
+            else:
+                self.connection.execute(insert(table), values)
+        self._inserts.clear()
+
+    def flush(self) -> None:
+        """Writes everything that was put back; the transaction is then ready to be committed."""
+        self.flush_inserts()
+        if self._changed_states:
+            merge_at = self.now + _MERGE_AFTER
+            values = [
+                {"_pk": pk, **rows.state_values(self._states[pk], merge_at=merge_at)}
+                for pk in sorted(self._changed_states)
+            ]
+            self.connection.execute(_update_invocation, values)
+        if self._changed_producers:
+            producers = [self._producers[key] for key in sorted(self._changed_producers)]
+            self.connection.execute(_update_producer, [{"_pk": p.pk, **rows.producer_values(p)} for p in producers])
+
+    def committed(self) -> list[InvocationState]:
+        """After the commit: the invocations that changed. What the transaction learnt may now be remembered."""
+        for key, pk in self._new_assets.items():
+            self._caches.assets.put(key, pk)
+        return [self._states[pk] for pk in sorted(self._changed_states)]
+
+    def changed(self) -> list[InvocationState]:
+        return [self._states[pk] for pk in sorted(self._changed_states)]
+
+    def _insert_missing(self, table: Table, values: Sequence[dict[str, Any]]) -> None:
+        dialect = postgresql if self.connection.dialect.name == "postgresql" else sqlite
+        self.connection.execute(dialect.insert(table).on_conflict_do_nothing(), values)
+
+
+def _chunks(items: Sequence[_T]) -> Iterable[Sequence[_T]]:
+    return (items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK))
