@@ -1,0 +1,453 @@
+"""`PipesContext`: what external code sees. Upstream's properties, methods, rules and error sentences.
+
+Knows neither HTTP nor queues: the context comes from a `ContextSource`, messages go into a `MessageChannel`. Only
+misuse raises out of `report_*`. The invariant: an asset key counts as materialized once its message was queued, and
+never before.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Mapping, Sequence
+
+from standpipe.errors import DagsterPipesError, PipesServerError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import logging
+    from types import TracebackType
+    from typing import ClassVar, Literal, NoReturn, Protocol, TypeAlias
+
+    from standpipe.outbox import DeliveryReport
+    from standpipe_protocol.context import ContextData
+    from standpipe_protocol.invocation import Control
+    from standpipe_protocol.json_text import JsonValue
+    from standpipe_protocol.messages import Message, PipesException
+
+    MetadataValue: TypeAlias = Mapping[str, object] | Sequence[object] | str | int | float | bool | None
+    """A plain value, or `{"raw_value": ..., "type": ...}`."""
+
+    class ContextSource(Protocol):
+        """Where the context comes from."""
+
+        def context(self) -> ContextData:
+            """Waits for it, boundedly; raises a `PipesServerError` when it does not come."""
+            ...
+
+    class MessageChannel(Protocol):
+        """Where messages go."""
+
+        @property
+        def control(self) -> Control: ...
+
+        def send(self, message: Message) -> None: ...
+
+        def flush(self, timeout: float) -> bool: ...
+
+        def close(self, timeout: float | None = None) -> DeliveryReport: ...
+
+
+class PipesContext:
+    """The connection of this process to its invocation. Opened by `open_pipes`, found again by `PipesContext.get`."""
+
+    _instance: ClassVar[PipesContext | None] = None
+
+    is_null: ClassVar[bool] = False
+    """Whether what is reported goes nowhere, because no orchestrator launched this process."""
+
+    @classmethod
+    def is_initialized(cls) -> bool:
+        """Whether `open_pipes` (or `set`) was called in this process."""
+        return PipesContext._instance is not None
+
+    @classmethod
+    def set(cls, context: PipesContext | None) -> None:
+        """Makes a context the one that `get` answers; None makes the process as if it had opened none."""
+        PipesContext._instance = context
+
+    @classmethod
+    def get(cls) -> PipesContext:
+        """The context of this process.
+
+        Raises:
+            DagsterPipesError: none was opened.
+        """
+        if PipesContext._instance is None:
+            raise DagsterPipesError(
+                "PipesContext has not been initialized. You must call `open_dagster_pipes()`."
+                " (`open_pipes()` is its other name.)"
+            )
+        return PipesContext._instance
+
+    def __init__(self, *, source: ContextSource, channel: MessageChannel, materialized: set[str] | None = None) -> None:
+        """For `open_pipes` and tests; opens nothing by itself.
+
+        Args:
+            materialized: keys already reported by this process for the same invocation.
+        """
+        self._source = source
+        self._channel = channel
+        self._loaded: ContextData | None = None
+        self._materialized: set[str] = set() if materialized is None else materialized
+        self._renew_lock()
+        self._closed = False
+        self._logger: logging.Logger | None = None
+
+    def __enter__(self) -> PipesContext:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # `sys.exit()` and `sys.exit(0)` are how a program says that it is done.
+        clean = error is None or (isinstance(error, SystemExit) and error.code in (None, 0))
+        self.close(None if clean else error)
+
+    def close(
+        self, exc: BaseException | PipesException | Mapping[str, object] | None = None, *, timeout: float | None = None
+    ) -> DeliveryReport:
+        """Reports the end, delivers everything and says what became of it. Idempotent.
+
+        Args:
+            exc: what the work failed with; an exception, or upstream's form of one.
+            timeout: seconds to wait for the server; `STANDPIPE_CLOSE_TIMEOUT` or 30 by default. What is undelivered
+                then is kept in a spool file.
+        """
+        with self._lock:
+            if not self._closed:
+                self._send_closed(exc)
+                self._closed = True
+        return self._channel.close(timeout)
+
+    def flush(self, timeout: float) -> bool:
+        """Waits until the server has everything reported so far; False when it has not after `timeout` seconds."""
+        return self._channel.flush(timeout)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Whether somebody asked this work to stop. It is heard with the server's answers, so within a third of the
+        lease (20 s by default) also when nothing is reported."""
+        return self._channel.control.cancel_requested
+
+    @property
+    def is_asset_step(self) -> bool:
+        """Whether the step targets assets (also true in a check-only step, which has an empty list of them)."""
+        return self._data.asset_keys is not None
+
+    @property
+    def asset_key(self) -> str:
+        """The key of the one asset in scope."""
+        return self._single_asset("asset_key")[0]
+
+    @property
+    def asset_keys(self) -> Sequence[str]:
+        """The keys of the assets in scope, as escaped text."""
+        keys = self._data.asset_keys
+        return list(_no_asset("asset_keys") if keys is None else keys)
+
+    @property
+    def provenance(self) -> Mapping[str, JsonValue] | None:
+        """The provenance of the one asset in scope."""
+        if self._data.provenance_by_asset_key is None:
+            _no_asset("provenance")
+        self._single_asset("provenance")
+        return next(iter(self._data.provenance_by_asset_key.values()), None)
+
+    @property
+    def provenance_by_asset_key(self) -> Mapping[str, Mapping[str, JsonValue] | None]:
+        """Provenance by asset key."""
+        found = self._data.provenance_by_asset_key
+        return _no_asset("provenance_by_asset_key") if found is None else found
+
+    @property
+    def code_version(self) -> str | None:
+        """The code version of the one asset in scope."""
+        if self._data.code_version_by_asset_key is None:
+            _no_asset("code_version")
+        self._single_asset("code_version")
+        return next(iter(self._data.code_version_by_asset_key.values()), None)
+
+    @property
+    def code_version_by_asset_key(self) -> Mapping[str, str | None]:
+        """Code versions by asset key."""
+        found = self._data.code_version_by_asset_key
+        return _no_asset("code_version_by_asset_key") if found is None else found
+
+    @property
+    def is_partition_step(self) -> bool:
+        """Whether the step has one or more partitions."""
+        return self._data.partition_key_range is not None
+
+    @property
+    def partition_key(self) -> str:
+        """The partition's key."""
+        key = self._data.partition_key
+        return _no_partition("partition_key") if key is None else key
+
+    @property
+    def partition_key_range(self) -> Mapping[str, str]:
+        """First and last key of the partitions, as `{"start": ..., "end": ...}`."""
+        keys = self._data.partition_key_range
+        return _no_partition("partition_key_range") if keys is None else {"start": keys.start, "end": keys.end}
+
+    @property
+    def partition_time_window(self) -> Mapping[str, str] | None:
+        """Start and end of the partition's time, as `{"start": ..., "end": ...}`; None when it is not one of time."""
+        if self._data.partition_key_range is None:
+            _no_partition("partition_time_window")
+        window = self._data.partition_time_window
+        return None if window is None else {"start": window.start, "end": window.end}
+
+    @property
+    def run_id(self) -> str | None:
+        """The orchestrator's id of the run."""
+        return self._data.run_id
+
+    @property
+    def job_name(self) -> str | None:
+        """The job's name, where the run is one of a job."""
+        return self._data.job_name
+
+    @property
+    def retry_number(self) -> int:
+        """How many times this was tried before."""
+        return self._data.retry_number
+
+    @property
+    def extras(self) -> Mapping[str, JsonValue]:
+        """What the orchestration code handed over."""
+        return self._data.extras
+
+    def get_extra(self, key: str) -> JsonValue:
+        """One of the extras.
+
+        Raises:
+            DagsterPipesError: there is no such extra.
+        """
+        extras = self._data.extras
+        if key not in extras:
+            raise DagsterPipesError(f"Extra `{key}` is undefined. Extras must be provided by user.")
+        return extras[key]
+
+    @property
+    def log(self) -> logging.Logger:
+        """A logger whose records are reported."""
+        if self._logger is None:
+            from standpipe.log_handler import context_logger
+
+            self._logger = context_logger(self)
+        return self._logger
+
+    def report_asset_materialization(
+        self,
+        metadata: Mapping[str, MetadataValue] | None = None,
+        data_version: str | None = None,
+        asset_key: str | None = None,
+    ) -> None:
+        """Reports that an asset was materialized.
+
+        Args:
+            metadata: by name; plain values, or `{"raw_value": ..., "type": ...}`.
+            data_version: a version of the data, where there is one.
+            asset_key: may be left out where exactly one asset is in scope.
+
+        Raises:
+            DagsterPipesError: a parameter is wrong, or this process has already materialized the asset.
+            TypeError: the metadata holds something that JSON cannot carry.
+        """
+        from standpipe_protocol.messages import ReportAssetMaterialization
+
+        method = "report_asset_materialization"
+        key = self._resolve_asset_key(asset_key, method)
+        with self._lock:
+            if key in self._materialized:
+                raise DagsterPipesError(
+                    f"Calling `{method}` with asset key `{key}` is undefined. Asset has already been materialized, so"
+                    " no additional data can be reported for it."
+                )
+            entries = _metadata_entries(metadata, method) if metadata else None
+            _check_type("data_version", method, data_version, str, optional=True)
+            self._send(ReportAssetMaterialization(asset_key=key, data_version=data_version, metadata=entries))
+            self._materialized.add(key)
+
+    def report_asset_check(
+        self,
+        check_name: str,
+        passed: bool,
+        severity: Literal["WARN", "ERROR"] = "ERROR",
+        metadata: Mapping[str, MetadataValue] | None = None,
+        asset_key: str | None = None,
+    ) -> None:
+        """Reports the outcome of an asset check.
+
+        Args:
+            check_name: the check's name.
+            passed: a real `bool` (a numpy one is refused, as upstream does: write `bool(...)`).
+            severity: what a failure means, `"WARN"` or `"ERROR"`.
+            metadata: as for a materialization.
+            asset_key: may be left out where exactly one asset is in scope; a check-only step has none, so needs it.
+
+        Raises:
+            DagsterPipesError: a parameter is wrong.
+            TypeError: the metadata holds something that JSON cannot carry.
+        """
+        from standpipe_protocol.messages import SEVERITIES, ReportAssetCheck
+
+        method = "report_asset_check"
+        key = self._resolve_asset_key(asset_key, method)
+        _check_type("check_name", method, check_name, str)
+        _check_type("passed", method, passed, bool)
+        entries = _metadata_entries(metadata, method) if metadata else None
+        # Upstream lets a wrong severity pass here and loses the message at the reader. Its enum's members are strings.
+        known = str(getattr(severity, "value", severity))
+        if known not in SEVERITIES:
+            _wrong_value("severity", method, SEVERITIES, severity)
+        self._send(
+            ReportAssetCheck(asset_key=key, check_name=check_name, passed=passed, severity=known, metadata=entries)
+        )
+
+    def report_custom_message(self, payload: JsonValue) -> None:
+        """Hands a JSON value to the orchestration code.
+
+        Raises:
+            TypeError: JSON cannot carry it. Keys that are numbers become strings, as `json.dumps` does it.
+        """
+        from standpipe_protocol.messages import ReportCustomMessage
+
+        self._send(ReportCustomMessage(payload=payload))
+
+    def log_external_stream(self, stream: str, text: str, extras: Mapping[str, JsonValue] | None = None) -> None:
+        """Reports a piece of captured output.
+
+        Raises:
+            DagsterPipesError: `stream` is neither `"stdout"` nor `"stderr"`, or `text` is no string.
+        """
+        from standpipe_protocol.messages import STREAMS, LogExternalStream
+
+        method = "log_external_stream"
+        if stream not in STREAMS:
+            _wrong_value("stream", method, STREAMS, stream)
+        _check_type("text", method, text, str)
+        self._send(LogExternalStream(stream=stream, text=text, extras=extras or {}))
+
+    @property
+    def _data(self) -> ContextData:
+        if self._loaded is None:
+            self._loaded = self._source.context()
+        return self._loaded
+
+    def _renew_lock(self) -> None:
+        # In a forked child the lock may be held by a thread that does not exist there. Reentrant, because a signal
+        # handler that reports may interrupt a report.
+        self._lock = threading.RLock()
+
+    def _send(self, message: Message) -> None:
+        if self._closed:
+            raise DagsterPipesError("Cannot send message after pipes context is closed.")
+        self._channel.send(message)
+
+    def _send_closed(self, exc: BaseException | PipesException | Mapping[str, object] | None) -> None:
+        from standpipe.exceptions import describe_exception
+        from standpipe_protocol.messages import Closed
+
+        self._channel.send(Closed(exception=None if exc is None else describe_exception(exc)))
+
+    def _single_asset(self, name: str) -> Sequence[str]:
+        keys = self._data.asset_keys
+        if keys is None:
+            _no_asset(name)
+        if len(keys) != 1:
+            raise DagsterPipesError(f"`{name}` is undefined. Current step targets multiple assets.")
+        return keys
+
+    def _resolve_asset_key(self, asset_key: str | None, method: str) -> str:
+        _check_type("asset_key", method, asset_key, str, optional=True)
+        try:
+            keys = self._data.asset_keys
+        except PipesServerError:
+            if not asset_key:
+                raise
+            # Reporting does not fail for the server's sake: with the key given the server can check it later.
+            return asset_key
+        if keys:
+            if asset_key and asset_key not in keys:
+                raise DagsterPipesError(f"Invalid asset key. Expected one of `{list(keys)}`, got `{asset_key}`.")
+            if not asset_key:
+                if len(keys) != 1:
+                    raise DagsterPipesError(
+                        f"Calling `{method}` without passing an asset key is undefined. Current step targets multiple"
+                        " assets."
+                    )
+                return keys[0]
+        if not asset_key:
+            raise DagsterPipesError(
+                f"Calling `{method}` without passing an asset key is undefined. Current step does not target a specific"
+                " asset."
+            )
+        return asset_key
+
+
+def _metadata_entries(metadata: Mapping[str, MetadataValue], method: str) -> dict[str, JsonValue]:
+    """Upstream's normal form: every entry as `{"raw_value": ..., "type": ...}`."""
+    from typing import cast
+
+    from standpipe_protocol.metadata import INFER, METADATA_TYPES
+
+    _check_type("metadata", method, metadata, dict)
+    entries: dict[str, JsonValue] = {}
+    for name, value in cast("Mapping[object, JsonValue]", metadata).items():
+        if not isinstance(name, str):
+            raise DagsterPipesError(
+                f"Invalid type for parameter `metadata` of `{method}`. Expected a dict with string keys, got a key"
+                f" `{name}` of type `{type(name)}`."
+            )
+        entry: dict[str, JsonValue]
+        if isinstance(value, dict):
+            if value.keys() != {"raw_value", "type"}:
+                raise DagsterPipesError(
+                    f"Invalid type for parameter `metadata` of `{method}`. Expected a dict with string keys and values"
+                    " that are either raw metadata values or dictionaries with schema `{raw_value: ..., type: ...}`."
+                    f" Got a value `{value}`."
+                )
+            if value["type"] not in METADATA_TYPES:
+                _wrong_value(f"metadata.{name}.type", method, METADATA_TYPES, value["type"])
+            entry = dict(value)
+        else:
+            entry = {"raw_value": value, "type": INFER}
+        raw = entry["raw_value"]
+        if entry["type"] == INFER and isinstance(raw, float) and not math.isfinite(raw):
+            # It travels as a string, from which nobody would infer a number.
+            entry["type"] = "float"
+        entries[name] = entry
+    return entries
+
+
+def _no_asset(name: str) -> NoReturn:
+    raise DagsterPipesError(f"Missing required property: `{name}` is undefined. Current step does not target an asset.")
+
+
+def _no_partition(name: str) -> NoReturn:
+    raise DagsterPipesError(
+        f"Missing required property: `{name}` is undefined. Current step does not target any partitions."
+    )
+
+
+def _check_type(parameter: str, method: str, value: object, expected: type, *, optional: bool = False) -> None:
+    if isinstance(value, expected) or (optional and value is None):
+        return
+    wanted = f"Optional[{expected}]" if optional else f"{expected}"
+    raise DagsterPipesError(
+        f"Invalid type for parameter `{parameter}` of `{method}`. Expected `{wanted}`, got `{type(value)}`."
+    )
+
+
+def _wrong_value(parameter: str, method: str, expected: object, got: object) -> NoReturn:
+    raise DagsterPipesError(
+        f"Invalid value for parameter `{parameter}` of `{method}`. Expected one of `{expected}`, got `{got}`."
+    )

@@ -1,0 +1,182 @@
+"""What to do after each answer of the server: pure decisions, no clock, no I/O.
+
+The invariant: a message leaves the outbox only on a decision of this module, and only `Advance` (the server has it) or
+`Replace` (the server can never have it as it is) name a sequence number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias, cast
+
+from standpipe_protocol.json_text import JsonValue
+from standpipe_protocol.problems import Problem
+
+BACKOFF_BASE_SECONDS = 0.2
+BACKOFF_CAP_SECONDS = 30.0
+
+# What a batch is halved for: the server could not read the body as a whole, so one message in it is the cause.
+_WHOLE_BATCH_REFUSED = (400, 413, 422)
+# Answers about who asks. They are final when they come from the server itself; a proxy may say them while it deploys.
+_WHO_ASKS = (401, 403, 404)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One HTTP answer. `body` is its JSON object, or None when it had none."""
+
+    status: int
+    body: Mapping[str, JsonValue] | None = None
+    problem: Problem | None = None
+    retry_after: float | None = None
+    location: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoAnswer:
+    """The request failed on the network; whether the server has it is not known."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """A message the server stored as rejected, or could not take at all (`position` is None)."""
+
+    seq: int
+    problem: Problem
+    position: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advance:
+    """The server has everything through `through`."""
+
+    through: int
+    rejections: tuple[Rejection, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Send a smaller batch, to find the message that the server cannot take."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replace:
+    """The server can never take this one message; send a note in its place, under its number."""
+
+    rejection: Rejection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """Send the same again, not sooner than in `delay` seconds."""
+
+    delay: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """Nothing more will ever be taken."""
+
+    problem: Problem
+    reason: str
+
+
+Decision: TypeAlias = Advance | Split | Replace | Retry | Stop
+
+
+def backoff_delay(*, attempt: int, jitter: float, cap: float = BACKOFF_CAP_SECONDS) -> float:
+    """Full-jitter exponential backoff: `jitter` (0 to 1) of a ceiling that doubles with every attempt (from 0)."""
+    ceiling = min(cap, BACKOFF_BASE_SECONDS * 2.0 ** min(attempt, 16))
+    return ceiling * jitter
+
+
+def decide_after_append(
+    answer: Answer | NoAnswer, *, first_seq: int, count: int, attempt: int, jitter: float, acquainted: bool
+) -> Decision:
+    """What to do after an append of the messages `first_seq` to `first_seq + count - 1`.
+
+    Args:
+        attempt: how many attempts have failed in a row before this one.
+        jitter: a random number from 0 to 1.
+        acquainted: whether this server has ever acknowledged something to this producer.
+    """
+    if isinstance(answer, NoAnswer):
+        return Retry(delay=backoff_delay(attempt=attempt, jitter=jitter), reason=answer.reason)
+    last_seq = first_seq + count - 1
+    body = answer.body or {}
+    if answer.status in (200, 207):
+        through = body.get("accepted_through")
+        if answer.body is None or not isinstance(through, int) or isinstance(through, bool):
+            # A captive portal or a proxy's own page: not an acknowledgement, whatever its status says.
+            reason = f"HTTP {answer.status} without the acknowledgement of a Standpipe server"
+            return Retry(delay=backoff_delay(attempt=attempt, jitter=jitter), reason=reason)
+        return Advance(through=min(through, last_seq), rejections=_rejections(body, first_seq=first_seq))
+    problem = answer.problem
+    if problem is not None and body.get("stored") is True:
+        position = body.get("position")
+        rejection = Rejection(seq=first_seq, problem=problem, position=position if isinstance(position, int) else None)
+        return Advance(through=first_seq, rejections=(rejection,))
+    if problem is not None and problem.name == "sequence-gap":
+        expected = problem.members.get("expected_seq")
+        if isinstance(expected, int) and 1 <= expected <= first_seq + count and expected != first_seq:
+            return Advance(through=expected - 1) if expected > first_seq else _forgotten(problem, first_seq, expected)
+        return Retry(delay=backoff_delay(attempt=attempt, jitter=jitter), reason=problem.detail)
+    if answer.status in _WHOLE_BATCH_REFUSED:
+        if count > 1:
+            return Split()
+        refusal = problem or Problem("unknown", f"HTTP {answer.status} without a problem document")
+        return Replace(rejection=Rejection(seq=first_seq, problem=refusal))
+    return decide_after_refusal(answer, attempt=attempt, jitter=jitter, acquainted=acquainted)
+
+
+def decide_after_refusal(
+    answer: Answer | NoAnswer, *, attempt: int, jitter: float, acquainted: bool, cap: float = BACKOFF_CAP_SECONDS
+) -> Retry | Stop:
+    """What to do after an answer that is no success, whatever was asked."""
+    delay = backoff_delay(attempt=attempt, jitter=jitter, cap=cap)
+    if isinstance(answer, NoAnswer):
+        return Retry(delay=delay, reason=answer.reason)
+    problem = answer.problem
+    reason = f"HTTP {answer.status}" + (f" {problem.name}: {problem.detail}" if problem else "")
+    if answer.status in (408, 425, 429) or answer.status >= 500:
+        return Retry(delay=max(delay, answer.retry_after or 0.0), reason=reason)
+    if 300 <= answer.status < 400:
+        told = f"the server answers with a redirect to {answer.location}; set STANDPIPE_URL to where it leads"
+        return Stop(problem=Problem("redirected", told), reason=told)
+    if problem is None and answer.status in _WHO_ASKS and acquainted:
+        return Retry(delay=delay, reason=f"{reason} from something that is not the Standpipe server")
+    if 200 <= answer.status < 300:
+        return Retry(delay=delay, reason=f"{reason} with a body that is not a Standpipe server's")
+    return Stop(problem=problem or Problem(_name_of(answer.status), reason), reason=reason)
+
+
+def _name_of(status: int) -> str:
+    return {401: "unauthorized", 404: "not-found", 413: "too-large", 415: "unsupported-media-type"}.get(
+        status, "unknown"
+    )
+
+
+def _forgotten(problem: Problem, first_seq: int, expected: int) -> Stop:
+    reason = (
+        f"the server expects message {expected} and has acknowledged everything through {first_seq - 1}: it has lost "
+        "what it had stored (a restored backup?)"
+    )
+    return Stop(problem=problem, reason=reason)
+
+
+def _rejections(body: Mapping[str, JsonValue], *, first_seq: int) -> tuple[Rejection, ...]:
+    results = body.get("results")
+    found: list[Rejection] = []
+    for result in results if isinstance(results, list) else []:
+        if not isinstance(result, dict) or not isinstance(result.get("problem"), dict):
+            continue
+        index, seq, position = result.get("index"), result.get("seq"), result.get("position")
+        if not isinstance(seq, int):
+            seq = first_seq + index if isinstance(index, int) else first_seq
+        problem = Problem.from_wire(cast("dict[str, JsonValue]", result["problem"]))
+        found.append(Rejection(seq=seq, problem=problem, position=position if isinstance(position, int) else None))
+    return tuple(found)

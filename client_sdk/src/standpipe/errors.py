@@ -1,0 +1,171 @@
+"""Everything this distribution raises.
+
+    StandpipeError
+    ├── DagsterPipesError  (also PipesError)    a call that is wrong, in upstream's sentences
+    │   └── PipesMessageTooLarge                a message no server would take
+    ├── PipesConfigurationError                 the environment names no usable server
+    └── PipesServerError                        the server cannot be reached, or refuses
+        ├── PipesServerUnreachable
+        └── PipesProblem                        a refusal (RFC 9457); `problem` is what the server said
+            ├── PipesMalformed                  PipesForbiddenHost             PipesMethodNotAllowed
+            ├── PipesUnauthorized               PipesNotFound                  PipesSequenceGap
+            ├── PipesInvocationEnded            PipesInvocationRunning         PipesDuplicateMaterialization
+            ├── PipesIdempotencyConflict        PipesTooLarge                  PipesUnsupportedMediaType
+            ├── PipesInvalidMessage             PipesInvalidRequest            PipesRateLimited
+            └── PipesInternal                   PipesOverloaded
+
+    DagsterPipesWarning (a Warning)             the process was not launched by an orchestrator
+
+Reporting raises `DagsterPipesError` only: a server's trouble never comes out of a `report_*` call, it comes out of the
+first use of the context, which cannot go on without it.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from standpipe_protocol.problems import Problem
+
+
+class StandpipeError(Exception):
+    """The root of everything raised here."""
+
+
+class DagsterPipesError(StandpipeError):
+    """A call that is wrong: an unknown key, a second materialization, an undefined property."""
+
+
+PipesError = DagsterPipesError
+
+
+class PipesMessageTooLarge(DagsterPipesError):
+    """One message is larger than a server takes; raised at the call that made it."""
+
+
+class PipesConfigurationError(StandpipeError):
+    """The environment names no usable server: a variable is missing, an address malformed, a CA file unreadable."""
+
+
+class PipesServerError(StandpipeError):
+    """The server cannot be reached, or refuses."""
+
+
+class PipesServerUnreachable(PipesServerError):
+    """No answer came from the server within the time given."""
+
+
+class PipesProblem(PipesServerError):
+    """The server refused. `problem` is what it said."""
+
+    name = "unknown"
+
+    def __init__(self, message: str, *, problem: Problem) -> None:
+        super().__init__(message)
+        self.problem = problem
+
+
+class PipesMalformed(PipesProblem):
+    name = "malformed"
+
+
+class PipesUnauthorized(PipesProblem):
+    """The token is not valid."""
+
+    name = "unauthorized"
+
+
+class PipesForbiddenHost(PipesProblem):
+    name = "forbidden-host"
+
+
+class PipesNotFound(PipesProblem):
+    """There is no such invocation, or the token is another one's."""
+
+    name = "not-found"
+
+
+class PipesMethodNotAllowed(PipesProblem):
+    name = "method-not-allowed"
+
+
+class PipesSequenceGap(PipesProblem):
+    name = "sequence-gap"
+
+
+class PipesInvocationEnded(PipesProblem):
+    """The invocation has ended with a verdict that nothing can change."""
+
+    name = "invocation-ended"
+
+
+class PipesInvocationRunning(PipesProblem):
+    name = "invocation-running"
+
+
+class PipesDuplicateMaterialization(PipesProblem):
+    name = "duplicate-materialization"
+
+
+class PipesIdempotencyConflict(PipesProblem):
+    name = "idempotency-conflict"
+
+
+class PipesTooLarge(PipesProblem):
+    name = "too-large"
+
+
+class PipesUnsupportedMediaType(PipesProblem):
+    name = "unsupported-media-type"
+
+
+class PipesInvalidMessage(PipesProblem):
+    name = "invalid-message"
+
+
+class PipesInvalidRequest(PipesProblem):
+    name = "invalid-request"
+
+
+class PipesRateLimited(PipesProblem):
+    name = "rate-limited"
+
+
+class PipesInternal(PipesProblem):
+    name = "internal"
+
+
+class PipesOverloaded(PipesProblem):
+    name = "overloaded"
+
+
+class DagsterPipesWarning(Warning):
+    """The process was not launched by an orchestrator; what it reports goes nowhere."""
+
+
+_PROBLEM_ERRORS: dict[str, type[PipesProblem]] = {
+    error.name: error
+    for error in (
+        PipesMalformed,
+        PipesUnauthorized,
+        PipesForbiddenHost,
+        PipesNotFound,
+        PipesMethodNotAllowed,
+        PipesSequenceGap,
+        PipesInvocationEnded,
+        PipesInvocationRunning,
+        PipesDuplicateMaterialization,
+        PipesIdempotencyConflict,
+        PipesTooLarge,
+        PipesUnsupportedMediaType,
+        PipesInvalidMessage,
+        PipesInvalidRequest,
+        PipesRateLimited,
+        PipesInternal,
+        PipesOverloaded,
+    )
+}
+
+
+def error_for_problem(problem: Problem, *, message: str) -> PipesProblem:
+    """The exception that is named as the problem is; a problem this version does not know is a plain `PipesProblem`."""
+    return _PROBLEM_ERRORS.get(problem.name, PipesProblem)(message, problem=problem)

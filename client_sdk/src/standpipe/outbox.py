@@ -1,0 +1,426 @@
+"""The outbox: one producer that numbers messages, keeps them until the server has them, and tells the truth about it.
+
+`send` returns in microseconds and raises only for what is wrong with the message itself. A forked child finds its copy
+turned into a producer of its own. The invariant: every message that `send` took is acknowledged, pending, in the spool
+file, or counted in the report as lost.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from standpipe.delivery import Rejection
+from standpipe.errors import DagsterPipesError, PipesMessageTooLarge
+from standpipe.pending import MEMORY_BYTES, MEMORY_MESSAGES, Pending
+from standpipe.sender import Sender, unreachable
+from standpipe.spool import SUFFIX, Spool, SpoolHeader, spool_folder, spool_limit
+from standpipe_protocol.bootstrap import Bootstrap
+from standpipe_protocol.context import ContextData
+from standpipe_protocol.invocation import Control
+from standpipe_protocol.json_text import encode_json
+from standpipe_protocol.messages import Closed, Ledger, Log, LogExternalStream, Message, message_to_wire
+
+CLOSE_TIMEOUT_VARIABLE = "STANDPIPE_CLOSE_TIMEOUT"
+OPEN_TIMEOUT_VARIABLE = "STANDPIPE_OPEN_TIMEOUT"
+DEFAULT_CLOSE_SECONDS = 30.0
+DEFAULT_OPEN_SECONDS = 60.0
+
+_log = logging.getLogger("standpipe.outbox")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryReport:
+    """What became of a producer's messages."""
+
+    producer: str
+    numbered: int
+    """Messages that got a number."""
+    acknowledged: int
+    """Of these, the ones the server has stored."""
+    rejected: tuple[Rejection, ...] = ()
+    """Of the acknowledged, the ones the server stored as rejected (the first thousand)."""
+    dropped: int = 0
+    """Messages that could be kept neither in memory nor on disk; the server finds them missing."""
+    spooled: int = 0
+    """Messages in the spool file, to be delivered by `standpipe deliver`."""
+    spool_file: str | None = None
+    error: str | None = None
+    """Why not everything was delivered."""
+
+    @property
+    def undelivered(self) -> int:
+        return self.numbered - self.acknowledged + self.dropped
+
+    @property
+    def complete(self) -> bool:
+        """Whether the server has everything and rejected nothing."""
+        return self.undelivered == 0 and not self.rejected
+
+
+class Outbox:
+    """One producer of one invocation. Made by `connect`; thread-safe."""
+
+    def __init__(
+        self,
+        bootstrap: Bootstrap,
+        *,
+        producer: str,
+        environment: Mapping[str, str],
+        heartbeat: bool,
+        fetch_context: bool,
+        memory_messages: int,
+        memory_bytes: int,
+    ) -> None:
+        self._bootstrap = bootstrap
+        self._environment = environment
+        self._heartbeat = heartbeat
+        self._fetch_context = fetch_context
+        self._memory_messages = memory_messages
+        self._memory_bytes = memory_bytes
+        self._pid = os.getpid()
+        self._opened_at = time.monotonic()
+        self._on_control: Callable[[Control], None] | None = None
+        self._inherited: list[object] = []
+        self._fork_callbacks: list[Callable[[], None]] = []
+        self._begin(producer)
+
+    @classmethod
+    def connect(
+        cls,
+        bootstrap: Bootstrap,
+        *,
+        producer: str | None = None,
+        heartbeat: bool = True,
+        fetch_context: bool = False,
+        environment: Mapping[str, str] | None = None,
+        memory_messages: int = MEMORY_MESSAGES,
+        memory_bytes: int = MEMORY_BYTES,
+    ) -> Outbox:
+        """A new producer, with its background thread started. Returns before anything was connected.
+
+        Args:
+            producer: its id; a random one by default, which is what a process wants that may be started twice.
+            heartbeat: keep the invocation's lease while this outbox is open.
+            fetch_context: fetch the context too, for `context`.
+            environment: where proxies, CA file, home and time-outs are read from; the process's own by default.
+        """
+        outbox = cls(
+            bootstrap,
+            producer=producer or new_producer(),
+            environment=os.environ if environment is None else environment,
+            heartbeat=heartbeat,
+            fetch_context=fetch_context,
+            memory_messages=memory_messages,
+            memory_bytes=memory_bytes,
+        )
+        _watch(outbox)
+        outbox._start()
+        return outbox
+
+    @property
+    def bootstrap(self) -> Bootstrap:
+        return self._bootstrap
+
+    @property
+    def producer(self) -> str:
+        return self._producer
+
+    @property
+    def control(self) -> Control:
+        """What the server last said besides acknowledging."""
+        return self._sender.control
+
+    @property
+    def closed(self) -> bool:
+        return self._report is not None
+
+    @property
+    def forked(self) -> bool:
+        """Whether this is a forked child's copy of an outbox that its parent opened."""
+        return self._forked
+
+    @property
+    def numbered(self) -> int:
+        return self._pending.numbered
+
+    def on_control(self, callback: Callable[[Control], None]) -> None:
+        """Calls back, on the background thread, whenever `control` changes."""
+        self._on_control = callback
+        self._sender.on_control = callback
+
+    def after_fork(self, callback: Callable[[], None]) -> None:
+        """Calls back in a forked child, before anything else uses this outbox there."""
+        self._fork_callbacks.append(callback)
+
+    def context(self, *, timeout: float | None = None) -> ContextData:
+        """The invocation's context; waits for it.
+
+        Args:
+            timeout: seconds from the opening of the outbox; by default `STANDPIPE_OPEN_TIMEOUT`, or 60.
+
+        Raises:
+            PipesServerUnreachable: no answer came in time. It is still being tried; call again later.
+            PipesProblem: the server refused, `PipesUnauthorized` and `PipesNotFound` above all.
+            PipesConfigurationError: the environment names no usable server.
+        """
+        box = self._sender.context
+        if not box.settled:
+            self._start()
+            self._sender.hurry()
+        allowed = self._seconds(OPEN_TIMEOUT_VARIABLE, DEFAULT_OPEN_SECONDS) if timeout is None else timeout
+        data = box.wait(timeout=self._opened_at + allowed - time.monotonic())
+        if data is None:
+            waited = time.monotonic() - self._opened_at
+            raise unreachable(self._bootstrap, waited=waited, trouble=self._sender.trouble)
+        return data
+
+    def send(self, message: Message) -> None:
+        """Numbers the message and queues it.
+
+        Raises:
+            TypeError, ValueError: JSON cannot carry the message.
+            PipesMessageTooLarge: no server takes a message this large. (Log text is shortened instead.)
+            DagsterPipesError: the outbox is closed.
+        """
+        if self._report is not None:
+            raise DagsterPipesError("Cannot send message after pipes context is closed.")
+        sent_at = utc_now()
+        if isinstance(message, Closed):
+            kept = self._pending.put_last("closed", lambda n, counts: _encode_closed(message, n, counts, sent_at))
+        else:
+            body = encode_json(message_to_wire(message, sent_at=sent_at))
+            if len(body) > self._sender.limits.message_bytes:
+                body = self._shortened(message, size=len(body), sent_at=sent_at)
+            kept = self._pending.put(message.method, body)
+        if not kept:
+            self._warn_of_loss()
+        if not self._started:
+            self._start()
+
+    def flush(self, timeout: float) -> bool:
+        """Waits until everything sent so far is acknowledged; False when it is not, after `timeout` seconds at most."""
+        through = self._pending.numbered
+        if self._pending.acknowledged >= through:
+            return True
+        self._start()
+        self._sender.hurry()
+        return self._pending.wait_for_acknowledgement(through=through, deadline=time.monotonic() + timeout)
+
+    def close(self, timeout: float | None = None) -> DeliveryReport:
+        """Delivers what is pending for at most `timeout` seconds, spools the rest, and says what became of everything.
+
+        Idempotent: a second call answers the first one's report. By default `STANDPIPE_CLOSE_TIMEOUT`, or 30 seconds.
+        """
+        with self._closing:
+            if self._report is None:
+                seconds = self._seconds(CLOSE_TIMEOUT_VARIABLE, DEFAULT_CLOSE_SECONDS) if timeout is None else timeout
+                delivered = self.flush(seconds)
+                # A thread in the middle of a request is not waited for longer than the caller allowed.
+                self._sender.stop(timeout=2.0 if delivered else 0.1)
+                self._report = self._settle()
+            return self._report
+
+    def _begin(self, producer: str) -> None:
+        """A fresh producer: nothing numbered, no thread yet."""
+        self._producer = producer
+        self._report: DeliveryReport | None = None
+        self._closing = threading.Lock()
+        self._starting = threading.Lock()
+        self._started = False
+        self._warned = False
+        self._forked = self._pid != os.getpid()
+        self._pending = Pending(
+            spool=self._make_spool, memory_messages=self._memory_messages, memory_bytes=self._memory_bytes
+        )
+        self._sender = Sender(
+            bootstrap=self._bootstrap,
+            producer=producer,
+            pending=self._pending,
+            environment=self._environment,
+            fetch_context=self._fetch_context,
+            heartbeat=self._heartbeat,
+        )
+        self._sender.on_control = self._on_control
+
+    def _start(self) -> None:
+        with self._starting:
+            if not self._started and self._report is None:
+                self._started = True
+                self._sender.start()
+                if self._forked:
+                    _flush_at_end_of_multiprocessing_child(self)
+
+    def _settle(self) -> DeliveryReport:
+        """Spools what is undelivered (unless it was refused for good) and writes the report."""
+        pending, sender = self._pending, self._sender
+        report = DeliveryReport(
+            producer=self._producer,
+            numbered=pending.numbered,
+            acknowledged=pending.acknowledged,
+            rejected=tuple(sender.rejections),
+            dropped=pending.dropped,
+        )
+        if report.undelivered == 0:
+            pending.spill()  # deletes an emptied file
+            return report
+        where = f"invocation {self._bootstrap.invocation} at {self._bootstrap.url}"
+        reason = sender.trouble or "the time to close was over"
+        if sender.stopped_by is not None:
+            _log.warning("%d messages of %s were not delivered: %s.", report.undelivered, where, reason.rstrip("."))
+            return replace(report, error=reason)
+        try:
+            spool, spooled = pending.spill()
+        except OSError as error:
+            _log.warning(
+                "%d messages of %s are lost: %s; and no spool file: %s", report.undelivered, where, reason, error
+            )
+            return replace(report, error=f"{reason}; the spool file could not be written: {error}")
+        if spool is None:
+            # The last acknowledgement came in after all.
+            return replace(report, acknowledged=pending.acknowledged)
+        spool.release()
+        _log.warning(
+            "%d messages of %s could not be delivered (%s). They are kept in %s; `standpipe deliver` sends them.",
+            spooled,
+            where,
+            reason,
+            spool.path,
+        )
+        return replace(
+            report,
+            acknowledged=pending.acknowledged,
+            spooled=spooled,
+            spool_file=str(spool.path),
+            error=reason,
+        )
+
+    def _make_spool(self) -> Spool:
+        header = SpoolHeader(bootstrap=self._bootstrap, producer=self._producer)
+        name = f"{self._bootstrap.invocation}.{self._producer}{SUFFIX}".replace("/", "_").replace(":", "_")
+        path = spool_folder(self._environment) / name
+        return Spool(path, header=header, max_bytes=spool_limit(self._environment))
+
+    def _shortened(self, message: Message, *, size: int, sent_at: str) -> bytes:
+        limit = self._sender.limits.message_bytes
+        # JSON writes one character of a text in up to twelve bytes.
+        room = max(limit // 12 - 1000, 0)
+        match message:
+            case Log(message=text, level=level):
+                return encode_json(message_to_wire(Log(message=_cut(text, room), level=level), sent_at=sent_at))
+            case LogExternalStream(stream=stream, text=text):
+                return encode_json(
+                    message_to_wire(LogExternalStream(stream=stream, text=_cut(text, room)), sent_at=sent_at)
+                )
+            case _:
+                raise PipesMessageTooLarge(
+                    f"Calling `{message.method}` with a message of {size} bytes as JSON; the server takes {limit} at "
+                    "most. Write large data to a store of its own and report where it is."
+                )
+
+    def _warn_of_loss(self) -> None:
+        if not self._warned:
+            self._warned = True
+            reason = self._sender.trouble or "the memory queue and the spool file are full"
+            _log.warning(
+                "A report of invocation %s cannot be kept: %s. This and all further losses are counted, and make the "
+                "invocation incomplete.",
+                self._bootstrap.invocation,
+                reason,
+            )
+
+    def _seconds(self, variable: str, default: float) -> float:
+        try:
+            return max(float(self._environment[variable]), 0.0)
+        except (KeyError, ValueError):
+            return default
+
+    def _before_fork(self) -> None:
+        self._sender.wait_until_imported(10.0)
+
+    def _after_fork_in_child(self) -> None:
+        # Kept alive, not closed: the sockets are the parent's, and a collected one would warn.
+        self._inherited += [self._sender, self._pending]
+        self._pending.forget_in_child()
+        closed, known = self._report, self._sender.context
+        self._begin(new_producer())
+        self._report = closed
+        if known.settled:
+            self._sender.context = known
+        for callback in self._fork_callbacks:
+            callback()
+
+
+def new_producer() -> str:
+    """A random producer id: no two processes share one, so there is no epoch."""
+    return f"py-{os.urandom(10).hex()}"
+
+
+def utc_now() -> str:
+    """Now, as RFC 3339 in UTC with microseconds; several times cheaper than by `datetime`."""
+    return rfc3339(time.time())
+
+
+def rfc3339(instant: float) -> str:
+    """A time in seconds since the epoch as RFC 3339 in UTC."""
+    second = int(instant)
+    year, month, day, hour, minute, seconds, *_ = time.gmtime(second)
+    micro = int((instant - second) * 1e6)
+    return f"{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{seconds:02}.{micro:06}Z"
+
+
+def _encode_closed(message: Closed, number: int, counts: dict[str, int], sent_at: str) -> bytes:
+    ledger = Ledger(messages=number, by_method=counts)
+    return encode_json(message_to_wire(Closed(exception=message.exception, ledger=ledger), sent_at=sent_at))
+
+
+def _cut(text: str, room: int) -> str:
+    return f"{text[:room]}… ({len(text) - room} more characters were cut: the message was too large)"
+
+
+# Outboxes of this process, for what concerns them all: a fork, and the end of the process.
+_open_outboxes: weakref.WeakSet[Outbox] = weakref.WeakSet()
+_hooks_installed = False
+
+
+def _watch(outbox: Outbox) -> None:
+    global _hooks_installed  # noqa: PLW0603  hooks of the interpreter are process-wide by nature
+    _open_outboxes.add(outbox)
+    if not _hooks_installed:
+        _hooks_installed = True
+        atexit.register(_close_all)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
+
+
+def _close_all() -> None:
+    """At the end of the process: what was reported is delivered or spooled.
+
+    No `closed` is sent: a program that forgot to close, or died on the way, must not look as if it had finished.
+    """
+    for outbox in list(_open_outboxes):
+        outbox.close()
+
+
+def _before_fork() -> None:
+    for outbox in list(_open_outboxes):
+        outbox._before_fork()  # pyright: ignore[reportPrivateUsage]  the hooks are this module's own
+
+
+def _after_fork_in_child() -> None:
+    for outbox in list(_open_outboxes):
+        outbox._after_fork_in_child()  # pyright: ignore[reportPrivateUsage]
+
+
+def _flush_at_end_of_multiprocessing_child(outbox: Outbox) -> None:
+    # Children of multiprocessing leave by os._exit, past atexit, but run their own finalizers first.
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.Finalize(None, outbox.close, exitpriority=100)

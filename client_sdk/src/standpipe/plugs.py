@@ -1,0 +1,217 @@
+"""The extension points, under upstream's names and in its shapes: params loader, context loader, message writer.
+
+Most programs need none of them: the environment says where the server is. They are for a launcher that cannot set
+environment variables, for a context from elsewhere, and for messages that take another way than HTTP. A message writer
+sees messages in upstream's wire form.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from typing import TypeAlias, cast
+
+from standpipe.context import ContextSource, MessageChannel, PipesContext
+from standpipe.errors import DagsterPipesError, PipesConfigurationError
+from standpipe.null_context import open_null_context
+from standpipe.outbox import DeliveryReport, Outbox
+from standpipe_protocol.bootstrap import INVOCATION_VARIABLE, Bootstrap, BootstrapError
+from standpipe_protocol.context import ContextData
+from standpipe_protocol.invocation import Control
+from standpipe_protocol.json_text import JsonValue, encode_json
+from standpipe_protocol.messages import PIPES_VERSION_FIELD, Closed, Message, Opened, message_to_wire
+
+PipesParams: TypeAlias = "Mapping[str, JsonValue]"
+PipesMessage: TypeAlias = "Mapping[str, JsonValue]"
+"""`{"__dagster_pipes_version": "0.1", "method": ..., "params": ...}`"""
+
+_PIPES_VERSION = "0.1"
+
+
+class PipesParamsLoader(ABC):
+    """Finds out whether this process was launched by an orchestrator, and with what."""
+
+    @abstractmethod
+    def is_dagster_pipes_process(self) -> bool:
+        """Whether it was launched by one."""
+
+    @abstractmethod
+    def load_context_params(self) -> PipesParams:
+        """Where the context is: `url`, `invocation` and `token`, or what the context loader wants."""
+
+    @abstractmethod
+    def load_messages_params(self) -> PipesParams:
+        """Where messages go: `url`, `invocation` and `token`, or what the message writer wants."""
+
+
+class PipesContextLoader(ABC):
+    """Brings the context."""
+
+    @abstractmethod
+    def load_context(self, params: PipesParams) -> AbstractContextManager[Mapping[str, JsonValue]]:
+        """A context manager whose value is the context in the protocol's shape."""
+
+
+class PipesMessageWriterChannel(ABC):
+    """Where messages are written, one by one."""
+
+    @abstractmethod
+    def write_message(self, message: PipesMessage) -> None:
+        """Writes one message. What it raises comes out of the report in user code."""
+
+
+class PipesMessageWriter(ABC):
+    """Opens a channel for messages."""
+
+    @abstractmethod
+    def open(self, params: PipesParams) -> AbstractContextManager[PipesMessageWriterChannel]:
+        """A context manager whose value is the channel; its exit flushes."""
+
+    def get_opened_extras(self) -> Mapping[str, JsonValue]:
+        """What to tell the orchestrator with `opened`."""
+        return {}
+
+
+class PipesMappingParamsLoader(PipesParamsLoader):
+    """Reads the three variables from a mapping: a notebook's widgets, a job's parameters."""
+
+    def __init__(self, mapping: Mapping[str, str]) -> None:
+        self._mapping = mapping
+
+    def is_dagster_pipes_process(self) -> bool:
+        return bool(self._mapping.get(INVOCATION_VARIABLE))
+
+    def load_context_params(self) -> PipesParams:
+        try:
+            bootstrap = Bootstrap.from_environment(self._mapping)
+        except BootstrapError as error:
+            raise PipesConfigurationError(str(error)) from None
+        if bootstrap is None:
+            return {}
+        return {"url": bootstrap.url, "invocation": bootstrap.invocation, "token": bootstrap.token}
+
+    def load_messages_params(self) -> PipesParams:
+        return self.load_context_params()
+
+
+class PipesEnvVarParamsLoader(PipesMappingParamsLoader):
+    """Reads the three variables from the environment, as `open_pipes` does by itself."""
+
+    def __init__(self) -> None:
+        import os
+
+        super().__init__(os.environ)
+
+
+def open_plugged(
+    context_loader: PipesContextLoader | None,
+    message_writer: PipesMessageWriter | None,
+    params_loader: PipesParamsLoader | None,
+    *,
+    environment: Mapping[str, str],
+) -> PipesContext:
+    """A context made with the plug-ins given; what is not given is the server.
+
+    Raises:
+        PipesConfigurationError: a server is needed and the params do not name one.
+    """
+    params_loader = params_loader or PipesMappingParamsLoader(environment)
+    if not params_loader.is_dagster_pipes_process():
+        return open_null_context(environment)
+    context_params, messages_params = params_loader.load_context_params(), params_loader.load_messages_params()
+    # Both from the server: one outbox. Only the context: an outbox that sends nothing and holds no lease.
+    outbox: Outbox | None = None
+    if message_writer is None:
+        outbox = Outbox.connect(_bootstrap(messages_params), fetch_context=context_loader is None)
+    elif context_loader is None:
+        outbox = Outbox.connect(_bootstrap(context_params), fetch_context=True, heartbeat=False)
+    with ExitStack() as opening:
+        source: ContextSource
+        if context_loader is not None:
+            source = _LoadedContext(opening.enter_context(context_loader.load_context(context_params)))
+        else:
+            source = cast("ContextSource", outbox)
+        channel: MessageChannel
+        if message_writer is not None:
+            written = opening.enter_context(message_writer.open(messages_params))
+            channel = _WrittenChannel(written, also_close=outbox)
+            opened = Opened(extras=dict(message_writer.get_opened_extras()))
+        else:
+            channel, opened = cast("MessageChannel", outbox), Opened()
+        channel.send(opened)
+        return _PluggedContext(source=source, channel=channel, plugs=opening.pop_all())
+
+
+class _PluggedContext(PipesContext):
+    """A context that leaves its plug-ins' context managers when it is closed."""
+
+    def __init__(self, *, source: ContextSource, channel: MessageChannel, plugs: ExitStack) -> None:
+        super().__init__(source=source, channel=channel)
+        self._plugs = plugs
+
+    def close(self, exc: object = None, *, timeout: float | None = None) -> DeliveryReport:
+        try:
+            return super().close(exc, timeout=timeout)  # pyright: ignore[reportArgumentType]  passed on as it came
+        finally:
+            self._plugs.close()
+
+
+class _LoadedContext:
+    def __init__(self, wire: Mapping[str, JsonValue]) -> None:
+        self._data = ContextData.from_wire(dict(wire))
+
+    def context(self) -> ContextData:
+        return self._data
+
+
+class _WrittenChannel:
+    """A user's channel as the context knows channels: synchronous, so what was written is delivered."""
+
+    control = Control()
+
+    def __init__(self, channel: PipesMessageWriterChannel, *, also_close: Outbox | None) -> None:
+        self._channel = channel
+        self._also_close = also_close
+        self._count = 0
+
+    def send(self, message: Message) -> None:
+        # Encoded for its errors: a payload that JSON cannot carry raises here as it does over HTTP.
+        wire = message_to_wire(message)
+        encode_json(wire)
+        params = wire["params"] if not isinstance(message, Closed) or message.exception else {}
+        self._channel.write_message({PIPES_VERSION_FIELD: _PIPES_VERSION, "method": message.method, "params": params})
+        self._count += 1
+
+    def flush(self, timeout: float) -> bool:
+        return True
+
+    def close(self, timeout: float | None = None) -> DeliveryReport:
+        if self._also_close is not None:
+            self._also_close.close(timeout)
+        return DeliveryReport(producer="", numbered=self._count, acknowledged=self._count)
+
+
+def _bootstrap(params: PipesParams) -> Bootstrap:
+    match params:
+        case {"url": str(url), "invocation": str(invocation), "token": str(token)}:
+            return Bootstrap(url=url.rstrip("/"), invocation=invocation, token=token)
+        case _:
+            raise PipesConfigurationError(
+                "The params loader names no server: expected `url`, `invocation` and `token`, got "
+                f"{sorted(params)}. The orchestration side may expect another context loader or message writer."
+            )
+
+
+__all__ = [
+    "DagsterPipesError",
+    "Iterator",
+    "PipesContextLoader",
+    "PipesEnvVarParamsLoader",
+    "PipesMappingParamsLoader",
+    "PipesMessage",
+    "PipesMessageWriter",
+    "PipesMessageWriterChannel",
+    "PipesParams",
+    "PipesParamsLoader",
+]

@@ -1,0 +1,389 @@
+"""The background thread of an outbox: fetches the context, sends batches, retries, keeps the lease.
+
+It sends at once when idle; what is reported while a request is in flight goes together into the next one. It owns the
+transport and is the only thread that touches it. What an answer means is decided in `delivery`; this room only does
+it. The invariant: the thread ends on `stop`, or on a refusal that is final, and never on an exception.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from standpipe.delivery import (
+    Advance,
+    Answer,
+    NoAnswer,
+    Rejection,
+    Replace,
+    Retry,
+    Split,
+    Stop,
+    decide_after_append,
+    decide_after_refusal,
+)
+from standpipe.errors import (
+    PipesConfigurationError,
+    PipesServerError,
+    PipesServerUnreachable,
+    StandpipeError,
+    error_for_problem,
+)
+from standpipe.pending import Batch, Pending
+from standpipe_protocol.bootstrap import Bootstrap
+from standpipe_protocol.context import ContextData, InvalidContext
+from standpipe_protocol.invocation import DEFAULT_LEASE_SECONDS, Control
+from standpipe_protocol.json_text import encode_json
+from standpipe_protocol.limits import Limits
+from standpipe_protocol.problems import Problem
+
+if TYPE_CHECKING:
+    from standpipe.transport import Transport
+
+BATCH_MESSAGES = 500
+BATCH_BYTES = 512 * 1024
+HURRIED_BACKOFF_CAP_SECONDS = 2.0
+REMEMBERED_REJECTIONS = 1000
+
+_log = logging.getLogger("standpipe.outbox")
+_sender_threads: set[int] = set()
+
+
+def in_sender_thread() -> bool:
+    """Whether the caller is a thread that sends: what is logged there must not be reported, or it would never end."""
+    return threading.get_ident() in _sender_threads
+
+
+class ContextBox:
+    """Where the fetched context appears; anybody may wait for it."""
+
+    def __init__(self) -> None:
+        self._settled = threading.Event()
+        self._data: ContextData | None = None
+        self._error: StandpipeError | None = None
+
+    @property
+    def settled(self) -> bool:
+        return self._settled.is_set()
+
+    def give(self, data: ContextData) -> None:
+        self._data = data
+        self._settled.set()
+
+    def fail(self, error: StandpipeError) -> None:
+        if not self._settled.is_set():
+            self._error = error
+            self._settled.set()
+
+    def wait(self, *, timeout: float) -> ContextData | None:
+        """The context, or None when the time is over.
+
+        Raises:
+            StandpipeError: it will never come.
+        """
+        self._settled.wait(max(timeout, 0.0))
+        if self._error is not None:
+            raise self._error
+        return self._data
+
+
+class Sender:
+    """The thread, and what it has learned from the server."""
+
+    def __init__(
+        self,
+        *,
+        bootstrap: Bootstrap,
+        producer: str,
+        pending: Pending,
+        environment: Mapping[str, str],
+        fetch_context: bool,
+        heartbeat: bool,
+    ) -> None:
+        self.context = ContextBox()
+        self.control = Control()
+        self.limits = Limits()
+        self.on_control: Callable[[Control], None] | None = None
+        self.trouble: str | None = None
+        """Why nothing gets through at the moment, or for good; None while all is well."""
+        self.stopped_by: Stop | None = None
+        self.rejections: list[Rejection] = []
+        self._bootstrap = bootstrap
+        self._producer = producer
+        self._pending = pending
+        self._environment = environment
+        self._wants_context = fetch_context
+        self._beats = heartbeat
+        self._lease_seconds = DEFAULT_LEASE_SECONDS
+        self._batch_messages = BATCH_MESSAGES
+        self._acquainted = False
+        self._failures = 0
+        self._retry_at = 0.0
+        self._not_before = 0.0
+        self._hurried = False
+        self._stopping = False
+        self._replaced = 0
+        self._last_word = time.monotonic()
+        self._imported = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="standpipe-outbox", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wait_until_imported(self, timeout: float) -> None:
+        """Waits until the thread imports nothing more: a fork amid an import would leave its lock held in the child."""
+        if self._thread.is_alive():
+            self._imported.wait(timeout)
+
+    def hurry(self) -> None:
+        """Somebody waits: try now, though not before a time the server has named."""
+        self._hurried = True
+        self._retry_at = self._not_before
+        self._pending.kick()
+
+    def stop(self, *, timeout: float) -> None:
+        """Ends the thread; one that sits in a request is left behind, it can do no harm."""
+        self._stopping = True
+        self._pending.kick()
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        ident = threading.get_ident()
+        _sender_threads.add(ident)
+        transport: Transport | None = None
+        try:
+            transport = self._open_transport()
+            while not self._stopping and self.stopped_by is None:
+                self._turn(transport)
+        except PipesConfigurationError as error:
+            self.context.fail(error)
+            self._give_up(Stop(problem=Problem("unknown", str(error)), reason=str(error)))
+        except Exception as error:
+            _log.exception("The Standpipe outbox failed; nothing more will be delivered by this process.")
+            reason = f"the outbox failed with {type(error).__name__}: {error}"
+            self._give_up(Stop(problem=Problem("internal", reason), reason=reason))
+        finally:
+            self._imported.set()
+            if transport is not None:
+                transport.close()
+            _sender_threads.discard(ident)
+
+    def _open_transport(self) -> Transport:
+        from standpipe.transport import Transport
+
+        try:
+            return Transport(self._bootstrap, environment=self._environment)
+        finally:
+            self._imported.set()
+
+    def _turn(self, transport: Transport) -> None:
+        """One look at what there is to do: the context, a batch, a heartbeat, or nothing."""
+        now = time.monotonic()
+        rested = now >= self._retry_at
+        beat_at = self._last_word + self._lease_seconds / 3
+        if rested and self._wants_context and not self.context.settled:
+            self._fetch_context(transport)
+        elif rested and (batch := self._pending.take(messages=self._batch_limit, size=BATCH_BYTES)) is not None:
+            self._send(transport, batch)
+        elif rested and self._beats and now >= beat_at:
+            self._beat(transport)
+        elif not rested:
+            self._pending.wait_for_work(self._retry_at - now, new_messages=False)
+        else:
+            self._pending.wait_for_work(beat_at - now if self._beats else None, new_messages=True)
+
+    @property
+    def _batch_limit(self) -> int:
+        return max(1, min(self._batch_messages, self.limits.batch_messages))
+
+    def _fetch_context(self, transport: Transport) -> None:
+        answer = transport.get_context()
+        if isinstance(answer, Answer) and answer.status == 200 and answer.body is not None:
+            self._hear(answer)
+            limits, lease = answer.body.get("limits"), answer.body.get("lease")
+            if isinstance(limits, dict):
+                self.limits = Limits.from_wire(limits)
+            seconds = lease.get("seconds") if isinstance(lease, dict) else None
+            if isinstance(seconds, (int, float)) and seconds > 0:
+                self._lease_seconds = float(seconds)
+            try:
+                self.context.give(ContextData.from_wire(answer.body.get("context")))
+            except InvalidContext as error:
+                told = f"The server at {self._bootstrap.url} sent a context that cannot be read: {error}"
+                self.context.fail(PipesServerError(told))
+            return
+        self._after_refusal(answer, decide_after_refusal(answer, **self._circumstances()))
+
+    def _send(self, transport: Transport, batch: Batch) -> None:
+        first_seq, bodies = batch.first_seq, batch.bodies
+        answer = transport.append(
+            b"\n".join(bodies) + b"\n",
+            producer=self._producer,
+            first_seq=first_seq,
+            numbered=self._pending.numbered,
+        )
+        decision = decide_after_append(
+            answer,
+            first_seq=first_seq,
+            count=len(bodies),
+            attempt=self._failures,
+            jitter=_random(),
+            acquainted=self._acquainted,
+        )
+        match decision:
+            case Advance(through=through, rejections=rejections):
+                for rejection in rejections:
+                    self._note_rejection(rejection, bodies, first_seq)
+                self._hear(answer)
+                self._batch_messages = min(BATCH_MESSAGES, self._batch_messages * 2)
+                self._pending.acknowledge(through)
+            case Split():
+                self._batch_messages = max(1, len(bodies) // 2)
+            case Replace(rejection=rejection):
+                if self._replaced == first_seq:
+                    told = f"the server refuses message {first_seq} in every form: {rejection.problem.detail}"
+                    self._give_up(Stop(problem=rejection.problem, reason=told))
+                    return
+                self._replaced = first_seq
+                self._note_rejection(rejection, bodies, first_seq)
+                self._pending.replace(first_seq, _note_in_its_place(bodies[0], rejection.problem))
+            case Retry() | Stop():
+                self._after_refusal(answer, decision)
+
+    def _beat(self, transport: Transport) -> None:
+        answer = transport.heartbeat(producer=self._producer, numbered=self._pending.numbered)
+        if isinstance(answer, Answer) and answer.status == 200:
+            self._hear(answer)
+            return
+        decision = decide_after_refusal(answer, **self._circumstances())
+        if isinstance(decision, Stop):
+            # The end of heartbeats is not the end of reports: a lost invocation still takes what comes late.
+            self._beats = False
+        else:
+            self._after_refusal(answer, decision)
+
+    def _circumstances(self) -> _Circumstances:
+        cap = HURRIED_BACKOFF_CAP_SECONDS if self._hurried else 30.0
+        return {"attempt": self._failures, "jitter": _random(), "acquainted": self._acquainted, "cap": cap}
+
+    def _hear(self, answer: Answer | NoAnswer) -> None:
+        """Takes note of an answer that came from the server itself."""
+        self._last_word = time.monotonic()
+        self._acquainted = True
+        self._hurried = False
+        if self._failures:
+            _log.info("The Standpipe server at %s answers again.", self._bootstrap.url)
+        self._failures, self._retry_at, self._not_before, self.trouble = 0, 0.0, 0.0, None
+        if isinstance(answer, Answer) and answer.body is not None and "control" in answer.body:
+            control = Control.from_wire(answer.body["control"])
+            if control != self.control:
+                self.control = control
+                self._tell_control(control)
+
+    def _tell_control(self, control: Control) -> None:
+        if self.on_control is not None:
+            try:
+                self.on_control(control)
+            except Exception:
+                _log.exception("The callback for a change of control failed.")
+
+    def _after_refusal(self, answer: Answer | NoAnswer, decision: Retry | Stop) -> None:
+        if isinstance(decision, Stop):
+            self._give_up(decision)
+            return
+        self._failures += 1
+        self.trouble = decision.reason
+        now = time.monotonic()
+        delay = min(decision.delay, HURRIED_BACKOFF_CAP_SECONDS) if self._hurried else decision.delay
+        named = answer.retry_after if isinstance(answer, Answer) else None
+        self._not_before = now + named if named else 0.0
+        self._retry_at = max(now + delay, self._not_before)
+        if self._failures == 3:
+            _log.warning(
+                "The Standpipe server at %s takes no reports of invocation %s (%s). They are kept and tried again.",
+                self._bootstrap.url,
+                self._bootstrap.invocation,
+                decision.reason,
+            )
+
+    def _give_up(self, stop: Stop) -> None:
+        self.stopped_by = stop
+        self.trouble = stop.reason
+        self._pending.refuse(stop.reason)
+        where = f"invocation {self._bootstrap.invocation} at {self._bootstrap.url}"
+        self.context.fail(
+            error_for_problem(
+                stop.problem,
+                message=f"The server refused {where}: {stop.reason.rstrip('.')}. {_what_to_do(stop.problem)}",
+            )
+        )
+        _log.warning("Nothing more is delivered to %s: %s.", where, stop.reason.rstrip("."))
+
+    def _note_rejection(self, rejection: Rejection, bodies: tuple[bytes, ...], first_seq: int) -> None:
+        # A retried batch tells the same rejections again.
+        if any(known.seq == rejection.seq for known in self.rejections[-REMEMBERED_REJECTIONS:]):
+            return
+        if len(self.rejections) < REMEMBERED_REJECTIONS:
+            self.rejections.append(rejection)
+        index = rejection.seq - first_seq
+        method = _method_of(bodies[index]) if 0 <= index < len(bodies) else "message"
+        problem = rejection.problem
+        _log.warning("The server rejected message %d (%s): %s: %s", rejection.seq, method, problem.name, problem.detail)
+
+
+if TYPE_CHECKING:
+    from typing import TypedDict
+
+    class _Circumstances(TypedDict):
+        attempt: int
+        jitter: float
+        acquainted: bool
+        cap: float
+
+
+def unreachable(bootstrap: Bootstrap, *, waited: float, trouble: str | None) -> PipesServerUnreachable:
+    return PipesServerUnreachable(
+        f"The Standpipe server at {bootstrap.url} did not give the context of invocation {bootstrap.invocation} "
+        f"within {waited:.0f} s ({trouble or 'it has not answered yet'}). Check that STANDPIPE_URL is an address this "
+        "machine can reach (a proxy, a firewall, a container's own localhost?) and that the server runs; "
+        "STANDPIPE_OPEN_TIMEOUT sets how long to wait."
+    )
+
+
+def _what_to_do(problem: Problem) -> str:
+    match problem.name:
+        case "unauthorized":
+            return "Check that STANDPIPE_TOKEN is the token that was handed out for this invocation."
+        case "not-found":
+            return (
+                "Check STANDPIPE_INVOCATION, and that STANDPIPE_URL (and its base path) is the server that issued it."
+            )
+        case "invocation-ended":
+            return "A retry of ended work needs an invocation of its own."
+        case _:
+            return "Check STANDPIPE_URL and what stands between this process and the server."
+
+
+def _note_in_its_place(body: bytes, problem: Problem) -> bytes:
+    """What goes under the number of a message that the server cannot take.
+
+    Its method is one that no server knows, on purpose: it is stored as rejected, so that the loss is in the history and
+    in the verdict instead of nowhere.
+    """
+    params = {"method": _method_of(body), "bytes": len(body), "reason": problem.detail}
+    return encode_json({"method": "undeliverable", "params": params})
+
+
+def _method_of(body: bytes) -> str:
+    # Messages are written with their method first.
+    return body.removeprefix(b'{"method":"').partition(b'"')[0].decode("ascii", "replace")
+
+
+def _random() -> float:
+    # The random module costs two milliseconds to import and seeds itself from the same source.
+    return int.from_bytes(os.urandom(4), "big") / 2**32
