@@ -1,0 +1,62 @@
+"""Answers of the control plane: values of the store as JSON, and how a route describes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from fastapi import Request, Response
+
+from standpipe_protocol.json_text import encode_json
+from standpipe_protocol.problems import PROBLEM_MEDIA_TYPE, PROBLEM_TYPES
+from standpipe_server.api.exchange import SCOPE_KEY, Exchange
+from standpipe_server.store import Page
+
+_JSON: Final = "application/json"
+
+
+def exchange_of(request: Request) -> Exchange:
+    return request.scope[SCOPE_KEY]
+
+
+def json_answer(
+    value: Mapping[str, object] | bytes, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """JSON from a value, or from bytes that are JSON already."""
+    body = value if isinstance(value, bytes) else encode_json(value)
+    return Response(body, status, media_type=_JSON, headers=dict(headers or {}))
+
+
+def page_answer(page: Page) -> Response:
+    return json_answer(b'{"items":[%b],"next_cursor":%b}' % (b",".join(page.items), encode_json(page.next_cursor)))
+
+
+def not_modified(request: Request, etag: str) -> bool:
+    """Whether the reader already has this state (`If-None-Match`; compared weakly, as RFC 9110 says)."""
+    given = request.headers.get("if-none-match", "")
+    return given.strip() == "*" or etag in (tag.strip() for tag in given.split(","))
+
+
+def describe(schema: str | None, *problems: str, status: int = 200, media: str = _JSON) -> dict[int | str, Any]:
+    """A route's answers for the OpenAPI document: the good one by schema, the others by problem name."""
+    good: dict[str, Any] = {"description": "Done."}
+    if schema:
+        good["content"] = {media: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    found: dict[int | str, Any] = {status: good}
+    for name in ("unauthorized", "not-found", *problems):
+        kind = PROBLEM_TYPES[name]
+        known = found.setdefault(
+            kind.status,
+            {
+                "description": "",
+                "content": {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            },
+        )
+        known["description"] = f"{known['description']} `{name}`: {kind.title}.".strip()
+    return found
+
+
+def describe_body(schema: str, *, required: bool) -> dict[str, Any]:
+    """A route's request body for the OpenAPI document; the route itself reads the bytes."""
+    content = {_JSON: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    return {"requestBody": {"required": required, "content": content}}

@@ -1,0 +1,86 @@
+"""History by asset, across invocations. Operator key only; the entrance has seen to that."""
+
+# No `from __future__ import annotations`: FastAPI reads these signatures while the functions are made.
+
+from typing import Annotated
+from urllib.parse import unquote
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+
+from standpipe_server.api.answers import describe, json_answer, page_answer
+from standpipe_server.api.invocations import MOST_ITEMS, Cursor, Limit
+from standpipe_server.api.parameters import instant
+from standpipe_server.api.parts import ApiParts
+from standpipe_server.broker.batches import canonical_asset_key
+from standpipe_server.store import ReportFilter
+
+
+def _asset_key(
+    key: Annotated[str, Path(description="The escaped key text (`pre/a\\/b`), percent-encoded.")],
+) -> str:
+    # The entrance hands the key on as one percent-encoded segment.
+    return canonical_asset_key(unquote(key))
+
+
+AssetKey = Annotated[str, Depends(_asset_key)]
+Since = Annotated[str | None, Query(description="Received at or after this RFC 3339 time.")]
+Until = Annotated[str | None, Query(description="Received before this RFC 3339 time.")]
+Partition = Annotated[str | None, Query(description="Only what was reported for this partition.")]
+
+
+def asset_routes(parts: ApiParts) -> APIRouter:
+    """The routes under `/api/v1/assets`."""
+    routes = APIRouter(prefix="/api/v1/assets", tags=["assets"])
+    store = parts.store
+
+    @routes.get("", responses=describe("AssetPage", "malformed"))
+    async def list_assets(
+        text: Annotated[str | None, Query(description="Only keys that hold this.")] = None,
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> Response:
+        """The assets for which something was reported, by key."""
+        return page_answer(await store.list_assets(limit=min(limit, MOST_ITEMS), cursor=cursor, text=text))
+
+    @routes.get("/{key}", responses=describe("Asset"))
+    async def get_asset(key: AssetKey) -> Response:
+        """One asset with the latest that was reported for it."""
+        return json_answer(await store.read_asset(key))
+
+    @routes.get("/{key}/materializations", responses=describe("MaterializationPage", "malformed"))
+    async def list_materializations(
+        *,
+        key: AssetKey,
+        partition_key: Partition = None,
+        since: Since = None,
+        until: Until = None,
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> Response:
+        """The asset's materializations, newest first."""
+        filters = ReportFilter(
+            partition_key=partition_key, since=instant("since", since), until=instant("until", until)
+        )
+        return page_answer(await store.list_materializations(key, filters, limit=min(limit, MOST_ITEMS), cursor=cursor))
+
+    @routes.get("/{key}/checks", responses=describe("CheckPage", "malformed"))
+    async def list_checks(
+        *,
+        key: AssetKey,
+        check_name: Annotated[str | None, Query(description="Only this check.")] = None,
+        partition_key: Partition = None,
+        since: Since = None,
+        until: Until = None,
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> Response:
+        """The asset's check results, newest first."""
+        filters = ReportFilter(
+            partition_key=partition_key,
+            check_name=check_name,
+            since=instant("since", since),
+            until=instant("until", until),
+        )
+        return page_answer(await store.list_checks(key, filters, limit=min(limit, MOST_ITEMS), cursor=cursor))
+
+    return routes

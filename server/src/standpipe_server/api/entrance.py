@@ -1,0 +1,125 @@
+"""The top of the server: every request enters here, is let in or refused, and is answered here when something fails."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+from urllib.parse import quote, unquote, urlsplit
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from standpipe_protocol.problems import Problem
+from standpipe_server.api.control import control_members
+from standpipe_server.api.exchange import SCOPE_KEY, ClientGone, Exchange
+from standpipe_server.api.ingest import append_events
+from standpipe_server.api.parts import ApiParts
+from standpipe_server.api.reads import read_events
+from standpipe_server.broker.batches import Refused
+from standpipe_server.store import StoreError
+
+_log = logging.getLogger("standpipe.server")
+
+EVENTS_ROUTE: Final = "/api/v1/invocations/{invocation_id}/events"
+RAW_ROUTES: Final = (("POST", EVENTS_ROUTE), ("GET", EVENTS_ROUTE))
+"""What this room answers beside FastAPI's routes."""
+_ASSETS: Final = "/api/v1/assets/"
+_ASSET_LISTS: Final = ("/materializations", "/checks")
+_METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+
+
+class Entrance:
+    """The ASGI application: the guard, then one of the three paths."""
+
+    def __init__(self, parts: ApiParts, *, control_plane: ASGIApp) -> None:
+        self.parts = parts
+        self._control_plane = control_plane
+        self._base_path = urlsplit(parts.public_url or "").path.rstrip("/")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await _decline(scope, receive, send)
+            return
+        self._normalise(scope)
+        exchange = Exchange(scope, receive, send)
+        try:
+            await self._admit_and_serve(exchange)
+        except ClientGone:
+            return
+        except (Refused, StoreError) as error:
+            await self._answer_problem(exchange, error.problem)
+        except Exception:
+            _log.exception("Request %s (%s %s) failed.", exchange.request_id.decode(), exchange.method, exchange.route)
+            if exchange.status == 0:
+                await self._answer_problem(exchange, internal(exchange))
+        finally:
+            method = exchange.method if exchange.method in _METHODS else "other"
+            self.parts.metrics.requests[method, exchange.route or "other", exchange.status] += 1
+
+    async def _admit_and_serve(self, exchange: Exchange) -> None:
+        await self.parts.guard.admit(exchange)
+        match exchange.path.split("/"):
+            case ["", "api", "v1", "invocations", invocation, "events"] if exchange.method == "POST":
+                exchange.route = EVENTS_ROUTE
+                exchange.target = exchange.target or await self.parts.store.find(invocation)
+                await append_events(self.parts, exchange, exchange.target)
+            case ["", "api", "v1", "invocations", invocation, "events"] if exchange.method == "GET":
+                exchange.route = EVENTS_ROUTE
+                await read_events(self.parts, exchange, await self.parts.store.find(invocation))
+            case ["", "api", "v1", "invocations", _, "events"]:
+                raise Refused(
+                    Problem(
+                        "method-not-allowed", "This resource takes GET and POST only.", {"allowed": ["GET", "POST"]}
+                    )
+                )
+            case _:
+                exchange.scope[SCOPE_KEY] = exchange
+                await self._control_plane(exchange.scope, exchange.receive, exchange.send)
+                exchange.route = getattr(exchange.scope.get("route"), "path", "")
+
+    async def _answer_problem(self, exchange: Exchange, problem: Problem) -> None:
+        if problem.status >= 500:
+            _log.warning("Request %s was answered %s: %s", exchange.request_id.decode(), problem.name, problem.detail)
+        if exchange.status:
+            return  # The answer has begun; that it breaks off is all that can be told now.
+        await exchange.answer_problem(problem, more=await control_members(self.parts.store, exchange.target))
+
+    def _normalise(self, scope: Scope) -> None:
+        """Takes the base path off, if it is still there, and keeps a slash in an asset's key from splitting it."""
+        path: str = scope["path"]
+        base = self._base_path
+        if base and (path == base or path.startswith(base + "/")):
+            scope["path"] = path = path[len(base) :] or "/"
+        if path.startswith(_ASSETS):
+            raw: bytes = scope.get("raw_path") or quote(path).encode()
+            _, found, rest = raw.partition(_ASSETS.encode())
+            if found:
+                scope["path"] = _ASSETS + _one_segment(rest.decode("latin-1"))
+
+
+def internal(exchange: Exchange) -> Problem:
+    """What is told of a failure of our own: nothing but where to find it in the log."""
+    request_id = exchange.request_id.decode()
+    return Problem(
+        "internal", f"The server failed; its log names the reason under {request_id}.", {"request_id": request_id}
+    )
+
+
+def _one_segment(rest: str) -> str:
+    """`pre/a%2Fb/checks` -> `pre%2Fa%2Fb/checks`: the key escaped as one segment, a literal list name kept apart."""
+    for name in _ASSET_LISTS:
+        if rest.endswith(name) and len(rest) > len(name):
+            return quote(unquote(rest[: -len(name)]), safe="") + name
+    return quote(unquote(rest), safe="")
+
+
+async def _decline(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    # Lifespan: the wiring builds and closes everything, so there is nothing to do but to say yes.
+    while True:
+        message = await receive()
+        await send({"type": message["type"] + ".complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

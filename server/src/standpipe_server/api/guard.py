@@ -1,0 +1,112 @@
+"""Who may call what: denied unless named here. Exact comparisons of parsed segments, never of beginnings or ends.
+
+| caller | may call |
+|---|---|
+| nobody in particular | `/healthz`, `/readyz` |
+| an invocation's token | its own invocation's context (GET), events (POST) and heartbeat (POST) |
+| the operator key | everything |
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from typing import Final, Literal, TypeAlias
+
+from standpipe_protocol.problems import Problem
+from standpipe_server.api.exchange import Exchange
+from standpipe_server.api.problems import malformed_header, not_found, unauthorized
+from standpipe_server.broker.batches import Refused
+from standpipe_server.broker.ids import token_digest
+from standpipe_server.store import Store, Target
+
+OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
+PROCESS_CALLS: Final = frozenset({("GET", "context"), ("POST", "events"), ("POST", "heartbeat")})
+OPERATOR: Final = "operator"
+Caller: TypeAlias = Target | Literal["operator"]
+
+# Host names and addresses with an optional port; this text goes into the address that processes are given.
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(:[0-9]{1,5})?")
+_LONGEST_TOKEN = 1024
+
+
+class Guard:
+    """Decides about a request before anything of its body is read."""
+
+    def __init__(self, *, store: Store, operator_key: str, hosts: frozenset[str] | None) -> None:
+        """`hosts`: the host names that requests may carry; None allows any."""
+        self._store = store
+        self._operator_digest = token_digest(operator_key)
+        self._hosts = hosts
+
+    async def admit(self, exchange: Exchange) -> None:
+        """Lets a request pass; `exchange.target` is set when it speaks for an invocation.
+
+        Raises:
+            Refused: `forbidden-host`, `unauthorized` or `not-found`.
+        """
+        self._check_host(exchange)
+        if exchange.path in OPEN_PATHS:
+            return
+        caller = await self._identify(exchange.headers.get(b"authorization"))
+        if caller is None:
+            raise Refused(unauthorized())
+        if caller == OPERATOR:
+            return
+        if process_call(exchange.method, exchange.path) != caller.id:
+            raise Refused(not_found())
+        exchange.target = caller
+
+    async def _identify(self, authorization: bytes | None) -> Caller | None:
+        if authorization is None or len(authorization) > _LONGEST_TOKEN:
+            return None
+        scheme, _, token = authorization.partition(b" ")
+        token = token.strip()
+        if scheme.lower() != b"bearer" or not token:
+            return None
+        # Digests are compared, so that neither content nor length of the key shows in the time it takes.
+        digest = token_digest(token.decode("latin-1"))
+        if hmac.compare_digest(digest, self._operator_digest):
+            return OPERATOR
+        return await self._store.authenticate(digest)
+
+    def _check_host(self, exchange: Exchange) -> None:
+        if self._hosts is None:
+            return
+        host = exchange.headers.get(b"host", b"").decode("latin-1")
+        if host_name(host) not in self._hosts:
+            detail = (
+                f"The host name {host[:100]!r} is not served here. Use the address from the credentials file, or "
+                "start the server with --allowed-host."
+            )
+            raise Refused(Problem("forbidden-host", detail))
+
+
+def process_call(method: str, path: str) -> str | None:
+    """The invocation that a call of an external process is about; None when it is no such call."""
+    match path.split("/"):
+        case ["", "api", "v1", "invocations", invocation, word] if (method, word) in PROCESS_CALLS:
+            return invocation
+        case _:
+            return None
+
+
+def host_name(host: str) -> str | None:
+    """The name in a Host header, without port, brackets and final dot; None when it is not one."""
+    found = _HOST.fullmatch(host)
+    return found.group(1).strip("[]").rstrip(".").lower() if found else None
+
+
+def request_origin(exchange: Exchange) -> str:
+    """Scheme and host under which the request was made.
+
+    Raises:
+        Refused: the Host header cannot be part of an address.
+    """
+    host = exchange.headers.get(b"host", b"").decode("latin-1")
+    if not host and exchange.scope.get("server"):
+        name, port = exchange.scope["server"]
+        host = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+    if host_name(host) is None:
+        raise Refused(malformed_header("Host", expected="a host name with an optional port", got=host))
+    return f"{exchange.scope['scheme']}://{host}"

@@ -1,0 +1,39 @@
+"""Appending: body in, batch to the store, its word back. The path every report takes, so nothing here does more."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from standpipe_protocol.json_text import encode_json
+from standpipe_server.api.exchange import JSON_MEDIA, PROBLEM_MEDIA, Exchange
+from standpipe_server.api.parameters import append_headers
+from standpipe_server.api.parts import ApiParts
+from standpipe_server.broker.batches import parse_batch
+from standpipe_server.store import AppendRequest, Target
+
+# A body from here on is parsed off the event loop: it would hold up everybody for tens of milliseconds.
+_LARGE_BODY: Final = 4 * 1024 * 1024
+
+
+async def append_events(parts: ApiParts, exchange: Exchange, target: Target) -> None:
+    """Answers `POST /invocations/{id}/events`."""
+    headers = append_headers(exchange)
+    body = await parts.bodies.read(exchange)
+    if len(body) < _LARGE_BODY:
+        batch = parse_batch(body, media=headers.media, limits=parts.limits)
+    else:
+        batch = await parts.bodies.off_loop(lambda: parse_batch(body, media=headers.media, limits=parts.limits))
+    outcome = await parts.store.append(
+        AppendRequest(
+            target=target,
+            batch=batch,
+            body=body,
+            producer=headers.producer,
+            first_seq=headers.first_seq,
+            idempotency_key=headers.idempotency_key,
+            numbered=headers.numbered,
+        )
+    )
+    parts.metrics.appended_bytes += len(body)
+    media = PROBLEM_MEDIA if outcome.is_problem else JSON_MEDIA
+    await exchange.answer(outcome.status, encode_json(outcome.body), media=media)

@@ -1,0 +1,149 @@
+"""The orchestrator's calls about invocations. Operator key only; the entrance has seen to that."""
+
+# No `from __future__ import annotations`: FastAPI reads these signatures while the functions are made.
+
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+
+from fastapi import APIRouter, Header, Query, Request, Response
+
+from standpipe_protocol.bootstrap import Bootstrap
+from standpipe_protocol.invocation import Status, VerdictName
+from standpipe_protocol.json_text import encode_json
+from standpipe_server.api.answers import describe, describe_body, exchange_of, json_answer, not_modified, page_answer
+from standpipe_server.api.guard import request_origin
+from standpipe_server.api.parameters import idempotency_key, instant
+from standpipe_server.api.parts import ApiParts
+from standpipe_server.broker.batches import canonical_asset_key
+from standpipe_server.broker.requests import json_digest, parse_finish, parse_registration
+from standpipe_server.store import InvocationFilter, InvocationView
+from standpipe_server.store.commands import Registered
+
+MOST_ITEMS = 500
+Limit = Annotated[int, Query(ge=1, description=f"Items a page; at most {MOST_ITEMS} are given.")]
+Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before, with the same filter.")]
+_LARGE_BODY = 1024 * 1024
+_T = TypeVar("_T")
+
+
+def invocation_routes(parts: ApiParts) -> APIRouter:
+    """The routes under `/api/v1/invocations` that an orchestrator calls."""
+    routes = APIRouter(prefix="/api/v1/invocations", tags=["orchestrator"])
+    store = parts.store
+
+    @routes.post(
+        "",
+        status_code=201,
+        responses=describe(
+            "Registered", "malformed", "invalid-request", "idempotency-conflict", "too-large", "overloaded", status=201
+        ),
+        openapi_extra=describe_body("Registration", required=True),
+    )
+    async def register_invocation(
+        request: Request,
+        idempotency: Annotated[
+            str | None, Header(alias="Idempotency-Key", description="The same key and JSON: the same invocation.")
+        ] = None,
+    ) -> Response:
+        """Registers an invocation; the answer holds the environment for the process that is to be launched."""
+        exchange = exchange_of(request)
+        origin = parts.public_url or request_origin(exchange)
+        key = idempotency_key(exchange)
+        body = await parts.bodies.read(exchange)
+        registration = await _read(parts, lambda: parse_registration(body, limits=parts.limits), len(body))
+        digest = await _read(parts, lambda: json_digest(body), len(body)) if key else b""
+        registered, invocation = await store.register(registration, idempotency_key=key, request_digest=digest)
+        return _registered(registered, invocation, url=origin)
+
+    @routes.get("", responses=describe("InvocationPage", "invalid-request", "malformed"))
+    async def list_invocations(
+        *,
+        status: Status | None = None,
+        verdict: VerdictName | None = None,
+        asset_key: str | None = None,
+        tag: Annotated[list[str] | None, Query(description="`name=value` or `name`; repeatable, all must fit.")] = None,
+        job_name: str | None = None,
+        run_id: str | None = None,
+        partition_key: str | None = None,
+        retry_of: str | None = None,
+        since: Annotated[str | None, Query(description="Created at or after this RFC 3339 time.")] = None,
+        until: Annotated[str | None, Query(description="Created before this RFC 3339 time.")] = None,
+        text: str | None = None,
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> Response:
+        """Lists invocations, newest first."""
+        filters = InvocationFilter(
+            status=status,
+            verdict=verdict,
+            asset_key=None if asset_key is None else canonical_asset_key(asset_key),
+            tags=tuple(_tag(text) for text in tag or ()),
+            job_name=job_name,
+            run_id=run_id,
+            partition_key=partition_key,
+            retry_of=retry_of,
+            since=instant("since", since),
+            until=instant("until", until),
+            text=text,
+        )
+        return page_answer(await store.list_invocations(filters, limit=min(limit, MOST_ITEMS), cursor=cursor))
+
+    @routes.get("/{invocation_id}", responses={**describe("Invocation"), 304: {"description": "Nothing has changed."}})
+    async def get_invocation(request: Request, invocation_id: str) -> Response:
+        """The invocation itself, with an ETag for conditional reads."""
+        invocation = await store.read_invocation(invocation_id)
+        etag = {"ETag": invocation.etag}
+        if not_modified(request, invocation.etag):
+            return Response(status_code=304, headers=etag)
+        return json_answer(invocation.json, headers=etag)
+
+    @routes.get("/{invocation_id}/history", responses=describe("History"))
+    async def get_history(invocation_id: str) -> Response:
+        """The invocation's changes of state, oldest first."""
+        return json_answer({"items": await store.read_history(invocation_id), "next_cursor": None})
+
+    @routes.post("/{invocation_id}/cancel", responses=describe("Invocation", "overloaded"))
+    async def cancel_invocation(invocation_id: str) -> Response:
+        """Asks the external process to stop; it hears it in its next answer."""
+        return json_answer((await store.request_cancel(invocation_id)).json)
+
+    @routes.post(
+        "/{invocation_id}/finish",
+        responses=describe("Invocation", "malformed", "invalid-request", "overloaded"),
+        openapi_extra=describe_body("Finish", required=False),
+    )
+    async def finish_invocation(request: Request, invocation_id: str) -> Response:
+        """The launcher's word on how the process ended; the answer holds the verdict. Idempotent."""
+        body = await parts.bodies.read(exchange_of(request))
+        return json_answer((await store.finish(invocation_id, parse_finish(body))).json)
+
+    @routes.delete(
+        "/{invocation_id}", status_code=204, responses=describe(None, "invocation-running", "overloaded", status=204)
+    )
+    async def delete_invocation(
+        invocation_id: str,
+        force: Annotated[bool, Query(description="Also while it runs.")] = False,
+    ) -> Response:
+        """Deletes an invocation with its events."""
+        await store.delete(invocation_id, force=force)
+        return Response(status_code=204)
+
+    return routes
+
+
+async def _read(parts: ApiParts, parse: Callable[[], _T], size: int) -> _T:
+    return parse() if size < _LARGE_BODY else await parts.bodies.off_loop(parse)
+
+
+def _registered(registered: Registered, invocation: InvocationView, *, url: str) -> Response:
+    env = Bootstrap(url=url, invocation=registered.id, token=registered.token).to_environment()
+    rest = encode_json({"url": url, "token": registered.token, "env": env})
+    headers = {"Location": f"{url}/api/v1/invocations/{registered.id}"}
+    if not registered.created:
+        headers["Idempotency-Replayed"] = "true"
+    return json_answer(b'{"invocation":' + invocation.json + b"," + rest[1:], status=201, headers=headers)
+
+
+def _tag(text: str) -> tuple[str, str | None]:
+    name, equals, value = text.partition("=")
+    return name, value if equals else None

@@ -1,0 +1,173 @@
+"""Headers and query parameters of the raw endpoints: read once, checked once, told precisely when they are wrong."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+from urllib.parse import parse_qs
+
+from standpipe_protocol.invocation import FIRST_SEQ_HEADER, NUMBERED_HEADER, PRODUCER_HEADER
+from standpipe_server.api.exchange import Exchange
+from standpipe_server.api.problems import invalid_parameter, malformed_header
+from standpipe_server.broker.batches import Media, Refused
+from standpipe_server.broker.ids import PRODUCER_ID
+from standpipe_server.broker.times import from_rfc3339
+
+DEFAULT_EVENTS: Final = 1_000
+MOST_EVENTS: Final = 10_000
+LONGEST_WAIT: Final = 60.0
+_LARGEST_NUMBER: Final = 2**53
+_NDJSON: Final = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+
+ReadAs: TypeAlias = Literal["json", "sse", "ndjson"]
+_READ_AS: Final[dict[str, ReadAs]] = {
+    "application/json": "json",
+    "application/*": "json",
+    "*/*": "json",
+    "text/event-stream": "sse",
+    **dict.fromkeys(_NDJSON, "ndjson"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppendHeaders:
+    media: Media
+    producer: str | None
+    first_seq: int | None
+    idempotency_key: str | None
+    numbered: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadQuery:
+    read_as: ReadAs
+    after: int
+    limit: int
+    methods: frozenset[str] | None
+    wait: float
+
+
+def append_headers(exchange: Exchange) -> AppendHeaders:
+    """The headers of an append.
+
+    Raises:
+        Refused: `malformed`, naming the header.
+    """
+    # A body is JSON unless it says that it is lines: `curl -d` calls everything a form.
+    content_type = (exchange.header(b"content-type") or "").partition(";")[0].strip().lower()
+    producer = exchange.header(b"standpipe-producer")
+    first_seq = _number_header(exchange, FIRST_SEQ_HEADER, least=1)
+    if producer is not None and not PRODUCER_ID.fullmatch(producer):
+        expected = "1 to 128 characters out of letters, digits and . _ : -"
+        raise Refused(malformed_header(PRODUCER_HEADER, expected=expected, got=producer))
+    if (producer is None) != (first_seq is None):
+        missing, given = (
+            (PRODUCER_HEADER, FIRST_SEQ_HEADER) if producer is None else (FIRST_SEQ_HEADER, PRODUCER_HEADER)
+        )
+        raise Refused(malformed_header(missing, expected=f"a value, since `{given}` is given", got=""))
+    return AppendHeaders(
+        media="ndjson" if content_type in _NDJSON else "json",
+        producer=producer,
+        first_seq=first_seq,
+        idempotency_key=idempotency_key(exchange),
+        numbered=_number_header(exchange, NUMBERED_HEADER, least=0) if producer is not None else None,
+    )
+
+
+def idempotency_key(exchange: Exchange) -> str | None:
+    """The `Idempotency-Key`; raises `Refused` when it is not 1 to 255 printable ASCII characters."""
+    key = exchange.header(b"idempotency-key")
+    if key is not None and not _KEY.fullmatch(key):
+        raise Refused(malformed_header("Idempotency-Key", expected="1 to 255 printable ASCII characters", got=key))
+    return key
+
+
+def read_query(exchange: Exchange) -> ReadQuery:
+    """What a reader of events asks for; `Last-Event-ID` of a reader that comes again wins over `after`.
+
+    Raises:
+        Refused: `invalid-request` or `malformed`, naming the parameter or header.
+    """
+    query = parse_qs(exchange.scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
+    methods = {name.strip() for value in query.get("method", ()) for name in value.split(",")} - {""}
+    after = _number_header(exchange, "Last-Event-ID", least=0) if exchange.header(b"last-event-id") else None
+    return ReadQuery(
+        read_as=_read_as(exchange.header(b"accept") or ""),
+        after=_number(query, "after", default=0, least=0) if after is None else after,
+        limit=min(_number(query, "limit", default=DEFAULT_EVENTS, least=1), MOST_EVENTS),
+        methods=frozenset(methods) or None,
+        wait=_wait(query),
+    )
+
+
+def instant(name: str, text: str | None) -> int | None:
+    """A query parameter that is an RFC 3339 time, as the store counts instants."""
+    if text is None:
+        return None
+    try:
+        return from_rfc3339(text)
+    except ValueError:
+        raise Refused(invalid_parameter(name, expected="an RFC 3339 time", got=text)) from None
+
+
+def _read_as(accept: str) -> ReadAs:
+    best: tuple[float, ReadAs] | None = None
+    for item in accept.split(","):
+        media, *parameters = (part.strip().lower() for part in item.split(";"))
+        read_as = _READ_AS.get(media)
+        quality = _quality(parameters)
+        if read_as is not None and quality > 0 and (best is None or quality > best[0]):
+            best = (quality, read_as)
+    return best[1] if best else "json"
+
+
+def _quality(parameters: list[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+def _wait(query: dict[str, list[str]]) -> float:
+    text = query.get("wait", ["0"])[-1]
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not math.isfinite(seconds) or seconds < 0:
+        raise Refused(invalid_parameter("wait", expected=f"seconds from 0 to {LONGEST_WAIT:g}", got=text))
+    return min(seconds, LONGEST_WAIT)
+
+
+def _number(query: dict[str, list[str]], name: str, *, default: int, least: int) -> int:
+    if name not in query:
+        return default
+    text = query[name][-1]
+    number = _whole(text)
+    if number is None or number < least:
+        raise Refused(invalid_parameter(name, expected=f"a whole number from {least}", got=text))
+    return number
+
+
+def _number_header(exchange: Exchange, name: str, *, least: int) -> int | None:
+    text = exchange.header(name.lower().encode())
+    if text is None:
+        return None
+    number = _whole(text)
+    if number is None or number < least:
+        raise Refused(malformed_header(name, expected=f"a whole number from {least}", got=text))
+    return number
+
+
+def _whole(text: str) -> int | None:
+    # The length first: a number of a million digits would take its time.
+    if not text.isascii() or not text.isdigit() or len(text) > 16 or int(text) > _LARGEST_NUMBER:
+        return None
+    return int(text)

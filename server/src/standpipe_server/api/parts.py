@@ -1,0 +1,33 @@
+"""What the room is given to work with: built by the wiring, passed to every path, never global."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from standpipe_protocol.limits import Limits
+from standpipe_server.api.bodies import Bodies
+from standpipe_server.api.guard import Guard
+from standpipe_server.api.metrics import Metrics
+from standpipe_server.api.streams import Streams
+from standpipe_server.feed.wakeups import Feed
+from standpipe_server.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiParts:
+    store: Store
+    feed: Feed
+    guard: Guard
+    bodies: Bodies
+    streams: Streams
+    metrics: Metrics
+    limits: Limits
+    executor: Executor
+    identity: str
+    """The home's secret, by which `/healthz` proves whose server this is."""
+    public_url: str | None
+    server_version: str
+
+    def __repr__(self) -> str:
+        return f"ApiParts(public_url={self.public_url!r}, server_version={self.server_version!r})"

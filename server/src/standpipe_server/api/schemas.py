@@ -1,0 +1,164 @@
+"""The shapes on the wire, for the OpenAPI document. Lists of names come from the vocabulary, never typed again here."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, Final
+
+from standpipe_protocol.invocation import STATUSES, VERDICTS
+from standpipe_protocol.limits import Limits
+from standpipe_protocol.messages import METHODS
+from standpipe_protocol.problems import PROBLEM_TYPES
+
+Schema = dict[str, Any]
+
+_TEXT: Final[Schema] = {"type": "string"}
+_WHOLE: Final[Schema] = {"type": "integer"}
+_NUMBER: Final[Schema] = {"type": "number"}
+_FLAG: Final[Schema] = {"type": "boolean"}
+_FREE: Final[Schema] = {"type": "object", "additionalProperties": True}
+_TIME: Final[Schema] = {"type": "string", "format": "date-time"}
+
+
+def _null(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _list(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _shape(required: dict[str, Schema], /, **optional: Schema) -> Schema:
+    """An object that may grow: members that are not named are allowed."""
+    return {"type": "object", "properties": {**required, **optional}, "required": list(required)}
+
+
+def _page(items: Schema) -> Schema:
+    return _shape({"items": _list(items), "next_cursor": _null(_TEXT)})
+
+
+_control = _shape({"cancel_requested": _FLAG})
+_lease = _shape({"seconds": _NUMBER, "expires_at": _null(_TIME)})
+_limits: dict[str, Schema] = {field.name: _WHOLE for field in fields(Limits)}
+_event_members: dict[str, Schema] = {
+    "position": _WHOLE,
+    "producer": _TEXT,
+    "seq": _WHOLE,
+    "sent_at": _null(_TIME),
+    "received_at": _TIME,
+    "method": _null(_TEXT),
+    "params": {},
+}
+
+SCHEMAS: Final[dict[str, Schema]] = {
+    "Problem": {
+        **_shape(
+            {
+                "type": {"type": "string", "enum": [f"/problems/{name}" for name in PROBLEM_TYPES]},
+                "title": _TEXT,
+                "status": _WHOLE,
+                "detail": _TEXT,
+            },
+            control=_ref("Control"),
+        ),
+        "additionalProperties": True,
+    },
+    "Control": _control,
+    "Message": _shape(
+        {"method": {"type": "string", "enum": sorted(METHODS)}, "params": _null(_FREE)},
+        sent_at=_TIME,
+        details=_FREE,
+        ledger=_FREE,
+    ),
+    "Messages": {"anyOf": [_ref("Message"), _list(_ref("Message"))]},
+    "AppendAnswer": _shape(
+        {
+            "accepted_through": _WHOLE,
+            "last_position": _WHOLE,
+            "results": _list(_shape({"index": _WHOLE, "seq": _WHOLE, "position": _WHOLE, "problem": _ref("Problem")})),
+            "control": _ref("Control"),
+        }
+    ),
+    "Registration": _shape(
+        {},
+        context=_FREE,
+        expected=_null(
+            _shape(
+                {},
+                asset_keys=_list(_TEXT),
+                checks=_list(_shape({"asset_key": _TEXT, "check_name": _TEXT})),
+                custom_messages=_WHOLE,
+            )
+        ),
+        tags=_null({"type": "object", "additionalProperties": _TEXT}),
+        launcher={},
+        retry_of=_null(_TEXT),
+        lease_seconds=_null(_NUMBER),
+        open_within_seconds=_null(_NUMBER),
+        settle_seconds=_null(_NUMBER),
+    ),
+    "Registered": _shape(
+        {
+            "invocation": _ref("Invocation"),
+            "url": _TEXT,
+            "token": _TEXT,
+            "env": {"type": "object", "additionalProperties": _TEXT},
+        }
+    ),
+    "Invocation": _shape(
+        {
+            "id": _TEXT,
+            "status": {"type": "string", "enum": list(STATUSES)},
+            "verdict": _null({"type": "string", "enum": list(VERDICTS)}),
+            "reasons": _list(_shape({"code": _TEXT, "detail": _TEXT})),
+            "revision": _WHOLE,
+            "context": _FREE,
+            "tags": {"type": "object", "additionalProperties": _TEXT},
+            "expected": _null(_FREE),
+            "launcher": {},
+            "retry_of": _null(_TEXT),
+            "created_at": _TIME,
+            "opened_at": _null(_TIME),
+            "ended_at": _null(_TIME),
+            "lease_expires_at": _null(_TIME),
+            "last_position": _WHOLE,
+            "cancel_requested": _FLAG,
+            "receipt": _null(_FREE),
+        }
+    ),
+    "InvocationPage": _page(_ref("Invocation")),
+    "History": _page(_FREE),
+    "Finish": _shape({}, exit_code=_null(_WHOLE), reason=_null(_TEXT), launched=_null(_FLAG)),
+    "Event": _shape(_event_members, problem=_ref("Problem"), notes=_list(_FREE), details=_FREE, ledger=_FREE),
+    "EventPage": _shape({"items": _list(_ref("Event")), "next_after": _WHOLE, "ended": _FLAG}),
+    "ContextAnswer": _shape(
+        {
+            "context": _FREE,
+            "protocol": _TEXT,
+            "limits": _shape(_limits),
+            "lease": _lease,
+            "control": _ref("Control"),
+        }
+    ),
+    "Heartbeat": _shape({}, producer=_null(_TEXT), numbered=_null(_WHOLE)),
+    "HeartbeatAnswer": _shape({"control": _ref("Control"), "lease": _lease}),
+    "Asset": _FREE,
+    "AssetPage": _page(_ref("Asset")),
+    "Materialization": _shape(
+        {
+            **_event_members,
+            "invocation_id": _TEXT,
+            "asset_key": _TEXT,
+            "partition_key": _null(_TEXT),
+            "data_version": _null(_TEXT),
+            "metadata": _FREE,
+        }
+    ),
+    "MaterializationPage": _page(_ref("Materialization")),
+    "CheckPage": _page(_FREE),
+    "LimitsAnswer": _shape({**_limits, "protocol": _TEXT, "server_version": _TEXT}),
+}

@@ -1,0 +1,71 @@
+"""The application: FastAPI for the control plane, put behind the entrance."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from standpipe_protocol.problems import PROBLEM_MEDIA_TYPE, Problem
+from standpipe_server.api.answers import exchange_of
+from standpipe_server.api.assets import asset_routes
+from standpipe_server.api.control import control_members
+from standpipe_server.api.entrance import Entrance, internal
+from standpipe_server.api.invocations import invocation_routes
+from standpipe_server.api.openapi import describe_api
+from standpipe_server.api.parts import ApiParts
+from standpipe_server.api.problems import from_http_exception, from_validation_error, problem_body, problem_headers
+from standpipe_server.api.process import process_routes
+from standpipe_server.api.root import root_routes
+from standpipe_server.broker.batches import Refused
+from standpipe_server.store import StoreError
+
+
+def create_app(parts: ApiParts) -> Entrance:
+    """The ASGI application over an open store; whoever opened the parts closes them."""
+    return Entrance(parts, control_plane=create_control_plane(parts))
+
+
+def create_control_plane(parts: ApiParts) -> FastAPI:
+    """FastAPI's part alone. It must stand behind the entrance, which is where requests are authorised."""
+    # Its own documents are off: they would be open, and its pages load scripts from another host.
+    app = FastAPI(
+        title="Standpipe",
+        version=parts.server_version,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.openapi = lambda: describe_api(app)
+    for routes in (invocation_routes(parts), process_routes(parts), asset_routes(parts), root_routes(parts)):
+        app.include_router(routes)
+
+    async def answer(request: Request, error: Exception) -> Response:
+        """The one place where a failure of a route becomes an answer."""
+        exchange = exchange_of(request)
+        problem = _problem_of(error) or internal(exchange)
+        body = problem_body(problem, await control_members(parts.store, exchange.target))
+        response = Response(body, problem.status, media_type=PROBLEM_MEDIA_TYPE)
+        response.raw_headers.extend(problem_headers(problem))
+        return response
+
+    # What is none of these is answered in the same way, then raised again, and logged by the entrance.
+    for kind in (HTTPException, RequestValidationError, Refused, StoreError, Exception):
+        app.add_exception_handler(kind, answer)
+    return app
+
+
+def _problem_of(error: Exception) -> Problem | None:
+    match error:
+        case Refused() | StoreError():
+            return error.problem
+        case HTTPException():
+            return from_http_exception(error)
+        case RequestValidationError():
+            return from_validation_error(error)
+        case _:
+            return None
+
+
+__all__ = ["create_app", "create_control_plane"]

@@ -1,0 +1,95 @@
+"""The server's verbs: `standpipe serve` and `standpipe migrate`. Reads arguments, says what went wrong in a sentence.
+
+Importing this module is cheap: the server itself is loaded when a verb runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from standpipe_server.settings import (
+    SettingsError,
+    add_database_arguments,
+    add_serve_arguments,
+    database_url,
+    serve_settings,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """A verb of the `standpipe` command: found by its entry point, named by it."""
+
+    help: str
+    configure: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from standpipe_protocol.home import Credentials
+    from standpipe_server.credentials import HomeTaken
+    from standpipe_server.serving import configure_logging, serve
+    from standpipe_server.store import MigrationNeeded
+
+    def ready(credentials: Credentials) -> None:
+        _say(f"Standpipe is listening on {credentials.url}")
+
+    try:
+        settings = serve_settings(arguments, os.environ)
+        configure_logging()
+        return serve(settings, on_ready=ready)
+    except (SettingsError, HomeTaken, MigrationNeeded, ValueError) as error:
+        _say(f"standpipe serve: {error}")
+        return 2
+
+
+def _configure_migrate(parser: argparse.ArgumentParser) -> None:
+    add_database_arguments(parser)
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when the database is behind")
+
+
+def _migrate(arguments: argparse.Namespace) -> int:
+    from standpipe_server.store import MigrationNeeded
+    from standpipe_server.store.engines import database_url as parse_url
+    from standpipe_server.store.engines import open_engine
+    from standpipe_server.store.upgrade import upgrade_database
+
+    try:
+        url = parse_url(database_url(arguments, os.environ))
+    except (SettingsError, ValueError) as error:
+        _say(f"standpipe migrate: {error}")
+        return 2
+    engine = open_engine(url, synchronous="FULL", connections=1, writes=True)
+    try:
+        revision = upgrade_database(engine, migrate="check" if arguments.check else "auto")
+    except MigrationNeeded as error:
+        _say(f"standpipe migrate: {error}")
+        return 1
+    finally:
+        engine.dispose()
+    _say(f"The database is at revision {revision}.")
+    return 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201  the command's own word
+
+
+SERVE = Verb("run the broker", add_serve_arguments, _serve)
+MIGRATE = Verb("bring the database's schema up to date", _configure_migrate, _migrate)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """`python -m standpipe_server`: the same verbs without the `standpipe` command."""
+    parser = argparse.ArgumentParser(prog="standpipe_server", description="The Standpipe broker.")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    for name, verb in (("serve", SERVE), ("migrate", MIGRATE)):
+        sub = verbs.add_parser(name, help=verb.help, description=verb.help)
+        verb.configure(sub)
+        sub.set_defaults(run=verb.run)
+    given = parser.parse_args(arguments)
+    return int(given.run(given))

@@ -1,0 +1,64 @@
+"""Reading along: catch up from the store, wait for a wake-up, and again, until the invocation or the server ends."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from time import monotonic
+from typing import TypeAlias
+
+from standpipe_server.feed.wakeups import Subscription
+from standpipe_server.store import EventPage, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Nothing came for a while: time for a sign of life."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The invocation has ended and everything was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """The server stops; there may be more to read elsewhere."""
+
+
+Step: TypeAlias = EventPage | Idle | Ended | Stopping
+
+
+async def tail(
+    store: Store,
+    subscription: Subscription,
+    *,
+    after: int,
+    methods: frozenset[str] | None,
+    limit: int,
+    max_bytes: int,
+    idle_seconds: float,
+) -> AsyncGenerator[Step]:
+    """Yields pages of events as they come; ends after `Ended` or `Stopping`, or when the subscription was closed.
+
+    No database session is held between two reads, however slowly the consumer takes a page.
+    """
+    deadline = monotonic() + idle_seconds
+    while not subscription.closed:
+        if subscription.stopping:
+            yield Stopping()
+            return
+        page = await store.read_events(subscription.pk, after=after, limit=limit, methods=methods, max_bytes=max_bytes)
+        after = page.next_after
+        if page.events:
+            yield page
+            deadline = monotonic() + idle_seconds
+        if page.next_after < page.last_position:
+            continue
+        if page.ended:
+            yield Ended()
+            return
+        if monotonic() >= deadline:
+            yield Idle()
+            deadline = monotonic() + idle_seconds
+        await subscription.wait(min(deadline - monotonic(), subscription.poll_seconds))

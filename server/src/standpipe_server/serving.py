@@ -1,0 +1,188 @@
+"""Serving: one process, one home, one listening socket, and an orderly end.
+
+At the end the streams are told first (`event: bye`), then running requests finish, then the store writes what it took.
+uvicorn alone would wait for the streams until its patience is over, and its lifespan runs too late to end them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Generator
+
+import uvicorn
+import uvloop
+
+from standpipe_protocol.home import Credentials
+from standpipe_server.app import create_app
+from standpipe_server.credentials import home_credentials, locked_home, publish_address
+from standpipe_server.settings import Settings, SettingsError
+from standpipe_server.wiring import Wiring, open_wiring
+
+_log = logging.getLogger("standpipe.server")
+
+_GRACE_SECONDS = 10
+_BACKLOG = 2048
+# How long an idle connection is kept for its client's next request; longer than a heartbeat's usual pause.
+_KEEPALIVE_SECONDS = 75
+
+
+class StreamingServer(uvicorn.Server):
+    """uvicorn that ends streams before it waits for them, and returns after a signal instead of dying by it."""
+
+    def __init__(self, config: uvicorn.Config, *, wiring: Wiring, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self.wiring = wiring
+        self._on_started = on_started
+
+    @property
+    def interrupted(self) -> bool:
+        return signal.SIGINT in self._captured_signals
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self._on_started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.wiring.feed.stop()
+        await super().shutdown(sockets=sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        # The original raises the signal again at the end, which would end the process before the store is drained.
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        handled = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self.handle_exit) for number in handled}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def serve(settings: Settings, *, on_ready: Callable[[Credentials], None]) -> int:
+    """Runs a server until it is told to stop; returns the exit code.
+
+    Raises:
+        SettingsError: it cannot listen where it was told to.
+        HomeTaken: another server holds the home.
+    """
+    with locked_home(settings.home), listening_socket(settings) as listener:
+        credentials = home_credentials(settings.home, given_key=settings.given_key)
+        with open_wiring(settings, credentials) as wiring:
+
+            def started() -> None:
+                published = publish_address(settings.home, credentials, url=local_url(settings, listener))
+                _calm_collector()
+                on_ready(published)
+
+            server = StreamingServer(_uvicorn_config(wiring), wiring=wiring, on_started=started)
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(_run(server, listener, stop_with_stdin=settings.stop_with_stdin))
+        return 130 if server.interrupted else 0
+
+
+async def _run(server: StreamingServer, listener: socket.socket, *, stop_with_stdin: bool) -> None:
+    if not stop_with_stdin:
+        await server.serve(sockets=[listener])
+        return
+    ender = asyncio.create_task(_end_with_stdin(server), name="standpipe-stdin")
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        ender.cancel()
+
+
+async def _end_with_stdin(server: StreamingServer) -> None:
+    """Ends the server once stdin is at its end (whoever started us is gone) and nobody reads along any more."""
+    loop = asyncio.get_running_loop()
+    at_end = asyncio.Event()
+
+    def read() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(0, 4096):
+                pass
+        with contextlib.suppress(RuntimeError):  # the loop has ended by itself
+            loop.call_soon_threadsafe(at_end.set)
+
+    threading.Thread(target=read, name="standpipe-stdin", daemon=True).start()
+    await at_end.wait()
+    await server.wiring.api.streams.idle.wait()
+    server.should_exit = True
+
+
+@contextlib.contextmanager
+def listening_socket(settings: Settings) -> Generator[socket.socket]:
+    """A bound socket; uvicorn starts to listen on it when everything else is ready.
+
+    Raises:
+        SettingsError: the address is not this machine's, or the port is taken.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        made = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise SettingsError(f"The server cannot listen on {settings.host}: {error}.") from None
+    with made:
+        if os.name == "posix":
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            made.bind(address)
+        except OSError as error:
+            raise SettingsError(
+                f"The server cannot listen on {settings.host} port {settings.port}: {error.strerror}. "
+                "Stop whoever uses the port, or choose another with --port (0 takes any free one)."
+            ) from None
+        yield made
+
+
+def local_url(settings: Settings, listener: socket.socket) -> str:
+    """The address under which tools on this machine reach the server."""
+    host = settings.host
+    if host in ("0.0.0.0", "::", ""):  # noqa: S104  compared with, not bound to
+        host = "127.0.0.1"
+    port = listener.getsockname()[1]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _calm_collector() -> None:
+    """What is loaded by now stays for ever; walking it again for every few hundred objects doubles a batch's cost."""
+    if threading.current_thread() is threading.main_thread():
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
+
+
+def _uvicorn_config(wiring: Wiring) -> uvicorn.Config:
+    return uvicorn.Config(
+        create_app(wiring.api),
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        # Whom a header names as the client is of no use here, and would have to be trusted.
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=_KEEPALIVE_SECONDS,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        backlog=_BACKLOG,
+    )
+
+
+def configure_logging() -> None:
+    """Warnings and errors of every room to stderr; uvicorn's own chatter stays out."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)

@@ -1,0 +1,229 @@
+"""What a server is told at its start: command line first, then environment, then defaults; validated once, here.
+
+This room reads the environment and the key file and nothing else; it opens, binds and creates nothing. The one
+invariant: a `Settings` value holds only combinations that the server can honour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias, cast
+from urllib.parse import urlsplit
+
+from standpipe_protocol.bootstrap import API_KEY_VARIABLE, DATABASE_VARIABLE
+from standpipe_protocol.home import DATABASE_FILE, standpipe_home
+from standpipe_protocol.limits import Limits
+
+MigrateMode: TypeAlias = Literal["auto", "check", "off"]
+MIGRATE_MODES: tuple[MigrateMode, ...] = ("auto", "check", "off")
+Synchronous: TypeAlias = Literal["FULL", "NORMAL"]
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8787
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+SHORTEST_KEY_BEYOND_LOOPBACK = 16
+
+API_KEY_FILE_VARIABLE = "STANDPIPE_API_KEY_FILE"
+HOST_VARIABLE = "STANDPIPE_HOST"
+PORT_VARIABLE = "STANDPIPE_PORT"
+PUBLIC_URL_VARIABLE = "STANDPIPE_PUBLIC_URL"
+ALLOWED_HOSTS_VARIABLE = "STANDPIPE_ALLOWED_HOSTS"
+MIGRATE_VARIABLE = "STANDPIPE_MIGRATE"
+SYNCHRONOUS_VARIABLE = "STANDPIPE_SYNCHRONOUS"
+
+# The three variables of an external process stay under 1 KB together; the address gets half of it.
+_LONGEST_PUBLIC_URL = 512
+_PRINTABLE = re.compile(r"[\x21-\x7e]+")
+
+
+class SettingsError(Exception):
+    """The server was told something it cannot honour. The message is for the person who typed it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything one server process needs to know."""
+
+    home: Path
+    database_url: str = field(repr=False)
+    host: str = DEFAULT_HOST
+    port: int = DEFAULT_PORT
+    """0 picks a free one."""
+    public_url: str | None = None
+    """Origin and base path under which clients reach the server; without a trailing slash."""
+    migrate: MigrateMode = "auto"
+    allowed_hosts: tuple[str, ...] = ()
+    given_key: str | None = field(default=None, repr=False)
+    """The operator key, when a person chose it; None lets the home's own key count."""
+    synchronous: Synchronous = "FULL"
+    stop_with_stdin: bool = False
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def loopback_only(self) -> bool:
+        return is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server bound to `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def add_database_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--database",
+        metavar="URL",
+        help=f"sqlite:///FILE or postgresql://... (default: {DATABASE_VARIABLE}, else a SQLite file in STANDPIPE_HOME)",
+    )
+
+
+def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", help=f"address to listen on (default: {HOST_VARIABLE}, else {DEFAULT_HOST})")
+    parser.add_argument(
+        "--port",
+        type=int,
+        help=f"port to listen on, 0 for any free one (default: {PORT_VARIABLE}, else {DEFAULT_PORT})",
+    )
+    add_database_arguments(parser)
+    parser.add_argument(
+        "--public-url",
+        metavar="URL",
+        help="origin and base path under which clients reach this server, when that is not how the request names it "
+        f"(default: {PUBLIC_URL_VARIABLE})",
+    )
+    parser.add_argument(
+        "--migrate",
+        choices=MIGRATE_MODES,
+        help="auto: bring the database up to date first; check: refuse to start when it is not; off: do not look "
+        f"(default: {MIGRATE_VARIABLE}, else auto)",
+    )
+    parser.add_argument(
+        "--allowed-host",
+        action="append",
+        metavar="HOST",
+        help="a further host name that requests may carry; may be given several times",
+    )
+    # For the embedded broker: it lives as long as the process that started it.
+    parser.add_argument("--stop-with-stdin", action="store_true", help=argparse.SUPPRESS)
+
+
+def serve_settings(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Settings:
+    """Reads the settings of `standpipe serve`.
+
+    Raises:
+        SettingsError: a value is malformed, or two contradict each other.
+    """
+    home = standpipe_home(environment)
+    host = arguments.host or environment.get(HOST_VARIABLE) or DEFAULT_HOST
+    given_key = _given_key(environment)
+    if not is_loopback(host):
+        _check_key_beyond_loopback(given_key, host=host)
+    hosts = [*(arguments.allowed_host or ()), *environment.get(ALLOWED_HOSTS_VARIABLE, "").replace(",", " ").split()]
+    return Settings(
+        home=home,
+        database_url=database_url(arguments, environment),
+        host=host,
+        port=_port(arguments.port, environment),
+        public_url=_public_url(arguments.public_url or environment.get(PUBLIC_URL_VARIABLE)),
+        migrate=cast("MigrateMode", _one_of(MIGRATE_MODES, arguments.migrate, environment, MIGRATE_VARIABLE, "auto")),
+        allowed_hosts=tuple(name.strip().lower() for name in hosts if name.strip()),
+        given_key=given_key,
+        synchronous=cast(
+            "Synchronous", _one_of(("FULL", "NORMAL"), None, environment, SYNCHRONOUS_VARIABLE, "FULL", upper=True)
+        ),
+        stop_with_stdin=bool(arguments.stop_with_stdin),
+    )
+
+
+def database_url(arguments: argparse.Namespace, environment: Mapping[str, str]) -> str:
+    """The database's URL: as given, else a SQLite file in the home."""
+    given = arguments.database or environment.get(DATABASE_VARIABLE)
+    if not given:
+        return f"sqlite:///{(standpipe_home(environment) / DATABASE_FILE).absolute()}"
+    if not given.startswith(("sqlite:///", "postgresql://", "postgres://", "postgresql+psycopg://")):
+        scheme = given.split(":", 1)[0]
+        raise SettingsError(f"The database URL begins with {scheme!r}; expected sqlite:///FILE or postgresql://...")
+    return str(given)
+
+
+def _given_key(environment: Mapping[str, str]) -> str | None:
+    key, file = environment.get(API_KEY_VARIABLE), environment.get(API_KEY_FILE_VARIABLE)
+    if key and file:
+        raise SettingsError(f"Both {API_KEY_VARIABLE} and {API_KEY_FILE_VARIABLE} are set; set one of them.")
+    source = API_KEY_VARIABLE
+    if file:
+        source = API_KEY_FILE_VARIABLE
+        try:
+            key = Path(file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{source} names {file!r}, which cannot be read: {error}.") from None
+        if not key:
+            raise SettingsError(f"{source} names {file!r}, which is empty; expected the operator key in it.")
+    if not key:
+        return None
+    if not _PRINTABLE.fullmatch(key):
+        raise SettingsError(f"The operator key from {source} may hold printable ASCII characters only, and no spaces.")
+    return key
+
+
+def _check_key_beyond_loopback(key: str | None, *, host: str) -> None:
+    if key is None:
+        raise SettingsError(
+            f"A server on {host} can be reached from other machines, so it needs an operator key that you chose: set "
+            f"{API_KEY_VARIABLE} (or {API_KEY_FILE_VARIABLE}), or listen on {DEFAULT_HOST}."
+        )
+    if len(key) < SHORTEST_KEY_BEYOND_LOOPBACK:
+        raise SettingsError(
+            f"A server on {host} can be reached from other machines, and the given operator key has {len(key)} "
+            f"characters; expected at least {SHORTEST_KEY_BEYOND_LOOPBACK} random ones."
+        )
+
+
+def _port(given: int | None, environment: Mapping[str, str]) -> int:
+    text = str(given) if given is not None else environment.get(PORT_VARIABLE) or str(DEFAULT_PORT)
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise SettingsError(f"The port is {text!r}; expected a number from 0 to 65535.")
+    return int(text)
+
+
+def _public_url(given: str | None) -> str | None:
+    if not given:
+        return None
+    try:
+        parts = urlsplit(given)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid, parts = False, urlsplit("")
+    if not valid or parts.query or parts.fragment or parts.username or not _PRINTABLE.fullmatch(given):
+        raise SettingsError(
+            f"The public URL is {given!r}; expected http(s)://host[:port][/base], without user, query or fragment."
+        )
+    if len(given) > _LONGEST_PUBLIC_URL:
+        raise SettingsError(f"The public URL has {len(given)} characters; expected at most {_LONGEST_PUBLIC_URL}.")
+    return given.rstrip("/")
+
+
+def _one_of(
+    allowed: tuple[str, ...],
+    given: str | None,
+    environment: Mapping[str, str],
+    variable: str,
+    default: str,
+    *,
+    upper: bool = False,
+) -> str:
+    value = given or environment.get(variable) or default
+    value = value.upper() if upper else value.lower()
+    if value not in allowed:
+        raise SettingsError(f"{variable} is {value!r}; expected one of {', '.join(allowed)}.")
+    return value
