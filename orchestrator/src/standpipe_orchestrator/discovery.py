@@ -49,8 +49,8 @@ def find_broker(environment: Mapping[str, str] | None = None) -> Credentials | N
     if ours is not None and ours.url.rstrip("/") == named and proves_identity(ours, environment=environment):
         return ours
     raise BrokerNotFound(
-        f"{URL_VARIABLE} is {named!r} but {API_KEY_VARIABLE} is not set: set it to that server's operator key, or unset "
-        f"{URL_VARIABLE} to use the broker of this machine."
+        f"{URL_VARIABLE} is {named!r} but {API_KEY_VARIABLE} is not set: set it to that server's operator key, or "
+        f"unset {URL_VARIABLE} to use the broker of this machine."
     )
 
 
@@ -142,7 +142,7 @@ def _credentials(environment: Mapping[str, str]) -> Credentials:
 def _require_server(home: Path) -> None:
     if importlib.util.find_spec("standpipe_server") is None:
         raise BrokerNotFound(
-            f"No broker was found: {URL_VARIABLE} is not set, no server of {home} is running, and the embedded broker is "
-            "not installed. Start one with `standpipe serve`, set the address of one, or install "
+            f"No broker was found: {URL_VARIABLE} is not set, no server of {home} is running, and the embedded broker "
+            "is not installed. Start one with `standpipe serve`, set the address of one, or install "
             "`standpipe-orchestrator[embedded]`."
         )

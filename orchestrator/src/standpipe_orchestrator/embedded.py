@@ -31,6 +31,7 @@ STOP_SECONDS = 10.0
 LOG_FILE = "embedded-server.log"
 
 _LOOK_AGAIN_SECONDS = 0.02
+_LOG_BYTES = 1_000_000
 _STARTS = 3
 """Another process may take the lock, and let it go again, while ours starts."""
 
@@ -111,7 +112,8 @@ def _start(home: Path, *, environment: Mapping[str, str]) -> subprocess.Popen[by
     child[HOME_VARIABLE] = str(home)
     with _open_log(home / LOG_FILE) as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "standpipe_server", "serve", "--port", "0", "--stop-with-stdin"],
+            # -P: what lies in the home, or in the user's folder, must not shadow a module of the server's.
+            [sys.executable, "-P", "-m", "standpipe_server", "serve", "--port", "0", "--stop-with-stdin"],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
@@ -123,7 +125,11 @@ def _start(home: Path, *, environment: Mapping[str, str]) -> subprocess.Popen[by
 
 
 def _open_log(path: Path) -> IO[bytes]:
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+    # Appended to, since a server that another process started may be writing to it; made short now and then.
+    with contextlib.suppress(OSError):
+        if path.stat().st_size > _LOG_BYTES:
+            path.unlink()
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
 
 def _let_go(process: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,103 @@
+"""What each event means to the orchestrator: a result, a log record, a line to print. Runs on the reader's thread.
+
+One odd event never costs its siblings: a rejected message is told as a warning and counts for nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+
+from standpipe_orchestrator.collected import CollectedResults
+from standpipe_orchestrator.results import PipesResult
+from standpipe_orchestrator.stdio import forward_text
+from standpipe_protocol.invocation import Event
+from standpipe_protocol.messages import (
+    Closed,
+    InvalidMessage,
+    Log,
+    LogExternalStream,
+    Opened,
+    PipesException,
+    ReportAssetCheck,
+    ReportAssetMaterialization,
+    ReportCustomMessage,
+    parse_message,
+)
+
+_LEVELS: Mapping[str, int] = {
+    "DEBUG": logging.DEBUG,
+    "INFO": logging.INFO,
+    "WARN": logging.WARNING,
+    "WARNING": logging.WARNING,
+    "ERROR": logging.ERROR,
+    "CRITICAL": logging.CRITICAL,
+    "FATAL": logging.CRITICAL,
+}
+
+
+class Dispatch:
+    """Hands the events of one invocation on.
+
+    Args:
+        own_producer: of the launcher itself; what it captured was forwarded when it was captured.
+        on_result: called with each result as it comes.
+    """
+
+    def __init__(
+        self,
+        *,
+        collected: CollectedResults,
+        log: logging.Logger,
+        own_producer: str,
+        forward_stdio: bool,
+        on_result: Callable[[PipesResult], None] | None = None,
+    ) -> None:
+        self._collected = collected
+        self._log = log
+        self._own_producer = own_producer
+        self._forward_stdio = forward_stdio
+        self._on_result = on_result
+        self._opened = False
+
+    def handle(self, event: Event) -> None:
+        if event.rejected:
+            detail = (event.problem or {}).get("detail", "")
+            self._log.warning("[pipes] message %d (%s) was rejected: %s", event.position, event.method, detail)
+            return
+        try:
+            message = parse_message({"method": event.method, "params": event.params, "details": event.details})  # pyright: ignore[reportArgumentType]  a mapping is a JSON object
+        except InvalidMessage as error:
+            # A later server's method, or a parameter that this version does not know how to read.
+            self._log.warning("[pipes] event %d cannot be read by this version: %s", event.position, error)
+            return
+        match message:
+            case ReportAssetMaterialization() | ReportAssetCheck() | ReportCustomMessage():
+                result = self._collected.add(message)
+                if result is not None and self._on_result is not None:
+                    self._on_result(result)
+            case Log():
+                if event.producer != self._own_producer:
+                    self._log.log(_LEVELS[message.level.upper()], "%s", message.message)
+            case LogExternalStream():
+                if self._forward_stdio and event.producer != self._own_producer:
+                    forward_text(message.stream, message.text)
+            case Opened():
+                if not self._opened:
+                    self._opened = True
+                    self._log.info("[pipes] external process successfully opened dagster pipes.")
+            case Closed(exception=PipesException() as exception):
+                self._log.error("[pipes] external process pipes closed with exception\n%s", _told(exception))
+            case Closed():
+                self._log.debug("[pipes] external process closed pipes.")
+
+
+def _told(exception: PipesException) -> str:
+    """The exception as Python prints it: the cause first."""
+    parts: list[str] = []
+    if exception.cause is not None:
+        parts += [_told(exception.cause), "The above exception was the direct cause of the following exception:\n"]
+    elif exception.context is not None:
+        parts += [_told(exception.context), "During handling of the above exception, another exception occurred:\n"]
+    parts += ["".join(exception.stack) + exception.message.rstrip("\n") + "\n"]
+    return "\n".join(parts)

@@ -1,0 +1,106 @@
+"""The output of a child process: forwarded unchanged, and captured as events, live.
+
+One thread a stream reads what is there, forwards the bytes and reports the text. Text is cut where lines end (or where
+a piece gets large, or nothing follows for a moment), never inside a character. The invariant: the captured pieces of a
+stream, joined, are its text.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import selectors
+import sys
+import threading
+from collections.abc import Callable
+from typing import IO
+
+from standpipe_orchestrator.stdio import forward_bytes
+from standpipe_protocol.messages import LogExternalStream
+
+READ_BYTES = 64 * 1024
+PIECE_CHARACTERS = 64 * 1024
+PARTIAL_LINE_SECONDS = 0.25
+"""How long the beginning of a line waits for its end."""
+TAIL_BYTES = 4096
+
+
+class StreamCapture:
+    """Reads one pipe of a child to its end, on a thread of its own.
+
+    Args:
+        report: takes each piece; called on the capture's thread.
+        forward: also write the bytes to this process's own stream.
+    """
+
+    def __init__(
+        self, pipe: IO[bytes], *, stream: str, report: Callable[[LogExternalStream], None], forward: bool
+    ) -> None:
+        self._pipe = pipe
+        self._stream = stream
+        self._report = report
+        self._forward = forward
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._partial = ""
+        self._tail = bytearray()
+        self._abandoned = False
+        self._thread = threading.Thread(target=self._run, name=f"standpipe-capture-{stream}", daemon=True)
+        self._thread.start()
+
+    def join(self, timeout: float) -> bool:
+        """Waits for the end of the stream; False when somebody still holds it open."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def abandon(self) -> None:
+        """No piece is reported any more: what still holds the stream open is not the process that was launched."""
+        self._abandoned = True
+
+    def tail(self) -> str:
+        """The end of what came, at most 4 KB."""
+        return bytes(self._tail[-TAIL_BYTES:]).decode("utf-8", errors="replace").lstrip("\ufffd")
+
+    def _run(self) -> None:
+        with self._pipe:
+            descriptor = self._pipe.fileno()
+            try:
+                while data := self._read(descriptor):
+                    self._take(data)
+            except OSError:
+                pass  # the other end is gone; what came is kept
+            self._emit(self._partial + self._decoder.decode(b"", final=True))
+            self._partial = ""
+
+    def _read(self, descriptor: int) -> bytes:
+        # Windows cannot wait for a pipe with a time-out: there a partial line waits for its end.
+        if self._partial and sys.platform != "win32" and not _readable(descriptor, PARTIAL_LINE_SECONDS):
+            self._emit(self._partial)
+            self._partial = ""
+        return os.read(descriptor, READ_BYTES)
+
+    def _take(self, data: bytes) -> None:
+        if self._abandoned:
+            return
+        if self._forward:
+            forward_bytes(self._stream, data)
+        self._tail += data
+        if len(self._tail) > 4 * TAIL_BYTES:
+            del self._tail[:-TAIL_BYTES]
+        text = self._partial + self._decoder.decode(data)
+        # A carriage return alone redraws a line; waiting for its newline would hide a progress bar.
+        end = max(text.rfind("\n"), text.rfind("\r")) + 1
+        if len(text) - end > PIECE_CHARACTERS:
+            end = len(text)
+        self._partial = text[end:]
+        self._emit(text[:end])
+
+    def _emit(self, text: str) -> None:
+        for start in range(0, len(text), PIECE_CHARACTERS):
+            if not self._abandoned:
+                self._report(LogExternalStream(stream=self._stream, text=text[start : start + PIECE_CHARACTERS]))
+
+
+def _readable(descriptor: int, timeout: float) -> bool:
+    with selectors.DefaultSelector() as selector:
+        selector.register(descriptor, selectors.EVENT_READ)
+        return bool(selector.select(timeout))

@@ -1,0 +1,256 @@
+"""One command while it runs: an iterator over its results, and the finished invocation afterwards.
+
+Whatever happens (the command ends, is cancelled, takes too long, cannot start; the user interrupts, or stops iterating)
+the command is gone afterwards and the broker has been told what was seen.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from standpipe_orchestrator.client import BrokerClient
+from standpipe_orchestrator.completed import PipesClientCompletedInvocation
+from standpipe_orchestrator.errors import BrokerError, PipesExecutionError, PipesLaunchError
+from standpipe_orchestrator.launchers.cancel import CancelWatch
+from standpipe_orchestrator.launchers.capture import StreamCapture
+from standpipe_orchestrator.launchers.child import Child, Command
+from standpipe_orchestrator.results import PipesResult
+from standpipe_orchestrator.run_context import RunContext, logger_of
+from standpipe_orchestrator.session import PipesSession, open_pipes_session
+from standpipe_orchestrator.verdicts import execution_error
+from standpipe_protocol.invocation import Expected
+from standpipe_protocol.json_text import JsonValue
+
+OUTPUT_SECONDS = 5.0
+"""How long output is waited for after the end: what the command started may hold its streams open for ever."""
+REASON_CHARACTERS = 4096
+
+_LOOK_SECONDS = 1.0
+"""Windows delivers Ctrl-C only between two waits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """Everything about one launch."""
+
+    context: RunContext
+    command: Command
+    extras: Mapping[str, object] | None
+    env: Mapping[str, str]
+    cwd: str | os.PathLike[str] | None
+    expected: Expected | Mapping[str, JsonValue] | None
+    tags: Mapping[str, str] | None
+    retry_of: str | None
+    lease_seconds: float | None
+    timeout: float | None
+    client: BrokerClient | None
+    forward_termination: bool
+    forward_stdio: bool
+    termination_timeout_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """How the command ended, as this machine saw it."""
+
+    exit_code: int | None = None
+    stderr_tail: str = ""
+    because: str | None = None
+    """Why it was ended, or could not start."""
+    launched: bool | None = None
+
+    def reason(self) -> str | None:
+        """What the broker is told beside the exit code, at most 4 KB: the end counts."""
+        if self.exit_code == 0 and self.because is None:
+            return None
+        said = "\n".join(part for part in (self.because, self.stderr_tail.strip()) if part)
+        return said[-REASON_CHARACTERS:] or None
+
+
+class RunningSubprocess:
+    """An iterator over the results of a command, as they are reported; it can be gone through once.
+
+    Attributes:
+        session: the session, once the iteration has begun.
+    """
+
+    def __init__(self, launch: Launch) -> None:
+        self._launch = launch
+        self._results = self._run()
+        self._completed: PipesClientCompletedInvocation | None = None
+        self.session: PipesSession | None = None
+
+    @property
+    def completed(self) -> PipesClientCompletedInvocation:
+        """The finished invocation.
+
+        Raises:
+            RuntimeError: the iteration is not over.
+        """
+        if self._completed is None:
+            raise RuntimeError("The command has not ended: go through its results first, `completed` comes after them.")
+        return self._completed
+
+    def close(self) -> None:
+        """Ends the command when it still runs."""
+        self._results.close()
+
+    def __iter__(self) -> Iterator[PipesResult]:
+        return self._results
+
+    def __next__(self) -> PipesResult:
+        return next(self._results)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self) -> Generator[PipesResult]:
+        launch = self._launch
+        seen = _Seen()
+        opened = open_pipes_session(
+            launch.context,
+            launch.extras,
+            client=launch.client,
+            expected=launch.expected,
+            tags=launch.tags,
+            launcher={"name": "subprocess", "command": _shown(launch.command)},
+            retry_of=launch.retry_of,
+            lease_seconds=launch.lease_seconds,
+            forward_stdio=launch.forward_stdio,
+            require_success=False,
+        )
+        try:
+            with opened as session:
+                self.session = session
+                seen = yield from self._supervise(session)
+                session.finish(exit_code=seen.exit_code, reason=seen.reason(), launched=seen.launched)
+            yield from session.stream_results()
+        except (BrokerError, TimeoutError) as error:
+            if self.session is None:
+                raise
+            ended = f"The command ended with exit code {seen.exit_code}" if seen.because is None else seen.because
+            raise execution_error(
+                self.session.completed(),
+                exit_code=seen.exit_code,
+                stderr_tail=seen.stderr_tail,
+                because=f"{ended}, and how its invocation ended could not be learned: {error}",
+            ) from error
+        self._completed = session.completed()
+        if session.invocation.verdict != "succeeded":
+            raise execution_error(
+                self._completed,
+                exit_code=seen.exit_code,
+                stderr_tail=seen.stderr_tail,
+                because=seen.because,
+                kind=PipesLaunchError if seen.launched is False else PipesExecutionError,
+            )
+
+    def _supervise(self, session: PipesSession) -> Generator[PipesResult, None, _Seen]:
+        """Starts the command, gives its results, and returns how it ended; it is gone when this returns or raises."""
+        launch = self._launch
+        try:
+            child = Child(
+                launch.command,
+                env={**launch.env, **session.get_bootstrap_env_vars()},
+                cwd=launch.cwd,
+                on_exit=session.wake,
+            )
+        except (OSError, ValueError) as error:
+            return _Seen(because=_why_not(launch, error), launched=False)
+        captures = [
+            StreamCapture(pipe, stream=stream, report=session.report, forward=launch.forward_stdio)
+            for pipe, stream in ((child.stdout, "stdout"), (child.stderr, "stderr"))
+        ]
+        watch = CancelWatch(session)
+        because: str | None = None
+        try:
+            because = yield from self._until_over(session, child)
+        except BaseException as error:
+            self._after_exception(session, child, error)
+            because = f"The orchestrator was stopped by {type(error).__name__}."
+            watch.stop()
+            self._tell_interrupted(session, self._seen(child, captures, because))
+            raise
+        finally:
+            watch.stop()
+        return self._seen(child, captures, because)
+
+    def _until_over(self, session: PipesSession, child: Child) -> Generator[PipesResult, None, str | None]:
+        """Gives results until the command has ended, by itself or because it had to; then the answer says why."""
+        launch = self._launch
+        deadline = None if launch.timeout is None else time.monotonic() + launch.timeout
+
+        def over() -> bool:
+            return child.exit_code is not None or session.cancel_requested.is_set()
+
+        while True:
+            left = _LOOK_SECONDS if deadline is None else min(_LOOK_SECONDS, max(deadline - time.monotonic(), 0.0))
+            yield from session.stream_results(wait=left, implicit_materializations=False, or_until=over)
+            if child.exit_code is not None:
+                return None
+            if session.cancel_requested.is_set():
+                child.end(grace_seconds=launch.termination_timeout_seconds)
+                return "The command was ended because its invocation was cancelled."
+            if deadline is not None and time.monotonic() >= deadline:
+                child.end(grace_seconds=launch.termination_timeout_seconds)
+                return f"The command was ended because it took longer than {launch.timeout:g} s."
+
+    def _after_exception(self, session: PipesSession, child: Child, error: BaseException) -> None:
+        launch = self._launch
+        if isinstance(error, KeyboardInterrupt) and not launch.forward_termination:
+            # Upstream waits for it too. A second Ctrl-C leaves, and takes the command along.
+            try:
+                child.wait()
+            except BaseException:
+                child.kill()
+                raise
+            return
+        if child.exit_code is None:
+            logger_of(session.context).info("[pipes] execution interrupted, sending SIGINT to subprocess.")
+        child.end(grace_seconds=launch.termination_timeout_seconds)
+
+    def _tell_interrupted(self, session: PipesSession, seen: _Seen) -> None:
+        try:
+            session.cancel()
+            session.finish(exit_code=seen.exit_code, reason=seen.reason())
+        except BrokerError as error:
+            logger_of(session.context).warning("[pipes] the broker could not be told of the interruption: %s", error)
+
+    def _seen(self, child: Child, captures: list[StreamCapture], because: str | None) -> _Seen:
+        deadline = time.monotonic() + OUTPUT_SECONDS
+        for capture in captures:
+            if not capture.join(max(deadline - time.monotonic(), 0.0)):
+                logger_of(self._launch.context).warning(
+                    "[pipes] the command has ended, but something it started still holds its output open; what that "
+                    "writes from now on is not captured."
+                )
+                capture.abandon()
+        return _Seen(exit_code=child.exit_code, stderr_tail=captures[1].tail(), because=because)
+
+
+def _why_not(launch: Launch, error: OSError | ValueError) -> str:
+    program = launch.command if isinstance(launch.command, str) else os.fspath(launch.command[0])
+    if launch.cwd is not None and not Path(launch.cwd).is_dir():
+        return f"The command {program!r} could not be started in {os.fspath(launch.cwd)!r}: there is no such folder."
+    match error:
+        case FileNotFoundError():
+            return f"The command {program!r} could not be started: there is no such program, or not on its PATH."
+        case PermissionError():
+            return f"The command {program!r} could not be started: it is not executable for this user."
+        case _:
+            return f"The command {program!r} could not be started: {error}."
+
+
+def _shown(command: Command) -> JsonValue:
+    return command if isinstance(command, str) else [os.fspath(word) for word in command]

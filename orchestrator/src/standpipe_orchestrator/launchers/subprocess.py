@@ -1,0 +1,144 @@
+"""Runs a command on this machine as external work: `PipesSubprocessClient`, with upstream's signature and more.
+
+The command gets the invocation's three variables and none of this process's own keys. Its output is forwarded and
+captured; its exit code and the end of its stderr go to the broker, whose verdict decides what `run` does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from standpipe_orchestrator.client import BrokerClient
+from standpipe_orchestrator.completed import PipesClientCompletedInvocation
+from standpipe_orchestrator.launchers.child import Command, require_words
+from standpipe_orchestrator.launchers.running import Launch, RunningSubprocess
+from standpipe_orchestrator.run_context import RunContext
+from standpipe_protocol.bootstrap import API_KEY_VARIABLE
+from standpipe_protocol.invocation import Expected
+from standpipe_protocol.json_text import JsonValue
+
+
+class PipesSubprocessClient:
+    """Runs commands as external work.
+
+    Args:
+        env: variables for every command.
+        cwd: folder of every command.
+        client: the broker; this process's own when not given.
+        forward_termination: on Ctrl-C the command is interrupted too, and killed when it does not end; otherwise its
+            end is waited for.
+        forward_stdio: also write its output to this process's own stdout and stderr.
+        termination_timeout_seconds: how long an interrupted command has to end by itself.
+    """
+
+    def __init__(
+        self,
+        env: Mapping[str, str] | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        *,
+        client: BrokerClient | None = None,
+        forward_termination: bool = True,
+        forward_stdio: bool = True,
+        termination_timeout_seconds: float = 20.0,
+    ) -> None:
+        self._env = dict(env or {})
+        self._cwd = cwd
+        self._client = client
+        self._forward_termination = forward_termination
+        self._forward_stdio = forward_stdio
+        self._termination_timeout_seconds = termination_timeout_seconds
+
+    def run(
+        self,
+        *,
+        context: RunContext,
+        command: Command,
+        extras: Mapping[str, object] | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        expected: Expected | Mapping[str, JsonValue] | None = None,
+        tags: Mapping[str, str] | None = None,
+        retry_of: str | None = None,
+        lease_seconds: float | None = None,
+        timeout: float | None = None,
+    ) -> PipesClientCompletedInvocation:
+        """Runs a command to its end.
+
+        Args:
+            context: of the step, a `ContextData`, or None for ad-hoc work.
+            command: the words of a command, or one text for the shell.
+            extras: any JSON values for the command, from `context.extras` there.
+            env: variables for the command. Of the same names this wins over the client's, which win over this
+                process's; the three variables of the invocation win over all.
+            expected: what must have been reported for the verdict `succeeded`.
+            timeout: seconds after which the command is ended.
+
+        Raises:
+            PipesExecutionError: the verdict is another than `succeeded`; what was reported is in `error.completed`.
+            PipesLaunchError: the command could not be started.
+            BrokerError: the broker could not be reached, or refused the invocation.
+        """
+        with self.stream(
+            context=context,
+            command=command,
+            extras=extras,
+            env=env,
+            cwd=cwd,
+            expected=expected,
+            tags=tags,
+            retry_of=retry_of,
+            lease_seconds=lease_seconds,
+            timeout=timeout,
+        ) as results:
+            for _ in results:
+                pass
+        return results.completed
+
+    def stream(
+        self,
+        *,
+        context: RunContext,
+        command: Command,
+        extras: Mapping[str, object] | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        expected: Expected | Mapping[str, JsonValue] | None = None,
+        tags: Mapping[str, str] | None = None,
+        retry_of: str | None = None,
+        lease_seconds: float | None = None,
+        timeout: float | None = None,
+    ) -> RunningSubprocess:
+        """Like `run`, but gives each result while the command still runs:
+
+            results = client.stream(context=context, command=command)
+            yield from results
+            results.completed.get_custom_messages()
+
+        The command starts with the iteration; leaving it early ends the command.
+        """
+        require_words(command)
+        # Python writes to a pipe in blocks; what it prints should be seen when it prints it.
+        child_env = {"PYTHONUNBUFFERED": "1", **os.environ, **self._env, **(env or {})}
+        if API_KEY_VARIABLE not in self._env and API_KEY_VARIABLE not in (env or {}):
+            # The operator key may do anything to any invocation; the command has a token for its own.
+            child_env.pop(API_KEY_VARIABLE, None)
+        folder = cwd if cwd is not None else self._cwd
+        return RunningSubprocess(
+            Launch(
+                context=context,
+                command=command,
+                extras=extras,
+                env=child_env,
+                cwd=folder,
+                expected=expected,
+                tags=tags,
+                retry_of=retry_of,
+                lease_seconds=lease_seconds,
+                timeout=timeout,
+                client=self._client,
+                forward_termination=self._forward_termination,
+                forward_stdio=self._forward_stdio,
+                termination_timeout_seconds=self._termination_timeout_seconds,
+            )
+        )

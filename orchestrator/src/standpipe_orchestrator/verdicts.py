@@ -1,0 +1,53 @@
+"""A verdict other than `succeeded`, as an exception with a message that says what to look at."""
+
+from __future__ import annotations
+
+import signal
+
+from standpipe_orchestrator.completed import PipesClientCompletedInvocation
+from standpipe_orchestrator.errors import PipesExecutionError
+
+
+def execution_error(
+    completed: PipesClientCompletedInvocation,
+    *,
+    exit_code: int | None = None,
+    stderr_tail: str = "",
+    because: str | None = None,
+    kind: type[PipesExecutionError] = PipesExecutionError,
+) -> PipesExecutionError:
+    """The error for an invocation that did not succeed.
+
+    Args:
+        because: what the launcher knows better than the broker (a time-out, a command that does not exist).
+    """
+    invocation = completed.invocation
+    which = f"invocation {invocation.id}, verdict {invocation.verdict or 'not known'}"
+    if because is not None:
+        head = f"{because} ({which})"
+    elif exit_code:
+        head = f"External execution process failed with code {exit_code}{_named(exit_code)} ({which})"
+    else:
+        head = f"External execution process did not succeed ({which})"
+    # The exit code is said already, and so is the end of stderr.
+    details = [reason.detail for reason in invocation.reasons if reason.code not in ("exit-code", "not-launched")]
+    lines = [f"{head}{':' if details else '.'}", *(f"- {detail.strip()}" for detail in details)]
+    if stderr_tail.strip():
+        lines += ["The end of its stderr:", stderr_tail.strip()]
+    return kind(
+        "\n".join(lines),
+        completed=completed,
+        verdict=invocation.verdict,
+        reasons=invocation.reasons,
+        exit_code=exit_code,
+        stderr_tail=stderr_tail,
+    )
+
+
+def _named(exit_code: int) -> str:
+    if exit_code >= 0:
+        return ""
+    try:
+        return f" ({signal.Signals(-exit_code).name})"
+    except ValueError:
+        return f" (signal {-exit_code})"
