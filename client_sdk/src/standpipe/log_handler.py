@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from standpipe.errors import DagsterPipesError
 from standpipe.outbox import rfc3339
-from standpipe.sender import in_sender_thread
+from standpipe.sender_threads import in_sender_thread
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import Log
 

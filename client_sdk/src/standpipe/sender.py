@@ -34,6 +34,7 @@ from standpipe.errors import (
     error_for_problem,
 )
 from standpipe.pending import Batch, Pending
+from standpipe.sender_threads import mark_sender_thread, unmark_sender_thread
 from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.context import ContextData, InvalidContext
 from standpipe_protocol.invocation import DEFAULT_LEASE_SECONDS, Control
@@ -50,12 +51,6 @@ HURRIED_BACKOFF_CAP_SECONDS = 2.0
 REMEMBERED_REJECTIONS = 1000
 
 _log = logging.getLogger("standpipe.outbox")
-_sender_threads: set[int] = set()
-
-
-def in_sender_thread() -> bool:
-    """Whether the caller is a thread that sends: what is logged there must not be reported, or it would never end."""
-    return threading.get_ident() in _sender_threads
 
 
 class ContextBox:
@@ -153,8 +148,7 @@ class Sender:
             self._thread.join(timeout)
 
     def _run(self) -> None:
-        ident = threading.get_ident()
-        _sender_threads.add(ident)
+        mark_sender_thread()
         transport: Transport | None = None
         try:
             transport = self._open_transport()
@@ -171,7 +165,7 @@ class Sender:
             self._imported.set()
             if transport is not None:
                 transport.close()
-            _sender_threads.discard(ident)
+            unmark_sender_thread()
 
     def _open_transport(self) -> Transport:
         from standpipe.transport import Transport

@@ -6,18 +6,25 @@ context, and the same call in the same state answers the same one.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
+import threading
+import weakref
 
 from standpipe.context import PipesContext
 from standpipe.errors import PipesConfigurationError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from standpipe.outbox import DeliveryReport, Outbox
     from standpipe.plugs import PipesContextLoader, PipesMessageWriter, PipesParamsLoader
     from standpipe_protocol.bootstrap import Bootstrap
-    from standpipe_protocol.messages import PipesException
+    from standpipe_protocol.context import ContextData
+    from standpipe_protocol.invocation import Control
+    from standpipe_protocol.messages import Message, PipesException
 
 
 def open_pipes(
@@ -67,24 +74,99 @@ class HttpPipesContext(PipesContext):
     """A context that talks to a server; knows which invocation it belongs to."""
 
     def __init__(self, bootstrap: Bootstrap, *, materialized: set[str] | None = None) -> None:
-        from standpipe.outbox import Outbox
-        from standpipe_protocol.messages import Opened
-
         self.bootstrap = bootstrap
-        self._outbox = Outbox.connect(bootstrap, fetch_context=True)
-        super().__init__(source=self._outbox, channel=self._outbox, materialized=materialized)
-        self._outbox.after_fork(self._renew_lock)
-        self._outbox.send(Opened())
+        self._opening = _OpeningOutbox(bootstrap, in_forked_child=self._renew_lock)
+        super().__init__(source=self._opening, channel=self._opening, materialized=materialized)
+        self._opening.begin()
 
     def reopened(self) -> HttpPipesContext:
         """A new context for the same invocation: another producer, the same memory of what was materialized."""
         return HttpPipesContext(self.bootstrap, materialized=self._materialized)
 
     def _send_closed(self, exc: BaseException | PipesException | Mapping[str, object] | None) -> None:
+        outbox = self._opening.outbox
         # A forked child that leaves the `with` block without having reported anything has nothing to close.
-        if exc is None and self._outbox.forked and self._outbox.numbered == 0:
+        if exc is None and outbox.forked and outbox.numbered == 0:
             return
         super()._send_closed(exc)
+
+
+class _OpeningOutbox:
+    """An outbox that is being made on a thread of its own: the modules it takes are most of what opening costs.
+
+    Whoever needs it sooner makes it, or waits for it. `opened` is the first message in it.
+    """
+
+    def __init__(self, bootstrap: Bootstrap, *, in_forked_child: Callable[[], None]) -> None:
+        self._bootstrap = bootstrap
+        self._in_forked_child = in_forked_child
+        self._made: Outbox | None = None
+        self._making = threading.Lock()
+
+    def begin(self) -> None:
+        _watch(self)
+        threading.Thread(target=self._make_in_background, name="standpipe-opening", daemon=True).start()
+
+    @property
+    def outbox(self) -> Outbox:
+        if self._made is None:
+            with self._making:
+                if self._made is None:
+                    from standpipe.outbox import Outbox
+                    from standpipe_protocol.messages import Opened
+
+                    outbox = Outbox.connect(self._bootstrap, fetch_context=True)
+                    outbox.after_fork(self._in_forked_child)
+                    outbox.send(Opened())
+                    self._made = outbox
+        return self._made
+
+    @property
+    def control(self) -> Control:
+        return self.outbox.control
+
+    def context(self) -> ContextData:
+        return self.outbox.context()
+
+    def send(self, message: Message) -> None:
+        (self._made or self.outbox).send(message)
+
+    def flush(self, timeout: float) -> bool:
+        return self.outbox.flush(timeout)
+
+    def close(self, timeout: float | None = None) -> DeliveryReport:
+        return self.outbox.close(timeout)
+
+    def _make_in_background(self) -> None:
+        # What goes wrong here goes wrong again, and is told, where the outbox is first used.
+        with contextlib.suppress(Exception):
+            _ = self.outbox
+
+
+_open_contexts: weakref.WeakSet[_OpeningOutbox] = weakref.WeakSet()
+_hooks_installed = False
+
+
+def _watch(opening: _OpeningOutbox) -> None:
+    """Outboxes watch over forks and the end of the process; until there is one, this does."""
+    global _hooks_installed  # noqa: PLW0603  hooks of the interpreter are process-wide by nature
+    _open_contexts.add(opening)
+    if not _hooks_installed:
+        _hooks_installed = True
+        atexit.register(_finish_opening)
+        if hasattr(os, "register_at_fork"):
+            # A fork in the middle of an import leaves the import's lock held in the child for ever.
+            os.register_at_fork(before=_wait_for_opening)
+
+
+def _wait_for_opening() -> None:
+    for opening in list(_open_contexts):
+        _ = opening.outbox
+
+
+def _finish_opening() -> None:
+    for opening in list(_open_contexts):
+        opening.outbox.close()
 
 
 def _open_by_environment(environment: Mapping[str, str]) -> PipesContext:

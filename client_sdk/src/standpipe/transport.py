@@ -6,13 +6,16 @@ nothing here retries or decides. Proxies of the environment are obeyed, but neve
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, cast
 
 from standpipe.delivery import Answer, NoAnswer
 from standpipe.errors import PipesConfigurationError
+from standpipe.sender_threads import in_sender_thread
 from standpipe_protocol import PROTOCOL_VERSION
 from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.invocation import FIRST_SEQ_HEADER, NUMBERED_HEADER, PRODUCER_HEADER
@@ -21,6 +24,7 @@ from standpipe_protocol.problems import PROBLEM_MEDIA_TYPE, Problem
 
 if TYPE_CHECKING:
     import ssl
+    from types import ModuleType
 
     import httpx
 
@@ -44,9 +48,7 @@ class Transport:
         Raises:
             PipesConfigurationError: the address or the CA file cannot be used.
         """
-        import httpx
-
-        self._httpx = httpx
+        self._httpx = httpx = _import_httpx()
         try:
             url = httpx.URL(bootstrap.url)
         except httpx.InvalidURL as error:
@@ -105,6 +107,27 @@ class Transport:
         except (self._httpx.HTTPError, OSError) as error:
             return NoAnswer(reason=f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
         return _answer(response)
+
+
+def _import_httpx() -> ModuleType:
+    """httpx without its command line, which it imports where rich and click are installed: more than the rest of it."""
+    command_line = "httpx._main"
+    blocked = "httpx" not in sys.modules
+    if blocked:
+        # None makes the import of it fail, for which httpx is prepared.
+        sys.modules[command_line] = cast("ModuleType", None)
+    try:
+        import httpx
+    finally:
+        if blocked:
+            sys.modules.pop(command_line, None)
+    logging.getLogger("httpx").addFilter(_not_our_own_requests)
+    return httpx
+
+
+def _not_our_own_requests(record: logging.LogRecord) -> bool:
+    """httpx logs every request as INFO; those of a program are its own affair, ours are noise in it."""
+    return record.levelno >= logging.WARNING or not in_sender_thread()
 
 
 def is_loopback(host: str) -> bool:
