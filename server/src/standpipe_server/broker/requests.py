@@ -220,8 +220,10 @@ def _decode(body: bytes, kind: type[_T]) -> _T:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        expected, _, place = str(error).partition(" - at `$")
-        pointer = re.sub(r"[.\[]", "/", place.rstrip("`").replace("]", ""))
+        text, _, place = str(error).partition(" - at `$")
+        # `[...]` is some member of an object; the pointer ends at the object then.
+        pointer = re.sub(r"[.\[]", "/", place.rstrip("`").replace("[...]", "").replace("]", ""))
+        expected = text.removeprefix("Expected ").partition(", got ")[0]
         raise _invalid(pointer, expected, f"{error}.") from None
     except (msgspec.DecodeError, RecursionError) as error:
         at = re.search(r"\(byte (\d+)\)", str(error))

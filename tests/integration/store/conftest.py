@@ -1,0 +1,58 @@
+"""A store on each kind of database, with a clock that the test moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from standpipe_protocol.limits import Limits
+from standpipe_server.broker.batches import parse_batch
+from standpipe_server.broker.ids import token_digest
+from standpipe_server.broker.requests import json_digest, parse_registration
+from standpipe_server.store import AppendOutcome, AppendRequest, Store, StoreSettings, Target
+
+LIMITS = Limits()
+
+
+@dataclass
+class Clock:
+    now: int = 1_700_000_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+    def pass_seconds(self, amount: float) -> None:
+        self.now += round(amount * 1_000_000)
+
+
+@dataclass
+class Bench:
+    """The store and short ways to use it."""
+
+    store: Store
+    clock: Clock
+    database_url: str
+    wakes: list[object] = field(default_factory=list)
+
+    async def register(self, body: bytes = b'{"context":{}}', *, key: str | None = None) -> Target:
+        registration = parse_registration(body, limits=LIMITS)
+        registered, _ = await self.store.register(registration, idempotency_key=key, request_digest=json_digest(body))
+        target = await self.store.authenticate(token_digest(registered.token))
+        assert target is not None
+        return target
+
+    async def append(self, target: Target, body: bytes, **how: object) -> AppendOutcome:
+        batch = parse_batch(body, media="json", limits=LIMITS)
+        return await self.store.append(AppendRequest(target=target, batch=batch, body=body, **how))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def bench(database_url: str) -> Iterator[Bench]:
+    clock = Clock()
+    store = Store.open(StoreSettings(database_url=database_url), clock=clock)
+    made = Bench(store, clock, database_url)
+    store.on_commit = made.wakes.extend
+    yield made
+    assert store.close()

@@ -1,0 +1,64 @@
+"""Migrations bring a database to exactly the tables, once, whoever starts first."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, create_engine, text
+
+from standpipe_server.store.engines import database_url as parse_url
+from standpipe_server.store.errors import MigrationNeeded
+from standpipe_server.store.tables import metadata
+from standpipe_server.store.upgrade import upgrade_database
+
+
+@pytest.fixture
+def engine(database_url: str):
+    made = create_engine(parse_url(database_url))
+    yield made
+    made.dispose()
+
+
+def test_an_empty_database_becomes_what_the_tables_say(engine: Engine) -> None:
+    upgrade_database(engine, migrate="auto")
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_upgrading_again_changes_nothing(engine: Engine) -> None:
+    assert upgrade_database(engine, migrate="auto") == upgrade_database(engine, migrate="auto")
+
+
+def test_many_servers_may_start_at_once(engine: Engine) -> None:
+    failures: list[BaseException] = []
+
+    def start() -> None:
+        try:
+            upgrade_database(engine, migrate="auto")
+        except BaseException as error:  # collected and asserted on below
+            failures.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def test_a_check_refuses_an_old_schema_and_says_what_to_run(engine: Engine) -> None:
+    with pytest.raises(MigrationNeeded, match="standpipe migrate"):
+        upgrade_database(engine, migrate="check")
+
+
+def test_a_newer_schema_is_refused(engine: Engine) -> None:
+    upgrade_database(engine, migrate="auto")
+    with engine.connect() as connection, connection.begin():
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(MigrationNeeded, match="newer version"):
+        upgrade_database(engine, migrate="auto")

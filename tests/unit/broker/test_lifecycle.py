@@ -1,0 +1,49 @@
+"""When an invocation ends by itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from standpipe_server.broker.lifecycle import due, next_due, renew_lease
+from standpipe_server.broker.state import InvocationState
+
+SECOND = 1_000_000
+NEW = InvocationState(pk=1, id="inv", created_at=0, open_within=60.0, settle=10.0, lease_seconds=30.0)
+OPEN = replace(NEW, status="running", opened_at=SECOND, last_event_at=SECOND, producers_opened=1, producers_open=1)
+
+
+def test_what_never_opens_ends_after_its_time_to_open() -> None:
+    assert next_due(NEW) == 60 * SECOND
+    assert due(NEW, now=60 * SECOND - 1) is None
+    assert due(NEW, now=60 * SECOND) == "not-opened"
+
+
+def test_what_has_opened_waits_for_a_word_without_end() -> None:
+    assert next_due(OPEN) is None
+    assert due(OPEN, now=10**15) is None
+
+
+def test_what_has_closed_settles_after_the_last_event() -> None:
+    settled = replace(OPEN, producers_open=0, last_event_at=5 * SECOND)
+    assert next_due(settled) == 15 * SECOND
+    assert due(settled, now=15 * SECOND) == "settled"
+
+
+def test_a_lease_runs_from_the_first_heartbeat_on() -> None:
+    assert renew_lease(OPEN, now=SECOND) is OPEN
+    beaten = renew_lease(OPEN, now=SECOND, start=True)
+    assert next_due(beaten) == 31 * SECOND
+    assert due(beaten, now=31 * SECOND) == "lease"
+    assert renew_lease(beaten, now=10 * SECOND).lease_expires_at == 40 * SECOND
+
+
+def test_a_closed_process_need_not_beat_any_more() -> None:
+    closed = replace(OPEN, producers_open=0, lease_expires_at=2 * SECOND, last_event_at=SECOND)
+    assert due(closed, now=3 * SECOND) is None
+
+
+def test_what_has_ended_ends_no_more() -> None:
+    ended = replace(OPEN, status="ended", lease_expires_at=2)
+    assert next_due(ended) is None
+    assert due(ended, now=10**15) is None
+    assert renew_lease(ended, now=5, start=True) is ended
