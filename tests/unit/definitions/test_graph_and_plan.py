@@ -234,6 +234,18 @@ def test_an_async_function_is_refused() -> None:
         asset(later)
 
 
+def test_a_check_waits_for_what_it_needs_beside_its_asset() -> None:
+    @asset_check(asset=orders, additional_deps=[joined])
+    def complete() -> None: ...
+
+    assert names(plan_run(Definitions(assets=[complete, orders, users, joined]).graph)) == [
+        "orders",
+        "users",
+        "joined",
+        "orders__complete",
+    ]
+
+
 def test_a_month_is_named_and_its_window_passed_on() -> None:
     @asset(partitions_def=MonthlyPartitionsDefinition("2013-01", "2014-01", fmt="%Y-%m"))
     def flights() -> None: ...

@@ -181,7 +181,7 @@ def _node(step: StepDefinition, specs: Mapping[AssetKey, AssetSpec], resources: 
     if open_parameters:
         raise InvalidDefinition(_unknown_parameter(step, open_parameters[0], specs, resources))
     needs = {key for spec in step.specs for key in spec.deps if key not in step.keys}
-    needs |= set(inputs.values())
+    needs |= {*inputs.values(), *step.deps}
     if isinstance(step, AssetChecksDefinition):
         needs |= {check.asset_key for check in step.check_specs}
     if own := step.keys & set(inputs.values()):

@@ -38,6 +38,8 @@ class StepDefinition:
     function: Callable[..., object]
     specs: tuple[AssetSpec, ...] = ()
     check_specs: tuple[AssetCheckSpec, ...] = ()
+    deps: tuple[AssetKey, ...] = ()
+    """Assets that a check needs beside its own."""
     ins: Mapping[str, AssetIn]
     context_parameter: str | None
     parameters: tuple[Parameter, ...]
@@ -154,6 +156,7 @@ def asset_check(
     name: str | None = None,
     description: str | None = None,
     blocking: bool = False,
+    additional_deps: Iterable[object] | None = None,
     additional_ins: Mapping[str, AssetIn | CoercibleToAssetKey] | None = None,
 ) -> Callable[[Callable[..., object]], AssetChecksDefinition]:
     """Makes a function the check of an asset. It returns an AssetCheckResult.
@@ -173,6 +176,7 @@ def asset_check(
             name=spec.asset_key.to_python_identifier(spec.name),
             function=function,
             check_specs=(spec,),
+            deps=keys_of(additional_deps),
             ins=_ins(additional_ins, parameters, function),
             context_parameter=context_parameter,
             parameters=parameters,
@@ -265,6 +269,5 @@ __all__ = [
     "StepDefinition",
     "asset",
     "asset_check",
-    "keys_of",
     "multi_asset",
 ]

@@ -1,0 +1,79 @@
+"""What `ls` and `show` share: the broker to ask, the console to answer on, the words for how an invocation stands."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import IO, cast
+
+from rich.console import Console
+from rich.text import Text
+
+from standpipe_orchestrator.cli.text import seconds_between, visible
+from standpipe_orchestrator.client import BrokerClient
+from standpipe_orchestrator.discovery import default_client
+from standpipe_orchestrator.errors import StandpipeError
+from standpipe_protocol.invocation import Invocation
+
+_COLOURS = {"succeeded": "green", "failed": "red", "running": "cyan", "registered": "dim"}
+_WIDE = 240
+"""Columns where stdout is no terminal: what reads it wants whole values."""
+
+
+def answering(verb: str, answer: Callable[[BrokerClient, Console], int]) -> int:
+    """Runs a verb that asks the broker; what goes wrong is a sentence on stderr and exit code 1."""
+    # A terminal that cannot show a character shows its escape instead of ending the command.
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]  asked just above
+    if sys.stdout.isatty():
+        console = Console(highlight=False)
+    else:
+        console = Console(highlight=False, width=_WIDE, file=cast("IO[str]", _WithoutPadding(sys.stdout)))
+    try:
+        return answer(default_client(), console)
+    except StandpipeError as error:
+        print(f"standpipe {verb}: {visible(str(error))}", file=sys.stderr)  # noqa: T201
+        return 1
+    except BrokenPipeError:
+        # `standpipe ls | head`: whoever read has seen enough. Python must not complain at exit either.
+        sys.stdout = None
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+class _WithoutPadding:
+    """A text stream that leaves out the spaces at the ends of lines, which rich fills up to the width."""
+
+    def __init__(self, target: IO[str]) -> None:
+        self._target = target
+
+    def write(self, text: str) -> int:
+        return self._target.write(re.sub(r" +$", "", text, flags=re.MULTILINE))
+
+    def flush(self) -> None:
+        self._target.flush()
+
+
+def state(invocation: Invocation) -> Text:
+    """The verdict, or the status where there is none yet."""
+    word = invocation.verdict or invocation.status
+    return Text(visible(word), style=_COLOURS.get(word, "yellow"))
+
+
+def asset_keys(invocation: Invocation) -> list[str]:
+    keys = invocation.context.get("asset_keys")
+    return [visible(str(key)) for key in keys] if isinstance(keys, list) else []
+
+
+def context_text(invocation: Invocation, name: str) -> str:
+    value = invocation.context.get(name)
+    return "" if value is None else visible(str(value))
+
+
+def seconds_taken(invocation: Invocation) -> float | None:
+    """From the registration to the end, or to now while it runs."""
+    end = invocation.ended_at or (None if invocation.ended else datetime.now(UTC).isoformat())
+    return seconds_between(invocation.created_at, end)

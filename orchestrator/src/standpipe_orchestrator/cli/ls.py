@@ -1,0 +1,98 @@
+"""`standpipe ls`: invocations, newest first."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import json
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from standpipe_orchestrator.cli.history import answering, asset_keys, context_text, seconds_taken, state
+from standpipe_orchestrator.cli.text import duration, listed, local_time
+from standpipe_orchestrator.client import BrokerClient
+from standpipe_protocol.invocation import STATUSES, VERDICTS, Invocation
+
+_ENOUGH = 120
+"""Columns for everything; a narrower terminal gets less."""
+_FILTERS = ("asset_key", "status", "verdict", "job_name", "run_id", "partition_key", "text")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Lists invocations, newest first."
+    parser.add_argument("-n", "--limit", type=_positive, default=20, metavar="N", help="at most so many (default 20)")
+    parser.add_argument("--asset", dest="asset_key", metavar="KEY", help="that target this asset (escaped key text)")
+    parser.add_argument("--status", choices=STATUSES, help="that are at this point")
+    parser.add_argument("--verdict", choices=VERDICTS, help="that ended like this")
+    parser.add_argument("--job", dest="job_name", metavar="NAME", help="of this job")
+    parser.add_argument("--run", dest="run_id", metavar="ID", help="of this run")
+    parser.add_argument("--partition", dest="partition_key", metavar="KEY", help="for this partition")
+    parser.add_argument("--text", metavar="WORDS", help="in which these words occur")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+def run(args: argparse.Namespace) -> int:
+    return answering("ls", lambda client, console: _list(client, console, args))
+
+
+def _list(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
+    filters = {name: getattr(args, name) for name in _FILTERS if getattr(args, name)}
+    limit: int = args.limit
+    invocations = list(itertools.islice(client.invocations.iterate(page_size=min(limit, 100), **filters), limit))
+    if args.json:
+        for invocation in invocations:
+            console.out(json.dumps(dataclasses.asdict(invocation)), highlight=False)
+        return 0
+    if not invocations:
+        console.print("No invocations" + (" that fit." if filters else " yet."))
+        return 0
+    console.print(_table(invocations, narrow=console.width < _ENOUGH))
+    return 0
+
+
+def _table(invocations: Sequence[Invocation], *, narrow: bool) -> Table:
+    """A row an invocation. On a narrow terminal less is shown, but an id always whole: it is what one copies."""
+    rows = [_row(invocation, narrow=narrow) for invocation in invocations]
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
+    for name in rows[0]:
+        widest = max((len(row[name]) for row in rows), default=0)
+        numeric = name in ("Took", "Events")
+        table.add_column(
+            name,
+            justify="right" if numeric else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            min_width=None if name in ("Job", "Partition", "Assets") else max(widest, len(name)),
+        )
+    for row in rows:
+        table.add_row(*row.values())
+    return table
+
+
+def _row(invocation: Invocation, *, narrow: bool) -> dict[str, Text]:
+    seconds = seconds_taken(invocation)
+    row = {
+        "Invocation": Text(invocation.id),
+        "Verdict": state(invocation),
+        "Registered": Text(local_time(invocation.created_at, seconds=not narrow)),
+    }
+    if not narrow:
+        row |= {
+            "Took": Text("" if seconds is None else duration(seconds)),
+            "Events": Text(f"{invocation.last_position:,}"),
+            "Job": Text(context_text(invocation, "job_name")),
+            "Partition": Text(context_text(invocation, "partition_key")),
+        }
+    row["Assets"] = Text(listed(asset_keys(invocation)))
+    return row
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 on, got {text}")
+    return number

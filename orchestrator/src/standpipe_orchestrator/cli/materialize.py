@@ -1,0 +1,123 @@
+"""`standpipe materialize FILE`: runs the definitions of a file and says with its exit code whether all is green.
+
+0: every step succeeded and no check of severity ERROR failed. 1: something is not green. 2: the command, the file, the
+selection or the partition is not as it must be, and nothing ran. 130: interrupted (143: told to terminate).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Generator
+from pathlib import Path
+from types import FrameType
+
+from standpipe_orchestrator.cli.progress import Progress, run_logger
+from standpipe_orchestrator.cli.text import visible
+from standpipe_orchestrator.definitions import Definitions, materialize
+from standpipe_orchestrator.definitions.files import load_definitions
+from standpipe_orchestrator.errors import DefinitionError
+
+GREEN, NOT_GREEN, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, taken like Ctrl-C: steps stop their external processes, and nothing is left running."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Runs the assets and checks of a file of definitions, in dependency order."
+    parser.epilog = (
+        "Selection: KEY, +KEY (and what is directly upstream), KEY+ (downstream), *KEY and KEY* (all of it), "
+        "group:NAME, several with commas."
+    )
+    parser.add_argument("file", metavar="FILE", type=Path, help="a Python file that holds one Definitions")
+    parser.add_argument(
+        "--select", metavar="SELECTION", action="append", help="run these assets only, and their checks"
+    )
+    parser.add_argument("--partition", metavar="KEY", help="the slice that partitioned assets make")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show debug messages too")
+
+
+def run(args: argparse.Namespace) -> int:
+    file: Path = args.file
+    try:
+        definitions = load_definitions(file)
+    except DefinitionError as error:
+        return _complain(str(error))
+    except Exception:
+        return _complain(f"{str(file)!r} could not be loaded:\n{traceback.format_exc()}")
+    with _sigterm_interrupts():
+        return _materialize(definitions, args)
+
+
+def _materialize(definitions: Definitions, args: argparse.Namespace) -> int:
+    file: Path = args.file
+    progress = Progress(title=visible(file.name))
+    green: bool | None = None
+    try:
+        with progress.screen.running(), _logs_to(progress, verbose=args.verbose):
+            result = materialize(
+                definitions,
+                selection=args.select,
+                partition_key=args.partition,
+                raise_on_error=False,
+                job_name=file.stem,
+                on_event=progress,
+            )
+            green = result.success
+    except DefinitionError as error:
+        return _complain(str(error))
+    except KeyboardInterrupt as interrupt:
+        progress.summary(interrupted=True)
+        return TERMINATED if isinstance(interrupt, _Terminated) else INTERRUPTED
+    progress.summary()
+    return GREEN if green else NOT_GREEN
+
+
+def _complain(sentence: str) -> int:
+    print(f"standpipe materialize: {visible(sentence)}", file=sys.stderr)  # noqa: T201
+    return USAGE
+
+
+@contextlib.contextmanager
+def _logs_to(progress: Progress, *, verbose: bool) -> Generator[None]:
+    logger, handler = run_logger(), progress.handler()
+    if not verbose:
+        # That a process opened and closed goes without saying here.
+        handler.addFilter(lambda record: record.levelno >= logging.WARNING or not _of_pipes(record))
+    before = (logger.level, logger.propagate)
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
+
+
+def _of_pipes(record: logging.LogRecord) -> bool:
+    return record.getMessage().startswith("[pipes] ")
+
+
+@contextlib.contextmanager
+def _sigterm_interrupts() -> Generator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,122 @@
+"""Words for the terminal: text from outside made visible, numbers and times made short."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+
+from standpipe_orchestrator.metadata import (
+    DagsterAssetMetadataValue,
+    JsonMetadataValue,
+    MarkdownMetadataValue,
+    MetadataValue,
+    NullMetadataValue,
+    TableColumnLineageMetadataValue,
+    TableMetadataValue,
+    TableSchemaMetadataValue,
+    TimestampMetadataValue,
+)
+from standpipe_orchestrator.results import AssetCheckResult, AssetCheckSeverity, MaterializeResult
+
+# C0 and C1 controls but the newline and the tab, DEL, line separators, and what turns the direction of text around.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    r"""The text with control characters written out (`\x1b`), so that it can neither move a cursor nor fake a line."""
+    return _UNSEEN.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)
+
+
+def one_line(text: str, *, at_most: int = 72) -> str:
+    """The visible text on one line, cut where it is long."""
+    line = " ".join(visible(text).split())
+    return line if len(line) <= at_most else f"{line[: at_most - 1]}…"
+
+
+def duration(seconds: float) -> str:
+    """`0.4 s`, `12 s`, `3 min 5 s`, `2 h 7 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def instant(text: str | None) -> datetime | None:
+    """An RFC 3339 time; None for what is not one."""
+    try:
+        return None if text is None else datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def local_time(text: str | None, *, seconds: bool = True) -> str:
+    moment = instant(text)
+    return "-" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S" if seconds else "%m-%d %H:%M")
+
+
+def seconds_between(start: str | None, end: str | None) -> float | None:
+    first, last = instant(start), instant(end)
+    return None if first is None or last is None else (last - first).total_seconds()
+
+
+def briefly(value: MetadataValue) -> str:
+    """A metadata value in a few words."""
+    match value:
+        case TableMetadataValue():
+            return f"table of {counted(len(value.records), 'row')}"
+        case TableSchemaMetadataValue():
+            return f"schema of {counted(len(value.schema.columns), 'column')}"
+        case TableColumnLineageMetadataValue():
+            return f"lineage of {counted(len(value.column_lineage.deps_by_column), 'column')}"
+        case TimestampMetadataValue():
+            return timestamp(value)
+        case MarkdownMetadataValue():
+            return one_line(value.md_str, at_most=40)
+        case JsonMetadataValue():
+            return one_line(json.dumps(value.data, ensure_ascii=False), at_most=40)
+        case DagsterAssetMetadataValue():
+            return value.asset_key.to_user_string()
+        case NullMetadataValue():
+            return "null"
+        case _:
+            held = value.value
+            return f"{held:,}" if type(held) is int else one_line(str(held), at_most=60)
+
+
+def timestamp(value: TimestampMetadataValue) -> str:
+    try:
+        return datetime.fromtimestamp(value.value, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (ValueError, OverflowError, OSError):
+        return str(value.value)
+
+
+def metadata_line(metadata: Mapping[str, MetadataValue], *, at_most: int = 4) -> str:
+    """The first entries of some metadata, ` · ` between them."""
+    shown = [f"{one_line(name, at_most=40)} {briefly(value)}" for name, value in list(metadata.items())[:at_most]]
+    if len(metadata) > at_most:
+        shown.append(f"{len(metadata) - at_most} more")
+    return " · ".join(shown)
+
+
+def key_of(result: MaterializeResult | AssetCheckResult) -> str:
+    return visible(result.asset_key.to_user_string()) if result.asset_key is not None else "?"
+
+
+def check_word(check: AssetCheckResult) -> str:
+    """`passed`, `failed`, or `failed (warning)`."""
+    if check.passed:
+        return "passed"
+    return "failed (warning)" if check.severity is AssetCheckSeverity.WARN else "failed"
+
+
+def listed(names: Iterable[str]) -> str:
+    return ", ".join(names)
