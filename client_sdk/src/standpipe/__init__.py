@@ -16,7 +16,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from standpipe.context import PipesContext
-    from standpipe.delivery import Rejection
+    from standpipe.delivery import DeliveryReport, Rejection
     from standpipe.errors import (
         DagsterPipesError,
         DagsterPipesWarning,
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
         StandpipeError,
     )
     from standpipe.log_handler import StandpipeHandler
-    from standpipe.outbox import DeliveryReport
     from standpipe.plugs import (
         PipesContextLoader,
         PipesEnvVarParamsLoader,
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "context": ("PipesContext",),
-    "delivery": ("Rejection",),
+    "delivery": ("DeliveryReport", "Rejection"),
     "errors": (
         "DagsterPipesError",
         "DagsterPipesWarning",
@@ -61,7 +60,6 @@ _HOMES = {
         "StandpipeError",
     ),
     "log_handler": ("StandpipeHandler",),
-    "outbox": ("DeliveryReport",),
     "plugs": (
         "PipesContextLoader",
         "PipesEnvVarParamsLoader",

@@ -7,26 +7,24 @@ never before.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Mapping, Sequence
 
 from standpipe.errors import DagsterPipesError, PipesServerError
+from standpipe.rules import check_type, metadata_entries, no_asset, no_partition, wrong_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import logging
     from types import TracebackType
-    from typing import ClassVar, Literal, NoReturn, Protocol, TypeAlias
+    from typing import ClassVar, Literal, Protocol
 
-    from standpipe.outbox import DeliveryReport
+    from standpipe.delivery import DeliveryReport
+    from standpipe.rules import MetadataValue
     from standpipe_protocol.context import ContextData
     from standpipe_protocol.invocation import Control
     from standpipe_protocol.json_text import JsonValue
     from standpipe_protocol.messages import Message, PipesException
-
-    MetadataValue: TypeAlias = Mapping[str, object] | Sequence[object] | str | int | float | bool | None
-    """A plain value, or `{"raw_value": ..., "type": ...}`."""
 
     class ContextSource(Protocol):
         """Where the context comes from."""
@@ -120,6 +118,10 @@ class PipesContext:
                 self._closed = True
         return self._channel.close(timeout)
 
+    def _leave(self, timeout: float) -> DeliveryReport:
+        """Ends the delivery without reporting an end, as the end of a process does that never closed."""
+        return self._channel.close(timeout)
+
     def flush(self, timeout: float) -> bool:
         """Waits until the server has everything reported so far; False when it has not after `timeout` seconds."""
         return self._channel.flush(timeout)
@@ -149,13 +151,13 @@ class PipesContext:
     def asset_keys(self) -> Sequence[str]:
         """The keys of the assets in scope, as escaped text."""
         keys = self._data.asset_keys
-        return list(_no_asset("asset_keys") if keys is None else keys)
+        return list(no_asset("asset_keys") if keys is None else keys)
 
     @property
     def provenance(self) -> Mapping[str, JsonValue] | None:
         """The provenance of the one asset in scope."""
         if self._data.provenance_by_asset_key is None:
-            _no_asset("provenance")
+            no_asset("provenance")
         self._single_asset("provenance")
         return next(iter(self._data.provenance_by_asset_key.values()), None)
 
@@ -163,13 +165,13 @@ class PipesContext:
     def provenance_by_asset_key(self) -> Mapping[str, Mapping[str, JsonValue] | None]:
         """Provenance by asset key."""
         found = self._data.provenance_by_asset_key
-        return _no_asset("provenance_by_asset_key") if found is None else found
+        return no_asset("provenance_by_asset_key") if found is None else found
 
     @property
     def code_version(self) -> str | None:
         """The code version of the one asset in scope."""
         if self._data.code_version_by_asset_key is None:
-            _no_asset("code_version")
+            no_asset("code_version")
         self._single_asset("code_version")
         return next(iter(self._data.code_version_by_asset_key.values()), None)
 
@@ -177,7 +179,7 @@ class PipesContext:
     def code_version_by_asset_key(self) -> Mapping[str, str | None]:
         """Code versions by asset key."""
         found = self._data.code_version_by_asset_key
-        return _no_asset("code_version_by_asset_key") if found is None else found
+        return no_asset("code_version_by_asset_key") if found is None else found
 
     @property
     def is_partition_step(self) -> bool:
@@ -188,19 +190,19 @@ class PipesContext:
     def partition_key(self) -> str:
         """The partition's key."""
         key = self._data.partition_key
-        return _no_partition("partition_key") if key is None else key
+        return no_partition("partition_key") if key is None else key
 
     @property
     def partition_key_range(self) -> Mapping[str, str]:
         """First and last key of the partitions, as `{"start": ..., "end": ...}`."""
         keys = self._data.partition_key_range
-        return _no_partition("partition_key_range") if keys is None else {"start": keys.start, "end": keys.end}
+        return no_partition("partition_key_range") if keys is None else {"start": keys.start, "end": keys.end}
 
     @property
     def partition_time_window(self) -> Mapping[str, str] | None:
         """Start and end of the partition's time, as `{"start": ..., "end": ...}`; None when it is not one of time."""
         if self._data.partition_key_range is None:
-            _no_partition("partition_time_window")
+            no_partition("partition_time_window")
         window = self._data.partition_time_window
         return None if window is None else {"start": window.start, "end": window.end}
 
@@ -261,7 +263,7 @@ class PipesContext:
             DagsterPipesError: a parameter is wrong, or this process has already materialized the asset.
             TypeError: the metadata holds something that JSON cannot carry.
         """
-        from standpipe_protocol.messages import ReportAssetMaterialization
+        import standpipe_protocol.messages as words  # `from ... import` would cost a report three times as much
 
         method = "report_asset_materialization"
         key = self._resolve_asset_key(asset_key, method)
@@ -271,9 +273,9 @@ class PipesContext:
                     f"Calling `{method}` with asset key `{key}` is undefined. Asset has already been materialized, so"
                     " no additional data can be reported for it."
                 )
-            entries = _metadata_entries(metadata, method) if metadata else None
-            _check_type("data_version", method, data_version, str, optional=True)
-            self._send(ReportAssetMaterialization(asset_key=key, data_version=data_version, metadata=entries))
+            entries = metadata_entries(metadata, method) if metadata else None
+            check_type("data_version", method, data_version, str, optional=True)
+            self._send(words.ReportAssetMaterialization(asset_key=key, data_version=data_version, metadata=entries))
             self._materialized.add(key)
 
     def report_asset_check(
@@ -297,19 +299,21 @@ class PipesContext:
             DagsterPipesError: a parameter is wrong.
             TypeError: the metadata holds something that JSON cannot carry.
         """
-        from standpipe_protocol.messages import SEVERITIES, ReportAssetCheck
+        import standpipe_protocol.messages as words
 
         method = "report_asset_check"
         key = self._resolve_asset_key(asset_key, method)
-        _check_type("check_name", method, check_name, str)
-        _check_type("passed", method, passed, bool)
-        entries = _metadata_entries(metadata, method) if metadata else None
+        check_type("check_name", method, check_name, str)
+        check_type("passed", method, passed, bool)
+        entries = metadata_entries(metadata, method) if metadata else None
         # Upstream lets a wrong severity pass here and loses the message at the reader. Its enum's members are strings.
         known = str(getattr(severity, "value", severity))
-        if known not in SEVERITIES:
-            _wrong_value("severity", method, SEVERITIES, severity)
+        if known not in words.SEVERITIES:
+            wrong_value("severity", method, words.SEVERITIES, severity)
         self._send(
-            ReportAssetCheck(asset_key=key, check_name=check_name, passed=passed, severity=known, metadata=entries)
+            words.ReportAssetCheck(
+                asset_key=key, check_name=check_name, passed=passed, severity=known, metadata=entries
+            )
         )
 
     def report_custom_message(self, payload: JsonValue) -> None:
@@ -318,9 +322,9 @@ class PipesContext:
         Raises:
             TypeError: JSON cannot carry it. Keys that are numbers become strings, as `json.dumps` does it.
         """
-        from standpipe_protocol.messages import ReportCustomMessage
+        import standpipe_protocol.messages as words
 
-        self._send(ReportCustomMessage(payload=payload))
+        self._send(words.ReportCustomMessage(payload=payload))
 
     def log_external_stream(self, stream: str, text: str, extras: Mapping[str, JsonValue] | None = None) -> None:
         """Reports a piece of captured output.
@@ -328,13 +332,13 @@ class PipesContext:
         Raises:
             DagsterPipesError: `stream` is neither `"stdout"` nor `"stderr"`, or `text` is no string.
         """
-        from standpipe_protocol.messages import STREAMS, LogExternalStream
+        import standpipe_protocol.messages as words
 
         method = "log_external_stream"
-        if stream not in STREAMS:
-            _wrong_value("stream", method, STREAMS, stream)
-        _check_type("text", method, text, str)
-        self._send(LogExternalStream(stream=stream, text=text, extras=extras or {}))
+        if stream not in words.STREAMS:
+            wrong_value("stream", method, words.STREAMS, stream)
+        check_type("text", method, text, str)
+        self._send(words.LogExternalStream(stream=stream, text=text, extras=extras or {}))
 
     @property
     def _data(self) -> ContextData:
@@ -361,13 +365,13 @@ class PipesContext:
     def _single_asset(self, name: str) -> Sequence[str]:
         keys = self._data.asset_keys
         if keys is None:
-            _no_asset(name)
+            no_asset(name)
         if len(keys) != 1:
             raise DagsterPipesError(f"`{name}` is undefined. Current step targets multiple assets.")
         return keys
 
     def _resolve_asset_key(self, asset_key: str | None, method: str) -> str:
-        _check_type("asset_key", method, asset_key, str, optional=True)
+        check_type("asset_key", method, asset_key, str, optional=True)
         try:
             keys = self._data.asset_keys
         except PipesServerError:
@@ -391,63 +395,3 @@ class PipesContext:
                 " asset."
             )
         return asset_key
-
-
-def _metadata_entries(metadata: Mapping[str, MetadataValue], method: str) -> dict[str, JsonValue]:
-    """Upstream's normal form: every entry as `{"raw_value": ..., "type": ...}`."""
-    from typing import cast
-
-    from standpipe_protocol.metadata import INFER, METADATA_TYPES
-
-    _check_type("metadata", method, metadata, dict)
-    entries: dict[str, JsonValue] = {}
-    for name, value in cast("Mapping[object, JsonValue]", metadata).items():
-        if not isinstance(name, str):
-            raise DagsterPipesError(
-                f"Invalid type for parameter `metadata` of `{method}`. Expected a dict with string keys, got a key"
-                f" `{name}` of type `{type(name)}`."
-            )
-        entry: dict[str, JsonValue]
-        if isinstance(value, dict):
-            if value.keys() != {"raw_value", "type"}:
-                raise DagsterPipesError(
-                    f"Invalid type for parameter `metadata` of `{method}`. Expected a dict with string keys and values"
-                    " that are either raw metadata values or dictionaries with schema `{raw_value: ..., type: ...}`."
-                    f" Got a value `{value}`."
-                )
-            if value["type"] not in METADATA_TYPES:
-                _wrong_value(f"metadata.{name}.type", method, METADATA_TYPES, value["type"])
-            entry = dict(value)
-        else:
-            entry = {"raw_value": value, "type": INFER}
-        raw = entry["raw_value"]
-        if entry["type"] == INFER and isinstance(raw, float) and not math.isfinite(raw):
-            # It travels as a string, from which nobody would infer a number.
-            entry["type"] = "float"
-        entries[name] = entry
-    return entries
-
-
-def _no_asset(name: str) -> NoReturn:
-    raise DagsterPipesError(f"Missing required property: `{name}` is undefined. Current step does not target an asset.")
-
-
-def _no_partition(name: str) -> NoReturn:
-    raise DagsterPipesError(
-        f"Missing required property: `{name}` is undefined. Current step does not target any partitions."
-    )
-
-
-def _check_type(parameter: str, method: str, value: object, expected: type, *, optional: bool = False) -> None:
-    if isinstance(value, expected) or (optional and value is None):
-        return
-    wanted = f"Optional[{expected}]" if optional else f"{expected}"
-    raise DagsterPipesError(
-        f"Invalid type for parameter `{parameter}` of `{method}`. Expected `{wanted}`, got `{type(value)}`."
-    )
-
-
-def _wrong_value(parameter: str, method: str, expected: object, got: object) -> NoReturn:
-    raise DagsterPipesError(
-        f"Invalid value for parameter `{parameter}` of `{method}`. Expected one of `{expected}`, got `{got}`."
-    )

@@ -50,6 +50,35 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryReport:
+    """What became of a producer's messages."""
+
+    producer: str
+    numbered: int
+    """Messages that got a number."""
+    acknowledged: int
+    """Of these, the ones the server has stored."""
+    rejected: tuple[Rejection, ...] = ()
+    """Of the acknowledged, the ones the server stored as rejected (the first thousand)."""
+    dropped: int = 0
+    """Messages that could be kept neither in memory nor on disk; the server finds them missing."""
+    spooled: int = 0
+    """Messages in the spool file, to be delivered by `standpipe deliver`."""
+    spool_file: str | None = None
+    error: str | None = None
+    """Why not everything was delivered."""
+
+    @property
+    def undelivered(self) -> int:
+        return self.numbered - self.acknowledged + self.dropped
+
+    @property
+    def complete(self) -> bool:
+        """Whether the server has everything and rejected nothing."""
+        return self.undelivered == 0 and not self.rejected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Advance:
     """The server has everything through `through`."""
 

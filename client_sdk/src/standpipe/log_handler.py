@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from standpipe.errors import DagsterPipesError
-from standpipe.outbox import rfc3339
 from standpipe.sender_threads import in_sender_thread
+from standpipe.times import rfc3339
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import Log
 
@@ -74,6 +75,7 @@ def context_logger(context: PipesContext) -> logging.Logger:
     return logger
 
 
+@lru_cache(maxsize=256)
 def nearest_level(number: int) -> str:
     """The known level nearest to a number, the lower of two: 25 -> INFO, 35 -> WARNING, 5 -> DEBUG."""
     return min(LEVELS, key=lambda name: (abs(LEVELS[name] - number), LEVELS[name]))
@@ -91,21 +93,21 @@ def _current_context() -> PipesContext | None:
 
 
 def _details(record: logging.LogRecord) -> Mapping[str, JsonValue]:
+    level = nearest_level(record.levelno)
     details: dict[str, JsonValue] = {
         "logger": record.name,
         "time": rfc3339(record.created),
         "thread": record.threadName,
         "source": f"{record.filename}:{record.lineno}",
     }
-    if record.levelname != nearest_level(record.levelno):
+    if record.levelname != level:
         details["level"] = record.levelname
     if record.exc_info and record.exc_info[0] is not None:
         details["exception"] = _FORMATTER.formatException(record.exc_info)
     if record.stack_info:
         details["stack"] = record.stack_info
-    fields = {name: _field(value) for name, value in record.__dict__.items() if name not in _STANDARD_FIELDS}
-    if fields:
-        details["fields"] = fields
+    if extra := record.__dict__.keys() - _STANDARD_FIELDS:
+        details["fields"] = {name: _field(record.__dict__[name]) for name in sorted(extra)}
     return details
 
 

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 from standpipe.context import PipesContext
+from standpipe.delivery import DeliveryReport
 from standpipe.errors import DagsterPipesWarning, PipesConfigurationError
-from standpipe.outbox import DeliveryReport
 from standpipe_protocol.bootstrap import INVOCATION_VARIABLE
 from standpipe_protocol.context import ContextData
 from standpipe_protocol.invocation import Control

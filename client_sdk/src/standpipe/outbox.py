@@ -15,13 +15,14 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from standpipe.delivery import Rejection
+from standpipe.delivery import DeliveryReport
 from standpipe.errors import DagsterPipesError, PipesMessageTooLarge
 from standpipe.pending import MEMORY_BYTES, MEMORY_MESSAGES, Pending
 from standpipe.sender import Sender, unreachable
 from standpipe.spool import SUFFIX, Spool, SpoolHeader, spool_folder, spool_limit
+from standpipe.times import utc_now
 from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.context import ContextData
 from standpipe_protocol.invocation import Control
@@ -34,35 +35,6 @@ DEFAULT_CLOSE_SECONDS = 30.0
 DEFAULT_OPEN_SECONDS = 60.0
 
 _log = logging.getLogger("standpipe.outbox")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryReport:
-    """What became of a producer's messages."""
-
-    producer: str
-    numbered: int
-    """Messages that got a number."""
-    acknowledged: int
-    """Of these, the ones the server has stored."""
-    rejected: tuple[Rejection, ...] = ()
-    """Of the acknowledged, the ones the server stored as rejected (the first thousand)."""
-    dropped: int = 0
-    """Messages that could be kept neither in memory nor on disk; the server finds them missing."""
-    spooled: int = 0
-    """Messages in the spool file, to be delivered by `standpipe deliver`."""
-    spool_file: str | None = None
-    error: str | None = None
-    """Why not everything was delivered."""
-
-    @property
-    def undelivered(self) -> int:
-        return self.numbered - self.acknowledged + self.dropped
-
-    @property
-    def complete(self) -> bool:
-        """Whether the server has everything and rejected nothing."""
-        return self.undelivered == 0 and not self.rejected
 
 
 class Outbox:
@@ -361,19 +333,6 @@ class Outbox:
 def new_producer() -> str:
     """A random producer id: no two processes share one, so there is no epoch."""
     return f"py-{os.urandom(10).hex()}"
-
-
-def utc_now() -> str:
-    """Now, as RFC 3339 in UTC with microseconds; several times cheaper than by `datetime`."""
-    return rfc3339(time.time())
-
-
-def rfc3339(instant: float) -> str:
-    """A time in seconds since the epoch as RFC 3339 in UTC."""
-    second = int(instant)
-    year, month, day, hour, minute, seconds, *_ = time.gmtime(second)
-    micro = int((instant - second) * 1e6)
-    return f"{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{seconds:02}.{micro:06}Z"
 
 
 def _encode_closed(message: Closed, number: int, counts: dict[str, int], sent_at: str) -> bytes:

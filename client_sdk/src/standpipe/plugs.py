@@ -13,9 +13,10 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import TypeAlias, cast
 
 from standpipe.context import ContextSource, MessageChannel, PipesContext
+from standpipe.delivery import DeliveryReport
 from standpipe.errors import DagsterPipesError, PipesConfigurationError
 from standpipe.null_context import open_null_context
-from standpipe.outbox import DeliveryReport, Outbox
+from standpipe.outbox import Outbox
 from standpipe_protocol.bootstrap import INVOCATION_VARIABLE, Bootstrap, BootstrapError
 from standpipe_protocol.context import ContextData
 from standpipe_protocol.invocation import Control

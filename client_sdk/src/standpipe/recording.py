@@ -59,6 +59,8 @@ class Recording:
     """Set to end the invocation: what comes new is refused then."""
     heartbeats: list[Mapping[str, JsonValue]] = field(default_factory=list[Mapping[str, JsonValue]])
     changed: threading.Condition = field(default_factory=threading.Condition)
+    _by_producer: dict[str, list[RecordedMessage]] = field(default_factory=dict[str, "list[RecordedMessage]"])
+    _materialized: set[str] = field(default_factory=set[str])
 
     @property
     def control(self) -> dict[str, JsonValue]:
@@ -67,7 +69,7 @@ class Recording:
     def append(self, wires: Sequence[JsonValue], *, producer: str, first_seq: int | None, bare: bool) -> Outcome:
         """Stores what is new of a batch, as the table of the protocol says."""
         with self.changed:
-            stored = [message for message in self.messages if message.producer == producer]
+            stored = self._by_producer.setdefault(producer, [])
             first = len(stored) + 1 if first_seq is None else first_seq
             if first > len(stored) + 1:
                 detail = f"The batch begins at {first}, and {len(stored) + 1} is next."
@@ -78,15 +80,13 @@ class Recording:
                 members: dict[str, JsonValue] = {"verdict": self.verdict, "last_position": len(self.messages)}
                 problem = Problem("invocation-ended", f"The invocation has ended: {self.verdict}.", members)
                 return Outcome(status=problem.status, body={**problem.to_wire(), "control": self.control})
-            for seq, wire in enumerate(new, len(stored) + 1):
-                self.messages.append(self._judged(wire, producer=producer, seq=seq))
+            for wire in new:
+                judged = self._judged(wire, producer=producer, seq=len(stored) + 1)
+                stored.append(judged)
+                self.messages.append(judged)
             self.changed.notify_all()
             through = first + len(wires) - 1
-            told = [
-                message
-                for message in self.messages
-                if message.producer == producer and first <= message.seq <= through and message.problem is not None
-            ]
+            told = [one for one in stored[first - 1 : through] if one.problem is not None]
             return self._outcome(told, first=first, through=through, bare=bare)
 
     def wait_until(self, condition: Callable[[], bool], *, timeout: float) -> bool:
@@ -156,11 +156,9 @@ class Recording:
             members: dict[str, JsonValue] = {"pointer": "/params/asset_key", "expected": f"one of {', '.join(keys)}"}
             detail = f"The asset key {message.asset_key!r} is not one of this invocation's."
             return Problem("invalid-message", detail, members)
-        if isinstance(message, ReportAssetMaterialization) and any(
-            isinstance(known.message, ReportAssetMaterialization)
-            and known.problem is None
-            and known.message.asset_key == message.asset_key
-            for known in self.messages
-        ):
-            return Problem("duplicate-materialization", f"The asset {message.asset_key!r} was already materialized.")
+        if isinstance(message, ReportAssetMaterialization):
+            if message.asset_key in self._materialized:
+                detail = f"The asset {message.asset_key!r} was already materialized."
+                return Problem("duplicate-materialization", detail)
+            self._materialized.add(message.asset_key)
         return None

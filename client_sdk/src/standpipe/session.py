@@ -19,7 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from standpipe.outbox import DeliveryReport, Outbox
+    from standpipe.delivery import DeliveryReport
+    from standpipe.outbox import Outbox
     from standpipe.plugs import PipesContextLoader, PipesMessageWriter, PipesParamsLoader
     from standpipe_protocol.bootstrap import Bootstrap
     from standpipe_protocol.context import ContextData

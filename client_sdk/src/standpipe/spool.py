@@ -189,6 +189,15 @@ def read_spool(file: BinaryIO) -> Iterable[tuple[int, bytes]]:
         yield int(seq), _body(line)
 
 
+def ends_cut(file: BinaryIO) -> bool:
+    """Whether the last line is incomplete. Leaves the file at its beginning."""
+    file.seek(0, os.SEEK_END)
+    file.seek(max(file.tell() - 2, 0))
+    cut = not file.read().endswith(b"}\n")
+    file.seek(0)
+    return cut
+
+
 def lock_file(file: BinaryIO | FileIO) -> None:
     """Takes the file's lock without waiting; it goes with the file's closing.
 

@@ -24,10 +24,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import SHUT_RDWR, socket
-from types import TracebackType
 from typing import ClassVar, TypeVar
 
-from standpipe.context import PipesContext
+from standpipe.environment import Environment
 from standpipe.recording import ANONYMOUS, Outcome, RecordedMessage, Recording
 from standpipe_protocol import PROTOCOL_VERSION
 from standpipe_protocol.bootstrap import Bootstrap
@@ -58,37 +57,6 @@ class _Faults:
     refusals: list[tuple[Problem, float | None]] = field(default_factory=list[tuple[Problem, float | None]])
     cuts: int = 0
     gate: threading.Event = field(default_factory=threading.Event)
-
-
-class Environment(dict[str, str]):
-    """The variables of an external process: a dictionary for a subprocess, a `with` block for this process.
-
-    Entered, it puts the variables into `os.environ` and makes this process one without an open context; left, it
-    restores both.
-    """
-
-    _before: dict[str, str | None]
-    _context: PipesContext | None
-
-    def __enter__(self) -> Environment:
-        self._before = {name: os.environ.get(name) for name in self}
-        self._context = PipesContext.get() if PipesContext.is_initialized() else None
-        os.environ.update(self)
-        PipesContext.set(None)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if PipesContext.is_initialized():
-            # Without a word to the broker: that a program forgets to close is something a test may want to see.
-            PipesContext.get().flush(WAIT_SECONDS)
-        PipesContext.set(self._context)
-        for name, value in self._before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 class RecordingBroker:

@@ -1,0 +1,76 @@
+"""What a call of the context must look like, with upstream's error sentences. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from standpipe.errors import DagsterPipesError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn, TypeAlias
+
+    from standpipe_protocol.json_text import JsonValue
+
+    MetadataValue: TypeAlias = Mapping[str, object] | Sequence[object] | str | int | float | bool | None
+    """A plain value, or `{"raw_value": ..., "type": ...}`."""
+
+
+def metadata_entries(metadata: Mapping[str, MetadataValue], method: str) -> dict[str, JsonValue]:
+    """Upstream's normal form: every entry as `{"raw_value": ..., "type": ...}`."""
+    import standpipe_protocol.metadata as words
+
+    check_type("metadata", method, metadata, dict)
+    entries: dict[str, JsonValue] = {}
+    for name, value in metadata.items():
+        if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]  callers are not always typed
+            raise DagsterPipesError(
+                f"Invalid type for parameter `metadata` of `{method}`. Expected a dict with string keys, got a key"
+                f" `{name}` of type `{type(name)}`."
+            )
+        entry: dict[str, JsonValue]
+        if isinstance(value, dict):
+            # Checked to be exactly these two below; an entry of the caller's is taken as it is.
+            entry = value  # pyright: ignore[reportAssignmentType]  that it is JSON is checked by encoding it
+            if len(entry) != 2 or "type" not in entry or "raw_value" not in entry:
+                raise DagsterPipesError(
+                    f"Invalid type for parameter `metadata` of `{method}`. Expected a dict with string keys and values"
+                    " that are either raw metadata values or dictionaries with schema `{raw_value: ..., type: ...}`."
+                    f" Got a value `{value}`."
+                )
+            if entry["type"] not in words.METADATA_TYPES:
+                wrong_value(f"metadata.{name}.type", method, words.METADATA_TYPES, entry["type"])
+        else:
+            entry = {"raw_value": value, "type": words.INFER}  # pyright: ignore[reportAssignmentType]  as above
+        raw = entry["raw_value"]
+        if isinstance(raw, float) and entry["type"] == words.INFER and not math.isfinite(raw):
+            # It travels as a string, from which nobody would infer a number.
+            entry = {"raw_value": raw, "type": "float"}
+        entries[name] = entry
+    return entries
+
+
+def no_asset(name: str) -> NoReturn:
+    raise DagsterPipesError(f"Missing required property: `{name}` is undefined. Current step does not target an asset.")
+
+
+def no_partition(name: str) -> NoReturn:
+    raise DagsterPipesError(
+        f"Missing required property: `{name}` is undefined. Current step does not target any partitions."
+    )
+
+
+def check_type(parameter: str, method: str, value: object, expected: type, *, optional: bool = False) -> None:
+    if isinstance(value, expected) or (optional and value is None):
+        return
+    wanted = f"Optional[{expected}]" if optional else f"{expected}"
+    raise DagsterPipesError(
+        f"Invalid type for parameter `{parameter}` of `{method}`. Expected `{wanted}`, got `{type(value)}`."
+    )
+
+
+def wrong_value(parameter: str, method: str, expected: object, got: object) -> NoReturn:
+    raise DagsterPipesError(
+        f"Invalid value for parameter `{parameter}` of `{method}`. Expected one of `{expected}`, got `{got}`."
+    )
