@@ -143,16 +143,20 @@ class UnitOfWork:
             else:
                 found[key] = pk
         for chunk in _chunks(unknown):
-            self._insert_missing(tables.asset, [{"asset_key": key} for key in chunk])
             statement = select(tables.asset).where(tables.asset.c.asset_key.in_(chunk))
-            self._new_assets.update({row.asset_key: row.pk for row in self.connection.execute(statement)})
+            here = {row.asset_key: row.pk for row in self.connection.execute(statement)}
+            missing = [key for key in chunk if key not in here]
+            if missing:
+                self._insert_missing(tables.asset, [{"asset_key": key} for key in missing])
+                statement = select(tables.asset).where(tables.asset.c.asset_key.in_(missing))
+                here |= {row.asset_key: row.pk for row in self.connection.execute(statement)}
+            self._new_assets.update(here)
         return found | {key: self._new_assets[key] for key in unknown}
 
     def reported(self, invocation_pk: int, keys: Iterable[str]) -> Reported:
         """Which of these assets were materialized, and which checks of them reported, in the invocation so far."""
         self.flush_inserts()
-        asset_pks = self.asset_pks(keys)
-        key_of = {pk: key for key, pk in asset_pks.items()}
+        key_of = {pk: key for key, pk in self.asset_pks(keys).items()}
         materialized: set[str] = set()
         checked: set[tuple[str, str]] = set()
         for chunk in _chunks(sorted(key_of)):

@@ -7,12 +7,13 @@ answer only after the commit that holds what the answer says.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
@@ -29,7 +30,10 @@ _Result = TypeVar("_Result")
 _GROUP_COMMANDS = 512
 _GROUP_BYTES = 16 * 1024 * 1024
 _DRAIN_SECONDS = 30.0
-_Waiting = tuple[Command[Any], "Future[Any]"]
+_Reply: TypeAlias = "Future[Any] | asyncio.Future[Any]"
+_Waiting: TypeAlias = tuple[Command[Any], _Reply]
+_Answer: TypeAlias = tuple[_Reply, Any]
+"""A reply and what it gets: a result, or an exception to raise."""
 
 
 class Writer:
@@ -64,6 +68,17 @@ class Writer:
             Overloaded: the queue is full, or the writer is closing.
         """
         answer: Future[_Result] = Future()
+        self._queue(command, answer)
+        return answer
+
+    async def run(self, command: Command[_Result]) -> _Result:
+        """Queues a command and waits for its answer; raises as `submit` does."""
+        answer: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
+        self._queue(command, answer)
+        # A caller that goes away does not take its command out of a transaction that is under way.
+        return await answer
+
+    def _queue(self, command: Command[Any], answer: _Reply) -> None:
         with self._submitting:
             if self._closing:
                 raise StoreClosed
@@ -72,11 +87,6 @@ class Writer:
             except queue.Full:
                 detail = f"{self._waiting.maxsize} requests wait to be stored already. Nothing of this one was stored."
                 raise Overloaded(detail) from None
-        return answer
-
-    async def run(self, command: Command[_Result]) -> _Result:
-        # Shielded: a caller that goes away does not take its command out of a transaction that is under way.
-        return await asyncio.shield(asyncio.wrap_future(self.submit(command)))
 
     @property
     def depth(self) -> int:
@@ -124,7 +134,7 @@ class Writer:
                     _log.exception("The command %s failed.", type(group[0][0]).__name__)
                 else:
                     _log.warning("The database refused %s: %s", type(group[0][0]).__name__, error)
-                group[0][1].set_exception(_told(error))
+                _resolve([(group[0][1], _told(error))])
                 return
             # One of them failed and the transaction is rolled back whole: each again by itself, so that only the
             # one at fault is refused.
@@ -132,7 +142,7 @@ class Writer:
                 self._store([waiting])
 
     def _commit(self, group: Sequence[_Waiting]) -> None:
-        answers: list[tuple[Future[Any], Any]] = []
+        answers: list[_Answer] = []
         with self._engine.connect() as connection, connection.begin():
             unit = UnitOfWork(connection, now=self._clock(), caches=self._caches)
             appends = [command for command, _ in group if isinstance(command, Append)]
@@ -148,11 +158,34 @@ class Writer:
             unit.flush()
             self._announce(unit)
         self._on_commit(unit.committed(), unit.deleted)
-        for future, answer in answers:
-            if isinstance(answer, StoreError):
-                future.set_exception(answer)
-            else:
-                future.set_result(answer)
+        _resolve(answers)
+
+
+def _resolve(answers: Sequence[_Answer]) -> None:
+    """Gives the callers their answers; all of one event loop in one call, since each call costs a system call."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Answer]] = {}
+    for reply, answer in answers:
+        if isinstance(reply, asyncio.Future):
+            by_loop.setdefault(reply.get_loop(), []).append((reply, answer))
+        else:
+            _set(reply, answer)
+    for loop, own in by_loop.items():
+        # The loop may have been closed by whoever did not wait for an answer.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_set_all, own)
+
+
+def _set_all(answers: Sequence[_Answer]) -> None:
+    for reply, answer in answers:
+        if not reply.done():
+            _set(reply, answer)
+
+
+def _set(reply: _Reply, answer: Any) -> None:
+    if isinstance(answer, Exception):
+        reply.set_exception(answer)
+    else:
+        reply.set_result(answer)
 
 
 def _told(error: Exception) -> Exception:
