@@ -1,18 +1,31 @@
 """Answers of the control plane: values of the store as JSON, and how a route describes them."""
 
-from __future__ import annotations
+# No `from __future__ import annotations`: FastAPI reads the dependency's signature while it is made.
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from fastapi import Request, Response
+from fastapi import Depends, Path, Request, Response
 
 from standpipe_protocol.json_text import encode_json
 from standpipe_protocol.problems import PROBLEM_MEDIA_TYPE, PROBLEM_TYPES
 from standpipe_server.api.exchange import SCOPE_KEY, Exchange
+from standpipe_server.api.problems import not_found
+from standpipe_server.broker.batches import Refused
+from standpipe_server.broker.ids import INVOCATION_ID
 from standpipe_server.store import Page
 
 _JSON: Final = "application/json"
+
+
+def _invocation_id(invocation_id: Annotated[str, Path(description="`inv_` and a UUIDv7.")]) -> str:
+    # Ids have a fixed grammar: what is none of them is nowhere, and reaches no database.
+    if not INVOCATION_ID.fullmatch(invocation_id):
+        raise Refused(not_found())
+    return invocation_id
+
+
+InvocationId = Annotated[str, Depends(_invocation_id)]
 
 
 def exchange_of(request: Request) -> Exchange:

@@ -10,11 +10,20 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.invocation import Status, VerdictName
 from standpipe_protocol.json_text import encode_json
-from standpipe_server.api.answers import describe, describe_body, exchange_of, json_answer, not_modified, page_answer
+from standpipe_server.api.answers import (
+    InvocationId,
+    describe,
+    describe_body,
+    exchange_of,
+    json_answer,
+    not_modified,
+    page_answer,
+)
 from standpipe_server.api.guard import request_origin
 from standpipe_server.api.parameters import idempotency_key, instant
 from standpipe_server.api.parts import ApiParts
 from standpipe_server.broker.batches import canonical_asset_key
+from standpipe_server.broker.ids import INVOCATION_ID
 from standpipe_server.broker.requests import json_digest, parse_finish, parse_registration
 from standpipe_server.store import InvocationFilter, InvocationView
 from standpipe_server.store.commands import Registered
@@ -65,7 +74,7 @@ def invocation_routes(parts: ApiParts) -> APIRouter:
         job_name: str | None = None,
         run_id: str | None = None,
         partition_key: str | None = None,
-        retry_of: str | None = None,
+        retry_of: Annotated[str | None, Query(pattern=f"^{INVOCATION_ID.pattern}$")] = None,
         since: Annotated[str | None, Query(description="Created at or after this RFC 3339 time.")] = None,
         until: Annotated[str | None, Query(description="Created before this RFC 3339 time.")] = None,
         text: str | None = None,
@@ -89,7 +98,7 @@ def invocation_routes(parts: ApiParts) -> APIRouter:
         return page_answer(await store.list_invocations(filters, limit=min(limit, MOST_ITEMS), cursor=cursor))
 
     @routes.get("/{invocation_id}", responses={**describe("Invocation"), 304: {"description": "Nothing has changed."}})
-    async def get_invocation(request: Request, invocation_id: str) -> Response:
+    async def get_invocation(request: Request, invocation_id: InvocationId) -> Response:
         """The invocation itself, with an ETag for conditional reads."""
         invocation = await store.read_invocation(invocation_id)
         etag = {"ETag": invocation.etag}
@@ -98,12 +107,12 @@ def invocation_routes(parts: ApiParts) -> APIRouter:
         return json_answer(invocation.json, headers=etag)
 
     @routes.get("/{invocation_id}/history", responses=describe("History"))
-    async def get_history(invocation_id: str) -> Response:
+    async def get_history(invocation_id: InvocationId) -> Response:
         """The invocation's changes of state, oldest first."""
         return json_answer({"items": await store.read_history(invocation_id), "next_cursor": None})
 
     @routes.post("/{invocation_id}/cancel", responses=describe("Invocation", "overloaded"))
-    async def cancel_invocation(invocation_id: str) -> Response:
+    async def cancel_invocation(invocation_id: InvocationId) -> Response:
         """Asks the external process to stop; it hears it in its next answer."""
         return json_answer((await store.request_cancel(invocation_id)).json)
 
@@ -112,7 +121,7 @@ def invocation_routes(parts: ApiParts) -> APIRouter:
         responses=describe("Invocation", "malformed", "invalid-request", "overloaded"),
         openapi_extra=describe_body("Finish", required=False),
     )
-    async def finish_invocation(request: Request, invocation_id: str) -> Response:
+    async def finish_invocation(request: Request, invocation_id: InvocationId) -> Response:
         """The launcher's word on how the process ended; the answer holds the verdict. Idempotent."""
         body = await parts.bodies.read(exchange_of(request))
         return json_answer((await store.finish(invocation_id, parse_finish(body))).json)
@@ -121,7 +130,7 @@ def invocation_routes(parts: ApiParts) -> APIRouter:
         "/{invocation_id}", status_code=204, responses=describe(None, "invocation-running", "overloaded", status=204)
     )
     async def delete_invocation(
-        invocation_id: str,
+        invocation_id: InvocationId,
         force: Annotated[bool, Query(description="Also while it runs.")] = False,
     ) -> Response:
         """Deletes an invocation with its events."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TypeAlias
 
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -11,7 +12,7 @@ from starlette.exceptions import HTTPException
 from standpipe_protocol.json_text import JsonValue, encode_json
 from standpipe_protocol.problems import Problem
 
-HeaderList = list[tuple[bytes, bytes]]
+HeaderList: TypeAlias = list[tuple[bytes, bytes]]
 
 
 def not_found() -> Problem:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from standpipe_protocol import PROTOCOL_VERSION
 from standpipe_protocol.json_text import JsonValue, encode_json
-from standpipe_server.api.answers import describe, describe_body, exchange_of, json_answer
+from standpipe_server.api.answers import InvocationId, describe, describe_body, exchange_of, json_answer
 from standpipe_server.api.parts import ApiParts
 from standpipe_server.broker.requests import parse_heartbeat
 from standpipe_server.broker.times import to_rfc3339
@@ -18,7 +18,7 @@ def process_routes(parts: ApiParts) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/invocations", tags=["external process"])
 
     @routes.get("/{invocation_id}/context", responses=describe("ContextAnswer"))
-    async def get_context(request: Request, invocation_id: str) -> Response:
+    async def get_context(request: Request, invocation_id: InvocationId) -> Response:
         """What the process is told: its context, the limits it must keep, its lease."""
         answer = await parts.store.read_context(await _target(parts, request, invocation_id))
         return json_answer(_context_body(answer, parts))
@@ -28,7 +28,7 @@ def process_routes(parts: ApiParts) -> APIRouter:
         responses=describe("HeartbeatAnswer", "malformed", "invalid-request", "overloaded"),
         openapi_extra=describe_body("Heartbeat", required=False),
     )
-    async def heartbeat(request: Request, invocation_id: str) -> Response:
+    async def heartbeat(request: Request, invocation_id: InvocationId) -> Response:
         """Keeps the lease; the answer tells the process whether it is asked to stop."""
         target = await _target(parts, request, invocation_id)
         body = await parts.bodies.read(exchange_of(request))
