@@ -83,7 +83,7 @@ def _from_attributes(context: PipesRunContext, extras: Mapping[str, JsonValue]) 
     run_id = read("run_id")
     if not isinstance(run_id, str):
         raise TypeError(
-            f"The context given is a {type(context).__name__} without a `run_id`. Expected an AssetExecutionContext, "
+            f"The context given ({type(context).__name__}) has no `run_id`. Expected an AssetExecutionContext, "
             "a ContextData, None, or an object with upstream's context attributes."
         )
     keys = cast("list[CoercibleToAssetKey] | None", read("asset_keys"))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from standpipe.outbox import DeliveryReport, Outbox, new_producer
+from standpipe.outbox import Outbox, new_producer
 from standpipe_orchestrator.client import BrokerClient, RegisteredInvocation
 from standpipe_orchestrator.collected import CollectedResults, with_metadata
 from standpipe_orchestrator.completed import PipesClientCompletedInvocation
@@ -67,7 +67,6 @@ class PipesSession:
         self._outbox: Outbox | None = None
         self._outbox_lock = threading.Lock()
         self._beat = beat
-        self._delivered: DeliveryReport | None = None
         self._finished = False
         self._out_of_reach = False
         self.cancel_requested = threading.Event()
@@ -184,7 +183,14 @@ class PipesSession:
         with self._outbox_lock:
             outbox, self._outbox = self._outbox, None
         if outbox is not None:
-            self._delivered = outbox.close(DELIVERY_SECONDS)
+            delivered = outbox.close(DELIVERY_SECONDS)
+            if delivered.undelivered:
+                # The broker cannot miss what it never heard of, so this must be said here.
+                self._log.warning(
+                    "[pipes] %d pieces of captured output did not reach the broker: %s",
+                    delivered.undelivered,
+                    delivered.error,
+                )
         try:
             self._latest = self.client.invocations.finish(
                 self.invocation_id, exit_code=exit_code, reason=reason, launched=launched

@@ -8,6 +8,7 @@ of the environment are obeyed, but never for a loopback server.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import random
 import socket
@@ -58,6 +59,27 @@ class Frame:
     event: str
     data: str
     retry_seconds: float | None = None
+
+
+class _OwnCalls(logging.Filter, threading.local):
+    """Keeps this module's calls out of the log that httpx writes at INFO: one a call, and of the user's no business."""
+
+    under_way = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not self.under_way
+
+    @contextlib.contextmanager
+    def unlogged(self) -> Generator[None]:
+        self.under_way = True
+        try:
+            yield
+        finally:
+            self.under_way = False
+
+
+_own_calls = _OwnCalls()
+logging.getLogger("httpx").addFilter(_own_calls)
 
 
 class EventStream:
@@ -191,7 +213,8 @@ class Transport:
             timeout=httpx.Timeout(STREAM_SILENCE_SECONDS, connect=CONNECT_SECONDS),
         )
         try:
-            response = opened.__enter__()
+            with _own_calls.unlogged():
+                response = opened.__enter__()
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
             raise _unreachable(error, call=call, url=self.url) from error
         try:
@@ -209,7 +232,8 @@ class Transport:
         request = self._client.build_request("GET", f"{self.url}/healthz", headers={header: nonce}, timeout=2.0)
         del request.headers["Authorization"]
         try:
-            return cast("str | None", self._client.send(request).headers.get(proof_header))
+            with _own_calls.unlogged():
+                return cast("str | None", self._client.send(request).headers.get(proof_header))
         except (httpx.HTTPError, OSError):
             return None
 
@@ -234,16 +258,17 @@ class Transport:
             content = encode_json(body)
             sent["Content-Type"] = "application/json"
         try:
-            response = self._client.request(
-                method,
-                f"{self.url}{API_PATH}{path}",
-                params=_given(query or {}),
-                content=content,
-                headers=sent,
-                timeout=httpx.USE_CLIENT_DEFAULT
-                if answer_seconds is None
-                else httpx.Timeout(answer_seconds, connect=CONNECT_SECONDS),
-            )
+            with _own_calls.unlogged():
+                response = self._client.request(
+                    method,
+                    f"{self.url}{API_PATH}{path}",
+                    params=_given(query or {}),
+                    content=content,
+                    headers=sent,
+                    timeout=httpx.USE_CLIENT_DEFAULT
+                    if answer_seconds is None
+                    else httpx.Timeout(answer_seconds, connect=CONNECT_SECONDS),
+                )
         except (httpx.HTTPError, OSError) as error:
             unreachable = _unreachable(error, call=call, url=self.url)
             unreachable.__cause__ = error
