@@ -13,6 +13,7 @@ from standpipe_server.broker.state import Finish
 from standpipe_server.store import (
     BadCursor,
     Conflict,
+    ErrorFilter,
     InvocationFilter,
     NotFound,
     Overloaded,
@@ -357,6 +358,28 @@ async def test_history_by_asset_spans_invocations_newest_first(bench: Bench) -> 
 async def test_an_asset_that_was_only_targeted_is_not_listed(bench: Bench) -> None:
     await bench.register(b'{"context":{"asset_keys":["never"]}}')
     assert (await bench.store.list_assets(limit=5, cursor=None)).items == []
+
+
+async def test_the_first_error_of_each_kind_is_found_across_invocations(bench: Bench) -> None:
+    raised = {"method": "closed", "params": {"exception": {"message": "ValueError: bad\n", "stack": []}}}
+    error = {"method": "log", "params": {"message": "went wrong", "level": "ERROR"}}
+    for _ in range(3):
+        target = await bench.register()
+        await bench.append(target, body(json.loads(OPENED), error, error, {"method": "nonsense"}, raised))
+        bench.clock.pass_seconds(1)
+    seen: list[dict[str, object]] = []
+    cursor = None
+    while True:
+        page = await bench.store.list_errors(ErrorFilter(), limit=2, cursor=cursor)
+        seen += [json.loads(item) for item in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert len(seen) == 9
+    assert [item["received_at"] for item in seen] == sorted((str(item["received_at"]) for item in seen), reverse=True)
+    assert {(item["kind"], item["position"]) for item in seen} == {("log", 2), ("rejected", 4), ("exception", 5)}
+    only = await bench.store.list_errors(ErrorFilter(kind="exception"), limit=9, cursor=None)
+    assert [json.loads(item)["summary"] for item in only.items] == ["ValueError: bad"] * 3
 
 
 async def test_a_full_queue_refuses_and_says_when_to_come_again(bench: Bench) -> None:

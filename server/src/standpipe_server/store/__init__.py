@@ -17,6 +17,7 @@ from standpipe_server.store.errors import (
     StoreError,
 )
 from standpipe_server.store.events import EventPage
+from standpipe_server.store.first_errors import ErrorFilter
 from standpipe_server.store.invocations import InvocationFilter, InvocationView
 from standpipe_server.store.store import (
     NOTIFY_CHANNEL,
@@ -35,6 +36,7 @@ __all__ = [
     "BadCursor",
     "Conflict",
     "ContextAnswer",
+    "ErrorFilter",
     "EventPage",
     "InvocationFilter",
     "InvocationView",

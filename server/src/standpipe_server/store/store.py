@@ -25,7 +25,7 @@ from standpipe_server.broker.lifecycle import next_due
 from standpipe_server.broker.requests import Heartbeat, Registration
 from standpipe_server.broker.state import Finish, InvocationState
 from standpipe_server.broker.times import seconds
-from standpipe_server.store import assets, commands, engines, events, invocations, tables
+from standpipe_server.store import assets, commands, engines, events, first_errors, invocations, tables
 from standpipe_server.store.append import Append, AppendOutcome
 from standpipe_server.store.caches import Caches, RecentlyUsed
 from standpipe_server.store.checkpointer import Checkpointer
@@ -267,6 +267,9 @@ class Store:
         self, asset_key: str, filters: assets.ReportFilter, *, limit: int, cursor: str | None
     ) -> Page:
         return await self._list_reports(tables.asset_check, asset_key, filters, limit=limit, cursor=cursor)
+
+    async def list_errors(self, filters: first_errors.ErrorFilter, *, limit: int, cursor: str | None) -> Page:
+        return await self._read(first_errors.list_errors, filters, limit=limit, cursor=cursor)
 
     async def ping(self) -> None:
         """Asks the database; raises what the driver raises."""
