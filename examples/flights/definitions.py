@@ -92,7 +92,8 @@ def delays_by_rain(context: AssetExecutionContext, pipes_subprocess_client: Pipe
 @asset(partitions_def=MONTHS, group_name="monthly")
 def latest_airline(context: AssetExecutionContext, carrier_delays: pd.DataFrame) -> MaterializeResult:
     """No external work: takes the data frame of the asset upstream."""
-    worst = carrier_delays.sort_values("mean_delay", ascending=False).iloc[0]
+    regular = carrier_delays[carrier_delays["flights"] >= 100]
+    worst = regular.sort_values("mean_delay", ascending=False).iloc[0]
     context.log.info("%s was the latest airline of %s", worst["airline"], context.partition_key)
     return MaterializeResult(
         metadata={

@@ -123,9 +123,7 @@ class Progress:
             parts.append(f"{sum(check.passed for check in checks)} of {counted(len(checks), 'check')} passed")
         parts.append(duration(time.monotonic() - self._began))
         for outcome in failed:
-            self._line(
-                "bad", f"{visible(outcome.name)}: {one_line((outcome.reason or '').partition(chr(10))[0], at_most=160)}"
-            )
+            self._line("bad", f"{visible(outcome.name)}: {one_line(_first_line(outcome.reason), at_most=160)}")
         for check in red:
             self._line("bad", f"{_check(check)} failed")
         if interrupted:
