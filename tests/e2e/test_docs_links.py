@@ -1,0 +1,57 @@
+"""Every relative link in the documents leads to a file that is there, and to a heading that is in it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from tests.support.processes import REPOSITORY
+
+DOCUMENTS = sorted(
+    [
+        *REPOSITORY.glob("*.md"),
+        *(REPOSITORY / "docs").rglob("*.md"),
+        *(REPOSITORY / "examples").glob("*/README.md"),
+        *(REPOSITORY / room / "README.md" for room in ("client_sdk", "server", "orchestrator", "migrations")),
+    ]
+)
+_LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+_FENCED = re.compile(r"^```.*?^```", flags=re.MULTILINE | re.DOTALL)
+
+
+def text_of(document: Path) -> str:
+    return _FENCED.sub("", document.read_text(encoding="utf-8"))
+
+
+def anchors_of(document: Path) -> set[str]:
+    """The ids of a document's headings, as code forges make them."""
+    found: set[str] = set()
+    for heading in re.findall(r"^#{1,6} +(.+?) *$", text_of(document), flags=re.MULTILINE):
+        words = re.sub(r"[^\w\- ]", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower())
+        found.add(words.replace(" ", "-"))
+    return found
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(REPOSITORY).as_posix())
+def test_every_relative_link_leads_somewhere(document: Path) -> None:
+    broken: list[str] = []
+    for found in _LINK.finditer(text_of(document)):
+        target = found["target"]
+        if re.match(r"[a-z][a-z0-9+.-]*:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (document.parent / unquote(path)).resolve() if path else document
+        if not there.exists() or (anchor and there.suffix == ".md" and anchor not in anchors_of(there)):
+            broken.append(target)
+    assert broken == [], f"{document.relative_to(REPOSITORY)} links to what is not there: {broken}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(REPOSITORY).as_posix())
+def test_no_line_is_longer_than_120_characters(document: Path) -> None:
+    long = [
+        number for number, line in enumerate(document.read_text(encoding="utf-8").splitlines(), 1) if len(line) > 120
+    ]
+    assert long == [], f"{document.relative_to(REPOSITORY)} has long lines: {long}"
