@@ -127,7 +127,15 @@ class BrokerError(StandpipeError):
 
 
 class BrokerUnreachable(BrokerError):
-    """The broker gave no answer within the retry budget."""
+    """The broker gave no answer within the retry budget.
+
+    Attributes:
+        connected: a connection was made, and then broke or stayed silent.
+    """
+
+    def __init__(self, message: str, *, call: str, url: str, connected: bool = False) -> None:
+        super().__init__(message, call=call, url=url)
+        self.connected = connected
 
 
 class UnexpectedAnswer(BrokerError):

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from standpipe_orchestrator.transport import EventStream, Transport
 
 _STREAM_FAILURES = 2
-"""Streams in a row that brought nothing: then the way is not one for streams, and pages are asked for instead."""
+"""Streams in a row that were opened and brought nothing: then the way is not one for streams: pages are asked for."""
+_STREAM_LIVED_SECONDS = 20.0
+"""A stream that lived for so long got through; that it broke is the network's or the server's doing."""
 _POLL_WAIT_SECONDS = 5.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _MAY_PASS = (BrokerUnreachable, Overloaded, ServerFailed, UnexpectedAnswer)
@@ -85,10 +87,10 @@ class Tail:
         """Raises:
         BrokerError: the broker was away for longer than `patience_seconds`, or refuses for good.
         """
-        failures = 0
-        streaming = True
+        failures = bad_streams = 0
         while not self._stopped.is_set() and self.invocation is None:
-            before = self.position
+            before, began = self.position, self._clock()
+            streaming = bad_streams < _STREAM_FAILURES
             try:
                 yield from self._from_stream() if streaming else self._from_pages()
             except NotFound:
@@ -96,12 +98,16 @@ class Tail:
             except _MAY_PASS as error:
                 if self._stopped.is_set():
                     return
-                failures = 1 if self.position > before else failures + 1
-                if streaming and failures >= _STREAM_FAILURES:
-                    streaming = False
+                # The server's first frame comes at once; where a proxy holds everything back, not even that one does.
+                got_through = self._last_word > began and self._clock() - began > _STREAM_LIVED_SECONDS
+                if self.position > before or got_through:
+                    failures = bad_streams = 0
+                elif not isinstance(error, BrokerUnreachable) or error.connected:
+                    bad_streams += 1
+                failures += 1
                 self._give_up_when_late(error)
             else:
-                failures = 0
+                failures = bad_streams = 0
             if self.invocation is None:
                 # Full jitter, so that many readers do not come back to a restarted server in one wave.
                 longest = min(_LONGEST_PAUSE, self._first_pause * 2 ** min(failures, 10))

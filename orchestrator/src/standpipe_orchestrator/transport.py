@@ -333,6 +333,7 @@ def _unreachable(error: Exception, *, call: str, url: str) -> BrokerUnreachable:
         f"`{call}` got no answer from {url} ({reason}). Is the server running there? `standpipe serve` starts one.",
         call=call,
         url=url,
+        connected=not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout),
     )
 
 

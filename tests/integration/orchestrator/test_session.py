@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -130,8 +131,10 @@ with open_pipes() as context:
 
 
 def test_a_broker_that_is_gone_at_the_end_does_not_make_a_run_green(
-    start_server: ServerFactory, sqlite_url: str, script: Script
+    start_server: ServerFactory, sqlite_url: str, script: Script, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setattr("standpipe_orchestrator.session.DELIVERY_SECONDS", 0.5)
+    monkeypatch.setenv("STANDPIPE_HOME", str(tmp_path / "spools"))
     server = start_server(database_url=sqlite_url)
     command = script(
         "import time\nfrom standpipe import open_pipes\nwith open_pipes() as context:\n"
