@@ -1,6 +1,6 @@
 """The seed page's examples, run for real: external processes, an embedded broker, the results that upstream gives.
 
-Where upstream loses what its own documentation shows (three shapes of rich metadata), the documented result is expected.
+Where upstream loses what its own documentation shows (three shapes of rich metadata), what is documented is expected.
 """
 
 from __future__ import annotations

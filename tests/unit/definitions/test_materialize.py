@@ -183,6 +183,19 @@ def test_reading_results_of_external_work_and_returning_none_of_them_fails_the_s
         materialize([forgetful])
 
 
+def test_returning_what_run_answers_is_refused_with_what_to_return_instead() -> None:
+    class Answer:
+        def get_materialize_result(self) -> MaterializeResult:
+            raise AssertionError("not asked for")
+
+    @asset
+    def hasty() -> Answer:
+        return Answer()
+
+    with pytest.raises(InvalidResult, match="get_materialize_result"):
+        materialize([hasty])
+
+
 def test_a_skippable_asset_may_be_left_out_and_what_needs_it_is_skipped() -> None:
     @multi_asset(specs=[AssetSpec("a"), AssetSpec("b", skippable=True)])
     def some():

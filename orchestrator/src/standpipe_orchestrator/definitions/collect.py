@@ -68,6 +68,11 @@ class ResultCollector:
                 self._take_nothing()
         elif isinstance(returned, (tuple, list)) and not returned and (self._several or required() is not None):
             pass  # no results, rather than an empty value: what is missing is said below
+        elif hasattr(cast("object", returned), "get_materialize_result"):
+            raise InvalidResult(
+                f"The step `{self._step.name}` returned what `run` answers; return its results instead: "
+                "`run(...).get_materialize_result()` or `run(...).get_results()`."
+            )
         elif not self._several:
             self.take(Output(cast("object", returned)))
         else:

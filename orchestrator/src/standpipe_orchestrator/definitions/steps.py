@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 from standpipe_orchestrator.asset_key import AssetKey, CoercibleToAssetKey
 from standpipe_orchestrator.definitions.partitions import PartitionsDefinition
@@ -80,6 +81,27 @@ class AssetChecksDefinition(StepDefinition):
     """A step that only evaluates a check."""
 
     __slots__ = ()
+
+
+@overload
+def asset(compute_fn: Callable[..., object]) -> AssetsDefinition: ...
+
+
+@overload
+def asset(
+    *,
+    name: str | None = None,
+    key_prefix: str | Sequence[str] | None = None,
+    key: CoercibleToAssetKey | None = None,
+    ins: Mapping[str, AssetIn | CoercibleToAssetKey] | None = None,
+    deps: Iterable[object] | None = None,
+    metadata: Mapping[str, object] | None = None,
+    description: str | None = None,
+    group_name: str | None = None,
+    code_version: str | None = None,
+    partitions_def: PartitionsDefinition | None = None,
+    check_specs: Sequence[AssetCheckSpec] | None = None,
+) -> Callable[[Callable[..., object]], AssetsDefinition]: ...
 
 
 def asset(
