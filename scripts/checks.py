@@ -18,7 +18,14 @@ import tomllib
 
 ROOT = Path(__file__).resolve().parents[1]
 CEILING = 400
-LOCKS = {"build.txt": "build", "dev.txt": "dev", "demo.txt": "demo", "image.txt": "image", "job.txt": "job", "sdk310.txt": "sdk-tests"}
+LOCKS = {
+    "build.txt": "build",
+    "dev.txt": "dev",
+    "demo.txt": "demo",
+    "image.txt": "image",
+    "job.txt": "job",
+    "sdk310.txt": "sdk-tests",
+}
 MEMBERS = ("client_sdk", "server", "orchestrator")
 _SIGNATURE = "# Made by scripts/lock from declarations "
 # An address, or a path of the machine that made the lock.

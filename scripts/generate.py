@@ -5,12 +5,17 @@ A document is a path under docs/reference and its text. To add one, add a functi
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import fields
+from importlib.metadata import entry_points
 from pathlib import Path
+from typing import cast
 
+from standpipe.cli import GROUP, Command
 from standpipe_protocol.limits import Limits
 from standpipe_protocol.problems import PROBLEM_TYPES
 from standpipe_protocol.schema import schema_documents
@@ -64,7 +69,56 @@ def limits() -> Iterator[tuple[str, str]]:
     yield "limits.md", "\n".join(lines) + "\n"
 
 
-DOCUMENTS = (schemas, problems, limits)
+def openapi() -> Iterator[tuple[str, str]]:
+    # Imported here: the other documents need no server.
+    from standpipe_protocol.home import Credentials
+    from standpipe_server.app import create_control_plane
+    from standpipe_server.settings import Settings
+    from standpipe_server.wiring import open_wiring
+
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(home=Path(folder), database_url=f"sqlite:///{folder}/standpipe.db")
+        with open_wiring(settings, Credentials(url="", api_key="unused", identity="unused")) as wiring:
+            document = create_control_plane(wiring.api).openapi()
+    yield "openapi.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    lines = [
+        _NOTE,
+        "# Commands",
+        "",
+        "`standpipe VERB`; each installed distribution adds its verbs. `standpipe VERB --help` says the same.",
+    ]
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        command = cast("Command", entry.load())
+        parser = argparse.ArgumentParser(prog=f"standpipe {entry.name}", add_help=False)
+        command.configure(parser)
+        home = entry.dist.name if entry.dist else "?"
+        lines += ["", f"## standpipe {entry.name}", "", f"{_sentence(command.help)} Comes with `{home}`.", ""]
+        # argparse words its help differently from one Python to the next, so the table is made from its parts.
+        arguments = [action for action in parser._actions if action.help != argparse.SUPPRESS]  # pyright: ignore[reportPrivateUsage]  there is no public list
+        if arguments:
+            lines += ["| argument | says |", "|---|---|", *map(_argument_row, arguments)]
+    yield "commands.md", "\n".join(lines) + "\n"
+
+
+def _argument_row(action: argparse.Action) -> str:
+    shown = action.metavar or action.dest.upper()
+    if action.choices is not None:
+        shown = "{" + ",".join(str(choice) for choice in action.choices) + "}"
+    words = shown if isinstance(shown, str) else " ".join(shown)
+    value = "" if action.nargs == 0 else f" {words}"
+    name = ", ".join(f"`{option}{value}`" for option in action.option_strings) or f"`{words}`"
+    text = (action.help or "").replace("|", "\\|").replace("%%", "%")
+    return f"| {name} | {text.replace('%(default)s', str(action.default))} |"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:].rstrip(".") + "."
+
+
+DOCUMENTS = (schemas, problems, limits, openapi, commands)
 
 
 def main(arguments: list[str]) -> int:
