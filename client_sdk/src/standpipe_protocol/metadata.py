@@ -247,7 +247,7 @@ _NORMALISERS: Mapping[str, Callable[[JsonValue], JsonValue]] = {
     "url": _is(str, expected="a string", allow_none=True),
     "path": _is(str, expected="a string", none="", allow_none=True),
     "notebook": _is(str, expected="a string"),
-    "json": _is(dict, list, str, expected="an object, an array or a string"),
+    "json": _is(dict, list, str, expected="an object, an array or a string", allow_none=True),
     "md": _is(str, expected="a string", none="", allow_none=True),
     "float": _float,
     "int": _integer,

@@ -74,8 +74,8 @@ class Dispatch:
         match message:
             case ReportAssetMaterialization() | ReportAssetCheck() | ReportCustomMessage():
                 result = self._collected.add(message)
-                if result is not None and self._on_result is not None:
-                    self._on_result(result)
+                if result is not None:
+                    self._tell(result)
             case Log():
                 if event.producer != self._own_producer:
                     self._log.log(_LEVELS[message.level.upper()], "%s", message.message)
@@ -90,6 +90,14 @@ class Dispatch:
                 self._log.error("[pipes] external process pipes closed with exception\n%s", _told(exception))
             case Closed():
                 self._log.debug("[pipes] external process closed pipes.")
+
+    def _tell(self, result: PipesResult) -> None:
+        if self._on_result is not None:
+            try:
+                self._on_result(result)
+            except Exception:
+                # The result is collected already; whoever only watches must not stop the reading.
+                self._log.exception("[pipes] the context's `result_reported` failed for %r", result)
 
 
 def _told(exception: PipesException) -> str:

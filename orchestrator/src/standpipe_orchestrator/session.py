@@ -82,7 +82,6 @@ class PipesSession:
         self._reader = threading.Thread(
             target=self._read, name=f"standpipe-reader-{registered.invocation.id}", daemon=True
         )
-        self._reader_error: BaseException | None = None
 
     @property
     def invocation(self) -> Invocation:
@@ -254,7 +253,6 @@ class PipesSession:
                 self._dispatch.handle(event)
         except Exception as error:
             # The end of the block reads the rest by itself, and there the same trouble is raised.
-            self._reader_error = error
             self._log.warning("[pipes] reading the invocation's events stopped: %s", error)
 
     def note_cancel_request(self) -> None:

@@ -103,6 +103,7 @@ def test_column_lineage_is_understood_in_both_shapes(raw: JsonValue) -> None:
         ("md", None, ""),
         ("text", None, None),
         ("json", [1], [1]),
+        ("json", None, None),
         ("float", 1, 1.0),
         ("float", "NaN", "NaN"),
         ("timestamp", 1700000000, 1700000000.0),

@@ -1,7 +1,8 @@
 """Runs a command on this machine as external work: `PipesSubprocessClient`, with upstream's signature and more.
 
-The command gets the invocation's three variables and none of this process's own keys. Its output is forwarded and
-captured; its exit code and the end of its stderr go to the broker, whose verdict decides what `run` does.
+The command gets the invocation's three variables, and neither this process's operator key nor its database address.
+Its output is forwarded and captured; its exit code and the end of its stderr go to the broker, whose verdict decides
+what `run` does.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from standpipe_orchestrator.completed import PipesClientCompletedInvocation
 from standpipe_orchestrator.launchers.child import Command, require_words
 from standpipe_orchestrator.launchers.running import Launch, RunningSubprocess
 from standpipe_orchestrator.run_context import RunContext
-from standpipe_protocol.bootstrap import API_KEY_VARIABLE
+from standpipe_protocol.bootstrap import API_KEY_VARIABLE, DATABASE_VARIABLE
 from standpipe_protocol.invocation import Expected
 from standpipe_protocol.json_text import JsonValue
 
@@ -120,9 +121,10 @@ class PipesSubprocessClient:
         require_words(command)
         # Python writes to a pipe in blocks; what it prints should be seen when it prints it.
         child_env = {"PYTHONUNBUFFERED": "1", **os.environ, **self._env, **(env or {})}
-        if API_KEY_VARIABLE not in self._env and API_KEY_VARIABLE not in (env or {}):
-            # The operator key may do anything to any invocation; the command has a token for its own.
-            child_env.pop(API_KEY_VARIABLE, None)
+        for secret in (API_KEY_VARIABLE, DATABASE_VARIABLE):
+            # They open everything; the command has a token for its own invocation. Who wants them there says so.
+            if secret not in self._env and secret not in (env or {}):
+                child_env.pop(secret, None)
         folder = cwd if cwd is not None else self._cwd
         return RunningSubprocess(
             Launch(
