@@ -1,4 +1,4 @@
-"""Bodies: compressed, too large, cut off, or lying about themselves; the server stays bounded and says what is wrong."""
+"""Bodies: compressed, too large, cut off or lying about themselves: the server stays bounded and tells."""
 
 from __future__ import annotations
 

@@ -191,6 +191,18 @@ def test_a_taken_port_is_told_in_a_sentence(tmp_path: Path) -> None:
     assert (done.returncode, str(port) in done.stderr) == (2, True)
 
 
+@pytest.mark.parametrize("verb", ["serve", "migrate"])
+@pytest.mark.parametrize("database", ["postgresql://127.0.0.1:1/none", "sqlite:////proc/nowhere/x.db"])
+def test_a_database_that_cannot_be_used_is_told_in_a_sentence(tmp_path: Path, verb: str, database: str) -> None:
+    command = [sys.executable, "-m", "standpipe_server", verb, "--database", database]
+    if verb == "serve":
+        command += ["--port", "0"]
+    done = run(command, env=child_environment(home=tmp_path / "home"), check=False)
+    assert done.returncode == 1
+    assert f"standpipe {verb}:" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_migrate_brings_a_database_up_to_date_and_check_says_whether_it_is(tmp_path: Path, database_url: str) -> None:
     migrate = [sys.executable, "-m", "standpipe_server", "migrate", "--database", database_url]
     env = child_environment(home=tmp_path / "home")

@@ -162,6 +162,7 @@ def _calm_collector() -> None:
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 20)
+        gc.enable()
 
 
 def _uvicorn_config(wiring: Wiring) -> uvicorn.Config:

@@ -153,6 +153,8 @@ def database_url(arguments: argparse.Namespace, environment: Mapping[str, str]) 
     if not given.startswith(("sqlite:///", "postgresql://", "postgres://", "postgresql+psycopg://")):
         scheme = given.split(":", 1)[0]
         raise SettingsError(f"The database URL begins with {scheme!r}; expected sqlite:///FILE or postgresql://...")
+    if given in ("sqlite:///", "sqlite:///:memory:"):
+        raise SettingsError(f"The database URL is {given!r}, which names no file; expected sqlite:///FILE.")
     return str(given)
 
 
