@@ -72,10 +72,7 @@ class PipesContext:
             DagsterPipesError: none was opened.
         """
         if PipesContext._instance is None:
-            raise DagsterPipesError(
-                "PipesContext has not been initialized. You must call `open_dagster_pipes()`."
-                " (`open_pipes()` is its other name.)"
-            )
+            raise DagsterPipesError("PipesContext has not been initialized. You must call `open_dagster_pipes()`.")
         return PipesContext._instance
 
     def __init__(self, *, source: ContextSource, channel: MessageChannel, materialized: set[str] | None = None) -> None:

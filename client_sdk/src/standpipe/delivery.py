@@ -143,6 +143,9 @@ def decide_after_append(
             # A captive portal or a proxy's own page: not an acknowledgement, whatever its status says.
             reason = f"HTTP {answer.status} without the acknowledgement of a Standpipe server"
             return Retry(delay=backoff_delay(attempt=attempt, jitter=jitter), reason=reason)
+        if through < first_seq:
+            reason = f"the server acknowledged messages through {through}, and {first_seq} was sent"
+            return Retry(delay=backoff_delay(attempt=attempt, jitter=jitter), reason=reason)
         return Advance(through=min(through, last_seq), rejections=_rejections(body, first_seq=first_seq))
     problem = answer.problem
     if problem is not None and body.get("stored") is True:

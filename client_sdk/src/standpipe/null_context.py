@@ -47,7 +47,7 @@ class NullPipesContext(PipesContext):
         return self._data_given
 
     def _resolve_asset_key(self, asset_key: str | None, method: str) -> str:
-        return super()._resolve_asset_key(ASSET_OF_THE_STEP if asset_key is None else asset_key, method)
+        return super()._resolve_asset_key(ASSET_OF_THE_STEP if asset_key in (None, "") else asset_key, method)
 
 
 class LoggingChannel:

@@ -252,7 +252,11 @@ class Outbox:
             spool, spooled = pending.spill()
         except OSError as error:
             _log.warning(
-                "%d messages of %s are lost: %s; and no spool file: %s", report.undelivered, where, reason, error
+                "%d messages of %s are lost: %s, and the spool file cannot be written: %s",
+                report.undelivered,
+                where,
+                reason,
+                error,
             )
             return replace(report, error=f"{reason}; the spool file could not be written: {error}")
         if spool is None:
@@ -321,11 +325,13 @@ class Outbox:
         # Kept alive, not closed: the sockets are the parent's, and a collected one would warn.
         self._inherited += [self._sender, self._pending]
         self._pending.forget_in_child()
-        closed, known = self._report, self._sender.context
+        report, parents = self._report, self._sender
+        self._opened_at = time.monotonic()
         self._begin(new_producer())
-        self._report = closed
-        if known.settled:
-            self._sender.context = known
+        self._report = report
+        self._sender.limits = parents.limits
+        if parents.context.settled:
+            self._sender.context = parents.context
         for callback in self._fork_callbacks:
             callback()
 

@@ -18,6 +18,8 @@ from standpipe.spool import Spool
 
 MEMORY_MESSAGES = 50_000
 MEMORY_BYTES = 64 * 1024 * 1024
+# Read under the lock, so small enough that a report that waits for it does not notice.
+REFILL_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +208,7 @@ class Pending:
         spool = self._spool
         if spool is None:
             return
-        for body in spool.read(size=self._memory_bytes // 4, messages=self._memory_messages // 4 + 1):
+        for body in spool.read(size=REFILL_BYTES, messages=self._memory_messages):
             self._memory.append(body)
             self._memory_size += len(body)
         if spool.drained:

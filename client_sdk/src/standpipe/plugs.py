@@ -8,13 +8,13 @@ sees messages in upstream's wire form.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
-from typing import TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
-from standpipe.context import ContextSource, MessageChannel, PipesContext
+from standpipe.context import PipesContext
 from standpipe.delivery import DeliveryReport
-from standpipe.errors import DagsterPipesError, PipesConfigurationError
+from standpipe.errors import PipesConfigurationError
 from standpipe.null_context import open_null_context
 from standpipe.outbox import Outbox
 from standpipe_protocol.bootstrap import INVOCATION_VARIABLE, Bootstrap, BootstrapError
@@ -22,6 +22,9 @@ from standpipe_protocol.context import ContextData
 from standpipe_protocol.invocation import Control
 from standpipe_protocol.json_text import JsonValue, encode_json
 from standpipe_protocol.messages import PIPES_VERSION_FIELD, Closed, Message, Opened, message_to_wire
+
+if TYPE_CHECKING:
+    from standpipe.context import ContextSource, MessageChannel
 
 PipesParams: TypeAlias = "Mapping[str, JsonValue]"
 PipesMessage: TypeAlias = "Mapping[str, JsonValue]"
@@ -202,17 +205,3 @@ def _bootstrap(params: PipesParams) -> Bootstrap:
                 "The params loader names no server: expected `url`, `invocation` and `token`, got "
                 f"{sorted(params)}. The orchestration side may expect another context loader or message writer."
             )
-
-
-__all__ = [
-    "DagsterPipesError",
-    "Iterator",
-    "PipesContextLoader",
-    "PipesEnvVarParamsLoader",
-    "PipesMappingParamsLoader",
-    "PipesMessage",
-    "PipesMessageWriter",
-    "PipesMessageWriterChannel",
-    "PipesParams",
-    "PipesParamsLoader",
-]

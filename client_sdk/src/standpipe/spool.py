@@ -95,7 +95,9 @@ class Spool:
         """
         self._header = header
         self._max_bytes = max_bytes
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (path.parent.parent, path.parent):
+            # One by one: mkdir gives its mode to the last folder only.
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.path, self._file = _create_new(path)
         self._size = 0
         self._write(header.to_line())

@@ -282,7 +282,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         broker = self.server.broker
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        broker.requests.append(f"{self.command} {self.path}")
+        with broker.recording.changed:
+            broker.requests.append(f"{self.command} {self.path}")
+            broker.recording.changed.notify_all()
         faults = broker._faults  # pyright: ignore[reportPrivateUsage]  the handler is the broker's own
         faults.gate.wait(60.0)
         if faults.refusals:

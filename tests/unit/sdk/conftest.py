@@ -1,0 +1,24 @@
+"""Every SDK test has a home of its own, no invocation in its environment, and no context left from another test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from standpipe import PipesContext
+
+
+@pytest.fixture(autouse=True)
+def _own_process_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in os.environ:
+        if name.startswith("STANDPIPE_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("STANDPIPE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("STANDPIPE_CLOSE_TIMEOUT", "15")
+    before = PipesContext.get() if PipesContext.is_initialized() else None
+    PipesContext.set(None)
+    yield
+    PipesContext.set(before)
