@@ -30,9 +30,15 @@ def database_url(text: str) -> URL:
 
 
 def open_engine(url: URL, *, synchronous: Synchronous, connections: int, writes: bool) -> Engine:
-    """An engine with a pool of `connections`. Writing transactions on SQLite take the write lock when they begin."""
+    """An engine with a pool of `connections`. Writing transactions on SQLite take the write lock when they begin.
+
+    Raises:
+        ValueError: the folder of a SQLite file does not exist.
+    """
     if url.get_backend_name() == "sqlite":
-        Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder = Path(str(url.database)).absolute().parent
+        if not folder.is_dir():
+            raise ValueError(f"The database {url.database} cannot be opened: there is no folder {folder}.")
         engine = create_engine(
             url, pool_size=connections, max_overflow=0, connect_args={"check_same_thread": False, "timeout": 30}
         )
