@@ -42,7 +42,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from standpipe_protocol.home import Credentials
     from standpipe_server.credentials import HomeTaken
     from standpipe_server.serving import configure_logging, serve
-    from standpipe_server.store import MigrationNeeded
+    from standpipe_server.store import MigrationNeeded, UnusableDatabase
 
     def ready(credentials: Credentials) -> None:
         _say(f"Standpipe is listening on {credentials.url}")
@@ -50,7 +50,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     configure_logging()
     try:
         return serve(settings, on_ready=ready)
-    except (SettingsError, HomeTaken, MigrationNeeded) as error:
+    except (SettingsError, HomeTaken, MigrationNeeded, UnusableDatabase) as error:
         _say(f"standpipe serve: {error}")
         return 2
     except Exception as error:
@@ -64,18 +64,18 @@ def _configure_migrate(parser: argparse.ArgumentParser) -> None:
 
 
 def _migrate(arguments: argparse.Namespace) -> int:
-    from standpipe_server.store import MigrationNeeded
+    from standpipe_server.store import MigrationNeeded, UnusableDatabase
     from standpipe_server.store.engines import database_url as parse_url
     from standpipe_server.store.engines import open_engine
     from standpipe_server.store.upgrade import upgrade_database
 
     try:
         url = parse_url(database_url(arguments, os.environ))
-    except (SettingsError, ValueError) as error:
+        engine = open_engine(url, synchronous="FULL", connections=1, writes=True)
+    except (SettingsError, UnusableDatabase) as error:
         _say(f"standpipe migrate: {error}")
         return 2
     try:
-        engine = open_engine(url, synchronous="FULL", connections=1, writes=True)
         try:
             revision = upgrade_database(engine, migrate="check" if arguments.check else "auto")
         finally:

@@ -15,6 +15,7 @@ from standpipe_server.store.errors import (
     Overloaded,
     StoreClosed,
     StoreError,
+    UnusableDatabase,
 )
 from standpipe_server.store.events import EventPage
 from standpipe_server.store.first_errors import ErrorFilter
@@ -50,5 +51,6 @@ __all__ = [
     "StoreError",
     "StoreSettings",
     "Target",
+    "UnusableDatabase",
     "Wake",
 ]

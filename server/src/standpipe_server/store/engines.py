@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+
+from standpipe_server.store.errors import UnusableDatabase
 
 Synchronous: TypeAlias = Literal["FULL", "NORMAL"]
 
@@ -15,30 +18,36 @@ def database_url(text: str) -> URL:
     """Reads `sqlite:///file` or `postgresql://...`; PostgreSQL is always spoken to by psycopg 3.
 
     Raises:
-        ValueError: another kind of database.
+        UnusableDatabase: it is no URL, or of another kind of database.
     """
-    url = make_url(text)
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        # Not shown: it may hold a password.
+        raise UnusableDatabase("This is no database URL; expected sqlite:///file or postgresql://...") from None
     match url.get_backend_name():
         case "sqlite":
             if not url.database or url.database == ":memory:":
-                raise ValueError("A SQLite database needs a file: sqlite:////absolute/path or sqlite:///relative/path.")
+                raise UnusableDatabase(
+                    "A SQLite database needs a file: sqlite:////absolute/path or sqlite:///relative/path."
+                )
             return url.set(drivername="sqlite")
         case "postgresql" | "postgres":
             return url.set(drivername="postgresql+psycopg")
         case other:
-            raise ValueError(f"Expected a sqlite:// or postgresql:// database, got {other!r}.")
+            raise UnusableDatabase(f"Expected a sqlite:// or postgresql:// database, got {other!r}.")
 
 
 def open_engine(url: URL, *, synchronous: Synchronous, connections: int, writes: bool) -> Engine:
     """An engine with a pool of `connections`. Writing transactions on SQLite take the write lock when they begin.
 
     Raises:
-        ValueError: the folder of a SQLite file does not exist.
+        UnusableDatabase: the folder of a SQLite file does not exist.
     """
     if url.get_backend_name() == "sqlite":
         folder = Path(str(url.database)).absolute().parent
         if not folder.is_dir():
-            raise ValueError(f"The database {url.database} cannot be opened: there is no folder {folder}.")
+            raise UnusableDatabase(f"The database {url.database} cannot be opened: there is no folder {folder}.")
         engine = create_engine(
             url, pool_size=connections, max_overflow=0, connect_args={"check_same_thread": False, "timeout": 30}
         )

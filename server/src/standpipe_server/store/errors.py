@@ -7,6 +7,7 @@ StoreError
 ├── BadCursor           a cursor that was made for another list
 └── StoreClosed         the server is stopping
 MigrationNeeded         the database's schema is not this version's
+UnusableDatabase        its URL names nothing that can be opened (a ValueError)
 """
 
 from __future__ import annotations
@@ -50,4 +51,8 @@ class StoreClosed(Overloaded):
 
 
 class MigrationNeeded(Exception):
+    pass
+
+
+class UnusableDatabase(ValueError):
     pass

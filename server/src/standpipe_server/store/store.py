@@ -142,7 +142,7 @@ class Store:
 
         Raises:
             MigrationNeeded: the schema is not this version's.
-            ValueError: the database URL is of another kind.
+            UnusableDatabase: the URL names nothing that can be opened.
         """
         return cls(settings, clock=clock)
 
