@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from standpipe_protocol.json_text import encode_json
 from standpipe_server.api.exchange import JSON_MEDIA, PROBLEM_MEDIA, Exchange
 from standpipe_server.api.parameters import append_headers
@@ -35,5 +37,9 @@ async def append_events(parts: ApiParts, exchange: Exchange, target: Target) -> 
         )
     )
     parts.metrics.appended_bytes += len(body)
-    media = PROBLEM_MEDIA if outcome.is_problem else JSON_MEDIA
-    await exchange.answer(outcome.status, encode_json(outcome.body), media=media)
+    if outcome.status == 200:
+        # A handful of numbers, a hundred thousand times: the fast encoder.
+        await exchange.answer(200, msgspec.json.encode(outcome.body))
+    else:
+        media = PROBLEM_MEDIA if outcome.is_problem else JSON_MEDIA
+        await exchange.answer(outcome.status, encode_json(outcome.body), media=media)
