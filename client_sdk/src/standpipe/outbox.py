@@ -33,6 +33,7 @@ CLOSE_TIMEOUT_VARIABLE = "STANDPIPE_CLOSE_TIMEOUT"
 OPEN_TIMEOUT_VARIABLE = "STANDPIPE_OPEN_TIMEOUT"
 DEFAULT_CLOSE_SECONDS = 30.0
 DEFAULT_OPEN_SECONDS = 60.0
+IMPORT_SECONDS = 10.0
 
 _log = logging.getLogger("standpipe.outbox")
 
@@ -318,8 +319,10 @@ class Outbox:
         except (KeyError, ValueError):
             return default
 
-    def _before_fork(self) -> None:
-        self._sender.wait_until_imported(10.0)
+    def wait_until_imported(self) -> None:
+        """Waits until the background thread imports nothing more; a fork amid an import leaves its lock held for ever
+        in the child."""
+        self._sender.wait_until_imported(IMPORT_SECONDS)
 
     def _after_fork_in_child(self) -> None:
         # Kept alive, not closed: the sockets are the parent's, and a collected one would warn.
@@ -330,8 +333,7 @@ class Outbox:
         self._begin(new_producer())
         self._report = report
         self._sender.limits = parents.limits
-        if parents.context.settled:
-            self._sender.context = parents.context
+        self._sender.context = parents.context.copy()
         for callback in self._fork_callbacks:
             callback()
 
@@ -376,12 +378,12 @@ def _close_all() -> None:
 
 def _before_fork() -> None:
     for outbox in list(_open_outboxes):
-        outbox._before_fork()  # pyright: ignore[reportPrivateUsage]  the hooks are this module's own
+        outbox.wait_until_imported()
 
 
 def _after_fork_in_child() -> None:
     for outbox in list(_open_outboxes):
-        outbox._after_fork_in_child()  # pyright: ignore[reportPrivateUsage]
+        outbox._after_fork_in_child()  # pyright: ignore[reportPrivateUsage]  the hook is this module's own
 
 
 def _flush_at_end_of_multiprocessing_child(outbox: Outbox) -> None:

@@ -69,6 +69,14 @@ class ContextBox:
         self._data = data
         self._settled.set()
 
+    def copy(self) -> ContextBox:
+        """The same with locks of its own, for a forked child."""
+        other = ContextBox()
+        other._data, other._error = self._data, self._error
+        if self.settled:
+            other._settled.set()
+        return other
+
     def fail(self, error: StandpipeError) -> None:
         if not self._settled.is_set():
             self._error = error

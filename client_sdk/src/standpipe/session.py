@@ -152,6 +152,10 @@ def _watch(opening: _OpeningOutbox) -> None:
     """Outboxes watch over forks and the end of the process; until there is one, this does."""
     global _hooks_installed  # noqa: PLW0603  hooks of the interpreter are process-wide by nature
     _open_contexts.add(opening)
+    # Imported before the hooks below: logging has hooks for forks of its own, and those that come into being while the
+    # ones of a fork already run are called in part, which logging answers with an error on stderr.
+    import logging  # noqa: F401  # pyright: ignore[reportUnusedImport]
+
     if not _hooks_installed:
         _hooks_installed = True
         atexit.register(_finish_opening)
@@ -162,7 +166,7 @@ def _watch(opening: _OpeningOutbox) -> None:
 
 def _wait_for_opening() -> None:
     for opening in list(_open_contexts):
-        _ = opening.outbox
+        opening.outbox.wait_until_imported()
 
 
 def _finish_opening() -> None:

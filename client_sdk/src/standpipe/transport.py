@@ -6,6 +6,7 @@ nothing here retries or decides. Proxies of the environment are obeyed, but neve
 
 from __future__ import annotations
 
+import codecs
 import logging
 import os
 import sys
@@ -121,6 +122,8 @@ def _import_httpx() -> ModuleType:
     finally:
         if blocked:
             sys.modules.pop(command_line, None)
+    # What the first look-up of a host would import. Until everything is imported a fork waits, and not any longer.
+    codecs.lookup("idna")
     logging.getLogger("httpx").addFilter(_not_our_own_requests)
     return httpx
 
