@@ -38,6 +38,17 @@ _update_producer = (
     .values({name: bindparam(name) for name in rows.PRODUCER_COLUMNS})
 )
 
+# Made once: building a statement costs as much as running it.
+_changing = [tables.invocation.c[name] for name in ("pk", *rows.STATE_COLUMNS)]
+_among = tables.invocation.c.pk.in_(bindparam("pks", expanding=True))
+_lock_states = select(*_changing).where(_among).order_by(tables.invocation.c.pk).with_for_update()
+_lock_whole = select(tables.invocation).where(_among).order_by(tables.invocation.c.pk).with_for_update()
+_find_producers = select(tables.producer).where(
+    tables.producer.c.invocation_pk.in_(bindparam("pks", expanding=True)),
+    tables.producer.c.name.in_(bindparam("names", expanding=True)),
+)
+_insert_into = {table: insert(table) for table in tables.metadata.tables.values()}
+
 
 class UnitOfWork:
     """The work of one transaction on one connection, at one instant (`now`)."""
@@ -48,6 +59,7 @@ class UnitOfWork:
         self._caches = caches
         self._states: dict[int, InvocationState] = {}
         self._producers: dict[tuple[int, str], ProducerState] = {}
+        self._no_producers: set[tuple[int, str]] = set()
         self._changed_states: set[int] = set()
         self._changed_producers: set[tuple[int, str]] = set()
         self._inserts: dict[Table, list[dict[str, Any]]] = defaultdict(list)
@@ -61,19 +73,19 @@ class UnitOfWork:
         wanted = sorted(set(pks) - self._states.keys())
         for chunk in _chunks(wanted):
             known = {pk: self._caches.fixed.get(pk) for pk in chunk}
-            changing = [tables.invocation.c[name] for name in ("pk", *rows.STATE_COLUMNS)]
-            columns = changing if all(known.values()) else tables.invocation.c
-            statement = select(*columns).where(tables.invocation.c.pk.in_(chunk)).order_by(tables.invocation.c.pk)
-            for row in self.connection.execute(statement.with_for_update()).mappings():
+            statement = _lock_states if all(known.values()) else _lock_whole
+            for row in self.connection.execute(statement, {"pks": chunk}).mappings():
                 pk = row["pk"]
                 fixed = known[pk] or rows.read_fixed_part(row)
                 self._caches.fixed.put(pk, fixed)
                 self._states[pk] = rows.read_state(pk, fixed, row)
-        names = sorted({name for pk, name in producers if (pk, name) not in self._producers})
+        wanted_producers = [key for key in producers if key not in self._producers]
+        names = sorted({name for _, name in wanted_producers})
         if names:
-            table = tables.producer
-            statement = select(table).where(table.c.invocation_pk.in_(wanted), table.c.name.in_(names))
-            for row in self.connection.execute(statement).mappings():
+            # Those that are not found are known to be new.
+            self._no_producers.update(wanted_producers)
+            holders = sorted({pk for pk, _ in wanted_producers})
+            for row in self.connection.execute(_find_producers, {"pks": holders, "names": names}).mappings():
                 self._producers.setdefault((row["invocation_pk"], row["name"]), rows.read_producer(row))
 
     def invocation(self, pk: int) -> InvocationState:
@@ -102,14 +114,13 @@ class UnitOfWork:
 
     def find_producer(self, invocation_pk: int, name: str) -> ProducerState | None:
         key = (invocation_pk, name)
-        if key not in self._producers:
-            table = tables.producer
-            statement = select(table).where(table.c.invocation_pk == invocation_pk, table.c.name == name)
-            row = self.connection.execute(statement).mappings().first()
+        if key not in self._producers and key not in self._no_producers:
+            found = self.connection.execute(_find_producers, {"pks": [invocation_pk], "names": [name]})
+            row = found.mappings().first()
             if row is None:
                 return None
             self._producers[key] = rows.read_producer(row)
-        return self._producers[key]
+        return self._producers.get(key)
 
     def put_producer(self, invocation_pk: int, producer: ProducerState) -> None:
         self._producers[invocation_pk, producer.name] = producer
@@ -181,7 +192,7 @@ class UnitOfWork:
 
     def insert_one(self, table: Table, values: dict[str, Any]) -> int:
         """Inserts a row at once and answers its key."""
-        result = self.connection.execute(insert(table).values(values).returning(table.c.pk))
+        result = self.connection.execute(insert(table).returning(table.c.pk), values)
         return cast("int", result.scalar_one())
 
     def add_history(self, invocation_pk: int, kind: str, detail: Mapping[str, JsonValue]) -> None:
@@ -195,7 +206,7 @@ class UnitOfWork:
             if table in (tables.invocation_asset, tables.first_error):
                 self._insert_missing(table, values)
             else:
-                self.connection.execute(insert(table), values)
+                self.connection.execute(_insert_into[table], values)
         self._inserts.clear()
 
     def flush(self) -> None:
