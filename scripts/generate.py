@@ -1,6 +1,7 @@
 """Writes the documents that are made from code, or says which of them are stale.
 
-A document is a path under docs/reference and its text. To add one, add a function to `DOCUMENTS` that yields it.
+A document is a path under docs/reference and its text. To add one, add a function to `DOCUMENTS` that yields it, here
+or (for pages about the code itself) in docs/generate_reference.py.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import argparse
 import json
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterator
 from dataclasses import fields
 from importlib.metadata import entry_points
@@ -54,7 +56,7 @@ def limits() -> Iterator[tuple[str, str]]:
     for entry in fields(Limits):
         words = described.get(entry.name) if isinstance(described, dict) else None
         text = words.get("description", "") if isinstance(words, dict) else ""
-        rows.append(f"| `{entry.name}` | {entry.default:,} | {text} |")
+        rows.append(_item(f"`{entry.name}`: {entry.default:,}. {text}"))
     lines = [
         _NOTE,
         "# Limits",
@@ -62,8 +64,6 @@ def limits() -> Iterator[tuple[str, str]]:
         "The defaults. A server publishes its own at `GET /api/v1/limits` and with each context; the SDK obeys them.",
         "Sizes are in bytes.",
         "",
-        "| name | default | what it limits |",
-        "|---|---|---|",
         *rows,
     ]
     yield "limits.md", "\n".join(lines) + "\n"
@@ -96,29 +96,40 @@ def commands() -> Iterator[tuple[str, str]]:
         command.configure(parser)
         home = entry.dist.name if entry.dist else "?"
         lines += ["", f"## standpipe {entry.name}", "", f"{_sentence(command.help)} Comes with `{home}`.", ""]
-        # argparse words its help differently from one Python to the next, so the table is made from its parts.
+        # argparse words its help differently from one Python to the next, so the list is made from its parts.
         arguments = [action for action in parser._actions if action.help != argparse.SUPPRESS]  # pyright: ignore[reportPrivateUsage]  there is no public list
-        if arguments:
-            lines += ["| argument | says |", "|---|---|", *map(_argument_row, arguments)]
+        lines += map(_argument_item, arguments)
     yield "commands.md", "\n".join(lines) + "\n"
 
 
-def _argument_row(action: argparse.Action) -> str:
+def _argument_item(action: argparse.Action) -> str:
     shown = action.metavar or action.dest.upper()
     if action.choices is not None:
         shown = "{" + ",".join(str(choice) for choice in action.choices) + "}"
     words = shown if isinstance(shown, str) else " ".join(shown)
     value = "" if action.nargs == 0 else f" {words}"
     name = ", ".join(f"`{option}{value}`" for option in action.option_strings) or f"`{words}`"
-    text = (action.help or "").replace("|", "\\|").replace("%%", "%")
-    return f"| {name} | {text.replace('%(default)s', str(action.default))} |"
+    text = (action.help or "").replace("%%", "%").replace("%(default)s", str(action.default))
+    return _item(f"{name}: {text}")
+
+
+def _item(text: str) -> str:
+    return "\n".join(textwrap.wrap(text, 118, initial_indent="- ", subsequent_indent="  ", break_long_words=False))
 
 
 def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:].rstrip(".") + "."
 
 
-DOCUMENTS = (schemas, problems, limits, openapi, commands)
+def reference_pages() -> Iterator[tuple[str, str]]:
+    sys.path.insert(0, str(REFERENCE.parent))
+    import generate_reference
+
+    for make in generate_reference.DOCUMENTS:
+        yield from make()
+
+
+DOCUMENTS = (schemas, problems, limits, openapi, commands, reference_pages)
 
 
 def main(arguments: list[str]) -> int:

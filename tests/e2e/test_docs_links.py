@@ -49,9 +49,14 @@ def test_every_relative_link_leads_somewhere(document: Path) -> None:
     assert broken == [], f"{document.relative_to(REPOSITORY)} links to what is not there: {broken}"
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(REPOSITORY).as_posix())
+@pytest.mark.parametrize(
+    "document",
+    [path for path in DOCUMENTS if not path.is_relative_to(REPOSITORY / "examples")],
+    ids=lambda path: path.relative_to(REPOSITORY).as_posix(),
+)
 def test_no_line_is_longer_than_120_characters(document: Path) -> None:
-    long = [
-        number for number, line in enumerate(document.read_text(encoding="utf-8").splitlines(), 1) if len(line) > 120
-    ]
+    lines = document.read_text(encoding="utf-8").splitlines()
+    if lines and lines[0].startswith("<!-- Made by scripts/generate"):
+        return  # a table's row cannot be wrapped, and nobody edits these
+    long = [number for number, line in enumerate(lines, 1) if len(line) > 120]
     assert long == [], f"{document.relative_to(REPOSITORY)} has long lines: {long}"
