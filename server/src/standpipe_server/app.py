@@ -11,6 +11,7 @@ from standpipe_server.api.answers import exchange_of
 from standpipe_server.api.assets import asset_routes
 from standpipe_server.api.control import control_members
 from standpipe_server.api.entrance import Entrance, internal
+from standpipe_server.api.errors import error_routes
 from standpipe_server.api.invocations import invocation_routes
 from standpipe_server.api.openapi import describe_api
 from standpipe_server.api.parts import ApiParts
@@ -38,8 +39,8 @@ def create_control_plane(parts: ApiParts) -> FastAPI:
         redirect_slashes=False,
     )
     app.openapi = lambda: describe_api(app)
-    for routes in (invocation_routes(parts), process_routes(parts), asset_routes(parts), root_routes(parts)):
-        app.include_router(routes)
+    for make_routes in (invocation_routes, process_routes, asset_routes, error_routes, root_routes):
+        app.include_router(make_routes(parts))
 
     async def answer(request: Request, error: Exception) -> Response:
         """The one place where a failure of a route becomes an answer."""

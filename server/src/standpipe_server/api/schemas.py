@@ -160,5 +160,18 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "MaterializationPage": _page(_ref("Materialization")),
     "CheckPage": _page(_FREE),
+    "ErrorPage": _page(
+        _shape(
+            {
+                "invocation_id": _TEXT,
+                "job_name": _null(_TEXT),
+                "partition_key": _null(_TEXT),
+                "kind": {"type": "string", "enum": ["exception", "rejected", "log"]},
+                "position": _WHOLE,
+                "received_at": _TIME,
+                "summary": _TEXT,
+            }
+        )
+    ),
     "LimitsAnswer": _shape({**_limits, "protocol": _TEXT, "server_version": _TEXT}),
 }
