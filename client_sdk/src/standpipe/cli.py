@@ -23,10 +23,6 @@ _KNOWN_VERBS = {
     "materialize": "standpipe-orchestrator",
     "ls": "standpipe-orchestrator",
     "show": "standpipe-orchestrator",
-    "tail": "standpipe-orchestrator",
-    "cancel": "standpipe-orchestrator",
-    "export": "standpipe-orchestrator",
-    "replay": "standpipe-orchestrator",
 }
 _USAGE = 2
 _INTERRUPTED = 130
