@@ -14,8 +14,12 @@ from fastapi.routing import iter_route_contexts
 from standpipe_protocol.home import Credentials
 from standpipe_protocol.problems import PROBLEM_TYPES
 from standpipe_server.api.entrance import RAW_ROUTES
+from standpipe_server.api.exchange import Exchange
+from standpipe_server.api.streams import Streams
 from standpipe_server.app import create_app, create_control_plane
+from standpipe_server.broker.batches import Refused
 from standpipe_server.settings import Settings
+from standpipe_server.store import Overloaded
 from standpipe_server.wiring import Wiring, open_wiring
 
 pytestmark = pytest.mark.anyio
@@ -120,3 +124,45 @@ async def _document(wiring: Wiring) -> dict[str, Any]:
         answer = await client.get("/openapi.json")
     assert answer.status_code == 200
     return answer.json()
+
+
+async def test_a_full_queue_is_told_with_the_time_to_come_again(
+    wiring: Wiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise Overloaded("4096 requests wait to be stored already.", retry_after=3)
+
+    async with _client(wiring, Authorization=f"Bearer {KEY}") as operator:
+        registered = (await operator.post("/api/v1/invocations", json={})).json()
+    path = f"/api/v1/invocations/{registered['invocation']['id']}"
+    monkeypatch.setattr(wiring.store, "append", refuse)
+    monkeypatch.setattr(wiring.store, "heartbeat", refuse)
+    async with _client(wiring, Authorization=f"Bearer {registered['token']}") as process:
+        for call in ("events", "heartbeat"):
+            answer = await process.post(f"{path}/{call}", content=b"{}")
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "3")
+            assert answer.json()["type"] == "/problems/overloaded"
+            assert answer.json()["control"] == {"cancel_requested": False}
+
+
+async def test_more_bodies_at_once_than_the_server_holds_are_told_to_come_again(wiring: Wiring) -> None:
+    budget = wiring.api.bodies.budget
+    with budget.holding(10), pytest.raises(Refused) as refused:
+        budget.take(1 << 40)
+    assert refused.value.problem.name == "overloaded"
+    with budget.holding(10):
+        pass
+
+
+async def test_more_streams_than_the_server_takes_are_told_to_come_again(wiring: Wiring) -> None:
+    streams = Streams(wiring.feed, most=0)
+    exchange = Exchange({"type": "http", "method": "GET", "path": "/", "headers": []}, _never, _never)
+    with pytest.raises(Refused) as refused:
+        async with streams.following(exchange, 1):
+            pass
+    assert refused.value.problem.name == "overloaded"
+    assert streams.open == 0
+
+
+async def _never(*_: Any) -> Any:
+    raise AssertionError("Nothing is received or sent.")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Executor
 from typing import TypeVar
 
@@ -35,6 +36,15 @@ class BodyBudget:
     def __init__(self, total: int) -> None:
         self._free = total
 
+    @contextlib.contextmanager
+    def holding(self, size: int) -> Generator[None]:
+        """Counts `size` bytes for as long as they are worked on. Raises `Refused` when there is no room."""
+        self.take(size)
+        try:
+            yield
+        finally:
+            self.give_back(size)
+
     def take(self, size: int) -> None:
         """Raises `Refused` with `overloaded` when there is no room."""
         if size > self._free:
@@ -53,7 +63,7 @@ class Bodies:
     def __init__(self, *, limits: Limits, executor: Executor, budget: BodyBudget) -> None:
         self._limits = limits
         self._executor = executor
-        self._budget = budget
+        self.budget = budget
 
     async def read(self, exchange: Exchange) -> bytes:
         """The whole body, decompressed.
@@ -92,7 +102,7 @@ class Bodies:
 
     async def _read_rest(self, exchange: Exchange, *, first: bytes, limit: int) -> bytes:
         chunks, size, more = [first], len(first), True
-        self._budget.take(size)
+        self.budget.take(size)
         try:
             while more:
                 if size > limit:
@@ -106,7 +116,7 @@ class Bodies:
                 if message["type"] == "http.disconnect":
                     raise ClientGone
                 chunk: bytes = message.get("body", b"")
-                self._budget.take(len(chunk))
+                self.budget.take(len(chunk))
                 size += len(chunk)
                 chunks.append(chunk)
                 more = message.get("more_body", False)
@@ -114,7 +124,7 @@ class Bodies:
                 raise _too_large("body", limit, "body_bytes")
             return b"".join(chunks)
         finally:
-            self._budget.give_back(size)
+            self.budget.give_back(size)
 
 
 def _decompressor(encoding: str) -> Callable[[bytes, int], bytes] | None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 import msgspec
 
 from standpipe_protocol.json_text import encode_json
 from standpipe_server.api.exchange import JSON_MEDIA, PROBLEM_MEDIA, Exchange
-from standpipe_server.api.parameters import append_headers
+from standpipe_server.api.parameters import AppendHeaders, append_headers
 from standpipe_server.api.parts import ApiParts
-from standpipe_server.broker.batches import parse_batch
+from standpipe_server.broker.batches import Batch, parse_batch
 from standpipe_server.store import AppendRequest, Target
 
 # A body from here on is parsed off the event loop: it would hold up everybody for tens of milliseconds.
@@ -23,19 +24,13 @@ async def append_events(parts: ApiParts, exchange: Exchange, target: Target) -> 
     body = await parts.bodies.read(exchange)
     if len(body) < _LARGE_BODY:
         batch = parse_batch(body, media=headers.media, limits=parts.limits)
+        outcome = await parts.store.append(_request(target, headers, batch, body))
     else:
-        batch = await parts.bodies.off_loop(lambda: parse_batch(body, media=headers.media, limits=parts.limits))
-    outcome = await parts.store.append(
-        AppendRequest(
-            target=target,
-            batch=batch,
-            body=body,
-            producer=headers.producer,
-            first_seq=headers.first_seq,
-            idempotency_key=headers.idempotency_key,
-            numbered=headers.numbered,
-        )
-    )
+        # What is large is counted until it is stored, so that many at once are told to come again.
+        with parts.bodies.budget.holding(len(body)):
+            parse = partial(parse_batch, media=headers.media, limits=parts.limits)
+            batch = await parts.bodies.off_loop(parse, body)
+            outcome = await parts.store.append(_request(target, headers, batch, body))
     parts.metrics.appended_bytes += len(body)
     if outcome.status == 200:
         # A handful of numbers, a hundred thousand times: the fast encoder.
@@ -43,3 +38,15 @@ async def append_events(parts: ApiParts, exchange: Exchange, target: Target) -> 
     else:
         media = PROBLEM_MEDIA if outcome.is_problem else JSON_MEDIA
         await exchange.answer(outcome.status, encode_json(outcome.body), media=media)
+
+
+def _request(target: Target, headers: AppendHeaders, batch: Batch, body: bytes) -> AppendRequest:
+    return AppendRequest(
+        target=target,
+        batch=batch,
+        body=body,
+        producer=headers.producer,
+        first_seq=headers.first_seq,
+        idempotency_key=headers.idempotency_key,
+        numbered=headers.numbered,
+    )
