@@ -89,15 +89,17 @@ install_into() { # FOLDER LOCK MEMBER...
     # The locks name every package, so nothing is left to resolve.
     local install=("$venv/bin/python" -m pip install --quiet --no-deps)
     "${install[@]}" --require-hashes -r requirements/build.txt
-    "${install[@]}" --no-build-isolation --require-hashes -r "$lock"
+    "${install[@]}" --no-build-isolation --use-pep517 --require-hashes -r "$lock"
     "${install[@]}" --no-build-isolation "${editable[@]}"
     "$venv/bin/python" -m pip check >/dev/null
   fi
 }
 
-# What an environment was made from; when that changes it is brought up to date. The checkout's own path is part of it:
-# programs in a virtual environment name it.
-stamp_of() { { printf '%s\n' "$ROOT"; cat "$@" pyproject.toml ./*/pyproject.toml scripts/_setup.sh; } | cksum; }
+# What an environment was made from; when that changes it is brought up to date.
+stamp_of() { cat "$@" pyproject.toml ./*/pyproject.toml scripts/_setup.sh | cksum; }
+
+# Programs in a virtual environment name its path: one that was moved with its checkout is of no use.
+is_at_home() { [ ! -e "$1/standpipe-root" ] || [ "$(cat "$1/standpipe-root")" = "$ROOT" ]; }
 
 set_up() {
   local profile="$1" venv="$VENV" lock members=(client_sdk server orchestrator) python
@@ -107,6 +109,7 @@ set_up() {
   fi
   local stamp="$venv/standpipe-$profile.stamp" now
   now="$(stamp_of requirements/build.txt "$lock")"
+  is_at_home "$venv" || rm -rf "$venv"
   if [ -x "$venv/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$now" ]; then return 0; fi
   # The development environment holds all the demo needs.
   if [ "$profile" = demo ] && [ "$(cat "$venv/standpipe-dev.stamp" 2>/dev/null)" = "$(stamp_of requirements/build.txt requirements/dev.txt)" ]; then
@@ -118,6 +121,7 @@ set_up() {
     rm -rf "$venv"
     make_venv "$venv" "$python"
   fi
+  printf '%s\n' "$ROOT" >"$venv/standpipe-root"
   say "Installing from $lock with $(if has_uv; then echo uv; else echo pip; fi)."
   rm -f "$venv"/standpipe-*.stamp
   install_into "$venv" "$lock" "${members[@]}"
