@@ -16,18 +16,21 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from standpipe.delivery import DeliveryReport
 from standpipe.errors import DagsterPipesError, PipesMessageTooLarge
 from standpipe.pending import MEMORY_BYTES, MEMORY_MESSAGES, Pending
 from standpipe.sender import Sender, unreachable
-from standpipe.spool import SUFFIX, Spool, SpoolHeader, spool_folder, spool_limit
 from standpipe.times import utc_now
 from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.context import ContextData
 from standpipe_protocol.invocation import Control
 from standpipe_protocol.json_text import encode_json
 from standpipe_protocol.messages import Closed, Ledger, Log, LogExternalStream, Message, message_to_wire
+
+if TYPE_CHECKING:
+    from standpipe.spool import Spool
 
 CLOSE_TIMEOUT_VARIABLE = "STANDPIPE_CLOSE_TIMEOUT"
 OPEN_TIMEOUT_VARIABLE = "STANDPIPE_OPEN_TIMEOUT"
@@ -280,6 +283,9 @@ class Outbox:
         )
 
     def _make_spool(self) -> Spool:
+        # Most processes never write one, and what it imports is a tenth of the client.
+        from standpipe.spool import SUFFIX, Spool, SpoolHeader, spool_folder, spool_limit
+
         header = SpoolHeader(bootstrap=self._bootstrap, producer=self._producer)
         name = f"{self._bootstrap.invocation}.{self._producer}{SUFFIX}".replace("/", "_").replace(":", "_")
         path = spool_folder(self._environment) / name

@@ -13,8 +13,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from standpipe.spool import Spool
+if TYPE_CHECKING:
+    from standpipe.spool import Spool
 
 MEMORY_MESSAGES = 50_000
 MEMORY_BYTES = 64 * 1024 * 1024

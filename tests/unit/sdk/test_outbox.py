@@ -50,7 +50,7 @@ def test_what_is_reported_while_a_request_is_in_flight_goes_together(broker: Rec
     broker.hold()
     outbox.send(number(0))
     broker.wait_for(lambda b: len(b.requests) == 1)
-    send_all(outbox, range(1, 1001))
+    send_all(outbox, range(1, 3001))
     broker.let_go()
     assert outbox.close().complete
     # One alone, because nothing was in flight; then as many as a request takes.
