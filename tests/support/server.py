@@ -104,7 +104,10 @@ class Server:
         if self.database_url is not None:
             command += ["--database", self.database_url]
         process = Process(
-            [*command, *self._arguments], log=self._log, env=child_environment(self._env, home=self.home), cwd=self.home
+            [*command, *self._arguments],
+            log=self._log,
+            env=child_environment(self._env, home=self.home, warnings="error"),
+            cwd=self.home,
         )
         self._process = process
         try:
