@@ -24,7 +24,7 @@ class ProblemType:
 PROBLEM_TYPES: Mapping[str, ProblemType] = {
     kind.name: kind
     for kind in (
-        ProblemType("malformed", 400, "The request could not be read", ("line", "offset")),
+        ProblemType("malformed", 400, "The request could not be read", ("line", "offset", "header")),
         ProblemType("unauthorized", 401, "No valid credential was given"),
         ProblemType("forbidden-host", 403, "This host name is not served here"),
         ProblemType("not-found", 404, "There is nothing here, or it is not yours"),
@@ -32,14 +32,16 @@ PROBLEM_TYPES: Mapping[str, ProblemType] = {
         ProblemType("sequence-gap", 409, "The batch leaves a gap in its producer's sequence", ("expected_seq",)),
         ProblemType("invocation-ended", 409, "The invocation has ended", ("verdict", "last_position")),
         ProblemType("invocation-running", 409, "The invocation has not ended"),
-        ProblemType("duplicate-materialization", 409, "The asset was already materialized in this invocation"),
-        ProblemType("idempotency-conflict", 409, "The idempotency key was used for another request"),
+        ProblemType(
+            "duplicate-materialization", 409, "The asset was already materialized in this invocation", ("asset_key",)
+        ),
+        ProblemType("idempotency-conflict", 409, "The idempotency key was used for another request", ("invocation",)),
         ProblemType("too-large", 413, "Something in the request is larger than the limit", ("limit", "limit_name")),
-        ProblemType("unsupported-media-type", 415, "The body's type or encoding is not known here"),
+        ProblemType("unsupported-media-type", 415, "The body's type or encoding is not known here", ("expected",)),
         ProblemType("invalid-message", 422, "The message breaks a rule of its method", ("pointer", "expected")),
         ProblemType("invalid-request", 422, "The request breaks a rule", ("pointer", "expected")),
         ProblemType("rate-limited", 429, "Too many requests for this token", ("retry_after",)),
-        ProblemType("internal", 500, "The server failed"),
+        ProblemType("internal", 500, "The server failed", ("request_id",)),
         ProblemType("overloaded", 503, "The server has more to do than it can hold", ("retry_after",)),
     )
 }
