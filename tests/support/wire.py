@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,7 +37,7 @@ def materialization(asset_key: str, *, metadata: Json | None = None, data_versio
 
 
 def check(asset_key: str, check_name: str, *, passed: bool = True, severity: str = "ERROR") -> Json:
-    params = {
+    params: Json = {
         "asset_key": asset_key,
         "check_name": check_name,
         "passed": passed,
@@ -110,7 +110,7 @@ class Job:
         return self.http.post(f"{self.path}/heartbeat", json=body)
 
     @contextmanager
-    def stream(self, *, headers: Mapping[str, str] | None = None, **query: Any) -> Iterator[Iterator[SentEvent]]:
+    def stream(self, *, headers: Mapping[str, str] | None = None, **query: Any) -> Generator[Iterator[SentEvent]]:
         """The invocation's server-sent events as they come; comments are left out."""
         accept = {"Accept": "text/event-stream", **(headers or {})}
         with self.server.http.stream("GET", f"{self.path}/events", params=query, headers=accept) as answer:
@@ -118,7 +118,7 @@ class Job:
             yield sent_events(answer)
 
     @contextmanager
-    def lines(self, **query: Any) -> Iterator[Iterator[Json]]:
+    def lines(self, **query: Any) -> Generator[Iterator[Json]]:
         """The invocation's events as JSON lines as they come."""
         accept = {"Accept": "application/x-ndjson"}
         with self.server.http.stream("GET", f"{self.path}/events", params=query, headers=accept) as answer:
