@@ -151,6 +151,31 @@ print("work done")
     assert broker.closed is not None
 
 
+def test_reports_outlive_a_process_that_is_killed_while_the_server_is_away(
+    broker: RecordingBroker, home: Path, tmp_path: Path
+) -> None:
+    script = """
+import time
+from standpipe import open_pipes
+context = open_pipes()
+for n in range(100):
+    context.report_custom_message(n)
+print("reported", flush=True)
+time.sleep(600)
+"""
+    broker.stop()
+    with Process([sys.executable, "-c", script], log=tmp_path / "log", env=environment(broker, home)) as process:
+        process.wait_for_output("They are kept and tried again")
+        process.wait_for_output("reported")
+        process.kill9()
+    broker.start()
+    delivered = run_python("-m", "standpipe.cli", "deliver", env=environment(broker, home))
+    assert "101 messages delivered" in delivered.stdout
+    assert broker.custom_messages == list(range(100))
+    # Nothing says that the work was done.
+    assert broker.closed is None
+
+
 def test_an_unreachable_server_is_named_at_the_line_that_needs_it(broker: RecordingBroker, home: Path) -> None:
     script = """
 from standpipe import open_pipes

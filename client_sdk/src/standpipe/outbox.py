@@ -18,10 +18,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from standpipe.context_box import unreachable
 from standpipe.delivery import DeliveryReport
 from standpipe.errors import DagsterPipesError, PipesMessageTooLarge
 from standpipe.pending import MEMORY_BYTES, MEMORY_MESSAGES, Pending
-from standpipe.sender import Sender, unreachable
+from standpipe.sender import Sender
 from standpipe.times import utc_now
 from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.context import ContextData

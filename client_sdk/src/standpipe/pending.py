@@ -7,6 +7,7 @@ counted as `dropped`.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 import time
@@ -170,6 +171,15 @@ class Pending:
             self._memory_size = 0
             self._spool = spool
             return spool, self.numbered - self.acknowledged
+
+    def shelter(self) -> None:
+        """Moves memory to disk, where it outlives a killed process. For the time that nothing can be delivered.
+
+        Does nothing where a file is in use already (to write it anew would hold up who reports), or none can be.
+        """
+        if self._spool is None:
+            with contextlib.suppress(OSError):
+                self.spill()
 
     def forget_in_child(self) -> None:
         """After a fork: what is here is the parent's to send; the child keeps nothing of it and closes its file."""

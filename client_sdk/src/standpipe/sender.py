@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from standpipe.context_box import ContextBox
 from standpipe.delivery import (
     Advance,
     Answer,
@@ -29,8 +30,6 @@ from standpipe.delivery import (
 from standpipe.errors import (
     PipesConfigurationError,
     PipesServerError,
-    PipesServerUnreachable,
-    StandpipeError,
     error_for_problem,
 )
 from standpipe.pending import Batch, Pending
@@ -51,49 +50,10 @@ BATCH_MESSAGES = 2000
 BATCH_BYTES = 2 * 1024 * 1024
 HURRIED_BACKOFF_CAP_SECONDS = 2.0
 REMEMBERED_REJECTIONS = 1000
+FAILURES_OF_AN_OUTAGE = 3
+"""In a row: about a second and a half after the first. From here on it is told, and reports wait on disk."""
 
 _log = logging.getLogger("standpipe.outbox")
-
-
-class ContextBox:
-    """Where the fetched context appears; anybody may wait for it."""
-
-    def __init__(self) -> None:
-        self._settled = threading.Event()
-        self._data: ContextData | None = None
-        self._error: StandpipeError | None = None
-
-    @property
-    def settled(self) -> bool:
-        return self._settled.is_set()
-
-    def give(self, data: ContextData) -> None:
-        self._data = data
-        self._settled.set()
-
-    def copy(self) -> ContextBox:
-        """The same with locks of its own, for a forked child."""
-        other = ContextBox()
-        other._data, other._error = self._data, self._error
-        if self.settled:
-            other._settled.set()
-        return other
-
-    def fail(self, error: StandpipeError) -> None:
-        if not self._settled.is_set():
-            self._error = error
-            self._settled.set()
-
-    def wait(self, *, timeout: float) -> ContextData | None:
-        """The context, or None when the time is over.
-
-        Raises:
-            StandpipeError: it will never come.
-        """
-        self._settled.wait(max(timeout, 0.0))
-        if self._error is not None:
-            raise self._error
-        return self._data
 
 
 class Sender:
@@ -311,13 +271,22 @@ class Sender:
         named = answer.retry_after if isinstance(answer, Answer) else None
         self._not_before = now + named if named else 0.0
         self._retry_at = max(now + delay, self._not_before)
-        if self._failures == 3:
+        if self._failures == FAILURES_OF_AN_OUTAGE:
+            self._shelter()
             _log.warning(
                 "The Standpipe server at %s takes no reports of invocation %s (%s). They are kept and tried again.",
                 self._bootstrap.url,
                 self._bootstrap.invocation,
                 decision.reason,
             )
+
+    def _shelter(self) -> None:
+        # It may import the spool, for which a fork has to wait again.
+        self._imported.clear()
+        try:
+            self._pending.shelter()
+        finally:
+            self._imported.set()
 
     def _give_up(self, stop: Stop) -> None:
         self.stopped_by = stop
@@ -352,15 +321,6 @@ if TYPE_CHECKING:
         jitter: float
         acquainted: bool
         cap: float
-
-
-def unreachable(bootstrap: Bootstrap, *, waited: float, trouble: str | None) -> PipesServerUnreachable:
-    return PipesServerUnreachable(
-        f"The Standpipe server at {bootstrap.url} did not give the context of invocation {bootstrap.invocation} "
-        f"within {waited:.0f} s ({trouble or 'it has not answered yet'}). Check that STANDPIPE_URL is an address this "
-        "machine can reach (a proxy, a firewall, a container's own localhost?) and that the server runs; "
-        "STANDPIPE_OPEN_TIMEOUT sets how long to wait."
-    )
 
 
 def _what_to_do(problem: Problem) -> str:
