@@ -7,12 +7,13 @@ import threading
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, text
 
 from standpipe_server.store.engines import database_url as parse_url
 from standpipe_server.store.errors import MigrationNeeded
 from standpipe_server.store.tables import metadata
-from standpipe_server.store.upgrade import upgrade_database
+from standpipe_server.store.upgrade import HEAD, alembic_config, upgrade_database
 
 
 @pytest.fixture
@@ -27,6 +28,10 @@ def test_an_empty_database_becomes_what_the_tables_say(engine: Engine) -> None:
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
+
+
+def test_the_head_that_the_server_knows_is_the_migrations_head() -> None:
+    assert ScriptDirectory.from_config(alembic_config()).get_current_head() == HEAD
 
 
 def test_upgrading_again_changes_nothing(engine: Engine) -> None:

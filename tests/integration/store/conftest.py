@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -11,9 +13,17 @@ from standpipe_protocol.limits import Limits
 from standpipe_server.broker.batches import parse_batch
 from standpipe_server.broker.ids import token_digest
 from standpipe_server.broker.requests import json_digest, parse_registration
-from standpipe_server.store import AppendOutcome, AppendRequest, Store, StoreSettings, Target
+from standpipe_server.store import AppendOutcome, AppendRequest, Store, StoreSettings, Target, Wake
+from tests.support.wire import closed, opened
 
 LIMITS = Limits()
+OPENED = json.dumps(opened()).encode()
+CLOSED = json.dumps(closed()).encode()
+
+
+def body(*wires: object) -> bytes:
+    """A request's body with these messages."""
+    return json.dumps(wires).encode()
 
 
 @dataclass
@@ -34,7 +44,7 @@ class Bench:
     store: Store
     clock: Clock
     database_url: str
-    wakes: list[object] = field(default_factory=list)
+    wakes: list[Wake] = field(default_factory=list[Wake])
 
     async def register(self, body: bytes = b'{"context":{}}', *, key: str | None = None) -> Target:
         registration = parse_registration(body, limits=LIMITS)
@@ -46,6 +56,13 @@ class Bench:
     async def append(self, target: Target, body: bytes, **how: object) -> AppendOutcome:
         batch = parse_batch(body, media="json", limits=LIMITS)
         return await self.store.append(AppendRequest(target=target, batch=batch, body=body, **how))  # type: ignore[arg-type]
+
+    async def events(self, target: Target) -> list[dict[str, Any]]:
+        page = await self.store.read_events(target.pk, after=0, limit=10_000)
+        return [json.loads(event) for event in page.events]
+
+    async def invocation(self, target: Target) -> dict[str, Any]:
+        return json.loads((await self.store.read_invocation(target.id)).json)
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from standpipe_protocol.limits import Limits
 from standpipe_protocol.messages import METHODS, InvalidMessage, parse_message
-from standpipe_server.broker.batches import Check, Closing, Materialization, Refused, parse_batch
+from standpipe_protocol.problems import Problem
+from standpipe_server.broker.batches import Check, Closing, Materialization, Media, Refused, parse_batch
 from standpipe_server.broker.shapes import decode_lean
 
 LIMITS = Limits()
@@ -20,9 +21,9 @@ def parse(body: bytes, **limits: int):
     return parse_batch(body, media="json", limits=Limits(**limits))
 
 
-def refusal(body: bytes, *, media: str = "json", **limits: int):
+def refusal(body: bytes, limits: Limits = LIMITS, *, media: Media = "json") -> Problem:
     with pytest.raises(Refused) as refused:
-        parse_batch(body, media=media, limits=Limits(**limits))  # type: ignore[arg-type]
+        parse_batch(body, media=media, limits=limits)
     return refused.value.problem
 
 
@@ -133,7 +134,7 @@ def test_lines_are_messages_and_blank_lines_are_nothing() -> None:
         (b"[1,]", "json", {"line": 1, "offset": 3}),
     ],
 )
-def test_what_is_not_json_is_refused_with_the_place(body: bytes, media: str, members: dict[str, int]) -> None:
+def test_what_is_not_json_is_refused_with_the_place(body: bytes, media: Media, members: dict[str, int]) -> None:
     problem = refusal(body, media=media)
     assert problem.name == "malformed"
     assert problem.members == members
@@ -148,7 +149,7 @@ def test_what_is_not_json_is_refused_with_the_place(body: bytes, media: str, mem
     ],
 )
 def test_what_is_too_large_is_refused_with_the_limit(body: bytes, limits: dict[str, int], name: str) -> None:
-    problem = refusal(body, **limits)
+    problem = refusal(body, Limits(**limits))
     assert problem.name == "too-large"
     assert problem.members["limit_name"] == name
     assert problem.members["limit"] == limits[name]

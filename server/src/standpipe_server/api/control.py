@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from standpipe_protocol.invocation import Control
 from standpipe_protocol.json_text import JsonValue
 from standpipe_server.store import Store, StoreError, Target
 
@@ -12,7 +11,7 @@ async def control_members(store: Store, target: Target | None) -> dict[str, Json
     if target is None:
         return {}
     try:
-        invocation = await store.read_invocation(target.id)
+        control = await store.read_control(target)
     except StoreError:
         return {}
-    return {"control": Control(cancel_requested=invocation.cancel_requested).to_wire()}
+    return {"control": control.to_wire()}

@@ -20,13 +20,12 @@ from standpipe_server.store.errors import (
 from standpipe_server.store.events import EventPage
 from standpipe_server.store.first_errors import ErrorFilter
 from standpipe_server.store.invocations import InvocationFilter, InvocationView
+from standpipe_server.store.lookups import ContextAnswer, Target
 from standpipe_server.store.store import (
     NOTIFY_CHANNEL,
     AppendRequest,
-    ContextAnswer,
     Store,
     StoreSettings,
-    Target,
     Wake,
 )
 

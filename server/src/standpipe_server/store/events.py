@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, RowMapping, func, select
+from sqlalchemy import Connection, Integer, RowMapping, bindparam, func, select
 
 from standpipe_protocol.json_text import JsonValue
 from standpipe_server.store import tables
@@ -23,6 +23,22 @@ from standpipe_server.store.segments import (
 )
 
 _SEGMENTS_AT_A_TIME = 64
+
+# Made once: these are what a live reader waits for, and building a statement costs as much as running it.
+_state_of = select(tables.invocation.c.status, tables.invocation.c.last_position).where(
+    tables.invocation.c.pk == bindparam("pk")
+)
+# The segment that holds position after+1 may begin before it.
+_segment_at = select(func.max(tables.segment.c.first_position)).where(
+    tables.segment.c.invocation_pk == bindparam("pk"), tables.segment.c.first_position <= bindparam("position")
+)
+_segments_from = (
+    select(tables.segment)
+    .where(tables.segment.c.invocation_pk == bindparam("pk"), tables.segment.c.first_position >= bindparam("start"))
+    .order_by(tables.segment.c.first_position)
+    .limit(_SEGMENTS_AT_A_TIME)
+)
+_segments_with = _segments_from.where(tables.segment.c.methods.bitwise_and(bindparam("mask", type_=Integer)) != 0)
 
 ProducerNames = RecentlyUsed[tuple[int, int], str]
 """Names of producers by invocation row and producer row."""
@@ -55,8 +71,7 @@ def read_event_page(
     Raises:
         NotFound: there is no such invocation (any more).
     """
-    table = tables.invocation
-    state = connection.execute(select(table.c.status, table.c.last_position).where(table.c.pk == pk)).first()
+    state = connection.execute(_state_of, {"pk": pk}).first()
     if state is None:
         raise NotFound("There is no such invocation; it may have been deleted.")
     events: list[bytes] = []
@@ -99,24 +114,10 @@ def _count(segment: StoredSegment) -> int:
 def _segments(
     connection: Connection, pk: int, *, after: int, methods: frozenset[str] | None, names: ProducerNames
 ) -> Iterator[StoredSegment]:
-    table = tables.segment
-    # The segment that holds position after+1 may begin before it.
-    holding = (
-        select(func.max(table.c.first_position))
-        .where(table.c.invocation_pk == pk, table.c.first_position <= after + 1)
-        .scalar_subquery()
-    )
-    start = connection.scalar(select(func.coalesce(holding, 0))) or 0
+    start = connection.scalar(_segment_at, {"pk": pk, "position": after + 1}) or 0
+    statement, mask = (_segments_from, {}) if methods is None else (_segments_with, {"mask": method_mask(methods)})
     while True:
-        statement = (
-            select(table)
-            .where(table.c.invocation_pk == pk, table.c.first_position >= start)
-            .order_by(table.c.first_position)
-            .limit(_SEGMENTS_AT_A_TIME)
-        )
-        if methods is not None:
-            statement = statement.where(table.c.methods.bitwise_and(method_mask(methods)) != 0)
-        found = connection.execute(statement).mappings().all()
+        found = connection.execute(statement, {"pk": pk, "start": start, **mask}).mappings().all()
         for row in found:
             yield _stored(connection, row, names=names)
         if len(found) < _SEGMENTS_AT_A_TIME:

@@ -15,22 +15,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-import zstandard
-from sqlalchemy import Connection, bindparam, func, select, text, update
+from sqlalchemy import Connection, bindparam, select, text, update
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from standpipe_protocol.invocation import Control
-from standpipe_server.broker import ids
 from standpipe_server.broker.batches import Batch
 from standpipe_server.broker.lifecycle import next_due
 from standpipe_server.broker.requests import Heartbeat, Registration
 from standpipe_server.broker.state import Finish, InvocationState
 from standpipe_server.broker.times import seconds
-from standpipe_server.store import assets, commands, engines, events, first_errors, invocations, tables
+from standpipe_server.store import assets, commands, engines, events, first_errors, invocations, lookups, tables
 from standpipe_server.store.append import Append, AppendOutcome
 from standpipe_server.store.caches import Caches, RecentlyUsed
 from standpipe_server.store.checkpointer import Checkpointer
 from standpipe_server.store.cursors import Page
-from standpipe_server.store.errors import NotFound
+from standpipe_server.store.errors import Overloaded
+from standpipe_server.store.lookups import ContextAnswer, Target
 from standpipe_server.store.segments import encode_messages
 from standpipe_server.store.sweeper import Sweeper
 from standpipe_server.store.unit import UnitOfWork
@@ -59,14 +60,6 @@ class StoreSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """An invocation that is known to exist, by its row and its id."""
-
-    pk: int
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
 class Wake:
     """After a commit: an invocation has changed."""
 
@@ -85,14 +78,6 @@ class AppendRequest:
     first_seq: int | None = None
     idempotency_key: str | None = None
     numbered: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContextAnswer:
-    context_json: bytes
-    lease_seconds: float
-    lease_expires_at: int | None
-    control: Control
 
 
 class Store:
@@ -202,18 +187,18 @@ class Store:
         """The invocation that a token (by `broker.ids.token_digest`) is good for; None for an unknown one."""
         known = self._targets.get(token_digest)
         if known is None:
-            known = await self._read(_find_by_token, token_digest)
+            known = await self._read(lookups.find_by_token, token_digest)
             if known is not None:
                 self._targets.put(token_digest, known)
         return known
 
     async def find(self, invocation_id: str) -> Target:
         """Raises NotFound."""
-        return await self._read(_find, invocation_id)
+        return await self._read(lookups.find, invocation_id)
 
     async def read_context(self, target: Target) -> ContextAnswer:
         """The context for the external process; asking for it is a word that renews a running lease."""
-        answer = await self._read(_read_context, target)
+        answer = await self._read(lookups.read_context, target)
         if answer.lease_expires_at is None:
             return answer
         beaten = await self._write(commands.Beat(target.pk, Heartbeat(), start=False))
@@ -223,6 +208,10 @@ class Store:
             lease_expires_at=beaten.lease_expires_at,
             control=beaten.control,
         )
+
+    async def read_control(self, target: Target) -> Control:
+        """What the external process is to hear. Raises NotFound."""
+        return await self._read(lookups.read_control, target)
 
     async def read_invocation(self, invocation_id: str) -> invocations.InvocationView:
         return await self._read(invocations.read_invocation, invocation_id)
@@ -273,11 +262,11 @@ class Store:
 
     async def ping(self) -> None:
         """Asks the database; raises what the driver raises."""
-        await self._read(_ping)
+        await self._read(lookups.ping)
 
     async def count_by_status(self) -> dict[str, int]:
         """How many invocations are registered and running; ended ones are not counted (there may be millions)."""
-        return await self._read(_count_by_status)
+        return await self._read(lookups.count_by_status)
 
     def statistics(self) -> dict[str, int]:
         """What waits to be written, and how many read connections are in use."""
@@ -298,8 +287,12 @@ class Store:
         self, function: Callable[Concatenate[Connection, _P], _R], *args: _P.args, **kwargs: _P.kwargs
     ) -> _R:
         def run() -> _R:
-            with self._read_engine.connect() as connection:
-                return function(connection, *args, **kwargs)
+            try:
+                with self._read_engine.connect() as connection:
+                    return function(connection, *args, **kwargs)
+            except (OperationalError, PoolTimeout) as error:
+                _log.warning("The database did not answer a read: %s", error)
+                raise Overloaded("The database did not answer. Try again.", retry_after=2) from error
 
         return await asyncio.get_running_loop().run_in_executor(self._readers, run)
 
@@ -355,47 +348,3 @@ class Store:
 
 def _ignore(wakes: Sequence[Wake]) -> None:
     """Until the feed listens."""
-
-
-def _find(connection: Connection, invocation_id: str) -> Target:
-    if not ids.INVOCATION_ID.fullmatch(invocation_id):
-        raise NotFound(f"There is no invocation {invocation_id[:80]!r}.")
-    pk = connection.scalar(select(tables.invocation.c.pk).where(tables.invocation.c.id == invocation_id))
-    if pk is None:
-        raise NotFound(f"There is no invocation {invocation_id!r}.")
-    return Target(pk, invocation_id)
-
-
-def _find_by_token(connection: Connection, digest: bytes) -> Target | None:
-    token, invocation = tables.invocation_token, tables.invocation
-    statement = (
-        select(invocation.c.pk, invocation.c.id)
-        .join(token, token.c.invocation_pk == invocation.c.pk)
-        .where(token.c.digest == digest)
-    )
-    row = connection.execute(statement).first()
-    return None if row is None else Target(row.pk, row.id)
-
-
-def _read_context(connection: Connection, target: Target) -> ContextAnswer:
-    table = tables.invocation
-    columns = (table.c.context, table.c.lease_seconds, table.c.lease_expires_at, table.c.cancel_requested_at)
-    row = connection.execute(select(*columns).where(table.c.pk == target.pk)).first()
-    if row is None:
-        raise NotFound(f"There is no invocation {target.id!r}; it may have been deleted.")
-    return ContextAnswer(
-        context_json=zstandard.ZstdDecompressor().decompress(row.context),
-        lease_seconds=row.lease_seconds,
-        lease_expires_at=row.lease_expires_at,
-        control=Control(cancel_requested=row.cancel_requested_at is not None),
-    )
-
-
-def _ping(connection: Connection) -> None:
-    connection.execute(select(1))
-
-
-def _count_by_status(connection: Connection) -> dict[str, int]:
-    table = tables.invocation
-    statement = select(table.c.status, func.count()).where(table.c.status.in_(("registered", "running")))
-    return {row[0]: row[1] for row in connection.execute(statement.group_by(table.c.status))}

@@ -9,17 +9,20 @@ import fcntl
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, inspect, text
 
 from standpipe_server.store.errors import MigrationNeeded
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 Migrate: TypeAlias = Literal["auto", "check", "off"]
+
+HEAD = "0001"
+"""The revision of this version's schema. Said here too, so that a start at head does without Alembic, whose import
+costs a quarter of a second; a test holds it to the migrations."""
 
 # The key of the advisory lock on PostgreSQL: "standpip" as a number, so that it collides with nobody's.
 _LOCK_KEY = int.from_bytes(b"standpip", "big", signed=True)
@@ -31,48 +34,51 @@ def upgrade_database(engine: Engine, *, migrate: Migrate) -> str:
     Raises:
         MigrationNeeded: the schema is behind and `migrate` is "check", or the schema is ahead of this version.
     """
-    head = _scripts().get_current_head() or ""
-    if migrate == "off":
-        return _revision(engine) or ""
     at = _revision(engine)
-    if at == head:
-        return head
+    if at == HEAD or migrate == "off":
+        return at or ""
     _refuse_if_ahead(at)
     if migrate == "check":
         raise MigrationNeeded(
-            f"The database is at revision {at or 'none'} and this server needs {head}: run `standpipe migrate` first, "
+            f"The database is at revision {at or 'none'} and this server needs {HEAD}: run `standpipe migrate` first, "
             "or start the server with --migrate auto."
         )
+    from alembic import command
+    from alembic.migration import MigrationContext
+
     with _locked(engine) as connection:
         # Another server may have upgraded it while this one waited for the lock.
         at = MigrationContext.configure(connection).get_current_revision()
         _refuse_if_ahead(at)
-        if at != head:
-            config = _config()
+        if at != HEAD:
+            config = alembic_config()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             connection.commit()
-    return head
+    return HEAD
 
 
-def _config() -> Config:
+def alembic_config() -> Config:
+    """Alembic's configuration, made in code: the migrations are found in the installed package."""
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", "standpipe_server:store/_migrations")
     config.set_main_option("path_separator", "os")
     return config
 
 
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_config())
-
-
 def _revision(engine: Engine) -> str | None:
     with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        return connection.scalar(text("SELECT version_num FROM alembic_version"))
 
 
 def _refuse_if_ahead(at: str | None) -> None:
-    known = {script.revision for script in _scripts().walk_revisions()}
+    from alembic.script import ScriptDirectory
+
+    known = {script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()}
     if at is not None and at not in known:
         raise MigrationNeeded(
             f"The database is at revision {at}, which this version of standpipe-server does not know: a newer version "
