@@ -258,3 +258,28 @@ async def test_every_commit_wakes_whoever_listens(bench: Bench) -> None:
     seen = [(wake.last_position, wake.ended) for wake in bench.wakes if wake.pk == target.pk]
     assert seen[0] == (1, False)
     assert seen[-1] == (1, True)
+
+
+async def test_a_retry_that_holds_nothing_new_is_a_word_of_the_process_all_the_same(bench: Bench) -> None:
+    target = await bench.register(b'{"context":{},"lease_seconds":10}')
+    batch = body(json.loads(OPENED))
+    await bench.append(target, batch, producer="p", first_seq=1)
+    bench.clock.pass_seconds(7)
+    await bench.append(target, batch, producer="p", first_seq=1, numbered=4)
+    bench.clock.pass_seconds(7)
+    await bench.store._write(EndDue(target.pk))
+    assert (await bench.invocation(target))["status"] == "running"
+    await bench.store.finish(target.id, Finish())
+    assert "2-4 never arrived" in str((await bench.invocation(target))["reasons"])
+
+
+async def test_a_listener_that_fails_does_not_make_a_commit_happen_twice(bench: Bench) -> None:
+    target = await bench.register()
+
+    def fail(_: object) -> None:
+        raise RuntimeError("the listener failed")
+
+    bench.store.on_commit = fail
+    outcomes = await asyncio.gather(*(bench.append(target, body(log(str(n)))) for n in range(20)))
+    assert [outcome.status for outcome in outcomes] == [200] * 20
+    assert len(await bench.events(target)) == 20

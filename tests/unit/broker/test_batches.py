@@ -156,7 +156,7 @@ def test_what_is_too_large_is_refused_with_the_limit(body: bytes, limits: dict[s
 
 
 def test_a_bomb_of_brackets_is_refused_and_harms_nothing() -> None:
-    assert refusal(b"[" * 1_000_000).name in ("malformed", "too-large")
+    assert refusal(b"[" * 1_000_000).name == "too-large"
     nested = b'[{"method":"report_custom_message","params":{"payload":' + b"[" * 500 + b"]" * 500 + b"}}]"
     assert refusal(nested).name == "too-large"
 

@@ -169,14 +169,14 @@ def _decode_any(text: bytes) -> Raw:
     try:
         return msgspec.json.decode(text, type=Raw)
     except RecursionError:
-        raise msgspec.DecodeError("JSON is nested too deep (byte 0)") from None
+        raise _bottomless() from None
 
 
 def _decode_array(body: bytes) -> list[Raw]:
     try:
         return msgspec.json.decode(body, type=list[Raw])
     except RecursionError:
-        raise msgspec.DecodeError("JSON is nested too deep (byte 0)") from None
+        raise _bottomless() from None
 
 
 def _repaired(text: bytes) -> bytes | None:
@@ -283,6 +283,11 @@ def _check_length(name: str, parameter: str, longest: int) -> None:
         raise InvalidMessage(
             pointer=f"/params/{parameter}", expected=f"at most {longest} characters", got=f"{len(name)} characters"
         )
+
+
+def _bottomless() -> Refused:
+    """Nested deeper than any limit: the reader gave up on it before it could be counted."""
+    return _too_large("The body is nested a thousand deep or more", Limits().json_depth, "json_depth")
 
 
 def _too_large(what: str, limit: int, name: str) -> Refused:

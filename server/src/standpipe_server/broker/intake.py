@@ -75,7 +75,7 @@ def decide_append(
     skip = max(0, min(expected - first_seq, len(messages)))
     new = messages[skip:] if skip else messages
     if not new:
-        return _nothing_new(invocation, producer, skip=skip)
+        return _nothing_new(lifecycle.renew_lease(invocation, now=now), producer, skip=skip)
     if invocation.verdict in ("succeeded", "cancelled"):
         return TooLate()
     if first_seq > expected:

@@ -80,6 +80,8 @@ class Append:
                 if decision.skip < len(self.batch.messages):
                     decision = self._store(unit, decision, inserted=known_producer is not None)
                     self._remember(unit, first_seq)
+                else:
+                    self._note_word(unit, invocation, decision, known_producer)
                 return self._answer(decision, retold, first_seq=first_seq)
 
     # A retry under an Idempotency-Key
@@ -170,6 +172,15 @@ class Append:
         else:
             unit.put_invocation(after)
         return decision
+
+    def _note_word(
+        self, unit: UnitOfWork, before: InvocationState, decision: intake.Append, producer: ProducerState | None
+    ) -> None:
+        """A retry stores nothing; it is a word of the process all the same, and may tell what was numbered since."""
+        if decision.invocation is not before:
+            unit.put_invocation(decision.invocation)
+        if producer is not None and not before.ended and (self.numbered or 0) > producer.numbered:
+            unit.put_producer(self.pk, replace(producer, numbered=self.numbered or 0))
 
     def _project(self, unit: UnitOfWork, decision: intake.Append) -> None:
         """The rows by which these messages are found across invocations."""

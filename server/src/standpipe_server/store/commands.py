@@ -121,6 +121,7 @@ class Register:
             "due_at": min(unit.now + seconds(given.open_within_seconds), lease or 2**62),
         }
         pk = unit.insert_one(tables.invocation, fixed | changing)
+        unit.deadlines.append(changing["due_at"])
         for asset_pk in unit.asset_pks(given.asset_keys).values():
             unit.insert(tables.invocation_asset, {"invocation_pk": pk, "asset_pk": asset_pk})
         for name, value in given.tags.items():

@@ -26,7 +26,8 @@ ZSTD: Final = 1
 
 _COMPRESS_FROM = 512
 _METHOD_BIT = {method: 1 << number for number, method in enumerate(METHODS)}
-_OTHER_BIT = 1 << len(METHODS)
+# Its place is fixed: it stays where it is in stored rows when methods are added (a column of 16 bits, signed).
+_OTHER_BIT = 1 << 14
 _NULL = Raw(b"null")
 
 

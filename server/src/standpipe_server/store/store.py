@@ -23,7 +23,7 @@ from standpipe_protocol.invocation import Control
 from standpipe_server.broker.batches import Batch
 from standpipe_server.broker.lifecycle import next_due
 from standpipe_server.broker.requests import Heartbeat, Registration
-from standpipe_server.broker.state import Finish, InvocationState
+from standpipe_server.broker.state import Finish
 from standpipe_server.broker.times import seconds
 from standpipe_server.store import assets, commands, engines, events, first_errors, invocations, lookups, tables
 from standpipe_server.store.append import Append, AppendOutcome
@@ -318,15 +318,15 @@ class Store:
                 values = {"channel": NOTIFY_CHANNEL, "payload": payload}
                 unit.connection.execute(text("SELECT pg_notify(:channel, :payload)"), values)
 
-    def _committed(self, states: Sequence[InvocationState], deleted: Sequence[int]) -> None:
+    def _committed(self, unit: UnitOfWork) -> None:
         if self._checkpointer is not None:
             self._checkpointer.written()
-        for state in states:
-            due_at = next_due(state)
-            if due_at is not None:
-                self._sweeper.expect(due_at)
+        states = unit.committed()
+        deadlines = [*unit.deadlines, *(due_at for state in states if (due_at := next_due(state)) is not None)]
+        if deadlines:
+            self._sweeper.expect(min(deadlines))
         wakes = [Wake(state.pk, state.last_position, state.ended) for state in states]
-        self.on_commit([*wakes, *(Wake(pk, 0, ended=True) for pk in deleted)])
+        self.on_commit([*wakes, *(Wake(pk, 0, ended=True) for pk in unit.deleted)])
 
     def _forgive_leases(self) -> None:
         """Nobody could beat while no server ran: running leases start anew."""

@@ -65,6 +65,8 @@ class UnitOfWork:
         self._inserts: dict[Table, list[dict[str, Any]]] = defaultdict(list)
         self._new_assets: dict[str, int] = {}
         self.deleted: list[int] = []
+        self.deadlines: list[int] = []
+        """Set by what was inserted; those of changed invocations follow from their states."""
 
     # Invocations and producers
 

@@ -18,7 +18,6 @@ from typing import Any, TypeAlias, TypeVar
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from standpipe_server.broker.state import InvocationState
 from standpipe_server.store.append import Append
 from standpipe_server.store.caches import Caches
 from standpipe_server.store.commands import Command
@@ -48,7 +47,7 @@ class Writer:
         caches: Caches,
         capacity: int,
         announce: Callable[[UnitOfWork], None],
-        on_commit: Callable[[Sequence[InvocationState], Sequence[int]], None],
+        on_commit: Callable[[UnitOfWork], None],
     ) -> None:
         self._engine = engine
         self._clock = clock
@@ -127,38 +126,63 @@ class Writer:
 
     def _store(self, group: Sequence[_Waiting]) -> None:
         try:
-            self._commit(group)
+            unit, answers = self._commit(group)
+        except _CommitFailed as failed:
+            # Whether it was committed is not known. Who numbered its messages may send them again; nobody else's
+            # are stored a second time by guessing.
+            _log.warning("A commit failed: %s", failed.__cause__)
+            told = Overloaded("The database did not confirm the commit. Send it again.", retry_after=2)
+            _resolve([(reply, told) for _, reply in group])
         except Exception as error:  # any failure must reach the callers, never end the thread
-            if len(group) == 1:
-                if not isinstance(error, DBAPIError):
-                    _log.exception("The command %s failed.", type(group[0][0]).__name__)
-                else:
-                    _log.warning("The database refused %s: %s", type(group[0][0]).__name__, error)
-                _resolve([(group[0][1], _told(error))])
+            if len(group) > 1:
+                # One of them failed and the transaction is rolled back whole: each again by itself, so that only the
+                # one at fault is refused.
+                for waiting in group:
+                    self._store([waiting])
                 return
-            # One of them failed and the transaction is rolled back whole: each again by itself, so that only the
-            # one at fault is refused.
-            for waiting in group:
-                self._store([waiting])
+            command, reply = group[0]
+            if isinstance(error, DBAPIError):
+                _log.warning("The database refused %s: %s", type(command).__name__, error)
+            else:
+                _log.exception("The command %s failed.", type(command).__name__)
+            _resolve([(reply, _told(error))])
+        else:
+            self._tell(unit, answers)
 
-    def _commit(self, group: Sequence[_Waiting]) -> None:
+    def _commit(self, group: Sequence[_Waiting]) -> tuple[UnitOfWork, list[_Answer]]:
         answers: list[_Answer] = []
-        with self._engine.connect() as connection, connection.begin():
+        with self._engine.connect() as connection:
+            transaction = connection.begin()
             unit = UnitOfWork(connection, now=self._clock(), caches=self._caches)
             appends = [command for command, _ in group if isinstance(command, Append)]
             unit.load(
                 [command.pk for command, _ in group if command.pk is not None],
                 [(append.pk, append.producer_name) for append in appends],
             )
-            for command, future in group:
+            for command, reply in group:
                 try:
-                    answers.append((future, command.execute(unit)))
+                    answers.append((reply, command.execute(unit)))
                 except StoreError as refusal:
-                    answers.append((future, refusal))
+                    answers.append((reply, refusal))
             unit.flush()
             self._announce(unit)
-        self._on_commit(unit.committed(), unit.deleted)
+            try:
+                transaction.commit()
+            except DBAPIError as error:
+                raise _CommitFailed from error
+        return unit, answers
+
+    def _tell(self, unit: UnitOfWork, answers: Sequence[_Answer]) -> None:
+        """It is committed, and that is what the callers hear, whatever goes wrong from here on."""
+        try:
+            self._on_commit(unit)
+        except Exception:
+            _log.exception("What follows a commit failed; readers may learn of it late.")
         _resolve(answers)
+
+
+class _CommitFailed(Exception):
+    """The database did not confirm a commit; the cause is the driver's error."""
 
 
 def _resolve(answers: Sequence[_Answer]) -> None:
