@@ -180,6 +180,54 @@ with open_pipes() as context:
     assert all("problem" not in event for event in job.events())
 
 
+@needs_fork
+def test_a_worker_that_is_killed_is_missed(sqlite_server: Server, tmp_path: Path) -> None:
+    job = register(sqlite_server, context={}, launcher={"kind": "test"})
+    script = """
+import os, signal
+from standpipe import open_pipes
+with open_pipes() as context:
+    pid = os.fork()
+    if pid == 0:
+        context.report_custom_message("heard")
+        context.flush(30)
+        context.report_custom_message("perhaps never sent")
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+"""
+    run_python("-c", script, env=environment(job, tmp_path / "job-home"))
+    ended = job.finish(exit_code=0)
+    assert ended["verdict"] == "incomplete"
+    assert "never-closed" in str(reasons(ended))
+
+
+@needs_fork
+def test_a_multiprocessing_worker_that_raises_is_told_with_its_exception(sqlite_server: Server, tmp_path: Path) -> None:
+    job = register(sqlite_server, context={}, launcher={"kind": "test"})
+    path = tmp_path / "workers.py"
+    path.write_text("""
+import multiprocessing
+from standpipe import PipesContext, open_pipes
+
+def work(n):
+    PipesContext.get().report_custom_message(n)
+    if n == 1:
+        raise ValueError("worker 1")
+
+if __name__ == "__main__":
+    with open_pipes():
+        workers = [multiprocessing.get_context("fork").Process(target=work, args=(n,)) for n in range(2)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+""")
+    run_python(path, env=environment(job, tmp_path / "job-home"))
+    ended = job.finish(exit_code=0)
+    assert ended["verdict"] == "failed"
+    assert ["worker 1" in reason["detail"] for reason in ended["reasons"]] == [True]
+
+
 def test_a_request_to_cancel_reaches_the_program(sqlite_server: Server, tmp_path: Path) -> None:
     job = register(sqlite_server, context={}, launcher={"kind": "test"}, lease_seconds=3)
     script = """

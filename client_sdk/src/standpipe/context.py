@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from standpipe.errors import DagsterPipesError, PipesServerError
-from standpipe.rules import check_type, metadata_entries, no_asset, no_partition, wrong_value
+from standpipe.rules import check_type, is_clean_exit, metadata_entries, no_asset, no_partition, wrong_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,8 +96,7 @@ class PipesContext:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         # `sys.exit()` and `sys.exit(0)` are how a program says that it is done.
-        clean = error is None or (isinstance(error, SystemExit) and error.code in (None, 0))
-        self.close(None if clean else error)
+        self.close(None if is_clean_exit(error) else error)
 
     def close(
         self, exc: BaseException | PipesException | Mapping[str, object] | None = None, *, timeout: float | None = None

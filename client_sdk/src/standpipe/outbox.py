@@ -7,17 +7,16 @@ file, or counted in the report as lost.
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import sys
 import threading
 import time
-import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from standpipe import lifetime
 from standpipe.context_box import unreachable
 from standpipe.delivery import DeliveryReport
 from standpipe.errors import DagsterPipesError, PipesMessageTooLarge
@@ -28,7 +27,7 @@ from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.context import ContextData
 from standpipe_protocol.invocation import Control
 from standpipe_protocol.json_text import encode_json
-from standpipe_protocol.messages import Closed, Ledger, Log, LogExternalStream, Message, message_to_wire
+from standpipe_protocol.messages import Closed, Ledger, Log, LogExternalStream, Message, Opened, message_to_wire
 
 if TYPE_CHECKING:
     from standpipe.spool import Spool
@@ -98,7 +97,7 @@ class Outbox:
             memory_messages=memory_messages,
             memory_bytes=memory_bytes,
         )
-        _watch(outbox)
+        lifetime.watch(outbox)
         outbox._start()
         return outbox
 
@@ -170,6 +169,8 @@ class Outbox:
         if self._report is not None:
             raise DagsterPipesError("Cannot send message after pipes context is closed.")
         sent_at = utc_now()
+        if self._to_open:
+            self._open_in_child()
         if isinstance(message, Closed):
             kept = self._pending.put_last("closed", lambda n, counts: _encode_closed(message, n, counts, sent_at))
         else:
@@ -177,6 +178,8 @@ class Outbox:
             if len(body) > self._sender.limits.message_bytes:
                 body = self._shortened(message, size=len(body), sent_at=sent_at)
             kept = self._pending.put(message.method, body)
+            if isinstance(message, Opened):
+                self._opens = True
         if not kept:
             self._warn_of_loss()
         if not self._started:
@@ -205,6 +208,27 @@ class Outbox:
                 self._report = self._settle()
             return self._report
 
+    def _open_in_child(self) -> None:
+        """A forked child opens with its first report: if it dies without closing, what it had not sent is missed."""
+        with self._starting:
+            if not self._to_open:
+                return
+            self._to_open = False
+        self.send(Opened())
+
+    def close_child(self) -> None:
+        """At the orderly end of a forked child: it shares its parent's context, so nobody else closes for it."""
+        if self._forked and self._report is None and self._opens and self._pending.numbered:
+            from standpipe.exceptions import describe_exception
+            from standpipe.rules import is_clean_exit
+
+            # Set while multiprocessing unwinds a worker, or after an exception that nobody caught was printed.
+            raised = sys.exc_info()[1] or getattr(sys, "last_value", None)
+            if is_clean_exit(raised):
+                raised = None
+            self.send(Closed(exception=None if raised is None else describe_exception(raised)))
+        self.close()
+
     def _begin(self, producer: str) -> None:
         """A fresh producer: nothing numbered, no thread yet."""
         self._producer = producer
@@ -214,6 +238,8 @@ class Outbox:
         self._started = False
         self._warned = False
         self._forked = self._pid != os.getpid()
+        self._opens = False
+        self._to_open = False
         self._pending = Pending(
             spool=self._make_spool, memory_messages=self._memory_messages, memory_bytes=self._memory_bytes
         )
@@ -233,7 +259,7 @@ class Outbox:
                 self._started = True
                 self._sender.start()
                 if self._forked:
-                    _flush_at_end_of_multiprocessing_child(self)
+                    lifetime.close_at_end_of_multiprocessing_child(self)
 
     def _settle(self) -> DeliveryReport:
         """Spools what is undelivered (unless it was refused for good) and writes the report."""
@@ -331,14 +357,15 @@ class Outbox:
         in the child."""
         self._sender.wait_until_imported(IMPORT_SECONDS)
 
-    def _after_fork_in_child(self) -> None:
+    def begin_in_child(self) -> None:
+        """Turns a forked child's copy into a producer of its own."""
         # Kept alive, not closed: the sockets are the parent's, and a collected one would warn.
         self._inherited += [self._sender, self._pending]
         self._pending.forget_in_child()
-        report, parents = self._report, self._sender
+        report, parents, opens = self._report, self._sender, self._opens or self._to_open
         self._opened_at = time.monotonic()
         self._begin(new_producer())
-        self._report = report
+        self._report, self._to_open = report, opens
         self._sender.limits = parents.limits
         self._sender.context = parents.context.copy()
         for callback in self._fork_callbacks:
@@ -357,44 +384,3 @@ def _encode_closed(message: Closed, number: int, counts: dict[str, int], sent_at
 
 def _cut(text: str, room: int) -> str:
     return f"{text[:room]}… ({len(text) - room} more characters were cut: the message was too large)"
-
-
-# Outboxes of this process, for what concerns them all: a fork, and the end of the process.
-_open_outboxes: weakref.WeakSet[Outbox] = weakref.WeakSet()
-_hooks_installed = False
-
-
-def _watch(outbox: Outbox) -> None:
-    global _hooks_installed  # noqa: PLW0603  hooks of the interpreter are process-wide by nature
-    _open_outboxes.add(outbox)
-    if not _hooks_installed:
-        _hooks_installed = True
-        atexit.register(_close_all)
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
-
-
-def _close_all() -> None:
-    """At the end of the process: what was reported is delivered or spooled.
-
-    No `closed` is sent: a program that forgot to close, or died on the way, must not look as if it had finished.
-    """
-    for outbox in list(_open_outboxes):
-        outbox.close()
-
-
-def _before_fork() -> None:
-    for outbox in list(_open_outboxes):
-        outbox.wait_until_imported()
-
-
-def _after_fork_in_child() -> None:
-    for outbox in list(_open_outboxes):
-        outbox._after_fork_in_child()  # pyright: ignore[reportPrivateUsage]  the hook is this module's own
-
-
-def _flush_at_end_of_multiprocessing_child(outbox: Outbox) -> None:
-    # Children of multiprocessing leave by os._exit, past atexit, but run their own finalizers first.
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None:
-        util.Finalize(None, outbox.close, exitpriority=100)

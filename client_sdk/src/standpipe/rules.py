@@ -74,3 +74,8 @@ def wrong_value(parameter: str, method: str, expected: object, got: object) -> N
     raise DagsterPipesError(
         f"Invalid value for parameter `{parameter}` of `{method}`. Expected one of `{expected}`, got `{got}`."
     )
+
+
+def is_clean_exit(error: BaseException | None) -> bool:
+    """Whether leaving with this is leaving well: with nothing, or by `sys.exit()` or `sys.exit(0)`."""
+    return error is None or (isinstance(error, SystemExit) and error.code in (None, 0))

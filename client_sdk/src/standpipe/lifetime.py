@@ -1,0 +1,57 @@
+"""What concerns all outboxes of a process at once: a fork, and the end of the process.
+
+The invariant: a fork never happens while a background thread is in the middle of an import, and no process ends in an
+orderly way with messages that are neither delivered nor spooled.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import weakref
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from standpipe.outbox import Outbox
+
+_open_outboxes: weakref.WeakSet[Outbox] = weakref.WeakSet()
+_hooks_installed = False
+
+
+def watch(outbox: Outbox) -> None:
+    """From now on the outbox is told of forks and of the end of the process."""
+    global _hooks_installed  # noqa: PLW0603  hooks of the interpreter are process-wide by nature
+    _open_outboxes.add(outbox)
+    if not _hooks_installed:
+        _hooks_installed = True
+        atexit.register(_close_all)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
+
+
+def close_at_end_of_multiprocessing_child(outbox: Outbox) -> None:
+    """Children of multiprocessing leave by os._exit, past atexit, but run their own finalizers first."""
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.Finalize(None, outbox.close_child, exitpriority=100)
+
+
+def _close_all() -> None:
+    """At the end of the process: what was reported is delivered or spooled.
+
+    No `closed` is sent but for forked children, which are not asked to close: a program that forgot to, or died on the
+    way, must not look as if it had finished.
+    """
+    for outbox in list(_open_outboxes):
+        outbox.close_child()
+
+
+def _before_fork() -> None:
+    for outbox in list(_open_outboxes):
+        outbox.wait_until_imported()
+
+
+def _after_fork_in_child() -> None:
+    for outbox in list(_open_outboxes):
+        outbox.begin_in_child()
