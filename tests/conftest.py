@@ -39,6 +39,14 @@ class ServerFactory(Protocol):
     ) -> Server: ...
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Whatever a test forgets to place somewhere goes into a folder of this run, never into the user's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STANDPIPE_HOME", str(tmp_path_factory.mktemp("standpipe-home")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """The session's PostgreSQL: `postgres.create()` makes a database and returns its URL."""

@@ -148,6 +148,7 @@ with open_pipes() as context:
     assert job.finish(exit_code=0)["verdict"] == "incomplete"
     run_python("-m", "standpipe.cli", "deliver", env=env)
     ended = wait_until(lambda: job.read() if job.read()["verdict"] == "succeeded" else None, what="a green verdict")
+    assert ended is not None
     assert ended["revision"] >= 1
     assert len(job.events()) == 12
 

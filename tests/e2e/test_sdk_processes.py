@@ -222,7 +222,9 @@ with open_pipes() as context:
 
 
 def test_proxies_of_the_environment_are_not_asked_for_a_server_on_loopback(broker: RecordingBroker, home: Path) -> None:
-    proxies = dict.fromkeys(("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy"), "http://127.0.0.1:9")
+    proxies: dict[str, str] = dict.fromkeys(
+        ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy"), "http://127.0.0.1:9"
+    )
     run_python(
         "-c",
         "from standpipe import open_pipes\nwith open_pipes() as c: c.get_extra('foo')",

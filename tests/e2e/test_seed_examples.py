@@ -166,7 +166,7 @@ def test_a_custom_message_becomes_a_data_frame_that_goes_downstream(home: Path) 
     result = materialize([*seed.steps, downstream], resources=seed.resources)
 
     # The dictionary's integer keys became JSON strings, as they do with upstream.
-    expected = pd.DataFrame({"order_id": [1, 2, 3], "item_id": [321, 654, 987]}, index=["0", "1", "2"])
+    expected = pd.DataFrame({"order_id": [1, 2, 3], "item_id": [321, 654, 987]}, index=pd.Index(["0", "1", "2"]))
     pd.testing.assert_frame_equal(result.output_for_node("subprocess_asset"), expected)  # type: ignore[arg-type]
     metadata = result.outcome_for("subprocess_asset").materializations[0].metadata
     assert metadata["total_orders"] == IntMetadataValue(3)

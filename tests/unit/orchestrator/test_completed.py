@@ -14,6 +14,7 @@ from standpipe_orchestrator import (
 from standpipe_orchestrator.collected import CollectedResults, with_metadata
 from standpipe_orchestrator.errors import DagsterPipesError
 from standpipe_protocol.invocation import Invocation
+from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import ReportAssetCheck, ReportAssetMaterialization, ReportCustomMessage
 
 
@@ -37,13 +38,13 @@ class Source:
         self.collected.end(succeeded=self._succeeded)
         return PipesClientCompletedInvocation(self, metadata=metadata)
 
-    def get_results(self, *, implicit_materializations=True, metadata=None):  # type: ignore[no-untyped-def]  # noqa: ANN
+    def get_results(self, *, implicit_materializations=True, metadata=None):  # type: ignore[no-untyped-def]
         results = self.collected.reported()
         if implicit_materializations:
             results += self.collected.implicit()
         return with_metadata(results, metadata or {})
 
-    def get_custom_messages(self):  # type: ignore[no-untyped-def]  # noqa: ANN
+    def get_custom_messages(self):  # type: ignore[no-untyped-def]
         return self.collected.custom_messages()
 
 
@@ -103,7 +104,8 @@ def test_the_check_result_is_the_only_result() -> None:
 
 def test_custom_messages_come_in_order_nulls_included() -> None:
     source = Source()
-    for payload in (1, None, {"a": [2]}):
+    payloads: list[JsonValue] = [1, None, {"a": [2]}]
+    for payload in payloads:
         source.collected.add(ReportCustomMessage(payload=payload))
     assert source.end().get_custom_messages() == (1, None, {"a": [2]})
 

@@ -20,7 +20,8 @@ from tests.support.stub_broker import Reply, Request, StubBroker
 def proving(identity: str) -> StubBroker:
     def answer(request: Request) -> Reply:
         proof = identity_proof(identity, request.headers["standpipe-challenge"])
-        return Reply.json({"status": "ok"}, **{IDENTITY_PROOF_HEADER: proof})
+        headers = {"Content-Type": "application/json", IDENTITY_PROOF_HEADER: proof}
+        return Reply(headers=headers, chunks=(b'{"status": "ok"}',))
 
     return StubBroker(answer)
 

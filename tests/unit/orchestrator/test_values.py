@@ -35,6 +35,7 @@ from standpipe_orchestrator import (
 )
 from standpipe_orchestrator.errors import InvalidMetadata
 from standpipe_orchestrator.metadata_wire import metadata_from_wire, metadata_to_wire, normalise_values
+from standpipe_protocol.json_text import JsonValue
 
 
 def test_every_public_name_can_be_loaded() -> None:
@@ -74,7 +75,7 @@ def test_a_key_of_something_else_than_strings_is_refused() -> None:
 
 
 def test_the_nine_shapes_of_the_seed_page_become_values() -> None:
-    schema = [
+    schema: JsonValue = [
         {"name": "column1", "type": "string", "description": "The first", "tags": {"source": "s1"},
          "constraints": {"unique": True}},
         {"name": "column2", "type": "int", "constraints": {"min": 0, "max": 100}},
