@@ -152,6 +152,14 @@ def test_what_cannot_be_run_is_exit_code_2_and_a_sentence(
     assert sentence in done.stderr
 
 
+def test_a_file_that_raises_shows_the_frames_from_the_file_on(tmp_path: Path, home: Path) -> None:
+    done = standpipe("materialize", write(tmp_path, "def inner(): raise ValueError\ninner()"), home=home, check=False)
+
+    assert "in inner" in done.stderr
+    assert "importlib" not in done.stderr
+    assert "definitions/files.py" not in done.stderr
+
+
 def test_a_file_that_is_not_there_is_exit_code_2(tmp_path: Path, home: Path) -> None:
     done = standpipe("materialize", tmp_path / "nowhere.py", home=home, check=False)
 
@@ -279,6 +287,14 @@ def test_an_invocation_that_is_not_there_is_a_sentence_and_exit_code_1(broker: S
 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("standpipe show: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_an_id_without_a_character_is_exit_code_2_and_a_sentence(home: Path) -> None:
+    done = standpipe("show", "", home=home, check=False)
+
+    assert done.returncode == 2
+    assert "`standpipe ls` lists" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -63,3 +63,13 @@ def test_metadata_is_told_in_a_few_words(value: MetadataValue, words: str) -> No
 def test_a_line_of_metadata_says_how_much_it_leaves_out() -> None:
     metadata = {f"n{number}": MetadataValue.int(number) for number in range(6)}
     assert metadata_line(metadata, at_most=2) == "n0 0 · n1 1 · 4 more"
+
+
+def test_a_line_of_metadata_holds_what_the_terminal_is_wide_for_and_one_entry_at_least() -> None:
+    metadata = {f"n{number}": MetadataValue.text("x" * 10) for number in range(3)}
+    entries = [f"n{number} {'x' * 10}" for number in range(3)]
+
+    assert metadata_line(metadata, columns=45) == " · ".join(entries)
+    assert metadata_line(metadata, columns=44) == " · ".join([*entries[:2], "1 more"])
+    assert metadata_line(metadata, columns=36) == " · ".join([*entries[:1], "2 more"])
+    assert metadata_line(metadata, columns=5) == " · ".join([*entries[:1], "2 more"])

@@ -17,8 +17,10 @@ from standpipe_orchestrator.cli.text import duration, listed, local_time
 from standpipe_orchestrator.client import BrokerClient
 from standpipe_protocol.invocation import STATUSES, VERDICTS, Invocation
 
-_ENOUGH = 120
-"""Columns for everything; a narrower terminal gets less."""
+_ENOUGH, _SCANT = 120, 76
+"""Columns for everything, and for when it was; a narrower terminal gets less."""
+_FLEXIBLE = ("Job", "Partition", "Assets")
+"""What is cut where the terminal is too narrow. The rest is shown whole: an id is what one copies."""
 _FILTERS = ("asset_key", "status", "verdict", "job_name", "run_id", "partition_key", "text")
 
 
@@ -50,45 +52,41 @@ def _list(client: BrokerClient, console: Console, args: argparse.Namespace) -> i
     if not invocations:
         console.print("No invocations" + (" that fit." if filters else " yet."))
         return 0
-    console.print(_table(invocations, narrow=console.width < _ENOUGH))
+    console.print(listing(invocations, width=console.width))
     return 0
 
 
-def _table(invocations: Sequence[Invocation], *, narrow: bool) -> Table:
-    """A row an invocation. On a narrow terminal less is shown, but an id always whole: it is what one copies."""
-    rows = [_row(invocation, narrow=narrow) for invocation in invocations]
+def listing(invocations: Sequence[Invocation], *, width: int) -> Table:
+    """A row and a line an invocation, in a table for a terminal of that many columns."""
+    rows = [_row(invocation, width=width) for invocation in invocations]
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
     for name in rows[0]:
-        widest = max((len(row[name]) for row in rows), default=0)
-        numeric = name in ("Took", "Events")
-        table.add_column(
-            name,
-            justify="right" if numeric else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=None if name in ("Job", "Partition", "Assets") else max(widest, len(name)),
-        )
+        # rich shrinks only columns that it may wrap. That a cell stays on one line is said by the cell's text.
+        table.add_column(name, justify="right" if name in ("Took", "Events") else "left", no_wrap=name not in _FLEXIBLE)
     for row in rows:
         table.add_row(*row.values())
     return table
 
 
-def _row(invocation: Invocation, *, narrow: bool) -> dict[str, Text]:
+def _row(invocation: Invocation, *, width: int) -> dict[str, Text]:
     seconds = seconds_taken(invocation)
-    row = {
-        "Invocation": Text(invocation.id),
-        "Verdict": state(invocation),
-        "Registered": Text(local_time(invocation.created_at, seconds=not narrow)),
-    }
-    if not narrow:
+    row = {"Invocation": Text(invocation.id), "Verdict": state(invocation)}
+    if width >= _SCANT:
+        row["Registered"] = Text(local_time(invocation.created_at, seconds=width >= _ENOUGH))
+    if width >= _ENOUGH:
         row |= {
             "Took": Text("" if seconds is None else duration(seconds)),
             "Events": Text(f"{invocation.last_position:,}"),
-            "Job": Text(context_text(invocation, "job_name")),
-            "Partition": Text(context_text(invocation, "partition_key")),
+            "Job": _cut(context_text(invocation, "job_name")),
+            "Partition": _cut(context_text(invocation, "partition_key")),
         }
-    row["Assets"] = Text(listed(asset_keys(invocation)))
+    row["Assets"] = _cut(listed(asset_keys(invocation)))
     return row
+
+
+def _cut(text: str) -> Text:
+    """A cell that ends with an ellipsis where its column is too narrow."""
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def _positive(text: str) -> int:

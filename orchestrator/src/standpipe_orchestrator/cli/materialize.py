@@ -12,12 +12,11 @@ import logging
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Generator
 from pathlib import Path
 from types import FrameType
 
-from standpipe_orchestrator.cli.progress import Progress, run_logger
+from standpipe_orchestrator.cli.progress import Progress, own_frames, run_logger
 from standpipe_orchestrator.cli.text import visible
 from standpipe_orchestrator.definitions import Definitions, materialize
 from standpipe_orchestrator.definitions.files import load_definitions
@@ -50,8 +49,8 @@ def run(args: argparse.Namespace) -> int:
         definitions = load_definitions(file)
     except DefinitionError as error:
         return _complain(str(error))
-    except Exception:
-        return _complain(f"{str(file)!r} could not be loaded:\n{traceback.format_exc()}")
+    except Exception as error:
+        return _complain(f"{str(file)!r} could not be loaded:\n{own_frames(error)}")
     with _sigterm_interrupts():
         return _materialize(definitions, args)
 

@@ -86,14 +86,14 @@ class Progress:
                 pass
 
     def _result(self, result: MaterializeResult | AssetCheckResult) -> None:
-        described = metadata_line(result.metadata)
-        tail = f"  {described}" if described else ""
         if isinstance(result, MaterializeResult):
             note = " (nothing reported)" if result.implicit else ""
-            self._line("made", f"{key_of(result)} materialized{note}", tail=tail, indent=2)
-            return
-        mark = "ok" if result.passed else "bad" if is_red(result) else "warn"
-        self._line(mark, f"{_check(result)} {check_word(result)}", tail=tail, indent=2)
+            mark, text = "made", f"{key_of(result)} materialized{note}"
+        else:
+            mark = "ok" if result.passed else "bad" if is_red(result) else "warn"
+            text = f"{_check(result)} {check_word(result)}"
+        described = metadata_line(result.metadata, columns=self.screen.columns_after(f"  {mark[0]} {text}  "))
+        self._line(mark, text, tail=f"  {described}" if described else "", indent=2)
 
     def _step_ended(self, outcome: StepOutcome) -> None:
         self._ended.append(outcome)
@@ -212,8 +212,15 @@ def _explained(error: BaseException | None, *, without_stderr: bool) -> Sequence
         return str(error).removesuffix(f"The end of its stderr:\n{error.stderr_tail.strip()}").splitlines()
     if isinstance(error, StandpipeError):
         return str(error).splitlines()
+    return own_frames(error).splitlines()
+
+
+def own_frames(error: BaseException) -> str:
+    """A traceback without the frames of this package, and of the import machinery by which it loads a file."""
     package = __name__.partition(".")[0]
     shown = traceback.TracebackException.from_exception(error)
-    own = [frame for frame in shown.stack if package not in frame.filename]
-    shown.stack = traceback.StackSummary.from_list(own or shown.stack)
-    return "".join(shown.format()).splitlines()
+    own = [frame for frame in shown.stack if package not in frame.filename and "importlib" not in frame.filename]
+    if own or isinstance(error, SyntaxError):
+        # A syntax error says itself where it is.
+        shown.stack = traceback.StackSummary.from_list(own)
+    return "".join(shown.format())

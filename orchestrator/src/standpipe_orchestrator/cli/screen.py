@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Generator
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -47,6 +48,10 @@ class Screen:
                 self.console.print()
                 self._in_foreign_line = False
             self.console.print(text)
+
+    def columns_after(self, text: str) -> int | None:
+        """How many columns of a line are left after a text; None where lines are as long as they like."""
+        return self.console.width - cell_len(text) if self.console.is_terminal else None
 
     @contextlib.contextmanager
     def running(self) -> Generator[None]:

@@ -55,12 +55,18 @@ _INDENT = 17
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Shows one invocation and everything it reported."
-    parser.add_argument("id", metavar="ID", help="the invocation's id, as `standpipe ls` lists it")
+    parser.add_argument("id", metavar="ID", type=_id, help="the invocation's id, as `standpipe ls` lists it")
     parser.add_argument("--json", action="store_true", help="the invocation, then each event, as JSON lines")
 
 
 def run(args: argparse.Namespace) -> int:
     return answering("show", lambda client, console: _show(client, console, args))
+
+
+def _id(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("expected an invocation's id, as `standpipe ls` lists it, got an empty text")
+    return text
 
 
 def _show(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:

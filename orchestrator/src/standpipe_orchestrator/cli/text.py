@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
+from rich.cells import cell_len
+
 from standpipe_orchestrator.metadata import (
     DagsterAssetMetadataValue,
     JsonMetadataValue,
@@ -99,12 +101,20 @@ def timestamp(value: TimestampMetadataValue) -> str:
         return str(value.value)
 
 
-def metadata_line(metadata: Mapping[str, MetadataValue], *, at_most: int = 4) -> str:
-    """The first entries of some metadata, ` · ` between them."""
+def metadata_line(metadata: Mapping[str, MetadataValue], *, at_most: int = 4, columns: int | None = None) -> str:
+    """The first entries of some metadata, ` · ` between them.
+
+    Args:
+        at_most: so many entries; how many are left out is said.
+        columns: fewer entries where this width does not hold them, but one at least.
+    """
     shown = [f"{one_line(name, at_most=40)} {briefly(value)}" for name, value in list(metadata.items())[:at_most]]
-    if len(metadata) > at_most:
-        shown.append(f"{len(metadata) - at_most} more")
-    return " · ".join(shown)
+    while True:
+        left_out = len(metadata) - len(shown)
+        line = " · ".join([*shown, f"{left_out} more"] if left_out else shown)
+        if columns is None or len(shown) <= 1 or cell_len(line) <= columns:
+            return line
+        shown.pop()
 
 
 def key_of(result: MaterializeResult | AssetCheckResult) -> str:

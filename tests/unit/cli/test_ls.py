@@ -1,0 +1,50 @@
+"""How `standpipe ls` fits its table to the terminal."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from standpipe_orchestrator.cli.ls import listing
+from standpipe_protocol.invocation import Invocation
+
+ID = "inv_01a20943-3f8f-76c8-a585-acd60cb7f845"
+INVOCATION = Invocation.from_wire(
+    {
+        "id": ID,
+        "status": "ended",
+        "verdict": "succeeded",
+        "created_at": "2026-01-02T03:04:05Z",
+        "ended_at": "2026-01-02T03:04:06Z",
+        "last_position": 4,
+        "context": {"asset_keys": ["a_rather_long_key", "another_rather_long_key"], "job_name": "nightly"},
+    }
+)
+
+
+def shown(width: int) -> list[str]:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(listing([INVOCATION], width=width))
+    assert isinstance(console.file, io.StringIO)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 125, 200])
+def test_a_row_is_a_line_that_fits_holds_the_whole_id_and_says_where_it_is_cut(width: int) -> None:
+    head, row = shown(width)
+
+    assert max(len(head), len(row)) <= width
+    assert row.startswith(f"{ID}  succeeded")
+    assert row.endswith(("another_rather_long_key", "…"))
+
+
+def test_a_wide_terminal_shows_everything() -> None:
+    head, _ = shown(200)
+
+    assert head.split() == ["Invocation", "Verdict", "Registered", "Took", "Events", "Job", "Partition", "Assets"]
+
+
+def test_the_assets_matter_more_than_the_time_where_both_do_not_fit() -> None:
+    assert shown(60)[0].split() == ["Invocation", "Verdict", "Assets"]
