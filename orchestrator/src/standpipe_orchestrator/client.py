@@ -142,6 +142,11 @@ class InvocationOperations:
         path = f"{_path(invocation_id)}/cancel"
         return self._invocation(self._transport.call("POST", path, body={}).body, call=f"POST /api/v1{path}")
 
+    def tell_numbered(self, invocation_id: str, *, producer: str, numbered: int) -> None:
+        """Says how many messages a producer has numbered, so that the verdict misses those which never arrive."""
+        path = f"{_path(invocation_id)}/heartbeat"
+        self._transport.call("POST", path, body={"producer": producer, "numbered": numbered})
+
     def finish(
         self,
         invocation_id: str,

@@ -181,16 +181,20 @@ class PipesSession:
         """
         with self._outbox_lock:
             outbox, self._outbox = self._outbox, None
+        numbered = 0
         if outbox is not None:
             delivered = outbox.close(DELIVERY_SECONDS)
             if delivered.undelivered:
-                # The broker cannot miss what it never heard of, so this must be said here.
                 self._log.warning(
                     "[pipes] %d pieces of captured output did not reach the broker: %s",
                     delivered.undelivered,
                     delivered.error,
                 )
+                numbered = delivered.acknowledged + delivered.undelivered
         try:
+            if numbered:
+                # The broker cannot miss what it never heard of.
+                self.client.invocations.tell_numbered(self.invocation_id, producer=self._producer, numbered=numbered)
             self._latest = self.client.invocations.finish(
                 self.invocation_id, exit_code=exit_code, reason=reason, launched=launched
             )

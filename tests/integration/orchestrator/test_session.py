@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from standpipe_orchestrator import (
     open_pipes_session,
 )
 from standpipe_orchestrator.errors import IdempotencyConflict, NotFound
+from standpipe_protocol.messages import LogExternalStream
 from tests.conftest import ServerFactory
 from tests.support.processes import child_environment
 from tests.support.waiting import PATIENCE, wait_until
@@ -150,6 +152,21 @@ def test_a_broker_that_is_gone_at_the_end_does_not_make_a_run_green(
     assert raised.value.verdict is None
     assert raised.value.completed is not None
     assert raised.value.completed.get_results() == (MaterializeResult(asset_key="a"),)
+
+
+def test_captured_output_that_never_arrives_is_missed_by_the_verdict(
+    client: BrokerClient, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_pipes_session(TARGETS, client=client, require_success=False) as session:
+        done = start(script(REPORTS_BOTH), session.get_bootstrap_env_vars())
+        assert done.wait(PATIENCE) == 0
+        # The launcher's own reports are refused from here on: the token is one that nobody gave out.
+        refused = replace(session.bootstrap, token="spt_another")
+        monkeypatch.setattr(type(session), "bootstrap", refused)
+        session.report(LogExternalStream(stream="stdout", text="the last words"))
+        session.finish(exit_code=0)
+    assert session.invocation.verdict == "incomplete"
+    assert [reason.code for reason in session.invocation.reasons] == ["missing-tail"]
 
 
 def test_operations_on_invocations_do_what_they_say(client: BrokerClient, script: Script) -> None:

@@ -5,6 +5,7 @@ The one invariant: a key is accepted only if the definition itself would write i
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -53,7 +54,7 @@ class StaticPartitionsDefinition:
 
 
 @dataclass(frozen=True, slots=True, init=False)
-class _TimePartitions:
+class _TimePartitions(ABC):
     start: datetime
     end: datetime | None
     fmt: str
@@ -123,14 +124,14 @@ class _TimePartitions:
     def _end(self, current_time: datetime | None) -> datetime:
         return self.end if self.end is not None else (current_time or datetime.now(UTC))
 
-    def _floor(self, instant: datetime) -> datetime:
-        raise NotImplementedError
+    @abstractmethod
+    def _floor(self, instant: datetime) -> datetime: ...
 
-    def _next(self, start: datetime) -> datetime:
-        raise NotImplementedError
+    @abstractmethod
+    def _next(self, start: datetime) -> datetime: ...
 
-    def _unit(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def _unit(self) -> str: ...
 
 
 class DailyPartitionsDefinition(_TimePartitions):
