@@ -130,3 +130,16 @@ def test_one_malformed_metadata_entry_leaves_its_siblings_alone(shared_server: S
     assert item["metadata"]["good"]["raw_value"] == 1
     assert item["metadata"]["bad"]["type"] == "json"
     assert item["metadata"]["nan"]["type"] == "float"
+
+
+def test_integers_of_any_size_are_listed_as_they_were_reported(shared_server: Server) -> None:
+    key, digits = f"asset-{uuid.uuid4()}", "9" * 100_000
+    metadata = f'{{"typed": {{"raw_value": {digits}, "type": "int"}}, "plain": -{digits}}}'
+    params = f'{{"asset_key": "{key}", "metadata": {metadata}, "data_version": null}}'
+    body = f'{{"method": "report_asset_materialization", "params": {params}}}'
+    assert register(shared_server).append(body).status_code == 200
+    for path in (f"/assets/{key}/materializations", f"/assets/{key}", f"/assets?text={key}"):
+        answer = shared_server.http.get(path)
+        assert answer.status_code == 200, answer.text
+        # Each once in the event's parameters and once in normal form.
+        assert answer.text.count(f":{digits}") == answer.text.count(f":-{digits}") == 2

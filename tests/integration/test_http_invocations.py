@@ -60,6 +60,19 @@ def test_extras_travel_unchanged_to_the_last_digit(shared_server: Server) -> Non
     assert '{"n":123456789012345678901234567890,"f":0.1000000000000000055511151231257827}' in text
 
 
+def test_integers_of_any_size_are_carried_wherever_a_registration_holds_them(shared_server: Server) -> None:
+    digits, run_id = "9" * 20_000, str(uuid.uuid4())
+    body = f'{{"launcher": {{"n": {digits}}}, "context": {{"run_id": "{run_id}", "extras": {{"n": {digits}}}}}}}'
+    registered = shared_server.http.post("/invocations", content=body)
+    assert registered.status_code == 201, registered.text
+    listed = shared_server.http.get("/invocations", params={"run_id": run_id})
+    assert listed.status_code == 200, listed.text
+    for answer in (registered, listed):
+        assert f'"launcher": {{"n": {digits}}}' in answer.text
+    assert f'"extras":{{"n": {digits}}}' in registered.text
+    assert '"extras_omitted":true' in listed.text
+
+
 def test_the_environment_stays_under_a_kilobyte_whatever_the_extras(shared_server: Server) -> None:
     job = register(shared_server, context={"extras": {"big": "x" * 1_000_000}})
     assert sum(len(name) + len(value) + 2 for name, value in job.registered["env"].items()) < 1024

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw
 
 from standpipe_protocol.asset_keys import escape_asset_key, parse_asset_key
-from standpipe_protocol.json_text import JsonValue, decode_json, json_depth, quote_non_finite, replace_lone_surrogates
+from standpipe_protocol.json_text import JsonValue, json_depth, quote_non_finite, replace_lone_surrogates
 from standpipe_protocol.limits import Limits
 from standpipe_protocol.messages import (
     LOG_LEVELS,
@@ -32,6 +32,7 @@ from standpipe_protocol.messages import (
     parse_message,
 )
 from standpipe_protocol.problems import Problem
+from standpipe_server.broker.long_integers import LongIntegers
 from standpipe_server.broker.shapes import LeanMessage, decode_lean
 
 Media: TypeAlias = Literal["json", "ndjson"]
@@ -195,7 +196,7 @@ def _parse_one(text: bytes, *, longest_name: int) -> ParsedMessage:
         fast = _from_lean(text, lean)
         if fast is not None and _names_fit(fast.fact, longest_name):
             return fast
-    wire = decode_json(text)
+    wire = LongIntegers().decode(text)
     method = wire.get("method") if isinstance(wire, dict) else None
     try:
         message = parse_message(wire)

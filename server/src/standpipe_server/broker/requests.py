@@ -50,7 +50,8 @@ class Registration:
     expected: Expected
     expected_json: Mapping[str, JsonValue] | None
     tags: Mapping[str, str]
-    launcher: JsonValue
+    launcher_json: bytes | None
+    """As it came."""
     retry_of: str | None
     lease_seconds: float | None
     open_within_seconds: float
@@ -112,7 +113,8 @@ def parse_registration(body: bytes, *, limits: Limits) -> Registration:
     wire = _decode(body, _Registration)
     context_json, context = _context(wire.context, limits=limits)
     expected = wire.expected or _Expected()
-    launcher = decode_json(bytes(wire.launcher))
+    launcher = bytes(wire.launcher)
+    launcher = None if launcher == b"null" else launcher
     default_settle = DEFAULT_SETTLE_SECONDS if launcher is None else DEFAULT_SETTLE_SECONDS_WITH_LAUNCHER
     rules = Expected(
         asset_keys=tuple(canonical_asset_key(key) for key in expected.asset_keys or ()),
@@ -129,7 +131,7 @@ def parse_registration(body: bytes, *, limits: Limits) -> Registration:
         expected=rules,
         expected_json=rules.to_wire() if wire.expected is not None else None,
         tags=wire.tags or {},
-        launcher=launcher,
+        launcher_json=launcher,
         retry_of=wire.retry_of,
         lease_seconds=wire.lease_seconds,
         open_within_seconds=wire.open_within_seconds or DEFAULT_OPEN_WITHIN_SECONDS,

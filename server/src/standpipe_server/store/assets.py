@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from sqlalchemy import Connection, RowMapping, Select, Table, exists, or_, select
 
-from standpipe_protocol.json_text import JsonValue, decode_json
+from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.metadata import normalise_metadata
+from standpipe_server.broker.long_integers import LongIntegers
 from standpipe_server.store import tables
 from standpipe_server.store.cursors import Page, decode_cursor, encode_cursor
 from standpipe_server.store.errors import BadCursor, NotFound
@@ -41,14 +41,16 @@ def list_assets(
             raise BadCursor
         statement = statement.where(asset.c.asset_key > last_key)
     found = connection.execute(statement).all()
-    items = [_dump(_summary(connection, row.pk, row.asset_key, names=names)) for row in found[:limit]]
+    integers = LongIntegers()
+    summaries = (_summary(connection, row.pk, row.asset_key, integers, names=names) for row in found[:limit])
+    items = [integers.encode(summary) for summary in summaries]
     return Page(items, encode_cursor(binding, found[limit - 1].asset_key) if len(found) > limit else None)
 
 
 def read_asset(connection: Connection, asset_key: str, *, names: ProducerNames) -> bytes:
     """One asset: its latest materialization and the latest report of each of its checks. Raises NotFound."""
-    pk = _asset_pk(connection, asset_key)
-    summary = _summary(connection, pk, asset_key, names=names)
+    pk, integers = _asset_pk(connection, asset_key), LongIntegers()
+    summary = _summary(connection, pk, asset_key, integers, names=names)
     table = tables.asset_check
     newest: dict[str, RowMapping] = {}
     for name in connection.scalars(
@@ -56,8 +58,8 @@ def read_asset(connection: Connection, asset_key: str, *, names: ProducerNames) 
     ):
         statement = _reports(table, pk).where(table.c.check_name == name).limit(1)
         newest[name] = connection.execute(statement).mappings().one()
-    summary["checks"] = cast("JsonValue", _items(connection, list(newest.values()), asset_key, names=names))
-    return _dump(summary)
+    summary["checks"] = cast("JsonValue", _items(connection, list(newest.values()), asset_key, integers, names=names))
+    return integers.encode(summary)
 
 
 def list_reports(
@@ -87,7 +89,8 @@ def list_reports(
             raise BadCursor
         statement = statement.where(table.c.pk < last_pk)
     found = connection.execute(statement).mappings().all()
-    items = [_dump(item) for item in _items(connection, found[:limit], asset_key, names=names)]
+    integers = LongIntegers()
+    items = [integers.encode(item) for item in _items(connection, found[:limit], asset_key, integers, names=names)]
     return Page(items, encode_cursor(binding, found[limit - 1]["pk"]) if len(found) > limit else None)
 
 
@@ -116,24 +119,31 @@ def _reports(table: Table, asset_pk: int) -> Select[Any]:
     )
 
 
-def _summary(connection: Connection, pk: int, asset_key: str, *, names: ProducerNames) -> dict[str, JsonValue]:
+def _summary(
+    connection: Connection, pk: int, asset_key: str, integers: LongIntegers, *, names: ProducerNames
+) -> dict[str, JsonValue]:
     summary: dict[str, JsonValue] = {"asset_key": asset_key}
     for member, table in (("last_materialization", tables.materialization), ("last_check", tables.asset_check)):
         row = connection.execute(_reports(table, pk).limit(1)).mappings().first()
-        found = [] if row is None else _items(connection, [row], asset_key, names=names)
+        found = [] if row is None else _items(connection, [row], asset_key, integers, names=names)
         summary[member] = found[0] if found else None
     return summary
 
 
 def _items(
-    connection: Connection, found: Sequence[RowMapping], asset_key: str, *, names: ProducerNames
+    connection: Connection,
+    found: Sequence[RowMapping],
+    asset_key: str,
+    integers: LongIntegers,
+    *,
+    names: ProducerNames,
 ) -> list[dict[str, JsonValue]]:
     """The event of each row, with what is known of it beside: the metadata comes in normal form."""
     places = [(row["invocation_pk"], row["position"]) for row in found]
     events = read_events_at(connection, places, names=names)
     items: list[dict[str, JsonValue]] = []
     for row, place in zip(found, places, strict=True):
-        event = cast("dict[str, JsonValue]", decode_json(events[place].text))
+        event = cast("dict[str, JsonValue]", integers.decode(events[place].text))
         params = cast("dict[str, JsonValue]", event["params"])
         metadata = cast("dict[str, JsonValue] | None", params.get("metadata"))
         item = event | {"invocation_id": row["invocation_id"], "asset_key": asset_key}
@@ -145,7 +155,3 @@ def _items(
         item["metadata"] = {name: entry.to_wire() for name, entry in normalise_metadata(metadata).items()}
         items.append(item)
     return items
-
-
-def _dump(value: object) -> bytes:
-    return json.dumps(value).encode()

@@ -98,7 +98,7 @@ class Register:
             "asset_keys": json.dumps(sorted(given.asset_keys)),
             "expected": None if given.expected_json is None else json.dumps(given.expected_json),
             "tags": json.dumps(dict(given.tags)),
-            "launcher": None if given.launcher is None else json.dumps(given.launcher),
+            "launcher": None if given.launcher_json is None else given.launcher_json.decode(),
             "retry_of": given.retry_of,
             "job_name": context.job_name,
             "run_id": context.run_id,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
+import msgspec
 import zstandard
+from msgspec import Raw
 from sqlalchemy import ColumnElement, Connection, RowMapping, exists, select
 
 from standpipe_protocol.json_text import JsonValue
@@ -121,9 +122,8 @@ def _listed_context(row: RowMapping) -> bytes:
     context = zstandard.ZstdDecompressor().decompress(row["context"])
     if len(context) <= _LISTED_CONTEXT_BYTES:
         return context
-    fields: dict[str, Any] = json.loads(context)
-    fields.update({"extras": {}, "extras_omitted": True})
-    return json.dumps(fields).encode()
+    fields = msgspec.json.decode(context, type=dict[str, Raw])
+    return msgspec.json.encode(fields | {"extras": Raw(b"{}"), "extras_omitted": Raw(b"true")})
 
 
 def _etag(row: RowMapping) -> str:
@@ -142,7 +142,6 @@ def _invocation_json(row: RowMapping, *, context: bytes) -> bytes:
     after = {
         "tags": json.loads(row["tags"]),
         "expected": json.loads(row["expected"]) if row["expected"] else None,
-        "launcher": json.loads(row["launcher"]) if row["launcher"] else None,
         "retry_of": row["retry_of"],
         "created_at": to_rfc3339(row["created_at"]),
         "opened_at": _time(row["opened_at"]),
@@ -153,8 +152,9 @@ def _invocation_json(row: RowMapping, *, context: bytes) -> bytes:
         "exit_code": json.loads(row["finish"])["exit_code"] if row["finish"] else None,
         "receipt": json.loads(row["receipt"]) if row["receipt"] else None,
     }
-    # The context goes in as it came: decoding and encoding it again would change numbers that Python cannot hold.
-    return json.dumps(before)[:-1].encode() + b', "context": ' + context + b", " + json.dumps(after)[1:].encode()
+    # These go in as they came: decoding and encoding them again would change numbers that Python cannot hold.
+    carried = b', "context": ' + context + b', "launcher": ' + (row["launcher"] or "null").encode() + b", "
+    return json.dumps(before)[:-1].encode() + carried + json.dumps(after)[1:].encode()
 
 
 def _time(instant: int | None) -> str | None:

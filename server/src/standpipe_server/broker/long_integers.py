@@ -1,0 +1,50 @@
+"""Integers longer than Python reads and writes in reasonable time, carried through a decoded value as stand-ins.
+
+A million digits take Python a second to read and twenty to write, in which no other thread runs, so the digits are
+kept as text. A stand-in is a random integer of its own: still a number for whoever checks types, never one to
+calculate with.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import cast
+
+from standpipe_protocol.json_text import JsonValue, encode_json
+
+# Python reads and writes up to 640 digits whatever its limit is set to; a stand-in has 570 to 572.
+_LONGEST_READ = 600
+_STAND_IN_BITS = 1_896
+
+
+class LongIntegers:
+    """Decodes and encodes JSON; what one instance has decoded, it encodes with the digits that came."""
+
+    def __init__(self) -> None:
+        self._digits: dict[bytes, bytes] = {}
+
+    def decode(self, text: bytes) -> JsonValue:
+        """Raises ValueError when the text is not JSON or not UTF-8."""
+        decoded = text.decode("utf-8")
+        try:
+            return cast("JsonValue", json.loads(decoded))
+        except json.JSONDecodeError:
+            raise
+        except ValueError:
+            # The one other reason is an integer of too many digits.
+            return cast("JsonValue", json.loads(decoded, parse_int=self._read))
+
+    def encode(self, value: object) -> bytes:
+        """Raises as `encode_json` does."""
+        text = encode_json(value)
+        for stand_in, digits in self._digits.items():
+            text = text.replace(stand_in, digits)
+        return text
+
+    def _read(self, digits: str) -> int:
+        if len(digits) <= _LONGEST_READ:
+            return int(digits)
+        stand_in = secrets.randbits(_STAND_IN_BITS) | 1 << _STAND_IN_BITS - 1
+        self._digits[str(stand_in).encode()] = digits.encode()
+        return stand_in
