@@ -49,7 +49,11 @@ def open_engine(url: URL, *, synchronous: Synchronous, connections: int, writes:
         if not folder.is_dir():
             raise UnusableDatabase(f"The database {url.database} cannot be opened: there is no folder {folder}.")
         engine = create_engine(
-            url, pool_size=connections, max_overflow=0, connect_args={"check_same_thread": False, "timeout": 30}
+            url,
+            pool_size=connections,
+            max_overflow=0,
+            hide_parameters=True,
+            connect_args={"check_same_thread": False, "timeout": 30},
         )
         _prepare_sqlite(engine, synchronous=synchronous, writes=writes)
         return engine
@@ -58,6 +62,11 @@ def open_engine(url: URL, *, synchronous: Synchronous, connections: int, writes:
         pool_size=connections,
         max_overflow=0,
         pool_pre_ping=True,
+        # A reader looks several times in one transaction, and must not see half of what a merge did in between. The
+        # writers lock what they change, and then have to see what was committed while they waited.
+        isolation_level="READ COMMITTED" if writes else "REPEATABLE READ",
+        # What is stored may be secret and an error's text goes into the log.
+        hide_parameters=True,
         connect_args={"application_name": "standpipe", "connect_timeout": 10},
     )
 

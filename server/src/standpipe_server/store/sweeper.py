@@ -54,8 +54,8 @@ class Sweeper:
     def _run(self) -> None:
         while not self._stopping:
             try:
-                self._sweep()
-                pause = self._pause()
+                done = self._sweep()
+                pause = self._pause() if done else _LONGEST_SLEEP
             except (SQLAlchemyError, Overloaded) as error:
                 _log.warning("The sweeper could not look for deadlines and will try again: %s", error)
                 pause = _LONGEST_SLEEP
@@ -63,7 +63,8 @@ class Sweeper:
             self._wake.wait(pause)
             self._wake.clear()
 
-    def _sweep(self) -> None:
+    def _sweep(self) -> bool:
+        """Whether everything found was dealt with; what was not stays due, and is not tried again at once."""
         table = tables.invocation
         statement = (
             select(table.c.pk, table.c.status)
@@ -74,9 +75,12 @@ class Sweeper:
         with self._engine.connect() as connection:
             found = connection.execute(statement).all()
         futures = [self._submit(Merge(row.pk) if row.status == "ended" else EndDue(row.pk)) for row in found]
-        wait(futures, timeout=60)
+        done, waiting = wait(futures, timeout=60)
+        if waiting or any(future.exception() for future in done):
+            return False
         if len(found) == _AT_A_TIME:
             self._wake.set()
+        return True
 
     def _pause(self) -> float:
         with self._engine.connect() as connection:
