@@ -10,10 +10,10 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from standpipe_orchestrator.across import Page as Page
     from standpipe_orchestrator.asset_key import AssetKey as AssetKey
     from standpipe_orchestrator.client import BrokerClient as BrokerClient
     from standpipe_orchestrator.client import EventPage as EventPage
-    from standpipe_orchestrator.client import Page as Page
     from standpipe_orchestrator.client import RegisteredInvocation as RegisteredInvocation
     from standpipe_orchestrator.completed import PipesClientCompletedInvocation as PipesClientCompletedInvocation
     from standpipe_orchestrator.definitions import AssetCheckExecutionContext as AssetCheckExecutionContext
@@ -98,11 +98,11 @@ if TYPE_CHECKING:
     from standpipe_protocol.invocation import Invocation as Invocation
 
 _MODULES = {
+    "standpipe_orchestrator.across": ("Page",),
     "standpipe_orchestrator.asset_key": ("AssetKey",),
     "standpipe_orchestrator.client": (
         "BrokerClient",
         "EventPage",
-        "Page",
         "RegisteredInvocation",
     ),
     "standpipe_orchestrator.completed": ("PipesClientCompletedInvocation",),

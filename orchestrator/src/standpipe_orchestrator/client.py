@@ -1,4 +1,4 @@
-"""Calls to the broker, grouped by what they are about: `client.invocations`, `client.events`, `client.assets`.
+"""Calls to the broker, grouped by what they are about: `client.invocations`, `.events`, `.assets`, `.errors`.
 
 Synchronous and safe to use from several threads. Every call may be repeated without harm, so each is retried while the
 failure may pass; what is still wrong then leaves as a `BrokerError` naming call, address and what to do.
@@ -7,13 +7,13 @@ failure may pass; what is still wrong then leaves as a `BrokerError` naming call
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Generic, Self, TypeVar, cast
+from typing import Self, cast
 from urllib.parse import quote
 
-from standpipe_orchestrator.asset_key import AssetKey, CoercibleToAssetKey
+from standpipe_orchestrator.across import AssetOperations, ErrorOperations, Page, page_of
 from standpipe_orchestrator.errors import UnexpectedAnswer
 from standpipe_orchestrator.reader import Tail
 from standpipe_orchestrator.transport import RETRY_SECONDS, Transport
@@ -22,18 +22,8 @@ from standpipe_protocol.invocation import Event, Expected, Invocation
 from standpipe_protocol.json_text import JsonObject, JsonValue
 from standpipe_protocol.limits import Limits
 
-T = TypeVar("T")
-
 FILTERS = ("status", "verdict", "asset_key", "tag", "job_name", "run_id", "partition_key", "since", "until", "text")
 """By what invocations can be listed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """One page of a list; `next_cursor` is None on the last."""
-
-    items: tuple[T, ...]
-    next_cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +115,7 @@ class InvocationOperations:
         if unknown := filters.keys() - set(FILTERS):
             raise TypeError(f"invocations.list() has no filter {sorted(unknown)}; it has {', '.join(FILTERS)}.")
         answer = self._transport.call("GET", "/invocations", query={"limit": limit, "cursor": cursor, **filters})
-        return _page(answer.body, Invocation.from_wire)
+        return page_of(answer.body, Invocation.from_wire)
 
     def iterate(self, *, page_size: int = 100, **filters: str | None) -> Iterator[Invocation]:
         """All invocations that fit, newest first, page by page as they are needed."""
@@ -266,35 +256,6 @@ class EventOperations:
         )
 
 
-class AssetOperations:
-    """History by asset, across invocations, newest first. Items are as the protocol gives them."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-
-    def list(self, *, limit: int | None = None, cursor: str | None = None) -> Page[JsonObject]:
-        return self._list("/assets", limit=limit, cursor=cursor)
-
-    def get(self, asset_key: CoercibleToAssetKey) -> JsonObject:
-        path = _asset_path(asset_key)
-        body = self._transport.call("GET", path).body
-        return body if isinstance(body, dict) else {}
-
-    def materializations(
-        self, asset_key: CoercibleToAssetKey, *, limit: int | None = None, cursor: str | None = None
-    ) -> Page[JsonObject]:
-        return self._list(f"{_asset_path(asset_key)}/materializations", limit=limit, cursor=cursor)
-
-    def checks(
-        self, asset_key: CoercibleToAssetKey, *, limit: int | None = None, cursor: str | None = None
-    ) -> Page[JsonObject]:
-        return self._list(f"{_asset_path(asset_key)}/checks", limit=limit, cursor=cursor)
-
-    def _list(self, path: str, *, limit: int | None, cursor: str | None) -> Page[JsonObject]:
-        answer = self._transport.call("GET", path, query={"limit": limit, "cursor": cursor})
-        return _page(answer.body, lambda item: item)
-
-
 class BrokerClient:
     """A broker, and the operator key for it.
 
@@ -320,6 +281,7 @@ class BrokerClient:
         self.invocations = InvocationOperations(self._transport)
         self.events = EventOperations(self._transport, self.invocations)
         self.assets = AssetOperations(self._transport)
+        self.errors = ErrorOperations(self._transport)
 
     @property
     def url(self) -> str:
@@ -352,22 +314,9 @@ def _path(invocation_id: str) -> str:
     return f"/invocations/{quote(invocation_id, safe='')}"
 
 
-def _asset_path(asset_key: CoercibleToAssetKey) -> str:
-    return f"/assets/{quote(AssetKey.from_coercible(asset_key).to_escaped_user_string(), safe='')}"
-
-
 def _joined(methods: Sequence[str] | None) -> str | None:
     return ",".join(methods) if methods else None
 
 
 def _object_or_none(value: Mapping[str, JsonValue] | None) -> JsonValue:
     return None if value is None else dict(value)
-
-
-def _page(body: JsonValue, read: Callable[[JsonObject], T]) -> Page[T]:
-    wire = body if isinstance(body, dict) else {}
-    items, cursor = wire.get("items"), wire.get("next_cursor")
-    return Page(
-        items=tuple(read(item) for item in (items if isinstance(items, list) else []) if isinstance(item, dict)),
-        next_cursor=cursor if isinstance(cursor, str) else None,
-    )

@@ -205,3 +205,27 @@ with open_pipes() as context:
     assert len(client.assets.checks(key).items) == 1
     assert client.assets.get(key)["asset_key"] == r"pre/a\/b"
     assert any(asset["asset_key"] == r"pre/a\/b" for asset in client.assets.list(limit=100).items)
+    assert [asset["asset_key"] for asset in client.assets.list(text="a\\/b").items] == [r"pre/a\/b"]
+    cases: list[tuple[dict[str, Any], int]] = [
+        ({"partition_key": "2026-01"}, 0),
+        ({"since": "2000-01-01T00:00:00Z"}, 1),
+        ({"until": "2000-01-01T00:00:00Z"}, 0),
+    ]
+    for filters, found in cases:
+        assert len(client.assets.materializations(key, **filters).items) == found, filters
+        assert len(client.assets.checks(key, **filters).items) == found, filters
+    assert len(client.assets.checks(key, check_name="c").items) == 1
+    assert client.assets.checks(key, check_name="d").items == ()
+
+
+def test_errors_are_found_across_invocations(client: BrokerClient, script: Script) -> None:
+    failed = [script("from standpipe import open_pipes\nwith open_pipes(): raise ValueError('no input')") for _ in "ab"]
+    for command in failed:
+        with pytest.raises(PipesExecutionError):
+            PipesSubprocessClient(client=client).run(context=None, command=command)
+
+    page = client.errors.list(kind="exception", limit=1)
+    further = client.errors.list(kind="exception", limit=1, cursor=page.next_cursor)
+    assert [error["summary"] for error in (*page.items, *further.items)] == ["ValueError: no input"] * 2
+    assert page.items[0]["invocation_id"] != further.items[0]["invocation_id"]
+    assert client.errors.list(kind="rejected", until="2000-01-01T00:00:00Z").items == ()
