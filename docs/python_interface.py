@@ -8,7 +8,8 @@ from __future__ import annotations
 import enum
 import inspect
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from types import ModuleType
 from typing import Any
@@ -52,6 +53,24 @@ def _class(name: str, kind: type) -> list[str]:
     if is_dataclass(kind):
         shown = ", ".join(f"`{field.name}`" for field in fields(kind) if not field.name.startswith("_"))
         lines += [f"Fields: {shown}", ""]
+    properties, methods = _members(name, kind)
+    if properties:
+        lines += ["| property | |", "|---|---|", *properties]
+    for attribute, group in _groups(kind):
+        _, operations = _members(f"{name}.{attribute}", group)
+        methods += operations
+    return [*lines, *methods]
+
+
+def _groups(kind: type) -> Iterator[tuple[str, type]]:
+    """Attributes that hold no value but group calls: those declared with a class named `...Operations`."""
+    for attribute, hint in inspect.get_annotations(kind).items():
+        if str(hint).endswith("Operations"):
+            yield attribute, vars(sys.modules[kind.__module__])[hint]
+
+
+def _members(name: str, kind: type) -> tuple[list[str], list[str]]:
+    """The rows of a class's public properties, and the sections of its public methods."""
     properties: list[str] = []
     methods: list[str] = []
     for member, value in sorted(vars(kind).items()):
@@ -63,9 +82,7 @@ def _class(name: str, kind: type) -> list[str]:
             methods += _function(f"{name}.{member}", value.__func__, level=4)
         elif inspect.isfunction(value):
             methods += _function(f"{name}.{member}", value, level=4)
-    if properties:
-        lines += ["| property | |", "|---|---|", *properties]
-    return [*lines, *methods]
+    return properties, methods
 
 
 def _function(name: str, function: Callable[..., object], *, level: int) -> list[str]:

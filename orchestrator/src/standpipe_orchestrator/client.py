@@ -103,11 +103,17 @@ class InvocationOperations:
         )
 
     def get(self, invocation_id: str) -> Invocation:
+        """One invocation as it stands.
+
+        Raises:
+            NotFound: there is none.
+        """
         path = _path(invocation_id)
         return self._invocation(self._transport.call("GET", path).body, call=f"GET /api/v1{path}")
 
     def list(self, *, limit: int | None = None, cursor: str | None = None, **filters: str | None) -> Page[Invocation]:
-        """One page of invocations, newest first, by any of `FILTERS`.
+        """One page of invocations, newest first, by any of `FILTERS`: `status`, `verdict`, `asset_key`, `tag`
+        (`name` or `name=value`), `job_name`, `run_id`, `partition_key`, `since`, `until`, `text`.
 
         Raises:
             TypeError: a filter that does not exist.
@@ -266,6 +272,11 @@ class BrokerClient:
         environment: where proxies and the CA file are looked up; this process's when not given.
     """
 
+    invocations: InvocationOperations
+    events: EventOperations
+    assets: AssetOperations
+    errors: ErrorOperations
+
     def __init__(
         self,
         url: str,
@@ -285,6 +296,7 @@ class BrokerClient:
 
     @property
     def url(self) -> str:
+        """Where the broker is, without `/api/v1`."""
         return self._transport.url
 
     def limits(self) -> Limits:
