@@ -154,7 +154,7 @@ def _watch(opening: _OpeningOutbox) -> None:
     _open_contexts.add(opening)
     # Imported before the hooks below: logging has hooks for forks of its own, and those that come into being while the
     # ones of a fork already run are called in part, which logging answers with an error on stderr.
-    import logging  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    import logging  # noqa: F401  # pyright: ignore[reportUnusedImport]  for its hooks
 
     if not _hooks_installed:
         _hooks_installed = True

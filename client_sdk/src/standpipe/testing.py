@@ -346,7 +346,7 @@ class _Handler(BaseHTTPRequestHandler):
             first_seq=None if first is None else int(first),
             bare=isinstance(given, dict),
         )
-        faults = broker._faults  # pyright: ignore[reportPrivateUsage]
+        faults = broker._faults  # pyright: ignore[reportPrivateUsage]  its own handler
         if faults.cuts > 0:
             faults.cuts -= 1
             self.close_connection = True

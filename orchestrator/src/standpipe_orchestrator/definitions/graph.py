@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from standpipe_orchestrator.asset_key import AssetKey
+from standpipe_orchestrator.definitions.partitions import PartitionsDefinition
 from standpipe_orchestrator.definitions.specs import AssetCheckKey, AssetSpec
 from standpipe_orchestrator.definitions.steps import AssetChecksDefinition, StepDefinition
 from standpipe_orchestrator.errors import InvalidDefinition
@@ -103,7 +104,7 @@ class AssetGraph:
                     "have different partitions, so which slice is meant is open: use `deps` and read it yourself."
                 )
 
-    def partitions_of(self, node: Node):  # type: ignore[no-untyped-def]
+    def partitions_of(self, node: Node) -> PartitionsDefinition | None:
         """A step's partitions; a check has those of its asset."""
         if node.is_check:
             spec = self.specs.get(node.definition.check_specs[0].asset_key)

@@ -211,7 +211,7 @@ def _from_lean(text: bytes, lean: LeanMessage) -> ParsedMessage | None:
     """The message when everything the struct left unchecked is plainly right; None sends it to `parse_message`."""
     method = cast("str", lean.__struct_config__.tag)
     params: msgspec.Struct = lean.params  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType, reportUnknownMemberType]  derived at run time
-    value = cast("dict[str, object]", msgspec.structs.asdict(params))  # pyright: ignore[reportUnknownArgumentType]
+    value = cast("dict[str, object]", msgspec.structs.asdict(params))  # pyright: ignore[reportUnknownArgumentType]  any struct
     match method:
         case "report_asset_materialization" if _object_or_null(value["metadata"]) and value["asset_key"]:
             fact = Materialization(

@@ -73,7 +73,7 @@ def open_engine(url: URL, *, synchronous: Synchronous, connections: int, writes:
 
 def _prepare_sqlite(engine: Engine, *, synchronous: Synchronous, writes: bool) -> None:
     @event.listens_for(engine, "connect")
-    def on_connect(connection: sqlite3.Connection, _: Any) -> None:  # pyright: ignore[reportUnusedFunction]
+    def on_connect(connection: sqlite3.Connection, _: Any) -> None:  # pyright: ignore[reportUnusedFunction]  the decorator took it
         # Transactions are begun by hand below: the driver would begin them late, and then as readers.
         connection.isolation_level = None
         cursor = connection.cursor()
@@ -90,5 +90,5 @@ def _prepare_sqlite(engine: Engine, *, synchronous: Synchronous, writes: bool) -
         cursor.close()
 
     @event.listens_for(engine, "begin")
-    def on_begin(connection: Any) -> None:  # pyright: ignore[reportUnusedFunction]
+    def on_begin(connection: Any) -> None:  # pyright: ignore[reportUnusedFunction]  the decorator took it
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
