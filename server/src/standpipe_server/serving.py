@@ -22,6 +22,7 @@ import uvloop
 
 from standpipe_protocol.home import Credentials
 from standpipe_server.app import create_app
+from standpipe_server.connections import Connection
 from standpipe_server.credentials import home_credentials, locked_home, publish_address
 from standpipe_server.settings import Settings, SettingsError
 from standpipe_server.wiring import Wiring, open_wiring
@@ -168,7 +169,7 @@ def _calm_collector() -> None:
 def _uvicorn_config(wiring: Wiring) -> uvicorn.Config:
     return uvicorn.Config(
         create_app(wiring.api),
-        http="httptools",
+        http=Connection,
         ws="none",
         lifespan="off",
         log_config=None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from starlette.types import Message, Receive, Scope, Send
@@ -19,6 +19,11 @@ JSON_MEDIA: Final = b"application/json"
 PROBLEM_MEDIA: Final = PROBLEM_MEDIA_TYPE.encode()
 SCOPE_KEY: Final = "standpipe.exchange"
 
+# Of each of these one value is read, so that a second one, which a proxy may have read instead, is an error.
+_SINGLE: Final = frozenset(
+    b"host authorization content-type content-encoding idempotency-key last-event-id".split()
+    + b"standpipe-producer standpipe-first-seq standpipe-numbered".split()
+)
 # What comes from outside and is written to logs must not be able to forge one.
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _prefix = secrets.token_hex(4).encode()
@@ -32,13 +37,27 @@ class ClientGone(Exception):
 class Exchange:
     """A request and the answer to it."""
 
-    __slots__ = ("_send", "headers", "method", "path", "receive", "request_id", "route", "scope", "status", "target")
+    __slots__ = (
+        "_send",
+        "headers",
+        "method",
+        "path",
+        "receive",
+        "repeated",
+        "request_id",
+        "route",
+        "scope",
+        "status",
+        "target",
+    )
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
         self.receive = receive
         self._send = send
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.repeated = _repeated(scope["headers"]) if len(self.headers) < len(scope["headers"]) else None
+        """A header that may be given once and was given more often."""
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.route = ""
@@ -89,3 +108,12 @@ class Exchange:
                 (b"x-request-id", self.request_id),
             ]
         await self._send(message)
+
+
+def _repeated(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    seen: set[bytes] = set()
+    for name, _ in headers:
+        if name in seen and name in _SINGLE:
+            return name.decode("latin-1")
+        seen.add(name)
+    return None

@@ -46,8 +46,10 @@ class Guard:
         """Lets a request pass; `exchange.target` is set when it speaks for an invocation.
 
         Raises:
-            Refused: `forbidden-host`, `unauthorized` or `not-found`.
+            Refused: `malformed`, `forbidden-host`, `unauthorized` or `not-found`.
         """
+        if exchange.repeated is not None:
+            raise Refused(malformed_header(exchange.repeated, expected="one value", got="several"))
         self._check_host(exchange)
         if exchange.path in OPEN_PATHS:
             return
