@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 import zlib
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -180,7 +181,8 @@ class RecordingBroker:
     def stop(self) -> None:
         """Stops listening and cuts every connection; what was recorded stays."""
         server, thread, self._server = self._server, self._thread, None
-        if server is not None and thread is not None:
+        # At the interpreter's end its thread is stopped already, and waiting for it would never end.
+        if server is not None and thread is not None and not sys.is_finalizing():
             server.shutdown()
             thread.join(WAIT_SECONDS)
             self.let_go()
@@ -195,7 +197,7 @@ class RecordingBroker:
 def recording_broker(
     *,
     asset_keys: Sequence[str] | None = None,
-    extras: Mapping[str, JsonValue] | None = None,
+    extras: Mapping[str, object] | None = None,
     context: ContextData | None = None,
     limits: Limits | None = None,
     base_path: str = "",
@@ -212,7 +214,9 @@ def recording_broker(
         lease_seconds: the lease it publishes; heartbeats come three times as often.
     """
     given = context or ContextData(
-        asset_keys=None if asset_keys is None else tuple(asset_keys), extras=dict(extras or {}), run_id="test-run"
+        asset_keys=None if asset_keys is None else tuple(asset_keys),
+        extras=dict(extras or {}),  # pyright: ignore[reportArgumentType]  encoding checks it
+        run_id="test-run",
     )
     broker = RecordingBroker(context=given, limits=limits or Limits(), base_path=base_path, lease_seconds=lease_seconds)
     broker.start()

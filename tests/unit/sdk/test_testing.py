@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import httpx
@@ -121,3 +123,9 @@ def test_what_is_not_json_is_refused_whole(broker: RecordingBroker, http: httpx.
 def test_a_wait_that_is_in_vain_says_what_there_is(broker: RecordingBroker) -> None:
     with pytest.raises(TimeoutError, match="was not as wanted within"):
         broker.wait_for(lambda b: b.opened, timeout=0.01)
+
+
+def test_a_broker_that_nobody_left_does_not_hold_up_the_interpreters_end() -> None:
+    program = "from standpipe.testing import recording_broker; left_open = recording_broker(); left_open.__enter__()"
+    ended = subprocess.run([sys.executable, "-c", program], timeout=30, check=False)
+    assert ended.returncode == 0
