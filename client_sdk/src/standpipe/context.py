@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from typing import ClassVar, Literal, Protocol
 
     from standpipe.delivery import DeliveryReport
-    from standpipe.rules import MetadataValue
     from standpipe_protocol.context import ContextData
     from standpipe_protocol.invocation import Control
     from standpipe_protocol.json_text import JsonValue
@@ -110,7 +109,8 @@ class PipesContext:
         """
         with self._lock:
             if not self._closed:
-                self._send_closed(exc)
+                # Upstream takes an empty dictionary for no exception.
+                self._send_closed(None if isinstance(exc, Mapping) and not exc else exc)
                 self._closed = True
         return self._channel.close(timeout)
 
@@ -244,7 +244,7 @@ class PipesContext:
 
     def report_asset_materialization(
         self,
-        metadata: Mapping[str, MetadataValue] | None = None,
+        metadata: Mapping[str, object] | None = None,
         data_version: str | None = None,
         asset_key: str | None = None,
     ) -> None:
@@ -279,7 +279,7 @@ class PipesContext:
         check_name: str,
         passed: bool,
         severity: Literal["WARN", "ERROR"] = "ERROR",
-        metadata: Mapping[str, MetadataValue] | None = None,
+        metadata: Mapping[str, object] | None = None,
         asset_key: str | None = None,
     ) -> None:
         """Reports the outcome of an asset check.
@@ -312,7 +312,7 @@ class PipesContext:
             )
         )
 
-    def report_custom_message(self, payload: JsonValue) -> None:
+    def report_custom_message(self, payload: object) -> None:
         """Hands a JSON value to the orchestration code.
 
         Raises:
@@ -320,9 +320,9 @@ class PipesContext:
         """
         import standpipe_protocol.messages as words
 
-        self._send(words.ReportCustomMessage(payload=payload))
+        self._send(words.ReportCustomMessage(payload=payload))  # pyright: ignore[reportArgumentType]  encoding checks it
 
-    def log_external_stream(self, stream: str, text: str, extras: Mapping[str, JsonValue] | None = None) -> None:
+    def log_external_stream(self, stream: str, text: str, extras: Mapping[str, object] | None = None) -> None:
         """Reports a piece of captured output.
 
         Raises:
@@ -334,7 +334,8 @@ class PipesContext:
         if stream not in words.STREAMS:
             wrong_value("stream", method, words.STREAMS, stream)
         check_type("text", method, text, str)
-        self._send(words.LogExternalStream(stream=stream, text=text, extras=extras or {}))
+        check_type("extras", method, extras, dict, optional=True)
+        self._send(words.LogExternalStream(stream=stream, text=text, extras=extras or {}))  # pyright: ignore[reportArgumentType]  encoding checks it
 
     @property
     def _data(self) -> ContextData:

@@ -6,8 +6,9 @@ import traceback
 from collections.abc import Mapping
 from typing import cast
 
+from standpipe.errors import DagsterPipesError
 from standpipe_protocol.json_text import JsonValue
-from standpipe_protocol.messages import Closed, PipesException, parse_message
+from standpipe_protocol.messages import Closed, InvalidMessage, PipesException, parse_message
 
 CHAIN_EXCEPTIONS = 20
 STACK_FRAMES = 100
@@ -18,13 +19,17 @@ def describe_exception(exc: BaseException | PipesException | Mapping[str, object
     """An exception in the protocol's form; one that is in it already, or in upstream's dictionary, is taken over.
 
     Raises:
-        standpipe_protocol.messages.InvalidMessage: the dictionary is not an exception's.
+        DagsterPipesError: it is none of these.
     """
     if isinstance(exc, PipesException):
         return exc
     if isinstance(exc, BaseException):
         return _described(exc, seen=set())
-    parsed = parse_message({"method": "closed", "params": {"exception": cast("dict[str, JsonValue]", dict(exc))}})
+    given = dict(exc) if isinstance(exc, Mapping) else exc  # pyright: ignore[reportUnnecessaryIsInstance]  callers are not always typed
+    try:
+        parsed = parse_message({"method": "closed", "params": {"exception": cast("JsonValue", given)}})
+    except InvalidMessage as error:
+        raise DagsterPipesError(f"Invalid value for parameter `exc` of `close`. {error}") from None
     return cast("PipesException", cast("Closed", parsed).exception)
 
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from standpipe.errors import DagsterPipesError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn, TypeAlias
+    from typing import NoReturn
 
     from standpipe_protocol.json_text import JsonValue
 
-    MetadataValue: TypeAlias = Mapping[str, object] | Sequence[object] | str | int | float | bool | None
-    """A plain value, or `{"raw_value": ..., "type": ...}`."""
 
-
-def metadata_entries(metadata: Mapping[str, MetadataValue], method: str) -> dict[str, JsonValue]:
+def metadata_entries(metadata: Mapping[str, object], method: str) -> dict[str, JsonValue]:
     """Upstream's normal form: every entry as `{"raw_value": ..., "type": ...}`."""
     import standpipe_protocol.metadata as words
 
@@ -32,7 +29,7 @@ def metadata_entries(metadata: Mapping[str, MetadataValue], method: str) -> dict
         entry: dict[str, JsonValue]
         if isinstance(value, dict):
             # Checked to be exactly these two below; an entry of the caller's is taken as it is.
-            entry = value  # pyright: ignore[reportAssignmentType]  that it is JSON is checked by encoding it
+            entry = value  # pyright: ignore[reportUnknownVariableType]  that it is JSON is checked by encoding it
             if len(entry) != 2 or "type" not in entry or "raw_value" not in entry:
                 raise DagsterPipesError(
                     f"Invalid type for parameter `metadata` of `{method}`. Expected a dict with string keys and values"

@@ -58,9 +58,9 @@ class InvocationOperations:
         self,
         context: ContextData,
         *,
-        expected: Expected | Mapping[str, JsonValue] | None = None,
+        expected: Expected | Mapping[str, object] | None = None,
         tags: Mapping[str, str] | None = None,
-        launcher: JsonValue = None,
+        launcher: object = None,
         retry_of: str | None = None,
         lease_seconds: float | None = None,
         open_within_seconds: float | None = None,
@@ -76,7 +76,7 @@ class InvocationOperations:
             idempotency_key: the same key and request give the same invocation again; made up when not given, so that
                 a retry after a lost answer registers nothing twice.
         """
-        given: dict[str, JsonValue] = {
+        given: dict[str, object] = {
             "expected": expected.to_wire() if isinstance(expected, Expected) else _object_or_none(expected),
             "tags": None if tags is None else dict(tags),
             "launcher": launcher,
@@ -86,7 +86,7 @@ class InvocationOperations:
             "settle_seconds": settle_seconds,
         }
         body: JsonObject = {"context": context.to_wire()}
-        body.update({name: value for name, value in given.items() if value is not None})
+        body.update({name: value for name, value in given.items() if value is not None})  # pyright: ignore[reportCallIssue, reportArgumentType]  encoding checks it
         answer = self._transport.call(
             "POST", "/invocations", body=body, headers={"Idempotency-Key": idempotency_key or secrets.token_hex(16)}
         )
@@ -330,5 +330,5 @@ def _joined(methods: Sequence[str] | None) -> str | None:
     return ",".join(methods) if methods else None
 
 
-def _object_or_none(value: Mapping[str, JsonValue] | None) -> JsonValue:
+def _object_or_none(value: Mapping[str, object] | None) -> dict[str, object] | None:
     return None if value is None else dict(value)

@@ -320,7 +320,39 @@ def test_captured_output_is_passed_on_and_its_stream_is_checked() -> None:
             " got `stdlog`."
         ):
             pipes.log_external_stream("stdlog", "x")
+        with raises(
+            "Invalid type for parameter `extras` of `log_external_stream`. Expected `Optional[<class 'dict'>]`, got"
+            " `<class 'list'>`."
+        ):
+            pipes.log_external_stream("stdout", "x", [1])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     assert broker.messages[1].params == {"stream": "stderr", "text": "oh\n", "extras": {"line": 1}}
+
+
+def test_values_of_any_static_type_may_be_reported() -> None:
+    # What pyright is to accept: `dict` and `list` are invariant in what they hold.
+    table: dict[str, list[int]] = {"order_id": [1, 2]}
+    typed: dict[str, dict[str, str]] = {"home": {"type": "url", "raw_value": "http://example.com"}}
+    with recording_broker(asset_keys=["orders"], extras=table) as broker, broker.environment(), open_pipes() as pipes:
+        assert pipes.extras == table
+        pipes.report_custom_message(table)
+        pipes.report_asset_materialization(metadata=typed)
+        pipes.report_asset_check("c", True, metadata=table)
+        pipes.log_external_stream("stdout", "x", table)
+    assert broker.custom_messages == [table]
+    assert broker.materializations["orders"].metadata == typed
+
+
+def test_close_takes_upstreams_dictionaries_and_an_empty_one_is_no_exception() -> None:
+    with recording_broker(context=FULL) as broker, broker.environment():
+        pipes = open_pipes()
+        with pytest.raises(DagsterPipesError, match="Invalid value for parameter `exc` of `close`"):
+            pipes.close({"stack": []})
+        with pytest.raises(DagsterPipesError, match="Invalid value for parameter `exc` of `close`"):
+            pipes.close("it failed")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        assert not pipes.is_closed
+        pipes.close({})
+    assert broker.closed is not None
+    assert broker.closed.exception is None
 
 
 def test_after_close_every_report_raises_and_closing_again_does_nothing() -> None:

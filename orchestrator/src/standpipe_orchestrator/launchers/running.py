@@ -44,7 +44,7 @@ class Launch:
     extras: Mapping[str, object] | None
     env: Mapping[str, str]
     cwd: str | os.PathLike[str] | None
-    expected: Expected | Mapping[str, JsonValue] | None
+    expected: Expected | Mapping[str, object] | None
     tags: Mapping[str, str] | None
     retry_of: str | None
     lease_seconds: float | None

@@ -17,7 +17,6 @@ from standpipe_orchestrator.launchers.running import Launch, RunningSubprocess
 from standpipe_orchestrator.run_context import RunContext
 from standpipe_protocol.bootstrap import API_KEY_VARIABLE, DATABASE_VARIABLE
 from standpipe_protocol.invocation import Expected
-from standpipe_protocol.json_text import JsonValue
 
 
 class PipesSubprocessClient:
@@ -58,7 +57,7 @@ class PipesSubprocessClient:
         extras: Mapping[str, object] | None = None,
         env: Mapping[str, str] | None = None,
         cwd: str | os.PathLike[str] | None = None,
-        expected: Expected | Mapping[str, JsonValue] | None = None,
+        expected: Expected | Mapping[str, object] | None = None,
         tags: Mapping[str, str] | None = None,
         retry_of: str | None = None,
         lease_seconds: float | None = None,
@@ -104,7 +103,7 @@ class PipesSubprocessClient:
         extras: Mapping[str, object] | None = None,
         env: Mapping[str, str] | None = None,
         cwd: str | os.PathLike[str] | None = None,
-        expected: Expected | Mapping[str, JsonValue] | None = None,
+        expected: Expected | Mapping[str, object] | None = None,
         tags: Mapping[str, str] | None = None,
         retry_of: str | None = None,
         lease_seconds: float | None = None,
