@@ -84,6 +84,22 @@ def test_a_signal_ends_the_streams_first_and_then_the_server(server: Server, num
     assert "ERROR" not in server.output()
 
 
+def test_who_does_not_read_or_send_on_does_not_keep_the_server_from_ending(sqlite_server: Server) -> None:
+    job = register(sqlite_server)
+    job.append([custom("x" * 200_000)] * 50)
+    common = f"Host: 127.0.0.1\r\nAuthorization: Bearer {sqlite_server.api_key}\r\n"
+    stream = f"GET /api/v1{job.path}/events HTTP/1.1\r\n{common}Accept: text/event-stream\r\n\r\n"
+    half = f"POST /api/v1{job.path}/events HTTP/1.1\r\n{common}Content-Length: 100\r\n\r\n{{"
+    with socket.socket() as reader, socket.socket() as sender:
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        for connection, request in ((reader, stream), (sender, half)):
+            connection.connect(("127.0.0.1", sqlite_server.port))
+            connection.sendall(request.encode())
+        assert reader.recv(1)
+        assert sqlite_server.process.stop() == 0
+    assert "Traceback" not in sqlite_server.output()
+
+
 def test_a_long_poll_is_answered_when_the_server_stops(server: Server) -> None:
     job = register(server)
     with ThreadPoolExecutor(1) as pool:

@@ -29,6 +29,9 @@ from standpipe_server.wiring import Wiring, open_wiring
 
 _log = logging.getLogger("standpipe.server")
 
+# Then connections are cut on which somebody does not read his answer, or has not sent all of his request.
+_PATIENCE_SECONDS = 5
+# Only then uvicorn would cancel what still runs.
 _GRACE_SECONDS = 10
 _BACKLOG = 2048
 # How long an idle connection is kept for its client's next request; longer than a heartbeat's usual pause.
@@ -53,7 +56,15 @@ class StreamingServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.wiring.feed.stop()
+        cut = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._cut_connections)
         await super().shutdown(sockets=sockets)
+        cut.cancel()
+        # The loop's end would wait for what they were still to be sent.
+        self._cut_connections()
+
+    def _cut_connections(self) -> None:
+        for connection in self.server_state.connections:
+            connection.transport.abort()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
