@@ -266,3 +266,19 @@ def test_an_embedded_server_stays_until_the_last_reader_has_gone(tmp_path: Path)
                 client.post(f"{path}/finish", json={"exit_code": 1})
                 assert next(lines, None) is None
         assert process.wait() == 0
+
+
+def test_an_embedded_server_stays_for_a_client_that_is_between_two_calls(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with _embedded(home) as process:
+        process.wait_for_output("Standpipe is listening on")
+        found = read_credentials(home)
+        assert found is not None
+        headers = {"Authorization": f"Bearer {found.api_key}"}
+        with httpx.Client(base_url=f"{found.url}/api/v1", headers=headers, trust_env=False, timeout=30) as client:
+            registered = client.post("/invocations", json={}).json()
+            process.close_stdin()
+            with pytest.raises(AssertionError, match="did not end within"):
+                process.wait(timeout=1.0)
+            assert client.get(f"/invocations/{registered['invocation']['id']}").status_code == 200
+        assert process.wait() == 0

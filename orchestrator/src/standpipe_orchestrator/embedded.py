@@ -1,7 +1,7 @@
 """An embedded broker: a real server process on the home's database, for as long as this process needs it.
 
 It runs beside this process, not inside it, so that a crash here loses nothing that was acknowledged. It ends by
-itself when its stdin closes and nobody reads from it any more, so it never outlives its users, however they end. At
+itself when its stdin closes and nobody is connected any more, so it never outlives its users, however they end. At
 most one server holds a home: whoever finds the lock taken uses its owner.
 """
 
@@ -28,6 +28,7 @@ from standpipe_protocol.home import Credentials, read_credentials
 
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
+LEAVE_SECONDS = 3.0
 LOG_FILE = "embedded-server.log"
 
 _LOOK_AGAIN_SECONDS = 0.02
@@ -94,13 +95,13 @@ class EmbeddedBroker:
         return self._process is not None and self._process.poll() is None
 
     def close(self) -> None:
-        """Lets the server end: it does at once, or when the last stream of another process has ended."""
+        """Lets the server end: it does at once, or when no other process is connected to it any more."""
         process, self._process = self._process, None
         if process is not None:
             _close_stdin(process)
-            # Somebody else may still read from it: then it stays until they are done.
+            # Somebody else may still use it: then it stays until they are done, and that is not waited for.
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(STOP_SECONDS)
+                process.wait(LEAVE_SECONDS)
             # Popen warns of a process that is still running; this one is meant to be.
             process.returncode = process.returncode if process.returncode is not None else 0
 

@@ -33,6 +33,7 @@ _log = logging.getLogger("standpipe.server")
 _PATIENCE_SECONDS = 5
 # Only then uvicorn would cancel what still runs.
 _GRACE_SECONDS = 10
+_LOOK_AGAIN_SECONDS = 0.02
 _BACKLOG = 2048
 # How long an idle connection is kept for its client's next request; longer than a heartbeat's usual pause.
 _KEEPALIVE_SECONDS = 75
@@ -115,7 +116,11 @@ async def _run(server: StreamingServer, listener: socket.socket, *, stop_with_st
 
 
 async def _end_with_stdin(server: StreamingServer) -> None:
-    """Ends the server once stdin is at its end (whoever started us is gone) and nobody reads along any more."""
+    """Ends the server once stdin is at its end (whoever started us is gone) and nobody else is connected any more.
+
+    Connections count, not streams: another orchestrator may be between its registration and its stream, and work that
+    still reports keeps its connection too.
+    """
     loop = asyncio.get_running_loop()
     at_end = asyncio.Event()
 
@@ -128,7 +133,8 @@ async def _end_with_stdin(server: StreamingServer) -> None:
 
     threading.Thread(target=read, name="standpipe-stdin", daemon=True).start()
     await at_end.wait()
-    await server.wiring.api.streams.idle.wait()
+    while server.server_state.connections:  # noqa: ASYNC110  uvicorn tells nobody when one ends
+        await asyncio.sleep(_LOOK_AGAIN_SECONDS)
     server.should_exit = True
 
 

@@ -1,4 +1,4 @@
-"""The open streams and long polls of this process: counted, bounded, and watched by who waits for the last one."""
+"""The open streams and long polls of this process: counted and bounded."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ MOST_STREAMS = 10_000
 
 
 class Streams:
-    """Counts what is open. `idle` is set while nothing is."""
+    """Counts what is open."""
 
     def __init__(self, feed: Feed, *, most: int = MOST_STREAMS) -> None:
         self._feed = feed
         self._most = most
         self.open = 0
-        self.idle = asyncio.Event()
-        self.idle.set()
 
     @contextlib.asynccontextmanager
     async def following(self, exchange: Exchange, pk: int) -> AsyncGenerator[Subscription]:
@@ -31,7 +29,6 @@ class Streams:
             detail = f"The server has {self.open} streams open and takes no more."
             raise Refused(Problem("overloaded", detail, {"retry_after": 5}))
         self.open += 1
-        self.idle.clear()
         try:
             with self._feed.subscribe(pk) as subscription:
                 watcher = asyncio.create_task(_watch(exchange, subscription), name="standpipe-watch-reader")
@@ -41,8 +38,6 @@ class Streams:
                     watcher.cancel()
         finally:
             self.open -= 1
-            if self.open == 0:
-                self.idle.set()
 
 
 async def _watch(exchange: Exchange, subscription: Subscription) -> None:
