@@ -243,10 +243,10 @@ def _dependency(raw: JsonValue, *, column: str) -> JsonValue:
 
 
 _NORMALISERS: Mapping[str, Callable[[JsonValue], JsonValue]] = {
-    "text": _is(str, expected="a string", allow_none=True),
-    "url": _is(str, expected="a string", allow_none=True),
+    "text": _is(str, expected="a string", none="", allow_none=True),
+    "url": _is(str, expected="a string", none="", allow_none=True),
     "path": _is(str, expected="a string", none="", allow_none=True),
-    "notebook": _is(str, expected="a string"),
+    "notebook": _is(str, expected="a string", none="", allow_none=True),
     "json": _is(dict, list, str, expected="an object, an array or a string", allow_none=True),
     "md": _is(str, expected="a string", none="", allow_none=True),
     "float": _float,

@@ -47,8 +47,8 @@ _FLAT: JsonValue = ["string", "number", "boolean", "null"]
 _KEY_PARTS: Schema = {"type": "array", "items": _TEXT}
 
 RAW_VALUES: dict[str, Schema] = {
-    "text": _TEXT_OR_NULL,
-    "url": _TEXT_OR_NULL,
+    "text": _TEXT,
+    "url": _TEXT,
     "path": _TEXT,
     "notebook": _TEXT,
     "json": {},

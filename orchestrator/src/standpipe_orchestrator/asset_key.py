@@ -21,9 +21,9 @@ class AssetKey:
     _parts: tuple[str, ...]
 
     def __init__(self, path: str | Sequence[str]) -> None:
-        parts = (path,) if isinstance(path, str) else tuple(path)
-        wrong = [part for part in parts if not isinstance(part, str)]  # pyright: ignore[reportUnnecessaryIsInstance]  callers without a type checker
-        if wrong:
+        # Neither a dictionary nor a set has parts in an order that means anything.
+        parts = (path,) if isinstance(path, str) or not isinstance(path, Sequence) else tuple(path)  # pyright: ignore[reportUnnecessaryIsInstance]  callers without a type checker
+        if any(not isinstance(part, str) for part in parts):  # pyright: ignore[reportUnnecessaryIsInstance]  as above
             raise TypeError(f"AssetKey was given {path!r}; expected a string or a sequence of strings.")
         self._parts = parts
 

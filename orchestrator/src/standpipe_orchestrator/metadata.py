@@ -19,6 +19,7 @@ from standpipe_protocol.json_text import JsonObject, JsonValue, encode_json
 from standpipe_protocol.metadata import normalise_entry
 
 T_co = TypeVar("T_co", covariant=True)
+_NONE = type(None)
 
 
 class MetadataConstructors(type):
@@ -37,7 +38,7 @@ class MetadataConstructors(type):
     def path(cls, path: builtins.str | os.PathLike[builtins.str] | None) -> PathMetadataValue:
         return PathMetadataValue(path)
 
-    def notebook(cls, path: builtins.str | os.PathLike[builtins.str]) -> NotebookMetadataValue:
+    def notebook(cls, path: builtins.str | os.PathLike[builtins.str] | None) -> NotebookMetadataValue:
         return NotebookMetadataValue(path)
 
     def json(cls, data: object) -> JsonMetadataValue:
@@ -84,8 +85,14 @@ class MetadataValue(metaclass=MetadataConstructors):
     __slots__ = ("_held",)
     metadata_type: ClassVar[str] = ""
     _field: ClassVar[str] = "value"
+    _accepted: ClassVar[tuple[type, ...]] = (object,)
 
     def __init__(self, held: object) -> None:
+        if not isinstance(held, self._accepted):
+            expected = " or ".join("None" if kind is _NONE else kind.__name__ for kind in self._accepted)
+            raise InvalidMetadata(
+                f"{type(self).__name__} was given {held!r} ({type(held).__name__}); expected {expected}."
+            )
         self._held = held
 
     @property
@@ -120,29 +127,35 @@ class _Typed(MetadataValue, Generic[T_co]):
         return self._held
 
 
-class TextMetadataValue(_Typed["str | None"]):
+class TextMetadataValue(_Typed[str]):
+    """A text; None is the empty text, as upstream has it."""
+
     __slots__ = ()
     metadata_type = "text"
     _field = "text"
+    _accepted = (str,)
 
     def __init__(self, text: str | None) -> None:
-        super().__init__(text)
+        super().__init__("" if text is None else text)
 
     @property
-    def text(self) -> str | None:
+    def text(self) -> str:
         return self._held
 
 
-class UrlMetadataValue(_Typed["str | None"]):
+class UrlMetadataValue(_Typed[str]):
+    """An address; None is the empty one, as upstream has it."""
+
     __slots__ = ()
     metadata_type = "url"
     _field = "url"
+    _accepted = (str,)
 
     def __init__(self, url: str | None) -> None:
-        super().__init__(url)
+        super().__init__("" if url is None else url)
 
     @property
-    def url(self) -> str | None:
+    def url(self) -> str:
         return self._held
 
 
@@ -152,9 +165,10 @@ class PathMetadataValue(_Typed[str]):
     __slots__ = ()
     metadata_type = "path"
     _field = "path"
+    _accepted = (str,)
 
     def __init__(self, path: str | os.PathLike[str] | None) -> None:
-        super().__init__("" if path is None else os.fspath(path))
+        super().__init__("" if path is None else _path_text(path))
 
     @property
     def path(self) -> str:
@@ -162,12 +176,15 @@ class PathMetadataValue(_Typed[str]):
 
 
 class NotebookMetadataValue(_Typed[str]):
+    """A notebook's path; None is the empty path, as upstream has it."""
+
     __slots__ = ()
     metadata_type = "notebook"
     _field = "path"
+    _accepted = (str,)
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        super().__init__(os.fspath(path))
+    def __init__(self, path: str | os.PathLike[str] | None) -> None:
+        super().__init__("" if path is None else _path_text(path))
 
     @property
     def path(self) -> str:
@@ -199,9 +216,10 @@ class MarkdownMetadataValue(_Typed[str]):
     __slots__ = ()
     metadata_type = "md"
     _field = "md_str"
+    _accepted = (str,)
 
     def __init__(self, md_str: str | None) -> None:
-        super().__init__(md_str or "")
+        super().__init__("" if md_str is None else md_str)
 
     @property
     def md_str(self) -> str:
@@ -211,14 +229,16 @@ class MarkdownMetadataValue(_Typed[str]):
 class FloatMetadataValue(_Typed["float | None"]):
     __slots__ = ()
     metadata_type = "float"
+    _accepted = (float, _NONE)
 
     def __init__(self, value: float | None) -> None:
-        super().__init__(None if value is None else float(value))
+        super().__init__(float(value) if isinstance(value, int) else value)
 
 
 class IntMetadataValue(_Typed["int | None"]):
     __slots__ = ()
     metadata_type = "int"
+    _accepted = (int, _NONE)
 
     def __init__(self, value: int | None) -> None:
         super().__init__(value)
@@ -227,6 +247,7 @@ class IntMetadataValue(_Typed["int | None"]):
 class BoolMetadataValue(_Typed["bool | None"]):
     __slots__ = ()
     metadata_type = "bool"
+    _accepted = (bool, _NONE)
 
     def __init__(self, value: bool | None) -> None:
         super().__init__(value)
@@ -237,6 +258,7 @@ class TimestampMetadataValue(_Typed[float]):
 
     __slots__ = ()
     metadata_type = "timestamp"
+    _accepted = (float,)
 
     def __init__(self, value: float | datetime) -> None:
         if isinstance(value, datetime):
@@ -246,13 +268,14 @@ class TimestampMetadataValue(_Typed[float]):
                     "Give it one, for example with value.replace(tzinfo=timezone.utc)."
                 )
             value = value.timestamp()
-        super().__init__(float(value))
+        super().__init__(float(value) if isinstance(value, int) else value)
 
 
 class DagsterRunMetadataValue(_Typed[str]):
     __slots__ = ()
     metadata_type = "dagster_run"
     _field = "run_id"
+    _accepted = (str,)
 
     def __init__(self, run_id: str) -> None:
         super().__init__(run_id)
@@ -348,6 +371,10 @@ class TableMetadataValue(MetadataValue):
 
     def __repr__(self) -> str:
         return f"TableMetadataValue(records={self.records!r}, schema={self.schema!r})"
+
+
+def _path_text(path: str | os.PathLike[str]) -> str:
+    return os.fspath(path) if isinstance(path, os.PathLike) else path
 
 
 def _schema_of(records: Sequence[TableRecord]) -> TableSchema:

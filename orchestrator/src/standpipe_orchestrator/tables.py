@@ -6,7 +6,7 @@ They hold and compare; what is checked is their shape on the way to the wire, by
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from standpipe_orchestrator.asset_key import AssetKey, CoercibleToAssetKey
 from standpipe_protocol.json_text import JsonValue
@@ -44,10 +44,24 @@ class TableColumnConstraints:
 @dataclass(frozen=True, slots=True)
 class TableColumn:
     name: str
-    type: str = "string"
-    description: str | None = None
-    constraints: TableColumnConstraints = field(default_factory=TableColumnConstraints)
-    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    type: str
+    description: str | None
+    constraints: TableColumnConstraints
+    tags: Mapping[str, str]
+
+    def __init__(
+        self,
+        name: str,
+        type: str = "string",
+        description: str | None = None,
+        constraints: TableColumnConstraints | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "type", type)
+        object.__setattr__(self, "description", description)
+        object.__setattr__(self, "constraints", constraints or TableColumnConstraints())
+        object.__setattr__(self, "tags", dict(tags or {}))
 
     def to_wire(self) -> dict[str, JsonValue]:
         return {
@@ -66,10 +80,11 @@ class TableColumn:
 @dataclass(frozen=True, slots=True)
 class TableSchema:
     columns: Sequence[TableColumn]
-    constraints: TableConstraints = field(default_factory=TableConstraints)
+    constraints: TableConstraints
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "columns", list(self.columns))
+    def __init__(self, columns: Sequence[TableColumn], constraints: TableConstraints | None = None) -> None:
+        object.__setattr__(self, "columns", list(columns))
+        object.__setattr__(self, "constraints", constraints or TableConstraints())
 
     def to_wire(self) -> dict[str, JsonValue]:
         return {
@@ -97,9 +112,16 @@ class TableColumnDep:
 
 @dataclass(frozen=True, slots=True)
 class TableColumnLineage:
-    """For each column the upstream columns it is made from."""
+    """For each column the upstream columns it is made from, in the order of their keys and names."""
 
     deps_by_column: Mapping[str, Sequence[TableColumnDep]]
+
+    def __post_init__(self) -> None:
+        ordered = {
+            column: sorted(deps, key=lambda dep: (dep.asset_key, dep.column_name))
+            for column, deps in self.deps_by_column.items()
+        }
+        object.__setattr__(self, "deps_by_column", ordered)
 
     def to_wire(self) -> dict[str, JsonValue]:
         deps_by_column: dict[str, JsonValue] = {

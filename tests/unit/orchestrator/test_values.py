@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import pickle
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
+from typing import Any
 
 import pytest
 
@@ -194,6 +196,53 @@ def test_a_python_value_without_a_type_is_refused_by_name() -> None:
         MaterializeResult(metadata={"x": object()})
     with pytest.raises(InvalidMetadata, match="not JSON serializable"):
         MetadataValue.json({"x": object()})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: MetadataValue.text(1),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        lambda: MetadataValue.url(b"x"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        lambda: MetadataValue.path(b"x"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        lambda: MetadataValue.notebook(1),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        lambda: MetadataValue.md([]),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        lambda: MetadataValue.float("1.5"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        lambda: MetadataValue.int(1.5),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        lambda: MetadataValue.bool(1),  # type: ignore[arg-type]
+        lambda: MetadataValue.timestamp("2020-01-01"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        lambda: MetadataValue.dagster_run(None),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    ],
+)
+def test_a_value_of_another_kind_than_its_type_is_refused(make: Callable[[], MetadataValue]) -> None:
+    with pytest.raises(InvalidMetadata, match=r"MetadataValue was given .*; expected (str|float|int|bool)"):
+        make()
+
+
+def test_nothing_is_the_empty_text_where_upstream_has_it_so() -> None:
+    for value in (MetadataValue.text(None), MetadataValue.url(None), MetadataValue.notebook(None)):
+        assert value.value == ""
+    reported = metadata_from_wire({"text": {"type": "text", "raw_value": None}})
+    assert reported["text"].value == ""
+
+
+def test_tables_take_none_for_what_is_not_said_and_lineage_has_one_order() -> None:
+    column = TableColumn("a", "int", None, None, None)
+    assert column == TableColumn("a", "int")
+    assert TableSchema([column], None) == TableSchema([column])
+    deps = [TableColumnDep("b", "x"), TableColumnDep("a", "y"), TableColumnDep("a", "x")]
+    lineage = TableColumnLineage({"c": deps})
+    assert lineage == TableColumnLineage({"c": deps[::-1]})
+    assert [(dep.asset_key.to_user_string(), dep.column_name) for dep in lineage.deps_by_column["c"]] == [
+        ("a", "x"),
+        ("a", "y"),
+        ("b", "x"),
+    ]
+
+
+@pytest.mark.parametrize("wrong", [{"path": ["a"]}, {"a"}, None, 1, ["a", 1]])
+def test_a_key_is_made_of_strings_in_order(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="expected a string or a sequence of strings"):
+        AssetKey(wrong)
 
 
 def test_a_timestamp_needs_a_zone() -> None:
