@@ -249,6 +249,15 @@ def test_the_public_url_is_what_processes_are_given_and_its_base_path_may_be_the
         assert httpx.get(f"{server.url}{wrong}/healthz", trust_env=False).status_code == 401
 
 
+@pytest.mark.parametrize("base", ["/api", "/api/v1", "/my%20base"])
+def test_a_base_path_may_look_like_the_servers_own_paths(start_server: ServerFactory, base: str) -> None:
+    server = start_server(arguments=["--public-url", f"https://pipes.example{base}"])
+    for seen in ("", base):
+        assert httpx.get(f"{server.url}{seen}/healthz", trust_env=False).status_code == 200
+        assert server.http.get(f"{server.url}{seen}/api/v1/limits").status_code == 200
+        assert server.http.get(f"{server.url}{seen}/api/v1/assets/a%2Fb").status_code == 404
+
+
 def test_without_a_public_url_the_requests_own_address_is_given(shared_server: Server) -> None:
     port = httpx.URL(shared_server.url).port
     answer = shared_server.http.post("/invocations", json={}, headers={"Host": f"localhost:{port}"})

@@ -24,6 +24,8 @@ RAW_ROUTES: Final = (("POST", EVENTS_ROUTE), ("GET", EVENTS_ROUTE))
 """What this room answers beside FastAPI's routes."""
 _ASSETS: Final = "/api/v1/assets/"
 _ASSET_LISTS: Final = ("/materializations", "/checks")
+_BELOW_API: Final = "/api/v1/"
+_ROOTS: Final = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"})
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 
@@ -33,7 +35,7 @@ class Entrance:
     def __init__(self, parts: ApiParts, *, control_plane: ASGIApp) -> None:
         self.parts = parts
         self._control_plane = control_plane
-        self._base_path = urlsplit(parts.public_url or "").path.rstrip("/")
+        self._base_path = unquote(urlsplit(parts.public_url or "").path).rstrip("/")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -87,8 +89,10 @@ class Entrance:
         """Takes the base path off, if it is still there, and keeps a slash in an asset's key from splitting it."""
         path: str = scope["path"]
         base = self._base_path
-        if base and (path == base or path.startswith(base + "/")):
-            scope["path"] = path = path[len(base) :] or "/"
+        rest = path.removeprefix(base)
+        # A base path may look like the beginning of ours (`/api`), so what is left must be an address of ours.
+        if rest != path and (rest in _ROOTS or rest.startswith(_BELOW_API)):
+            scope["path"] = path = rest
         if path.startswith(_ASSETS):
             raw: bytes = scope.get("raw_path") or quote(path).encode()
             _, found, rest = raw.partition(_ASSETS.encode())
