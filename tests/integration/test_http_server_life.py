@@ -29,6 +29,8 @@ def test_the_first_start_writes_private_credentials_and_later_starts_keep_them(s
     path = sqlite_server.home / "credentials.json"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(sqlite_server.home.stat().st_mode) == 0o700
+    (database,) = sqlite_server.home.parent.glob("standpipe.db")
+    assert stat.S_IMODE(database.stat().st_mode) == 0o600
     before = sqlite_server.credentials
     assert before.url == f"http://127.0.0.1:{sqlite_server.port}"
     sqlite_server.restart()

@@ -48,6 +48,8 @@ def _serve(arguments: argparse.Namespace) -> int:
         _say(f"Standpipe is listening on {credentials.url}")
 
     configure_logging()
+    # What jobs tell is nobody else's on this machine, wherever the database lies.
+    os.umask(0o077)
     try:
         return serve(settings, on_ready=ready)
     except (SettingsError, HomeTaken, MigrationNeeded, UnusableDatabase) as error:
@@ -69,6 +71,7 @@ def _migrate(arguments: argparse.Namespace) -> int:
     from standpipe_server.store.engines import open_engine
     from standpipe_server.store.upgrade import upgrade_database
 
+    os.umask(0o077)
     try:
         url = parse_url(database_url(arguments, os.environ))
         engine = open_engine(url, synchronous="FULL", connections=1, writes=True)
