@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from starlette.types import Message
 
-from standpipe_server.api.bodies import gunzip, unzstd
+from standpipe_protocol.limits import Limits
+from standpipe_server.api.bodies import Bodies, BodyBudget, gunzip, unzstd
+from standpipe_server.api.exchange import Exchange
 from standpipe_server.broker.batches import Refused
 
+pytestmark = pytest.mark.anyio
 pieces = st.lists(st.one_of(st.binary(max_size=400), st.integers(1, 300_000).map(bytes)), min_size=1, max_size=4)
 zstd = zstandard.ZstdCompressor()
 
@@ -56,6 +62,21 @@ def test_a_bomb_is_stopped_long_before_it_is_unpacked() -> None:
     bomb = zstd.compress(bytes(200_000_000))
     with pytest.raises(Refused):
         unzstd(bomb, 1_000)
+
+
+async def test_a_body_of_which_nothing_comes_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        raise AssertionError(message)
+
+    monkeypatch.setattr("standpipe_server.api.bodies._SILENCE_SECONDS", 0.01)
+    with ThreadPoolExecutor(1) as executor:
+        bodies = Bodies(limits=Limits(), executor=executor, budget=BodyBudget(1))
+        with pytest.raises(Refused, match="did not go on"):
+            await bodies.read(Exchange({"headers": [], "method": "POST", "path": "/"}, receive, send))
 
 
 def zlib_gzip(data: bytes) -> bytes:

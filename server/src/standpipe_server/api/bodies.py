@@ -10,6 +10,7 @@ from concurrent.futures import Executor
 from typing import TypeVar
 
 import zstandard
+from starlette.types import Message
 
 from standpipe_protocol.limits import Limits
 from standpipe_protocol.problems import Problem
@@ -90,9 +91,7 @@ class Bodies:
         declared = exchange.headers.get(b"content-length")
         if declared is not None and declared.isdigit() and int(declared) > limit:
             raise _too_large("body", limit, "body_bytes")
-        message = await exchange.receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
+        message = await _next_part(exchange, offset=0)
         body: bytes = message.get("body", b"")
         if not message.get("more_body", False):
             if len(body) > limit:
@@ -107,14 +106,7 @@ class Bodies:
             while more:
                 if size > limit:
                     raise _too_large("body", limit, "body_bytes")
-                try:
-                    async with asyncio.timeout(_SILENCE_SECONDS):
-                        message = await exchange.receive()
-                except TimeoutError:
-                    detail = f"The body did not go on for {_SILENCE_SECONDS:g} seconds. Nothing was stored."
-                    raise Refused(Problem("malformed", detail, {"offset": size})) from None
-                if message["type"] == "http.disconnect":
-                    raise ClientGone
+                message = await _next_part(exchange, offset=size)
                 chunk: bytes = message.get("body", b"")
                 self.budget.take(len(chunk))
                 size += len(chunk)
@@ -125,6 +117,18 @@ class Bodies:
             return b"".join(chunks)
         finally:
             self.budget.give_back(size)
+
+
+async def _next_part(exchange: Exchange, *, offset: int) -> Message:
+    try:
+        async with asyncio.timeout(_SILENCE_SECONDS):
+            message = await exchange.receive()
+    except TimeoutError:
+        detail = f"The body did not go on for {_SILENCE_SECONDS:g} seconds. Nothing was stored."
+        raise Refused(Problem("malformed", detail, {"offset": offset})) from None
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    return message
 
 
 def _decompressor(encoding: str) -> Callable[[bytes, int], bytes] | None:
