@@ -193,7 +193,7 @@ def test_a_file_imports_what_lies_beside_it(tmp_path: Path, home: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_an_interrupted_run_ends_its_external_process_and_says_so(
     tmp_path: Path, broker: Server, number: signal.Signals, code: int
 ) -> None:

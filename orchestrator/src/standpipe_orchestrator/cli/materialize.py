@@ -1,7 +1,8 @@
 """`standpipe materialize FILE`: runs the definitions of a file and says with its exit code whether all is green.
 
 0: every step succeeded and no check of severity ERROR failed. 1: something is not green. 2: the command, the file, the
-selection or the partition is not as it must be, and nothing ran. 130: interrupted (143: told to terminate).
+selection or the partition is not as it must be, and nothing ran. 130: interrupted (143: told to
+terminate, 129: its terminal was closed).
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ from standpipe_orchestrator.definitions import Definitions, materialize
 from standpipe_orchestrator.definitions.files import load_definitions
 from standpipe_orchestrator.errors import DefinitionError
 
-GREEN, NOT_GREEN, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+GREEN, NOT_GREEN, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, taken like Ctrl-C: steps stop their external processes, and nothing is left running."""
+class _Stopped(KeyboardInterrupt):
+    """SIGTERM or SIGHUP, taken like Ctrl-C: steps stop their external processes, and nothing is left running."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.exit_code = 128 + number
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         return _complain(str(error))
     except Exception as error:
         return _complain(f"{str(file)!r} could not be loaded:\n{own_frames(error)}")
-    with _sigterm_interrupts():
+    with _signals_interrupt():
         return _materialize(definitions, args)
 
 
@@ -73,8 +78,10 @@ def _materialize(definitions: Definitions, args: argparse.Namespace) -> int:
     except DefinitionError as error:
         return _complain(str(error))
     except KeyboardInterrupt as interrupt:
-        progress.summary(interrupted=True)
-        return TERMINATED if isinstance(interrupt, _Terminated) else INTERRUPTED
+        # The terminal may be what has gone.
+        with contextlib.suppress(OSError):
+            progress.summary(interrupted=True)
+        return interrupt.exit_code if isinstance(interrupt, _Stopped) else INTERRUPTED
     progress.summary()
     return GREEN if green else NOT_GREEN
 
@@ -107,16 +114,21 @@ def _of_pipes(record: logging.LogRecord) -> bool:
 
 
 @contextlib.contextmanager
-def _sigterm_interrupts() -> Generator[None]:
+def _signals_interrupt() -> Generator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise _Terminated
+        raise _Stopped(number)
 
-    before = signal.signal(signal.SIGTERM, stop)
+    numbers = [signal.SIGTERM]
+    # `nohup` has it ignored, and means it. Windows has none.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
