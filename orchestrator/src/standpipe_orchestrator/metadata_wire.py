@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import TypeAlias, cast
 
 from standpipe_orchestrator.asset_key import AssetKey
@@ -87,6 +88,8 @@ def _value_of(name: str, value: object) -> MetadataValue:
             return TableSchemaMetadataValue(value)
         case TableColumnLineage():
             return TableColumnLineageMetadataValue(value)
+        case datetime():
+            return TimestampMetadataValue(value)
         case os.PathLike():
             return PathMetadataValue(os.fspath(cast("os.PathLike[str]", value)))
         case _:

@@ -139,15 +139,15 @@ class MaterializeResult(_Frozen):
     value: object
     implicit: bool
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  upstream's order
         self,
-        *,
         asset_key: CoercibleToAssetKey | None = None,
         metadata: Mapping[str, RawMetadataValue] | None = None,
         check_results: Sequence[AssetCheckResult] | None = None,
         data_version: str | None = None,
         tags: Mapping[str, str] | None = None,
         value: object = NO_VALUE,
+        *,
         implicit: bool = False,
     ) -> None:
         self._set(

@@ -331,3 +331,27 @@ def test_a_start_within_a_month_means_the_next_one() -> None:
 def test_partitions_that_cannot_be_are_refused(make: Callable[[], object]) -> None:
     with pytest.raises(InvalidDefinition):
         make()
+
+
+def test_what_upstreams_decorators_say_about_an_asset_is_kept() -> None:
+    @asset(tags={"layer": "raw"}, owners=["team:data"], kinds={"python"}, compute_kind="pandas")
+    def told() -> None: ...
+
+    (spec,) = told.specs
+    assert (spec.tags, spec.owners, spec.kinds) == ({"layer": "raw"}, ("team:data",), {"python", "pandas"})
+
+    @multi_asset(
+        specs=[AssetSpec("a", tags={"t": "1"}, kinds={"sql"}), AssetSpec("b", group_name="own")], group_name="raw"
+    )
+    def both() -> None: ...
+
+    assert [found.group_name for found in both.specs] == ["raw", "own"]
+    assert (both.specs[0].tags, both.specs[0].kinds) == ({"t": "1"}, {"sql"})
+
+    @asset_check(asset=told, metadata={"why": "because"})
+    def fine() -> None: ...
+
+    (check,) = fine.check_specs
+    assert check.metadata == {"why": "because"}
+    assert check.key == AssetCheckSpec("fine", asset=told, metadata={"why": "because"}).key
+    assert Definitions(assets=None, asset_checks=None, resources=None).steps == ()

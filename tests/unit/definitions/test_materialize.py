@@ -13,9 +13,11 @@ from standpipe_orchestrator.definitions import (
     AssetExecutionContext,
     AssetIn,
     AssetSpec,
+    DailyPartitionsDefinition,
     Output,
     RunEvent,
     asset,
+    file_relative_path,
     materialize,
     multi_asset,
 )
@@ -62,6 +64,9 @@ def test_an_output_brings_its_metadata_and_the_path_of_its_value() -> None:
     def orders() -> Output[list[int]]:
         return Output([1, 2], metadata={"rows": 2})
 
+    made = orders()
+    assert isinstance(made, Output)
+    assert made.metadata == {"rows": IntMetadataValue(2)}
     metadata = materialize([orders]).materializations[0].metadata
 
     assert metadata["rows"] == IntMetadataValue(2)
@@ -91,6 +96,22 @@ def test_resources_and_context_are_passed_by_name() -> None:
         "retry_number": 0,
         "extras": {"a": 1},
     }
+
+
+def test_a_partitioned_step_knows_its_slice_in_every_form() -> None:
+    seen: list[object] = []
+
+    @asset(partitions_def=DailyPartitionsDefinition(start_date="2024-01-01"))
+    def orders(context: AssetExecutionContext) -> None:
+        keys, window = context.partition_key_range, context.partition_time_window
+        seen.extend([context.partition_key, keys.start, keys.end, window.start.isoformat(), window.end.isoformat()])
+
+    assert materialize([orders], partition_key="2024-01-03").success
+    assert seen == ["2024-01-03"] * 3 + ["2024-01-03T00:00:00+00:00", "2024-01-04T00:00:00+00:00"]
+
+
+def test_a_path_beside_a_file_is_plain() -> None:
+    assert file_relative_path("/code/a/defs.py", "../b/run.py") == str(Path("/code/b/run.py").absolute())
 
 
 def test_ins_maps_a_parameter_to_another_key() -> None:

@@ -175,6 +175,7 @@ def test_plain_python_values_become_the_values_they_obviously_are() -> None:
             "json": [1],
             "path": PurePosixPath("/a"),
             "asset": AssetKey("a"),
+            "time": datetime(2020, 1, 1, tzinfo=UTC),
             "made": MarkdownMetadataValue("x"),
         }
     )
@@ -187,6 +188,7 @@ def test_plain_python_values_become_the_values_they_obviously_are() -> None:
         JsonMetadataValue,
         PathMetadataValue,
         DagsterAssetMetadataValue,
+        TimestampMetadataValue,
         MarkdownMetadataValue,
     ]
 
@@ -255,6 +257,7 @@ def test_results_are_frozen_values_that_compare_and_print_as_upstreams() -> None
     result = MaterializeResult(asset_key="a", metadata={"n": 1}, data_version="v1")
     assert result == MaterializeResult(asset_key=AssetKey("a"), metadata={"n": IntMetadataValue(1)}, data_version="v1")
     assert result != MaterializeResult(asset_key="b")
+    assert result == MaterializeResult("a", {"n": 1}, None, "v1")
     assert result.data_version is not None
     assert result.data_version.value == "v1"
     assert repr(MaterializeResult(asset_key="a")) == (

@@ -126,7 +126,7 @@ class ResultCollector:
             self._take_check(check, made=key)
 
     def _take_check(self, check: AssetCheckResult, *, made: AssetKey | None = None) -> None:
-        declared = [spec.check_key for spec in self._step.check_specs]
+        declared = [spec.key for spec in self._step.check_specs]
         key = check.asset_key or made
         fitting = [
             known
@@ -173,7 +173,7 @@ class ResultCollector:
         missing |= {
             spec.asset_key.to_python_identifier(spec.name)
             for spec in self._step.check_specs
-            if spec.check_key not in self._evaluated
+            if spec.key not in self._evaluated
         }
         if missing:
             raise InvalidResult(

@@ -66,6 +66,15 @@ class StepExecutionContext:
         return self._step.partition_key
 
     @property
+    def partition_key_range(self) -> KeyRange:
+        """The partition as a range of one, with `start` and `end`.
+
+        Raises:
+            InvalidContextUse: the step is not partitioned.
+        """
+        return KeyRange(start=self.partition_key, end=self.partition_key)
+
+    @property
     def partition_time_window(self) -> PartitionTimeWindow:
         """Raises:
         InvalidContextUse: the step is not partitioned by time.

@@ -22,13 +22,13 @@ class Definitions:
     def __init__(
         self,
         *,
-        assets: Iterable[StepDefinition | AssetSpec] = (),
-        asset_checks: Iterable[StepDefinition] = (),
+        assets: Iterable[StepDefinition | AssetSpec] | None = None,
+        asset_checks: Iterable[StepDefinition] | None = None,
         resources: Mapping[str, object] | None = None,
     ) -> None:
         steps: list[StepDefinition] = []
         external: list[AssetSpec] = []
-        for given in (*assets, *asset_checks):
+        for given in (*(assets or ()), *(asset_checks or ())):
             if isinstance(given, StepDefinition):
                 steps.append(given)
             elif isinstance(given, AssetSpec):  # pyright: ignore[reportUnnecessaryIsInstance]  callers without a type checker

@@ -136,11 +136,11 @@ def _refuse_repeated_checks(steps: Sequence[StepDefinition]) -> None:
     seen: dict[AssetCheckKey, str] = {}
     for step in steps:
         for check in step.check_specs:
-            if check.check_key in seen:
+            if check.key in seen:
                 raise InvalidDefinition(
-                    f"The check {check.check_key} is declared twice: by `{seen[check.check_key]}` and by `{step.name}`."
+                    f"The check {check.key} is declared twice: by `{seen[check.key]}` and by `{step.name}`."
                 )
-            seen[check.check_key] = step.name
+            seen[check.key] = step.name
 
 
 def _blocking(steps: Sequence[StepDefinition]) -> dict[AssetKey, tuple[str, ...]]:

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from standpipe_orchestrator.metadata import MetadataValue
+from standpipe_orchestrator.metadata_wire import normalise_values
+
 T = TypeVar("T")
 
 
@@ -22,7 +25,7 @@ class Output(Generic[T]):
 
     value: T
     output_name: str | None
-    metadata: Mapping[str, object]
+    metadata: Mapping[str, MetadataValue]
     data_version: str | None
 
     def __init__(
@@ -35,5 +38,5 @@ class Output(Generic[T]):
     ) -> None:
         object.__setattr__(self, "value", value)
         object.__setattr__(self, "output_name", None if output_name == "result" else output_name)
-        object.__setattr__(self, "metadata", dict(metadata or {}))
+        object.__setattr__(self, "metadata", normalise_values(metadata))
         object.__setattr__(self, "data_version", data_version)

@@ -183,7 +183,7 @@ class _Run:
         for spec in step.check_specs:
             check = evaluated.get((spec.asset_key, spec.name))
             if spec.blocking and (check is None or is_red(check)):
-                self.blocked[spec.asset_key] = f"the blocking check {spec.check_key} did not pass"
+                self.blocked[spec.asset_key] = f"the blocking check {spec.key} did not pass"
 
     def _store(self, step: PlannedStep, key: AssetKey, value: object) -> Mapping[str, MetadataValue]:
         context = OutputContext(asset_key=key, partition_key=step.partition_key, run_id=self.run_id)

@@ -61,6 +61,9 @@ class AssetSpec:
     group_name: str | None
     code_version: str | None
     partitions_def: PartitionsDefinition | None
+    tags: Mapping[str, str]
+    owners: tuple[str, ...]
+    kinds: frozenset[str]
 
     def __init__(
         self,
@@ -73,6 +76,9 @@ class AssetSpec:
         group_name: str | None = None,
         code_version: str | None = None,
         partitions_def: PartitionsDefinition | None = None,
+        tags: Mapping[str, str] | None = None,
+        owners: Iterable[str] | None = None,
+        kinds: Iterable[str] | None = None,
     ) -> None:
         values: dict[str, object] = {
             "key": to_asset_key(key),
@@ -83,9 +89,28 @@ class AssetSpec:
             "group_name": group_name,
             "code_version": code_version,
             "partitions_def": partitions_def,
+            "tags": dict(tags or {}),
+            "owners": tuple(owners or ()),
+            "kinds": frozenset(kinds or ()),
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
+
+    def with_defaults(self, *, group_name: str | None, partitions_def: PartitionsDefinition | None) -> AssetSpec:
+        """The same, with these where the spec has none of its own."""
+        return AssetSpec(
+            self.key,
+            deps=self.deps,
+            description=self.description,
+            metadata=self.metadata,
+            skippable=self.skippable,
+            group_name=self.group_name or group_name,
+            code_version=self.code_version,
+            partitions_def=self.partitions_def or partitions_def,
+            tags=self.tags,
+            owners=self.owners,
+            kinds=self.kinds,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +132,17 @@ class AssetCheckSpec:
     asset_key: AssetKey
     description: str | None
     blocking: bool
+    metadata: Mapping[str, object]
 
-    def __init__(self, name: str, *, asset: object, description: str | None = None, blocking: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        asset: object,
+        description: str | None = None,
+        blocking: bool = False,
+        metadata: Mapping[str, object] | None = None,
+    ) -> None:
         if not name:
             raise InvalidDefinition(f"An asset check needs a name; the one of asset {asset!r} has none.")
         values: dict[str, object] = {
@@ -116,12 +150,13 @@ class AssetCheckSpec:
             "asset_key": to_asset_key(asset),
             "description": description,
             "blocking": blocking,
+            "metadata": dict(metadata or {}),
         }
         for attribute, value in values.items():
             object.__setattr__(self, attribute, value)
 
     @property
-    def check_key(self) -> AssetCheckKey:
+    def key(self) -> AssetCheckKey:
         return AssetCheckKey(self.asset_key, self.name)
 
 

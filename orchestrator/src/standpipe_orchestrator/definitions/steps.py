@@ -101,6 +101,10 @@ def asset(
     code_version: str | None = None,
     partitions_def: PartitionsDefinition | None = None,
     check_specs: Sequence[AssetCheckSpec] | None = None,
+    tags: Mapping[str, str] | None = None,
+    owners: Iterable[str] | None = None,
+    kinds: Iterable[str] | None = None,
+    compute_kind: str | None = None,
 ) -> Callable[[Callable[..., object]], AssetsDefinition]: ...
 
 
@@ -118,6 +122,10 @@ def asset(
     code_version: str | None = None,
     partitions_def: PartitionsDefinition | None = None,
     check_specs: Sequence[AssetCheckSpec] | None = None,
+    tags: Mapping[str, str] | None = None,
+    owners: Iterable[str] | None = None,
+    kinds: Iterable[str] | None = None,
+    compute_kind: str | None = None,
 ) -> AssetsDefinition | Callable[[Callable[..., object]], AssetsDefinition]:
     """Makes a function the step of one asset, named after the function unless `name` or `key` says otherwise.
 
@@ -140,6 +148,9 @@ def asset(
             group_name=group_name,
             code_version=code_version,
             partitions_def=partitions_def,
+            tags=tags,
+            owners=owners,
+            kinds=[*(kinds or ()), *([compute_kind] if compute_kind else ())],
         )
         return _assets(function, own.to_python_identifier(), (spec,), check_specs, ins, can_subset=False)
 
@@ -154,6 +165,7 @@ def multi_asset(
     check_specs: Sequence[AssetCheckSpec] | None = None,
     can_subset: bool = False,
     partitions_def: PartitionsDefinition | None = None,
+    group_name: str | None = None,
 ) -> Callable[[Callable[..., object]], AssetsDefinition]:
     """Makes a function the step of several assets. It returns or yields a result for each of them.
 
@@ -164,7 +176,7 @@ def multi_asset(
         step_name = name or function.__name__
         if not specs:
             raise InvalidDefinition(f"The multi-asset `{step_name}` declares no assets; give it `specs`.")
-        declared = tuple(_partitioned(spec, partitions_def) for spec in specs)
+        declared = tuple(spec.with_defaults(group_name=group_name, partitions_def=partitions_def) for spec in specs)
         if any(spec.partitions_def != declared[0].partitions_def for spec in declared):
             raise InvalidDefinition(f"The assets of `{step_name}` have different partitions; one step has one slice.")
         return _assets(function, step_name, declared, check_specs, ins, can_subset=can_subset)
@@ -180,6 +192,7 @@ def asset_check(
     blocking: bool = False,
     additional_deps: Iterable[object] | None = None,
     additional_ins: Mapping[str, AssetIn | CoercibleToAssetKey] | None = None,
+    metadata: Mapping[str, object] | None = None,
 ) -> Callable[[Callable[..., object]], AssetChecksDefinition]:
     """Makes a function the check of an asset. It returns an AssetCheckResult.
 
@@ -192,6 +205,7 @@ def asset_check(
             asset=asset,
             description=description or inspect.getdoc(function),
             blocking=blocking,
+            metadata=metadata,
         )
         context_parameter, parameters = _parameters_of(function)
         return AssetChecksDefinition(
@@ -234,21 +248,6 @@ def _assets(
         context_parameter=context_parameter,
         parameters=parameters,
         can_subset=can_subset,
-    )
-
-
-def _partitioned(spec: AssetSpec, partitions_def: PartitionsDefinition | None) -> AssetSpec:
-    if partitions_def is None or spec.partitions_def is not None:
-        return spec
-    return AssetSpec(
-        spec.key,
-        deps=spec.deps,
-        description=spec.description,
-        metadata=spec.metadata,
-        skippable=spec.skippable,
-        group_name=spec.group_name,
-        code_version=spec.code_version,
-        partitions_def=partitions_def,
     )
 
 
