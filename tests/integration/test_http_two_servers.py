@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import ServerFactory
 from tests.support.server import Server
 from tests.support.waiting import wait_until
-from tests.support.wire import Job, closed, custom, opened, register
+from tests.support.wire import Job, closed, custom, opened, register, sent_events
 
 
 @pytest.fixture
@@ -91,3 +91,28 @@ def test_readers_go_on_after_the_database_closed_the_connection_that_listens(
         )
         here.append([custom(3)], producer="p", first_seq=3)
         assert next(events).id == "3"
+
+
+def test_one_key_at_both_servers_at_once_is_one_invocation(servers: tuple[Server, Server]) -> None:
+    def registered(number: int) -> tuple[int, str]:
+        headers = {"Idempotency-Key": f"key {number // 8}"}
+        answer = servers[number % 2].http.post("/invocations", json={}, headers=headers)
+        return answer.status_code, answer.text if answer.is_error else answer.json()["invocation"]["id"]
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(registered, range(240)))
+    assert {status for status, _ in answers} == {201}, answers
+    assert len({found for _, found in answers}) == 30
+
+
+def test_a_deletion_at_one_server_ends_the_streams_at_the_other(servers: tuple[Server, Server]) -> None:
+    here, there = servers
+    job = register(here)
+    job.append(custom(1))
+    headers = {"Accept": "text/event-stream"}
+    # Well under the pause after which a reader looks by itself.
+    with there.http.stream("GET", f"{job.path}/events", headers=headers, timeout=5) as answer:
+        events = sent_events(answer)
+        assert next(events).id == "1"
+        assert here.http.delete(job.path, params={"force": "true"}).status_code == 204
+        assert next(events).event == "bye"

@@ -20,7 +20,7 @@ from standpipe_server.broker.requests import Heartbeat, Registration, effective_
 from standpipe_server.broker.state import Finish, InvocationState
 from standpipe_server.broker.times import seconds
 from standpipe_server.store import tables
-from standpipe_server.store.errors import Conflict
+from standpipe_server.store.errors import Conflict, Overloaded
 from standpipe_server.store.unit import UnitOfWork
 
 _Result_co = TypeVar("_Result_co", covariant=True)
@@ -59,15 +59,16 @@ class Register:
     pk: int | None = None
 
     def execute(self, unit: UnitOfWork) -> Registered:
-        existing = self._existing(unit)
         token = ids.new_token()
-        if existing is not None:
-            pk, invocation_id = existing
-        else:
-            invocation_id = ids.new_invocation_id(unit.now)
-            pk = self._insert(unit, invocation_id)
+        existing = self._existing(unit)
+        made = None if existing else self._insert(unit, ids.new_invocation_id(unit.now))
+        # Neither: another server was faster with the same key, and has committed by now.
+        registered = existing or made or self._existing(unit)
+        if registered is None:
+            raise Overloaded("The invocation with this Idempotency-Key was deleted just now. Send it again.")
+        pk, invocation_id = registered
         self._add_token(unit, pk, token)
-        return Registered(invocation_id, token, created=existing is None)
+        return Registered(invocation_id, token, created=made is not None)
 
     def _existing(self, unit: UnitOfWork) -> tuple[int, str] | None:
         if self.idempotency_key is None:
@@ -87,7 +88,8 @@ class Register:
             )
         return row.pk, row.id
 
-    def _insert(self, unit: UnitOfWork, invocation_id: str) -> int:
+    def _insert(self, unit: UnitOfWork, invocation_id: str) -> tuple[int, str] | None:
+        """None when the key is taken after all."""
         given, context = self.registration, self.registration.context
         lease = None if given.lease_seconds is None else unit.now + seconds(given.lease_seconds)
         fixed: dict[str, Any] = {
@@ -120,14 +122,16 @@ class Register:
             "producers_open": 0,
             "due_at": min(unit.now + seconds(given.open_within_seconds), lease or 2**62),
         }
-        pk = unit.insert_one(tables.invocation, fixed | changing)
+        pk = unit.insert_unless_taken(tables.invocation, fixed | changing)
+        if pk is None:
+            return None
         unit.deadlines.append(changing["due_at"])
         for asset_pk in unit.asset_pks(given.asset_keys).values():
             unit.insert(tables.invocation_asset, {"invocation_pk": pk, "asset_pk": asset_pk})
         for name, value in given.tags.items():
             unit.insert(tables.invocation_tag, {"invocation_pk": pk, "name": name, "value": value})
         unit.add_history(pk, "registered", {"retry_of": given.retry_of} if given.retry_of else {})
-        return pk
+        return pk, invocation_id
 
     def _add_token(self, unit: UnitOfWork, pk: int, token: str) -> None:
         table = tables.invocation_token

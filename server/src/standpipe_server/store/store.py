@@ -314,6 +314,7 @@ class Store:
     def _announce(self, unit: UnitOfWork) -> None:
         if self.is_postgresql:
             payloads = [f"{state.pk}:{state.last_position}:{int(state.ended)}" for state in unit.changed()]
+            payloads += [f"{pk}:0:1" for pk in unit.deleted]
             for payload in payloads:
                 values = {"channel": NOTIFY_CHANNEL, "payload": payload}
                 unit.connection.execute(text("SELECT pg_notify(:channel, :payload)"), values)

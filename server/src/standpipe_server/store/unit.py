@@ -197,6 +197,11 @@ class UnitOfWork:
         result = self.connection.execute(insert(table).returning(table.c.pk), values)
         return cast("int", result.scalar_one())
 
+    def insert_unless_taken(self, table: Table, values: dict[str, Any]) -> int | None:
+        """The same, where a row with one of its unique values may be there, or be on its way from another server."""
+        statement = self._dialect.insert(table).on_conflict_do_nothing().returning(table.c.pk)
+        return self.connection.execute(statement, values).scalar_one_or_none()
+
     def add_history(self, invocation_pk: int, kind: str, detail: Mapping[str, JsonValue]) -> None:
         row = {"invocation_pk": invocation_pk, "at": self.now, "kind": kind, "detail": json.dumps(detail)}
         self.insert(tables.history, row)
@@ -235,8 +240,11 @@ class UnitOfWork:
         return [self._states[pk] for pk in sorted(self._changed_states)]
 
     def _insert_missing(self, table: Table, values: Sequence[dict[str, Any]]) -> None:
-        dialect = postgresql if self.connection.dialect.name == "postgresql" else sqlite
-        self.connection.execute(dialect.insert(table).on_conflict_do_nothing(), values)
+        self.connection.execute(self._dialect.insert(table).on_conflict_do_nothing(), values)
+
+    @property
+    def _dialect(self):
+        return postgresql if self.connection.dialect.name == "postgresql" else sqlite
 
 
 def _chunks(items: Sequence[_T]) -> Iterable[Sequence[_T]]:
