@@ -110,6 +110,25 @@ def test_a_partitioned_step_knows_its_slice_in_every_form() -> None:
     assert seen == ["2024-01-03"] * 3 + ["2024-01-03T00:00:00+00:00", "2024-01-04T00:00:00+00:00"]
 
 
+def test_a_step_whose_result_does_not_fit_is_left_at_once() -> None:
+    left: list[str] = []
+
+    @asset
+    def orders():
+        try:
+            yield MaterializeResult(asset_key="orders")
+            yield MaterializeResult(asset_key="orders")
+            yield MaterializeResult(asset_key="orders")
+        finally:
+            left.append("orders")
+
+    outcome = materialize([orders], raise_on_error=False).outcome_for("orders")
+
+    # The error, with its frames, is kept; so leaving must not wait until nobody refers to the generator.
+    assert isinstance(outcome.error, InvalidResult)
+    assert left == ["orders"]
+
+
 def test_a_path_beside_a_file_is_plain() -> None:
     assert file_relative_path("/code/a/defs.py", "../b/run.py") == str(Path("/code/b/run.py").absolute())
 

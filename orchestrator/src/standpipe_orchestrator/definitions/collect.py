@@ -56,8 +56,7 @@ class ResultCollector:
             InvalidResult: it does not fit the declaration; the sentence says where.
         """
         if isinstance(returned, Iterator):
-            for item in cast("Iterator[object]", returned):
-                self.take(item)
+            self._take_yielded(cast("Iterator[object]", returned))
         elif isinstance(returned, (tuple, list)) and (items := cast("list[object]", returned)) and _all_results(items):
             for item in items:
                 self.take(item)
@@ -78,6 +77,16 @@ class ResultCollector:
         else:
             self.take(cast("object", returned))
         self._finish(hint=required() or "")
+
+    def _take_yielded(self, results: Iterator[object]) -> None:
+        try:
+            for item in results:
+                self.take(item)
+        finally:
+            # What it holds open (a session, a running command) ends with the step, not with the last reference to it.
+            close = getattr(results, "close", None)
+            if callable(close):
+                close()
 
     def take(self, item: object) -> None:
         """Takes one result."""
