@@ -67,7 +67,12 @@ async def test_what_is_stored_comes_first_and_then_what_is_committed(wiring: Wir
             assert came.positions == [2]
             ending = asyncio.create_task(_next(steps))
             await wiring.store.finish(target.id, parse_finish(b""))
-            assert await ending == Ended()
+            assert await ending == Ended(2)
+            await _append(wiring, target)
+            late = await _next(steps)
+            assert isinstance(late, EventPage)
+            assert late.positions == [3]
+            assert await _next(steps) == Ended(3)
 
 
 async def test_a_quiet_invocation_gives_signs_of_life(wiring: Wiring) -> None:

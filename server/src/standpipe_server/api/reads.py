@@ -85,8 +85,10 @@ async def _stream_sse(parts: ApiParts, exchange: Exchange, target: Target, query
                             await exchange.write(_sse_frames(step.positions, step.events))
                         case Idle():
                             await exchange.write(b": still here\n\n")
-                        case Ended():
+                        case Ended(last_position):
                             invocation = await parts.store.read_invocation(target.id)
+                            if invocation.last_position > last_position:
+                                continue  # A late message came in between: `end` must not overtake it.
                             await exchange.write(b"event: end\ndata: %b\n\n" % _one_line(invocation.json), more=False)
                             return
                         case Stopping():

@@ -18,7 +18,9 @@ class Idle:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The invocation has ended and everything was read."""
+    """The invocation has ended and everything through `last_position` was read. Whoever learns of more asks on."""
+
+    last_position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ async def tail(
     max_bytes: int,
     idle_seconds: float,
 ) -> AsyncGenerator[Step]:
-    """Yields pages of events as they come; ends after `Ended` or `Stopping`, or when the subscription was closed.
+    """Yields pages of events as they come; ends after `Stopping`, or when the subscription was closed.
 
     No database session is held between two reads, however slowly the consumer takes a page.
     """
@@ -56,8 +58,8 @@ async def tail(
         if page.next_after < page.last_position:
             continue
         if page.ended:
-            yield Ended()
-            return
+            yield Ended(page.last_position)
+            continue
         if monotonic() >= deadline:
             yield Idle()
             deadline = monotonic() + idle_seconds
