@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from standpipe_protocol.limits import Limits
 from standpipe_protocol.messages import METHODS, InvalidMessage, parse_message
 from standpipe_protocol.problems import Problem
-from standpipe_server.broker.batches import Check, Closing, Materialization, Media, Refused, parse_batch
+from standpipe_server.broker.batches import Media, Refused, parse_batch
+from standpipe_server.broker.facts import Check, Closing, Materialization
 from standpipe_server.broker.shapes import decode_lean
 
 LIMITS = Limits()
@@ -36,7 +37,8 @@ def test_a_bare_object_is_told_from_an_array_of_one() -> None:
 def test_each_message_keeps_its_own_bytes() -> None:
     odd = b'{ "method" : "report_custom_message",\n "params":{"payload":{"n":1.50e3,"big":123456789012345678901}} }'
     batch = parse(b"[" + odd + b', {"method":"opened"}]')
-    assert batch.messages[0].body == odd
+    assert batch.array == b"[" + odd + b', {"method":"opened"}]'
+    assert batch.array_from(1) == b'[{"method":"opened"}]'
     assert batch.messages[0].problem is None
 
 
@@ -115,13 +117,26 @@ def test_non_finite_numbers_and_half_surrogates_are_made_standard_json() -> None
     text = b'[{"method":"report_custom_message","params":{"payload":[NaN,-Infinity,"NaN","\\ud800","\\ud83d\\ude00"]}}]'
     message = parse(text).messages[0]
     assert message.problem is None
-    assert json.loads(message.body)["params"]["payload"] == ["NaN", "-Infinity", "NaN", "\ufffd", "\U0001f600"]
+    assert json.loads(parse(text).array)[0]["params"]["payload"] == ["NaN", "-Infinity", "NaN", "\ufffd", "\U0001f600"]
 
 
 def test_lines_are_messages_and_blank_lines_are_nothing() -> None:
     batch = parse_batch(b'{"method":"opened"}\r\n\n{"method":"closed"}', media="ndjson", limits=LIMITS)
     assert [message.method for message in batch.messages] == ["opened", "closed"]
     assert not batch.bare
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"method":"opened"},{"method":"closed"}',
+        b'{"method":"opened"}\n{"method":"closed"},{"method":"closed"}',
+        b'{"a":[{}\n{}]}\n{"b":1},{"c":2}',
+    ],
+)
+def test_two_messages_on_one_line_are_not_lines_of_messages(body: bytes) -> None:
+    assert refusal(body, media="ndjson").name == "malformed"
+    assert refusal(body).name == "malformed"
 
 
 @pytest.mark.parametrize(

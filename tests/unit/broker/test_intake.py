@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from standpipe_protocol.limits import Limits
-from standpipe_server.broker.batches import ParsedMessage, parse_batch
+from standpipe_server.broker.batches import parse_batch
+from standpipe_server.broker.facts import ParsedMessage
 from standpipe_server.broker.intake import Append, Gap, Known, TooLate, decide_append
 from standpipe_server.broker.state import InvocationState, ProducerState
 

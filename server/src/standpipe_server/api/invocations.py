@@ -22,7 +22,7 @@ from standpipe_server.api.answers import (
 from standpipe_server.api.guard import request_origin
 from standpipe_server.api.parameters import idempotency_key, instant
 from standpipe_server.api.parts import ApiParts
-from standpipe_server.broker.batches import canonical_asset_key
+from standpipe_server.broker.facts import canonical_asset_key
 from standpipe_server.broker.ids import INVOCATION_ID
 from standpipe_server.broker.requests import json_digest, parse_finish, parse_registration
 from standpipe_server.store import InvocationFilter, InvocationView

@@ -9,33 +9,23 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, cast
+from typing import Literal, TypeAlias
 
 import msgspec
 from msgspec import Raw
 
-from standpipe_protocol.asset_keys import escape_asset_key, parse_asset_key
 from standpipe_protocol.json_text import JsonValue, json_depth, quote_non_finite, replace_lone_surrogates
 from standpipe_protocol.limits import Limits
-from standpipe_protocol.messages import (
-    LOG_LEVELS,
-    SEVERITIES,
-    STREAMS,
-    Closed,
-    InvalidMessage,
-    Ledger,
-    Log,
-    Message,
-    PipesException,
-    ReportAssetCheck,
-    ReportAssetMaterialization,
-    parse_message,
-)
 from standpipe_protocol.problems import Problem
-from standpipe_server.broker.long_integers import LongIntegers
-from standpipe_server.broker.shapes import LeanMessage, decode_lean
+from standpipe_server.broker.facts import ParsedMessage, parse_messages
+from standpipe_server.broker.shapes import decode_lean_array
 
 Media: TypeAlias = Literal["json", "ndjson"]
+
+_ALL_BUT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_BRACKETS_LOOKED_AT = 256 * 1024
+_decode_raws = msgspec.json.Decoder(list[Raw]).decode
 
 
 class Refused(Exception):
@@ -47,50 +37,25 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Materialization:
-    asset_key: str
-    data_version: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    asset_key: str
-    check_name: str
-    passed: bool
-    severity: str
-
-
-@dataclass(frozen=True, slots=True)
-class Closing:
-    exception: PipesException | None
-    ledger: Ledger | None
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorLog:
-    message: str
-
-
-Fact: TypeAlias = Materialization | Check | Closing | ErrorLog | None
-"""What the rules and the projections need of a message; None for what is only carried."""
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedMessage:
-    """One message: its bytes as they came, its method if it has a known one, and what is wrong with it."""
-
-    body: bytes
-    method: str | None
-    fact: Fact = None
-    problem: Problem | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Batch:
-    """The messages of one request; `bare` when the body was one JSON object and not an array or lines."""
+    """The messages of one request; `bare` when the body was one JSON object and not an array or lines.
+
+    `array` holds their own bytes, as one JSON array.
+    """
 
     messages: Sequence[ParsedMessage]
+    array: bytes
     bare: bool
+
+    def array_from(self, index: int) -> bytes:
+        """The bytes of the messages from `index` on, as a JSON array."""
+        if index == 0:
+            return self.array
+        return join_messages([bytes(raw) for raw in decode_array(self.array)[index:]])
+
+
+def join_messages(texts: Sequence[bytes]) -> bytes:
+    return b"[" + b",".join(texts) + b"]"
 
 
 def parse_batch(body: bytes, *, media: Media, limits: Limits) -> Batch:
@@ -101,22 +66,12 @@ def parse_batch(body: bytes, *, media: Media, limits: Limits) -> Batch:
     """
     if not body.isascii():
         _check_utf8(body, media=media)
-    texts, bare = _split_lines(body, limits=limits) if media == "ndjson" else _split_json(body)
-    if len(texts) > limits.batch_messages:
-        raise _too_large(f"The batch holds {len(texts)} messages", limits.batch_messages, "batch_messages")
-    for index, text in enumerate(texts):
-        if len(text) > limits.message_bytes:
-            raise _too_large(f"Message {index} holds {len(text)} bytes", limits.message_bytes, "message_bytes")
-        if text.count(b"[") + text.count(b"{") > limits.json_depth and json_depth(text) > limits.json_depth:
-            raise _too_large(f"Message {index} is nested {json_depth(text)} deep", limits.json_depth, "json_depth")
-    return Batch(messages=[_parse_one(text, longest_name=limits.name_characters) for text in texts], bare=bare)
-
-
-def canonical_asset_key(text: str) -> str:
-    """One spelling for one key: `a/b/` and `a/b` are the same."""
-    if "/" in text or "\\" in text:
-        return escape_asset_key(parse_asset_key(text))
-    return text
+    array, bare = _array_of_lines(body, limits=limits) if media == "ndjson" else _array_of_json(body, limits=limits)
+    leans = decode_lean_array(array)
+    messages = parse_messages(lambda: decode_array(array), leans, longest_name=limits.name_characters)
+    if len(messages) > limits.batch_messages:
+        raise _too_large(f"The batch holds {len(messages)} messages", limits.batch_messages, "batch_messages")
+    return Batch(messages, array, bare)
 
 
 def _check_utf8(body: bytes, *, media: Media) -> None:
@@ -126,44 +81,76 @@ def _check_utf8(body: bytes, *, media: Media) -> None:
         raise _malformed("The body is not UTF-8", body, offset=error.start, media=media) from None
 
 
-def _split_json(body: bytes) -> tuple[list[bytes], bool]:
-    start = body.lstrip(b" \t\r\n")
-    if start.startswith(b"["):
-        try:
-            return [bytes(raw) for raw in _decode_array(body)], False
-        except msgspec.DecodeError as error:
-            repaired = _repaired(body)
-            if repaired is None:
-                raise _malformed_json(error, body) from None
-            return [bytes(raw) for raw in _decode_array(repaired)], False
-    if not start.startswith(b"{"):
+def _array_of_json(body: bytes, *, limits: Limits) -> tuple[bytes, bool]:
+    body = body.strip(b" \t\r\n")
+    if body.startswith(b"["):
+        return _checked(body, body=body, limits=limits), False
+    if not body.startswith(b"{"):
         raise Refused(
             Problem("malformed", "The body is neither a JSON object nor an array of messages.", {"offset": 0})
         )
-    return [_checked_object(body.strip(b" \t\r\n"), body=body, line=None)], True
+    return join_messages([_checked(body, body=body, limits=limits)]), True
 
 
-def _split_lines(body: bytes, *, limits: Limits) -> tuple[list[bytes], bool]:
-    lines = body.split(b"\n")
-    if len(lines) > limits.batch_messages * 2 + 2:
-        raise _too_large(f"The batch holds {len(lines)} lines", limits.batch_messages, "batch_messages")
-    texts: list[bytes] = []
-    for number, line in enumerate(lines, start=1):
-        text = line.strip(b" \t\r")
-        if text:
-            texts.append(_checked_object(text, body=text, line=number))
-    return texts, False
+def _array_of_lines(body: bytes, *, limits: Limits) -> tuple[bytes, bool]:
+    lines = [text for line in body.split(b"\n") if (text := line.strip(b" \t\r"))]
+    if len(lines) > limits.batch_messages:
+        raise _too_large(f"The batch holds {len(lines)} messages", limits.batch_messages, "batch_messages")
+    array = join_messages(lines)
+    try:
+        # Each line must be a message by itself, which a comma between them does not say.
+        one_each = [bytes(raw) for raw in decode_array(array)] == lines
+    except msgspec.DecodeError:
+        one_each = False
+    if one_each:
+        _check_sizes(array, limits=limits)
+        return array, False
+    numbered = enumerate(body.split(b"\n"), start=1)
+    checked = [
+        _checked(text, body=text, limits=limits, line=number)
+        for number, line in numbered
+        if (text := line.strip(b" \t\r"))
+    ]
+    return join_messages(checked), False
 
 
-def _checked_object(text: bytes, *, body: bytes, line: int | None) -> bytes:
+def _checked(text: bytes, *, body: bytes, limits: Limits, line: int | None = None) -> bytes:
+    """The text of an array or a message when it is JSON and within the limits, repaired where Python wrote it."""
     try:
         _decode_any(text)
     except msgspec.DecodeError as error:
         repaired = _repaired(text)
         if repaired is None:
             raise _malformed_json(error, body, line=line) from None
-        return repaired
+        text = repaired
+    _check_sizes(text if text.startswith(b"[") else join_messages([text]), limits=limits)
     return text
+
+
+def _check_sizes(array: bytes, *, limits: Limits) -> None:
+    """Refuses an array with a message that is too long or nested too deep; looks at each only where it may be."""
+    suspicious = len(array) > limits.message_bytes or not _plainly_shallow(array, depth=limits.json_depth + 1)
+    if not suspicious:
+        return
+    for index, raw in enumerate(decode_array(array)):
+        text = bytes(raw)
+        if len(text) > limits.message_bytes:
+            raise _too_large(f"Message {index} holds {len(text)} bytes", limits.message_bytes, "message_bytes")
+        if text.count(b"[") + text.count(b"{") > limits.json_depth and json_depth(text) > limits.json_depth:
+            raise _too_large(f"Message {index} is nested {json_depth(text)} deep", limits.json_depth, "json_depth")
+
+
+def _plainly_shallow(array: bytes, *, depth: int) -> bool:
+    """Whether the brackets alone say that the nesting is within `depth`; False is no answer (strings hold brackets)."""
+    brackets = array.translate(_ONE_KIND, _ALL_BUT_BRACKETS)
+    if len(brackets) > _BRACKETS_LOOKED_AT:
+        return False
+    # Innermost pairs go first, one level a turn; few levels are what messages have.
+    for _ in range(min(depth, 16)):
+        brackets = brackets.replace(b"[]", b"")
+        if not brackets:
+            return True
+    return False
 
 
 def _decode_any(text: bytes) -> Raw:
@@ -173,9 +160,10 @@ def _decode_any(text: bytes) -> Raw:
         raise _bottomless() from None
 
 
-def _decode_array(body: bytes) -> list[Raw]:
+def decode_array(array: bytes) -> list[Raw]:
+    """The elements of a JSON array, each as its bytes."""
     try:
-        return msgspec.json.decode(body, type=list[Raw])
+        return _decode_raws(array)
     except RecursionError:
         raise _bottomless() from None
 
@@ -188,102 +176,6 @@ def _repaired(text: bytes) -> bytes | None:
     except msgspec.DecodeError:
         return None
     return repaired
-
-
-def _parse_one(text: bytes, *, longest_name: int) -> ParsedMessage:
-    lean = decode_lean(text)
-    if lean is not None:
-        fast = _from_lean(text, lean)
-        if fast is not None and _names_fit(fast.fact, longest_name):
-            return fast
-    wire = LongIntegers().decode(text)
-    method = wire.get("method") if isinstance(wire, dict) else None
-    try:
-        message = parse_message(wire)
-        fact = _fact(message, longest_name=longest_name)
-    except InvalidMessage as error:
-        problem = Problem("invalid-message", str(error), {"pointer": error.pointer, "expected": error.expected})
-        return ParsedMessage(text, method if isinstance(method, str) else None, problem=problem)
-    return ParsedMessage(text, message.method, fact)
-
-
-def _from_lean(text: bytes, lean: LeanMessage) -> ParsedMessage | None:
-    """The message when everything the struct left unchecked is plainly right; None sends it to `parse_message`."""
-    method = cast("str", lean.__struct_config__.tag)
-    params: msgspec.Struct = lean.params  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType, reportUnknownMemberType]  derived at run time
-    value = cast("dict[str, object]", msgspec.structs.asdict(params))  # pyright: ignore[reportUnknownArgumentType]  any struct
-    match method:
-        case "report_asset_materialization" if _object_or_null(value["metadata"]) and value["asset_key"]:
-            fact = Materialization(
-                canonical_asset_key(cast("str", value["asset_key"])), cast("str | None", value["data_version"])
-            )
-            return ParsedMessage(text, method, fact)
-        case "report_asset_check" if (
-            _object_or_null(value["metadata"]) and value["severity"] in SEVERITIES and value["asset_key"]
-        ):
-            key, name = canonical_asset_key(cast("str", value["asset_key"])), cast("str", value["check_name"])
-            return ParsedMessage(
-                text, method, Check(key, name, value["passed"] is True, cast("str", value["severity"]))
-            )
-        case "report_custom_message":
-            return ParsedMessage(text, method)
-        case "log" if (level := str(value["level"]).upper()) in LOG_LEVELS:
-            error = level in ("ERROR", "CRITICAL", "FATAL")
-            return ParsedMessage(text, method, ErrorLog(cast("str", value["message"])) if error else None)
-        case "log_external_stream" if value["stream"] in STREAMS and _object_or_null(value["extras"]):
-            return ParsedMessage(text, method)
-        case "opened" if _object_or_null(value["extras"]):
-            return ParsedMessage(text, method)
-        case _:
-            return None
-
-
-def _object_or_null(raw: object) -> bool:
-    return isinstance(raw, Raw) and bytes(raw)[:1] in (b"{", b"n")
-
-
-def _names_fit(fact: Fact, longest_name: int) -> bool:
-    match fact:
-        case Materialization():
-            return len(fact.asset_key) <= longest_name and len(fact.data_version or "") <= longest_name
-        case Check():
-            return len(fact.asset_key) <= longest_name and len(fact.check_name) <= longest_name
-        case _:
-            return True
-
-
-def _fact(message: Message, *, longest_name: int) -> Fact:
-    match message:
-        case ReportAssetMaterialization():
-            key = _named_key(message.asset_key)
-            _check_length(key, "asset_key", longest_name)
-            _check_length(message.data_version or "", "data_version", longest_name)
-            return Materialization(key, message.data_version)
-        case ReportAssetCheck():
-            key = _named_key(message.asset_key)
-            _check_length(key, "asset_key", longest_name)
-            _check_length(message.check_name, "check_name", longest_name)
-            return Check(key, message.check_name, message.passed, message.severity)
-        case Closed():
-            return Closing(message.exception, message.ledger)
-        case Log() if message.level.upper() in ("ERROR", "CRITICAL", "FATAL"):
-            return ErrorLog(message.message)
-        case _:
-            return None
-
-
-def _named_key(text: str) -> str:
-    key = canonical_asset_key(text)
-    if not key:
-        raise InvalidMessage(pointer="/params/asset_key", expected="an asset key", got="an empty key")
-    return key
-
-
-def _check_length(name: str, parameter: str, longest: int) -> None:
-    if len(name) > longest:
-        raise InvalidMessage(
-            pointer=f"/params/{parameter}", expected=f"at most {longest} characters", got=f"{len(name)} characters"
-        )
 
 
 def _bottomless() -> Refused:

@@ -6,7 +6,8 @@ invocation's row locked, and carries out what it returns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -14,7 +15,7 @@ from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import METHODS, PipesException
 from standpipe_protocol.problems import Problem
 from standpipe_server.broker import lifecycle
-from standpipe_server.broker.batches import Check, Closing, ErrorLog, Fact, Materialization, ParsedMessage
+from standpipe_server.broker.facts import Check, Closing, ErrorLog, Fact, Materialization, ParsedMessage
 from standpipe_server.broker.state import InvocationState, ProducerState
 
 _UNKNOWN = "other"
@@ -113,7 +114,14 @@ def _append(
     opened, closed = producer.opened, producer.closed
     opened_at, ledger, exception = invocation.opened_at, producer.ledger, producer.exception
     process_spoke = False
-    for offset, message in enumerate(new):
+    interesting: Iterable[tuple[int, ParsedMessage]] = enumerate(new)
+    if opened_at is not None and not (closed > 0 and closed >= opened):
+        # While it is open nothing is to be remarked on a plain message: all of them are counted at once.
+        plain, interesting = _set_plain_apart(new)
+        for method, count in plain.items():
+            counts[method] = counts.get(method, 0) + count
+            process_spoke = process_spoke or method != "log_external_stream"
+    for offset, message in interesting:
         method = message.method if message.method in METHODS else _UNKNOWN
         counts[method] = counts.get(method, 0) + 1
         fact = message.fact
@@ -182,6 +190,17 @@ def _append(
         invocation=lifecycle.renew_lease(state, now=now),
         producer=after,
     )
+
+
+def _set_plain_apart(new: Sequence[ParsedMessage]) -> tuple[Mapping[str, int], list[tuple[int, ParsedMessage]]]:
+    """How many plain messages there are of each method, and the others with their places.
+
+    A batch that opens or closes changes what is to be remarked on the rest of it, so there nothing is plain.
+    """
+    others = [(offset, message) for offset, message in enumerate(new) if not message.plain]
+    if any(message.method in ("opened", "closed") for _, message in others):
+        return {}, list(enumerate(new))
+    return Counter(message.method or _UNKNOWN for message in new if message.plain), others
 
 
 def _is_open(producer: ProducerState) -> bool:

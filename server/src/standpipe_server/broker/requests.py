@@ -28,7 +28,8 @@ from standpipe_protocol.invocation import (
 from standpipe_protocol.json_text import JsonValue, decode_json, json_depth, quote_non_finite, replace_lone_surrogates
 from standpipe_protocol.limits import Limits
 from standpipe_protocol.problems import Problem
-from standpipe_server.broker.batches import Refused, canonical_asset_key
+from standpipe_server.broker.batches import Refused
+from standpipe_server.broker.facts import canonical_asset_key
 from standpipe_server.broker.ids import INVOCATION_ID, PRODUCER_ID
 from standpipe_server.broker.state import Finish
 

@@ -8,6 +8,7 @@ undecoded. What a struct accepts, `standpipe_protocol.messages.parse_message` ac
 from __future__ import annotations
 
 import types
+from collections.abc import Callable
 from dataclasses import MISSING, fields
 from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
@@ -68,12 +69,22 @@ def _lean_message(message_class: type[messages.Message]) -> type[LeanMessage]:
 
 
 LEAN_MESSAGES: dict[str, type[LeanMessage]] = {cls.method: _lean_message(cls) for cls in messages.MESSAGE_CLASSES}
-_decoder: msgspec.json.Decoder[LeanMessage] = msgspec.json.Decoder(Union[tuple(LEAN_MESSAGES.values())])  # pyright: ignore[reportArgumentType]  # noqa: UP007  the union is built at run time
+_UNION = Union[tuple(LEAN_MESSAGES.values())]  # pyright: ignore[reportInvalidTypeForm]  # noqa: UP007  the union is built at run time
+_decode_one: Callable[[bytes | Raw], LeanMessage] = msgspec.json.Decoder(_UNION).decode
+_decode_many: Callable[[bytes], list[LeanMessage]] = msgspec.json.Decoder(list[_UNION]).decode  # pyright: ignore[reportAssignmentType, reportUnknownMemberType]  as above
 
 
 def decode_lean(text: bytes | Raw) -> LeanMessage | None:
     """The message as a struct, or None when the fast path does not take it (which does not make it invalid)."""
     try:
-        return _decoder.decode(text)
+        return _decode_one(text)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
+
+
+def decode_lean_array(array: bytes) -> list[LeanMessage] | None:
+    """All messages of an array in one pass, or None when the fast path does not take one of them."""
+    try:
+        return _decode_many(array)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None

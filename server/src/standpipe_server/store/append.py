@@ -16,11 +16,12 @@ from sqlalchemy import insert, select
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.problems import Problem
 from standpipe_server.broker import ids, intake
-from standpipe_server.broker.batches import Batch, Check, Materialization
+from standpipe_server.broker.batches import Batch
+from standpipe_server.broker.facts import Check, Materialization
 from standpipe_server.broker.state import InvocationState, ProducerState
 from standpipe_server.store import commands, tables
 from standpipe_server.store.errors import Conflict
-from standpipe_server.store.segments import EncodedBody, encode_messages, segment_runs
+from standpipe_server.store.segments import EncodedBody, encode_batch, segment_runs
 from standpipe_server.store.unit import UnitOfWork
 
 
@@ -138,8 +139,7 @@ class Append:
     # Storing
 
     def _store(self, unit: UnitOfWork, decision: intake.Append, *, inserted: bool) -> intake.Append:
-        messages = self.batch.messages[decision.skip :]
-        encoded = encode_messages(messages) if decision.skip else self.encoded
+        encoded = encode_batch(self.batch, skip=decision.skip) if decision.skip else self.encoded
         if not inserted:
             row = unit.producer(self.pk, self.producer_name)
             decision = replace(decision, producer=replace(decision.producer, pk=row.pk))
@@ -151,7 +151,7 @@ class Append:
             {
                 "invocation_pk": self.pk,
                 "first_position": decision.first_position,
-                "count": len(messages),
+                "count": len(self.batch.messages) - decision.skip,
                 "producer_pk": producer.pk,
                 "first_seq": decision.first_seq,
                 "received_at": unit.now,

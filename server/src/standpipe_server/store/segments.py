@@ -18,7 +18,7 @@ from sqlalchemy import RowMapping
 
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import METHODS
-from standpipe_server.broker.batches import ParsedMessage
+from standpipe_server.broker.batches import Batch, join_messages
 from standpipe_server.broker.times import to_rfc3339
 
 PLAIN: Final = 0
@@ -81,17 +81,18 @@ _decode_stored = msgspec.json.Decoder(_Stored).decode
 _decode_array = msgspec.json.Decoder(list[Raw]).decode
 
 
-def encode_messages(messages: Sequence[ParsedMessage]) -> EncodedBody:
-    """The body of a segment with these messages."""
+def encode_batch(batch: Batch, *, skip: int = 0) -> EncodedBody:
+    """The body of a segment with the messages of a batch from `skip` on."""
     methods = 0
-    for message in messages:
-        methods |= _METHOD_BIT.get(message.method or "", _OTHER_BIT)
-    return _encode([message.body for message in messages], methods=methods)
+    for method in {message.method for message in batch.messages[skip:]}:
+        methods |= _METHOD_BIT.get(method or "", _OTHER_BIT)
+    return _encode(batch.array_from(skip), methods=methods)
 
 
 def merge_bodies(segments: Sequence[StoredSegment], *, methods: int) -> EncodedBody:
     """The body of one segment that holds all of these, in order."""
-    return _encode([bytes(raw) for segment in segments for raw in _messages(segment)], methods=methods)
+    texts = [bytes(raw) for segment in segments for raw in _messages(segment)]
+    return _encode(join_messages(texts), methods=methods)
 
 
 def method_mask(methods: frozenset[str]) -> int:
@@ -138,8 +139,7 @@ def read_event(segment: StoredSegment, position: int) -> StoredEvent:
     return next(event for event in read_events(segment, after=position - 1))
 
 
-def _encode(texts: Sequence[bytes], *, methods: int) -> EncodedBody:
-    body = b"[" + b",".join(texts) + b"]"
+def _encode(body: bytes, *, methods: int) -> EncodedBody:
     if len(body) >= _COMPRESS_FROM:
         # A compressor is not safe to share between threads, and cheap to make.
         compressed = zstandard.ZstdCompressor(level=1).compress(body)

@@ -32,7 +32,7 @@ from standpipe_server.store.checkpointer import Checkpointer
 from standpipe_server.store.cursors import Page
 from standpipe_server.store.errors import Overloaded
 from standpipe_server.store.lookups import ContextAnswer, Target
-from standpipe_server.store.segments import encode_messages
+from standpipe_server.store.segments import encode_batch
 from standpipe_server.store.sweeper import Sweeper
 from standpipe_server.store.unit import UnitOfWork
 from standpipe_server.store.upgrade import Migrate, upgrade_database
@@ -153,7 +153,7 @@ class Store:
         return registered, await self.read_invocation(registered.id)
 
     async def append(self, request: AppendRequest) -> AppendOutcome:
-        encoded = await self._maybe_on_thread(len(request.body), encode_messages, request.batch.messages)
+        encoded = await self._maybe_on_thread(len(request.body), encode_batch, request.batch)
         key = request.idempotency_key if request.producer is None else None
         command = Append(
             pk=request.target.pk,

@@ -1,0 +1,217 @@
+"""What the rules need of a message: its method, the facts in it, and what is wrong with it.
+
+Most messages are only carried and counted. They are told from the others by one typed pass over the whole array; each
+of the rest is looked at by itself, and `standpipe_protocol.messages.parse_message` has the last word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from msgspec import Raw
+
+from standpipe_protocol.asset_keys import escape_asset_key, parse_asset_key
+from standpipe_protocol.messages import (
+    LOG_LEVELS,
+    SEVERITIES,
+    STREAMS,
+    Closed,
+    InvalidMessage,
+    Ledger,
+    Log,
+    Message,
+    PipesException,
+    ReportAssetCheck,
+    ReportAssetMaterialization,
+    parse_message,
+)
+from standpipe_protocol.problems import Problem
+from standpipe_server.broker.long_integers import LongIntegers
+from standpipe_server.broker.shapes import LEAN_MESSAGES, LeanMessage, decode_lean
+
+
+@dataclass(frozen=True, slots=True)
+class Materialization:
+    asset_key: str
+    data_version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    asset_key: str
+    check_name: str
+    passed: bool
+    severity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    exception: PipesException | None
+    ledger: Ledger | None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorLog:
+    message: str
+
+
+Fact: TypeAlias = Materialization | Check | Closing | ErrorLog | None
+"""What the rules and the projections need of a message; None for what is only carried."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedMessage:
+    """One message: its method if it has a known one, what the rules need of it, and what is wrong with it."""
+
+    method: str | None
+    fact: Fact = None
+    problem: Problem | None = None
+    plain: bool = False
+    """Only carried and counted, whatever else is in the batch: a custom message, output, a log that is no error."""
+
+
+def parse_messages(
+    texts: Callable[[], Sequence[Raw]], leans: Sequence[LeanMessage] | None, *, longest_name: int
+) -> list[ParsedMessage]:
+    """The messages of an array.
+
+    Args:
+        texts: gives the elements' own bytes, for those that have to be looked at by themselves.
+        leans: the elements as structs, when all of them fit one.
+    """
+    if leans is None:
+        return [_parse_one(bytes(raw), longest_name=longest_name) for raw in texts()]
+    parsed = [_READERS[type(lean)](lean.params, longest_name) for lean in leans]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]  derived at run time
+    if None in parsed:
+        raws = texts()
+        return [one or _parse_one(bytes(raws[index]), longest_name=longest_name) for index, one in enumerate(parsed)]
+    return parsed  # pyright: ignore[reportReturnType]  none is None
+
+
+def canonical_asset_key(text: str) -> str:
+    """One spelling for one key: `a/b/` and `a/b` are the same."""
+    if "/" in text or "\\" in text:
+        return escape_asset_key(parse_asset_key(text))
+    return text
+
+
+def _parse_one(text: bytes, *, longest_name: int) -> ParsedMessage:
+    lean = decode_lean(text)
+    if lean is not None:
+        fast = _READERS[type(lean)](lean.params, longest_name)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]  derived at run time
+        if fast is not None:
+            return fast
+    wire = LongIntegers().decode(text)
+    method = wire.get("method") if isinstance(wire, dict) else None
+    try:
+        message = parse_message(wire)
+        fact = _fact(message, longest_name=longest_name)
+    except InvalidMessage as error:
+        problem = Problem("invalid-message", str(error), {"pointer": error.pointer, "expected": error.expected})
+        return ParsedMessage(method if isinstance(method, str) else None, problem=problem)
+    return ParsedMessage(message.method, fact)
+
+
+# One reader a method: the message when everything the struct left unchecked is plainly right; None sends it to
+# `parse_message`. What needs no fact is always the same object.
+
+_CUSTOM = ParsedMessage("report_custom_message", plain=True)
+_OUTPUT = ParsedMessage("log_external_stream", plain=True)
+_LOG = ParsedMessage("log", plain=True)
+_OPENED = ParsedMessage("opened")
+_ERROR_LEVELS = frozenset({"ERROR", "CRITICAL", "FATAL"})
+_LEVELS = {spelling: level in _ERROR_LEVELS for level in LOG_LEVELS for spelling in (level, level.lower())}
+
+
+def _read_custom(params: Any, longest_name: int) -> ParsedMessage | None:
+    return _CUSTOM
+
+
+def _read_log(params: Any, longest_name: int) -> ParsedMessage | None:
+    match _LEVELS.get(params.level):
+        case False:
+            return _LOG
+        case True:
+            return ParsedMessage("log", ErrorLog(params.message))
+        case None:
+            return None
+
+
+def _read_output(params: Any, longest_name: int) -> ParsedMessage | None:
+    return _OUTPUT if params.stream in STREAMS and _object_or_null(params.extras) else None
+
+
+def _read_opened(params: Any, longest_name: int) -> ParsedMessage | None:
+    return _OPENED if _object_or_null(params.extras) else None
+
+
+def _read_closed(params: Any, longest_name: int) -> ParsedMessage | None:
+    return None
+
+
+def _read_materialization(params: Any, longest_name: int) -> ParsedMessage | None:
+    key, version = canonical_asset_key(params.asset_key), params.data_version
+    fits = 0 < len(key) <= longest_name and (version is None or len(version) <= longest_name)
+    if not fits or not _object_or_null(params.metadata):
+        return None
+    return ParsedMessage("report_asset_materialization", Materialization(key, version))
+
+
+def _read_check(params: Any, longest_name: int) -> ParsedMessage | None:
+    key, name = canonical_asset_key(params.asset_key), params.check_name
+    fits = 0 < len(key) <= longest_name and len(name) <= longest_name
+    if not fits or params.severity not in SEVERITIES or not _object_or_null(params.metadata):
+        return None
+    return ParsedMessage("report_asset_check", Check(key, name, params.passed, params.severity))
+
+
+_READERS: dict[type[LeanMessage], Callable[[Any, int], ParsedMessage | None]] = {
+    LEAN_MESSAGES["opened"]: _read_opened,
+    LEAN_MESSAGES["closed"]: _read_closed,
+    LEAN_MESSAGES["log"]: _read_log,
+    LEAN_MESSAGES["log_external_stream"]: _read_output,
+    LEAN_MESSAGES["report_asset_materialization"]: _read_materialization,
+    LEAN_MESSAGES["report_asset_check"]: _read_check,
+    LEAN_MESSAGES["report_custom_message"]: _read_custom,
+}
+
+
+def _object_or_null(raw: Raw) -> bool:
+    # A view, not a copy: the value may be megabytes.
+    return bytes(memoryview(raw)[:1]) in (b"{", b"n")
+
+
+def _fact(message: Message, *, longest_name: int) -> Fact:
+    match message:
+        case ReportAssetMaterialization():
+            key = _named_key(message.asset_key)
+            _check_length(key, "asset_key", longest_name)
+            _check_length(message.data_version or "", "data_version", longest_name)
+            return Materialization(key, message.data_version)
+        case ReportAssetCheck():
+            key = _named_key(message.asset_key)
+            _check_length(key, "asset_key", longest_name)
+            _check_length(message.check_name, "check_name", longest_name)
+            return Check(key, message.check_name, message.passed, message.severity)
+        case Closed():
+            return Closing(message.exception, message.ledger)
+        case Log() if message.level.upper() in ("ERROR", "CRITICAL", "FATAL"):
+            return ErrorLog(message.message)
+        case _:
+            return None
+
+
+def _named_key(text: str) -> str:
+    key = canonical_asset_key(text)
+    if not key:
+        raise InvalidMessage(pointer="/params/asset_key", expected="an asset key", got="an empty key")
+    return key
+
+
+def _check_length(name: str, parameter: str, longest: int) -> None:
+    if len(name) > longest:
+        raise InvalidMessage(
+            pointer=f"/params/{parameter}", expected=f"at most {longest} characters", got=f"{len(name)} characters"
+        )
