@@ -117,11 +117,16 @@ class Append:
     # What is stored already
 
     def _known(self, unit: UnitOfWork, invocation: InvocationState) -> intake.Known:
-        keys = {m.fact.asset_key for m in self.batch.messages if isinstance(m.fact, (Materialization, Check))}
-        if not keys or invocation.last_position == 0:
+        facts = [message.fact for message in self.batch.messages if message.fact is not None]
+        keys = {fact.asset_key for fact in facts if isinstance(fact, (Materialization, Check))}
+        if not keys:
             return intake.Known()
-        reported = unit.reported(self.pk, keys)
-        return intake.Known(reported.materialized, reported.checked)
+        checks = {(fact.asset_key, fact.check_name) for fact in facts if isinstance(fact, Check)}
+        known = unit.reported_so_far.known(self.pk, position=invocation.last_position, keys=keys, checks=checks)
+        if known is None:
+            reported = unit.reported(self.pk, keys)
+            known = intake.Known(reported.materialized, reported.checked)
+        return known
 
     def _retold(
         self, unit: UnitOfWork, decision: intake.Append, producer: ProducerState, *, first_seq: int
@@ -164,6 +169,7 @@ class Append:
             },
         )
         self._project(unit, decision)
+        self._remember_reported(unit, decision)
         before, after = unit.invocation(self.pk), decision.invocation
         if before.opened_at is None and after.opened_at is not None:
             unit.add_history(self.pk, "opened", {"producer": producer.name})
@@ -188,21 +194,25 @@ class Append:
         keys = {fact.asset_key for _, fact in facts if isinstance(fact, (Materialization, Check))}
         asset_pks: Mapping[str, int] = unit.asset_pks(keys) if keys else {}
         common: dict[str, Any] = {"invocation_pk": self.pk, "received_at": unit.now}
-        partition_key = decision.invocation.partition_key
-        for key, asset_pk in asset_pks.items():
-            if key not in decision.invocation.asset_keys:
-                unit.insert(tables.invocation_asset, {"invocation_pk": self.pk, "asset_pk": asset_pk})
+        partition_key = tables.carry(decision.invocation.partition_key)
         errors: dict[str, tuple[int, str]] = {}
         for offset, fact in facts:
             position = decision.first_position + offset
             if isinstance(fact, Materialization):
-                row: dict[str, Any] = {"asset_pk": asset_pks[fact.asset_key], "data_version": fact.data_version}
-                unit.insert(
-                    tables.materialization, common | row | {"position": position, "partition_key": partition_key}
+                unit.insert_materialization(
+                    (
+                        self.pk,
+                        position,
+                        asset_pks[fact.asset_key],
+                        partition_key,
+                        tables.carry(fact.data_version),
+                        unit.now,
+                    )
                 )
             elif isinstance(fact, Check):
-                row = {"asset_pk": asset_pks[fact.asset_key], "check_name": fact.check_name}
-                row |= {"passed": fact.passed, "severity": fact.severity, "partition_key": partition_key}
+                row: dict[str, Any] = {"asset_pk": asset_pks[fact.asset_key], "check_name": fact.check_name}
+                row |= {"passed": fact.passed, "severity": fact.severity}
+                row["partition_key"] = decision.invocation.partition_key
                 unit.insert(tables.asset_check, common | row | {"position": position})
             elif error := intake.error_summary(fact, None):
                 errors.setdefault(error[0], (position, error[1]))
@@ -211,6 +221,16 @@ class Append:
                 errors.setdefault(error[0], (decision.first_position + offset, error[1]))
         for kind, (position, summary) in errors.items():
             unit.insert(tables.first_error, common | {"kind": kind, "position": position, "summary": summary})
+
+    def _remember_reported(self, unit: UnitOfWork, decision: intake.Append) -> None:
+        accepted = [fact for _, fact in decision.facts]
+        unit.reported_so_far.add(
+            self.pk,
+            position=decision.first_position - 1,
+            new_position=decision.invocation.last_position,
+            materialized=(fact.asset_key for fact in accepted if isinstance(fact, Materialization)),
+            checked=((fact.asset_key, fact.check_name) for fact in accepted if isinstance(fact, Check)),
+        )
 
     # Answering
 

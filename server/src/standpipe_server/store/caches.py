@@ -1,12 +1,10 @@
-"""What the store remembers between transactions. Only facts that never change are kept, so nothing goes stale."""
+"""A bounded memory for what never changes: rows of asset keys, names of producers, fixed parts of invocations."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
 from typing import Generic, TypeVar
-
-from standpipe_server.store.rows import FixedPart
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
@@ -33,11 +31,3 @@ class RecentlyUsed(Generic[_Key, _Value]):
             self._entries.move_to_end(key)
             if len(self._entries) > self._size:
                 self._entries.popitem(last=False)
-
-
-class Caches:
-    """The fixed parts of invocations by their row, and the rows of asset keys."""
-
-    def __init__(self) -> None:
-        self.fixed: RecentlyUsed[int, FixedPart] = RecentlyUsed(4_096)
-        self.assets: RecentlyUsed[str, int] = RecentlyUsed(100_000)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 import zstandard
 from msgspec import Raw
-from sqlalchemy import ColumnElement, Connection, RowMapping, exists, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, exists, select, union_all
 
 from standpipe_protocol.json_text import JsonValue
 from standpipe_server.broker.times import to_rfc3339
@@ -101,9 +101,14 @@ def _conditions(filters: InvocationFilter) -> list[ColumnElement[bool]]:
         if value is not None:
             conditions.append(table.c[name] == value)
     if filters.asset_key is not None:
-        link, asset = tables.invocation_asset, tables.asset
-        asset_pk = select(asset.c.pk).where(asset.c.asset_key == filters.asset_key).scalar_subquery()
-        conditions.append(table.c.pk.in_(select(link.c.invocation_pk).where(link.c.asset_pk == asset_pk)))
+        asset_pk = select(tables.asset.c.pk).where(tables.asset.c.asset_key == filters.asset_key).scalar_subquery()
+        targeting_or_reporting = union_all(
+            *(
+                select(link.c.invocation_pk).where(link.c.asset_pk == asset_pk)
+                for link in (tables.invocation_asset, tables.materialization, tables.asset_check)
+            )
+        )
+        conditions.append(table.c.pk.in_(targeting_or_reporting))
     for name, value in filters.tags:
         tag = tables.invocation_tag
         condition = exists().where(tag.c.invocation_pk == table.c.pk, tag.c.name == name)

@@ -27,11 +27,12 @@ from standpipe_server.broker.state import Finish
 from standpipe_server.broker.times import seconds
 from standpipe_server.store import assets, commands, engines, events, first_errors, invocations, lookups, tables
 from standpipe_server.store.append import Append, AppendOutcome
-from standpipe_server.store.caches import Caches, RecentlyUsed
+from standpipe_server.store.caches import RecentlyUsed
 from standpipe_server.store.checkpointer import Checkpointer
 from standpipe_server.store.cursors import Page
 from standpipe_server.store.errors import Overloaded
 from standpipe_server.store.lookups import ContextAnswer, Target
+from standpipe_server.store.memory import Caches
 from standpipe_server.store.segments import encode_batch
 from standpipe_server.store.sweeper import Sweeper
 from standpipe_server.store.unit import UnitOfWork

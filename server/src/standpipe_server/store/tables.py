@@ -45,6 +45,13 @@ Key = BigInteger().with_variant(Integer(), "sqlite")
 _CARRY = re.compile("[\x00\x01\ud800-\udfff]")
 
 
+def carry(value: str | None) -> str | None:
+    """A text as `CarriedText` writes it, for rows that are written past SQLAlchemy's types."""
+    if value is None or not _CARRY.search(value):
+        return value
+    return _CARRY.sub(lambda found: f"\x01{ord(found.group()):x}\x01", value)
+
+
 class CarriedText(TypeDecorator[str]):
     """Text that came from outside: NUL and lone surrogates, which PostgreSQL refuses, are carried on both databases.
 
@@ -55,9 +62,7 @@ class CarriedText(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        if value is None or not _CARRY.search(value):
-            return value
-        return _CARRY.sub(lambda found: f"\x01{ord(found.group()):x}\x01", value)
+        return carry(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
         if value is None or "\x01" not in value:
@@ -155,7 +160,7 @@ asset = Table(
     Column("asset_key", CarriedText, nullable=False, unique=True),
 )
 
-# Which assets an invocation targets or reported on.
+# Which assets an invocation targets; what it reported on stands in the tables of reports.
 invocation_asset = Table(
     "invocation_asset",
     metadata,

@@ -19,11 +19,13 @@ from standpipe_server.broker.state import InvocationState, ProducerState
 from standpipe_server.broker.times import seconds
 from standpipe_server.broker.verdict import Reported
 from standpipe_server.store import rows, tables
-from standpipe_server.store.caches import Caches
+from standpipe_server.store.bulk import insert_rows
 from standpipe_server.store.errors import NotFound
+from standpipe_server.store.memory import Caches
 
 _T = TypeVar("_T")
 _CHUNK = 500
+MATERIALIZATION_COLUMNS = ("invocation_pk", "position", "asset_pk", "partition_key", "data_version", "received_at")
 # An ended invocation is left alone for a while: late messages may still come, and readers are catching up.
 _MERGE_AFTER = seconds(60)
 
@@ -63,7 +65,9 @@ class UnitOfWork:
         self._changed_states: set[int] = set()
         self._changed_producers: set[tuple[int, str]] = set()
         self._inserts: dict[Table, list[dict[str, Any]]] = defaultdict(list)
+        self._materializations: list[tuple[Any, ...]] = []
         self._new_assets: dict[str, int] = {}
+        self.reported_so_far = caches.reported.begin()
         self.deleted: list[int] = []
         self.deadlines: list[int] = []
         """Set by what was inserted; those of changed invocations follow from their states."""
@@ -149,12 +153,13 @@ class UnitOfWork:
         """The keys' rows; unknown keys are inserted, in their order so that servers cannot deadlock."""
         found: dict[str, int] = {}
         unknown: list[str] = []
-        for key in sorted(set(keys)):
+        for key in keys:
             pk = self._new_assets.get(key) or self._caches.assets.get(key)
             if pk is None:
                 unknown.append(key)
             else:
                 found[key] = pk
+        unknown = sorted(set(unknown))
         for chunk in _chunks(unknown):
             statement = select(tables.asset).where(tables.asset.c.asset_key.in_(chunk))
             here = {row.asset_key: row.pk for row in self.connection.execute(statement)}
@@ -192,6 +197,10 @@ class UnitOfWork:
     def insert(self, table: Table, values: dict[str, Any]) -> None:
         self._inserts[table].append(values)
 
+    def insert_materialization(self, row: tuple[Any, ...]) -> None:
+        """The values in the order of `MATERIALIZATION_COLUMNS`; the one row that comes by the thousand."""
+        self._materializations.append(row)
+
     def insert_one(self, table: Table, values: dict[str, Any]) -> int:
         """Inserts a row at once and answers its key."""
         result = self.connection.execute(insert(table).returning(table.c.pk), values)
@@ -215,6 +224,9 @@ class UnitOfWork:
             else:
                 self.connection.execute(_insert_into[table], values)
         self._inserts.clear()
+        if self._materializations:
+            insert_rows(self.connection, tables.materialization, MATERIALIZATION_COLUMNS, self._materializations)
+            self._materializations.clear()
 
     def flush(self) -> None:
         """Writes everything that was put back; the transaction is then ready to be committed."""
@@ -234,6 +246,7 @@ class UnitOfWork:
         """After the commit: the invocations that changed. What the transaction learnt may now be remembered."""
         for key, pk in self._new_assets.items():
             self._caches.assets.put(key, pk)
+        self.reported_so_far.committed()
         return [self._states[pk] for pk in sorted(self._changed_states)]
 
     def changed(self) -> list[InvocationState]:

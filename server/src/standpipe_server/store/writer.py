@@ -19,9 +19,9 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from standpipe_server.store.append import Append
-from standpipe_server.store.caches import Caches
 from standpipe_server.store.commands import Command
 from standpipe_server.store.errors import Overloaded, StoreClosed, StoreError
+from standpipe_server.store.memory import Caches
 from standpipe_server.store.unit import UnitOfWork
 
 _log = logging.getLogger(__name__)
