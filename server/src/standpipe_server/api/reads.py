@@ -43,9 +43,9 @@ async def read_events(parts: ApiParts, exchange: Exchange, target: Target) -> No
             await _stream_lines(parts, exchange, target, query)
 
 
-async def _page(parts: ApiParts, pk: int, query: ReadQuery, *, after: int) -> EventPage:
+async def _page(parts: ApiParts, pk: int, query: ReadQuery, *, after: int, following: bool = False) -> EventPage:
     return await parts.store.read_events(
-        pk, after=after, limit=query.limit, methods=query.methods, max_bytes=_PAGE_BYTES
+        pk, after=after, limit=query.limit, methods=query.methods, max_bytes=_PAGE_BYTES, following=following
     )
 
 
@@ -54,9 +54,9 @@ async def _waited_page(parts: ApiParts, subscription: Subscription, query: ReadQ
     deadline = monotonic() + query.wait
     after = query.after
     while True:
-        page = await _page(parts, subscription.pk, query, after=after)
+        page = await _page(parts, subscription.pk, query, after=after, following=True)
         after = page.next_after
-        behind = after < page.last_position
+        behind = after < page.last_position or not page.latest
         if page.events or subscription.closed or subscription.stopping or (page.ended and not behind):
             return page
         if behind:
@@ -68,7 +68,7 @@ async def _waited_page(parts: ApiParts, subscription: Subscription, query: ReadQ
 
 async def _answer_page(exchange: Exchange, page: EventPage) -> None:
     # `ended` says that there is nothing more to come, so it is only told with the last of the events.
-    ended = page.ended and page.next_after >= page.last_position
+    ended = page.ended and page.latest and page.next_after >= page.last_position
     rest = b'],"next_after":%d,"ended":%b}' % (page.next_after, b"true" if ended else b"false")
     await exchange.answer(200, b'{"items":[' + b",".join(page.events) + rest)
 

@@ -50,12 +50,14 @@ async def tail(
         if subscription.stopping:
             yield Stopping()
             return
-        page = await store.read_events(subscription.pk, after=after, limit=limit, methods=methods, max_bytes=max_bytes)
+        page = await store.read_events(
+            subscription.pk, after=after, limit=limit, methods=methods, max_bytes=max_bytes, following=True
+        )
         after = page.next_after
         if page.events:
             yield page
             deadline = monotonic() + idle_seconds
-        if page.next_after < page.last_position:
+        if page.next_after < page.last_position or not page.latest:
             continue
         if page.ended:
             yield Ended(page.last_position)

@@ -21,7 +21,7 @@ from standpipe_server.broker.facts import Check, Materialization
 from standpipe_server.broker.state import InvocationState, ProducerState
 from standpipe_server.store import commands, tables
 from standpipe_server.store.errors import Conflict
-from standpipe_server.store.segments import EncodedBody, encode_batch, segment_runs
+from standpipe_server.store.segments import EncodedBody, Run, encode_batch, segment_runs, stored_segment
 from standpipe_server.store.unit import UnitOfWork
 
 
@@ -146,28 +146,28 @@ class Append:
     def _store(self, unit: UnitOfWork, decision: intake.Append, *, inserted: bool) -> intake.Append:
         encoded = encode_batch(self.batch, skip=decision.skip) if decision.skip else self.encoded
         if not inserted:
-            row = unit.producer(self.pk, self.producer_name)
-            decision = replace(decision, producer=replace(decision.producer, pk=row.pk))
+            new = unit.producer(self.pk, self.producer_name)
+            decision = replace(decision, producer=replace(decision.producer, pk=new.pk))
         producer = decision.producer
         unit.put_producer(self.pk, replace(producer, numbered=max(producer.numbered, self.numbered or 0)))
         problems = {str(offset): problem.to_wire() for offset, problem in decision.problems.items()}
-        unit.insert(
-            tables.segment,
-            {
-                "invocation_pk": self.pk,
-                "first_position": decision.first_position,
-                "count": len(self.batch.messages) - decision.skip,
-                "producer_pk": producer.pk,
-                "first_seq": decision.first_seq,
-                "received_at": unit.now,
-                "methods": encoded.methods,
-                "encoding": encoded.encoding,
-                "body": encoded.body,
-                "problems": json.dumps(problems) if problems else None,
-                "notes": json.dumps(decision.notes) if decision.notes else None,
-                "runs": None,
-            },
-        )
+        row: dict[str, Any] = {
+            "invocation_pk": self.pk,
+            "first_position": decision.first_position,
+            "count": len(self.batch.messages) - decision.skip,
+            "producer_pk": producer.pk,
+            "first_seq": decision.first_seq,
+            "received_at": unit.now,
+            "methods": encoded.methods,
+            "encoding": encoded.encoding,
+            "body": encoded.body,
+            "problems": json.dumps(problems) if problems else None,
+            "notes": json.dumps(decision.notes) if decision.notes else None,
+            "runs": None,
+        }
+        unit.insert(tables.segment, row)
+        runs = [Run(producer.name, decision.first_seq, row["count"], unit.now)]
+        unit.segments.append((self.pk, stored_segment(row, runs)))
         self._project(unit, decision)
         self._remember_reported(unit, decision)
         before, after = unit.invocation(self.pk), decision.invocation

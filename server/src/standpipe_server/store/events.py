@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Integer, RowMapping, bindparam, func, select
 
-from standpipe_protocol.json_text import JsonValue
 from standpipe_server.store import tables
 from standpipe_server.store.caches import RecentlyUsed
 from standpipe_server.store.errors import NotFound
@@ -20,6 +18,7 @@ from standpipe_server.store.segments import (
     read_event,
     read_events,
     segment_runs,
+    stored_segment,
 )
 
 _SEGMENTS_AT_A_TIME = 64
@@ -47,13 +46,14 @@ ProducerNames = RecentlyUsed[tuple[int, int], str]
 @dataclass(frozen=True, slots=True)
 class EventPage:
     """Events as JSON objects. `next_after` is where to read on, `ended` whether nothing will follow `last_position`
-    unless the verdict is revised."""
+    unless the verdict is revised. Not `latest`: there may be more by now, of which no wake-up will tell."""
 
     events: list[bytes]
     positions: list[int]
     next_after: int
     last_position: int
     ended: bool
+    latest: bool = True
 
 
 def read_event_page(
@@ -74,20 +74,37 @@ def read_event_page(
     state = connection.execute(_state_of, {"pk": pk}).first()
     if state is None:
         raise NotFound("There is no such invocation; it may have been deleted.")
+    seen = after
+
+    def found() -> Iterator[StoredEvent]:
+        nonlocal seen
+        for segment in _segments(connection, pk, after=after, methods=methods, names=names):
+            yield from read_events(segment, after=after, methods=methods)
+            seen = segment.first_position + _count(segment) - 1
+
+    events, positions, complete = take_events(found(), methods=methods, limit=limit, max_bytes=max_bytes)
+    # Everything was looked at; what a filter passed over need not be looked at again.
+    looked_at = max(seen, after, state.last_position if methods is not None else 0)
+    next_after = looked_at if complete else positions[-1]
+    return EventPage(events, positions, next_after, state.last_position, state.status == "ended")
+
+
+def take_events(
+    found: Iterable[StoredEvent], *, methods: frozenset[str] | None, limit: int, max_bytes: int
+) -> tuple[list[bytes], list[int], bool]:
+    """Texts and positions of the first of these events, as many as fit on a page, and whether that was all of them."""
     events: list[bytes] = []
     positions: list[int] = []
-    size, seen = 0, after
-    for segment in _segments(connection, pk, after=after, methods=methods, names=names):
-        for event in read_events(segment, after=after, methods=methods):
-            if len(events) >= limit or (events and size + len(event.text) > max_bytes):
-                return EventPage(events, positions, positions[-1], state.last_position, state.status == "ended")
-            events.append(event.text)
-            positions.append(event.position)
-            size += len(event.text)
-        seen = segment.first_position + sum(run.count for run in segment.runs) - 1
-    # Everything was looked at; what a filter passed over need not be looked at again.
-    next_after = max(seen, after, state.last_position if methods is not None else 0)
-    return EventPage(events, positions, next_after, state.last_position, state.status == "ended")
+    size = 0
+    for event in found:
+        if methods is not None and event.method not in methods:
+            continue
+        if len(events) >= limit or (events and size + len(event.text) > max_bytes):
+            return events, positions, False
+        events.append(event.text)
+        positions.append(event.position)
+        size += len(event.text)
+    return events, positions, True
 
 
 def read_events_at(
@@ -131,14 +148,7 @@ def _stored(connection: Connection, row: RowMapping, *, names: ProducerNames) ->
         Run(_producer_name(connection, pk, producer_pk, names=names), first_seq, count, received_at)
         for producer_pk, first_seq, count, received_at in segment_runs(row)
     ]
-    return StoredSegment(
-        first_position=row["first_position"],
-        encoding=row["encoding"],
-        body=row["body"],
-        runs=runs,
-        problems=_by_offset(row["problems"]),
-        notes=_by_offset(row["notes"]),
-    )
+    return stored_segment(row, runs)
 
 
 def _producer_name(connection: Connection, pk: int, producer_pk: int, *, names: ProducerNames) -> str:
@@ -148,7 +158,3 @@ def _producer_name(connection: Connection, pk: int, producer_pk: int, *, names: 
         known = connection.scalar(select(table.c.name).where(table.c.pk == producer_pk)) or ""
         names.put((pk, producer_pk), known)
     return known
-
-
-def _by_offset(text: str | None) -> Mapping[str, JsonValue] | None:
-    return None if text is None else json.loads(text)

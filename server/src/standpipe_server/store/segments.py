@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import zstandard
@@ -110,6 +110,18 @@ def segment_runs(row: RowMapping) -> list[list[int]]:
     return [[row["producer_pk"], row["first_seq"], row["count"], row["received_at"]]]
 
 
+def stored_segment(row: Mapping[Any, Any], runs: Sequence[Run]) -> StoredSegment:
+    """A row of the table, or one on its way there, with its runs' producers by name."""
+    return StoredSegment(
+        first_position=row["first_position"],
+        encoding=row["encoding"],
+        body=row["body"],
+        runs=runs,
+        problems=_by_offset(row["problems"]),
+        notes=_by_offset(row["notes"]),
+    )
+
+
 def read_events(
     segment: StoredSegment, *, after: int = 0, methods: frozenset[str] | None = None
 ) -> Iterator[StoredEvent]:
@@ -153,6 +165,10 @@ def _messages(segment: StoredSegment) -> list[Raw]:
     if segment.encoding == ZSTD:
         body = zstandard.ZstdDecompressor().decompress(body)
     return _decode_array(body)
+
+
+def _by_offset(text: str | None) -> Mapping[str, JsonValue] | None:
+    return None if text is None else json.loads(text)
 
 
 def _at(by_offset: Mapping[str, JsonValue] | None, offset: int) -> JsonValue:

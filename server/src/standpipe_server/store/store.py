@@ -33,6 +33,7 @@ from standpipe_server.store.cursors import Page
 from standpipe_server.store.errors import Overloaded
 from standpipe_server.store.lookups import ContextAnswer, Target
 from standpipe_server.store.memory import Caches
+from standpipe_server.store.recent import RecentEvents
 from standpipe_server.store.segments import encode_batch
 from standpipe_server.store.sweeper import Sweeper
 from standpipe_server.store.unit import UnitOfWork
@@ -102,6 +103,7 @@ class Store:
         )
         self._readers = ThreadPoolExecutor(settings.read_threads, thread_name_prefix="standpipe-read")
         self._caches = Caches()
+        self._recent = RecentEvents(alone=not self.is_postgresql)
         self._names: events.ProducerNames = RecentlyUsed(10_000)
         self._targets: RecentlyUsed[bytes, Target] = RecentlyUsed(10_000)
         self._checkpointer = None if self.is_postgresql else Checkpointer(Path(str(url.database)))
@@ -231,7 +233,13 @@ class Store:
         limit: int,
         methods: frozenset[str] | None = None,
         max_bytes: int = 4 * 1024 * 1024,
+        following: bool = False,
     ) -> events.EventPage:
+        """`following`: the caller reads on until it was told the latest, and waits for wake-ups then."""
+        if following:
+            recent = self._recent.read(pk, after=after, limit=limit, methods=methods, max_bytes=max_bytes)
+            if recent is not None:
+                return recent
         return await self._read(
             events.read_event_page,
             pk,
@@ -324,6 +332,8 @@ class Store:
         if self._checkpointer is not None:
             self._checkpointer.written()
         states = unit.committed()
+        # Before anybody is woken for it.
+        self._recent.committed(unit.segments, states, unit.deleted)
         deadlines = [*unit.deadlines, *(due_at for state in states if (due_at := next_due(state)) is not None)]
         if deadlines:
             self._sweeper.expect(min(deadlines))

@@ -22,6 +22,7 @@ from standpipe_server.store import rows, tables
 from standpipe_server.store.bulk import insert_rows
 from standpipe_server.store.errors import NotFound
 from standpipe_server.store.memory import Caches
+from standpipe_server.store.segments import StoredSegment
 
 _T = TypeVar("_T")
 _CHUNK = 500
@@ -68,6 +69,8 @@ class UnitOfWork:
         self._materializations: list[tuple[Any, ...]] = []
         self._new_assets: dict[str, int] = {}
         self.reported_so_far = caches.reported.begin()
+        self.segments: list[tuple[int, StoredSegment]] = []
+        """What was appended, by invocation, for readers that wait for it."""
         self.deleted: list[int] = []
         self.deadlines: list[int] = []
         """Set by what was inserted; those of changed invocations follow from their states."""
