@@ -149,7 +149,8 @@ class Append:
             new = unit.producer(self.pk, self.producer_name)
             decision = replace(decision, producer=replace(decision.producer, pk=new.pk))
         producer = decision.producer
-        unit.put_producer(self.pk, replace(producer, numbered=max(producer.numbered, self.numbered or 0)))
+        more = (self.numbered or 0) > producer.numbered
+        unit.put_producer(self.pk, replace(producer, numbered=self.numbered or 0) if more else producer)
         problems = {str(offset): problem.to_wire() for offset, problem in decision.problems.items()}
         row: dict[str, Any] = {
             "invocation_pk": self.pk,
@@ -165,7 +166,7 @@ class Append:
             "notes": json.dumps(decision.notes) if decision.notes else None,
             "runs": None,
         }
-        unit.insert(tables.segment, row)
+        unit.insert_segment(row)
         runs = [Run(producer.name, decision.first_seq, row["count"], unit.now)]
         unit.segments.append((self.pk, stored_segment(row, runs)))
         self._project(unit, decision)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+import msgspec
 from sqlalchemy import RowMapping
 
 from standpipe_protocol.invocation import Expected, ExpectedCheck, Status, VerdictName
 from standpipe_protocol.json_text import JsonValue
 from standpipe_server.broker.lifecycle import next_due
 from standpipe_server.broker.state import Finish, InvocationState, ProducerState
+from standpipe_server.store.tables import carry
 
 STATE_COLUMNS = (
     "status",
@@ -47,6 +48,12 @@ PRODUCER_COLUMNS = (
     "first_rejection",
 )
 
+_loads = msgspec.json.decode
+
+
+def _dumps(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FixedPart:
@@ -69,7 +76,7 @@ def read_fixed_part(row: RowMapping) -> FixedPart:
         open_within=row["open_within"],
         settle=row["settle"],
         lease_seconds=row["lease_seconds"],
-        asset_keys=frozenset(json.loads(row["asset_keys"])),
+        asset_keys=frozenset(_loads(row["asset_keys"])),
         partition_key=row["partition_key"],
         expected=_read_expected(row["expected"]),
     )
@@ -88,7 +95,7 @@ def read_state(pk: int, fixed: FixedPart, row: RowMapping) -> InvocationState:
         expected=fixed.expected,
         status=cast("Status", row["status"]),
         verdict=cast("VerdictName | None", row["verdict"]),
-        reasons=tuple(json.loads(row["reasons"])),
+        reasons=tuple(_loads(row["reasons"])),
         revision=row["revision"],
         last_position=row["last_position"],
         opened_at=row["opened_at"],
@@ -104,26 +111,26 @@ def read_state(pk: int, fixed: FixedPart, row: RowMapping) -> InvocationState:
     )
 
 
-def state_values(state: InvocationState, *, merge_at: int | None) -> dict[str, Any]:
-    """The changing columns of an invocation. `merge_at` is when an ended one's small segments are to be merged."""
-    return {
-        "status": state.status,
-        "verdict": state.verdict,
-        "reasons": json.dumps(list(state.reasons)),
-        "revision": state.revision,
-        "last_position": state.last_position,
-        "opened_at": state.opened_at,
-        "ended_at": state.ended_at,
-        "last_event_at": state.last_event_at,
-        "lease_expires_at": state.lease_expires_at,
-        "lease_lost": state.lease_lost,
-        "cancel_requested_at": state.cancel_requested_at,
-        "finish": None if state.finish is None else json.dumps(state.finish.to_wire()),
-        "producers_opened": state.producers_opened,
-        "producers_open": state.producers_open,
-        "receipt": None if state.receipt is None else json.dumps(state.receipt),
-        "due_at": merge_at if state.ended else next_due(state),
-    }
+def state_values(state: InvocationState, *, merge_at: int | None) -> tuple[Any, ...]:
+    """The values of STATE_COLUMNS. `merge_at` is when an ended invocation's small segments are to be merged."""
+    return (
+        state.status,
+        state.verdict,
+        _dumps(list(state.reasons)),
+        state.revision,
+        state.last_position,
+        state.opened_at,
+        state.ended_at,
+        state.last_event_at,
+        state.lease_expires_at,
+        state.lease_lost,
+        state.cancel_requested_at,
+        None if state.finish is None else _dumps(state.finish.to_wire()),
+        state.producers_opened,
+        state.producers_open,
+        None if state.receipt is None else _dumps(state.receipt),
+        merge_at if state.ended else next_due(state),
+    )
 
 
 def read_producer(row: RowMapping) -> ProducerState:
@@ -135,33 +142,34 @@ def read_producer(row: RowMapping) -> ProducerState:
         opened=row["opened"],
         closed=row["closed"],
         rejected=row["rejected"],
-        counts=json.loads(row["counts"]),
-        rejected_counts=json.loads(row["rejected_counts"]),
+        counts=_loads(row["counts"]),
+        rejected_counts=_loads(row["rejected_counts"]),
         ledger=row["ledger"],
         exception=_object(row["exception"]),
         first_rejection=row["first_rejection"],
     )
 
 
-def producer_values(producer: ProducerState) -> dict[str, Any]:
-    return {
-        "last_seq": producer.last_seq,
-        "numbered": producer.numbered,
-        "opened": producer.opened,
-        "closed": producer.closed,
-        "rejected": producer.rejected,
-        "counts": json.dumps(producer.counts),
-        "rejected_counts": json.dumps(producer.rejected_counts),
-        "ledger": producer.ledger,
-        "exception": None if producer.exception is None else json.dumps(producer.exception),
-        "first_rejection": producer.first_rejection,
-    }
+def producer_values(producer: ProducerState) -> tuple[Any, ...]:
+    """The values of PRODUCER_COLUMNS."""
+    return (
+        producer.last_seq,
+        producer.numbered,
+        producer.opened,
+        producer.closed,
+        producer.rejected,
+        _dumps(producer.counts),
+        _dumps(producer.rejected_counts),
+        producer.ledger,
+        None if producer.exception is None else _dumps(producer.exception),
+        carry(producer.first_rejection),
+    )
 
 
 def _read_expected(text: str | None) -> Expected:
     if text is None:
         return Expected()
-    wire = json.loads(text)
+    wire = _loads(text)
     return Expected(
         asset_keys=tuple(wire.get("asset_keys", ())),
         checks=tuple(ExpectedCheck(**check) for check in wire.get("checks", ())),
@@ -170,8 +178,8 @@ def _read_expected(text: str | None) -> Expected:
 
 
 def _read_finish(text: str | None) -> Finish | None:
-    return None if text is None else Finish(**json.loads(text))
+    return None if text is None else Finish(**_loads(text))
 
 
 def _object(text: str | None) -> Mapping[str, JsonValue] | None:
-    return None if text is None else json.loads(text)
+    return None if text is None else _loads(text)

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, Table, bindparam, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from standpipe_protocol.json_text import JsonValue
@@ -19,27 +19,17 @@ from standpipe_server.broker.state import InvocationState, ProducerState
 from standpipe_server.broker.times import seconds
 from standpipe_server.broker.verdict import Reported
 from standpipe_server.store import rows, tables
-from standpipe_server.store.bulk import insert_rows
+from standpipe_server.store.bulk import insert_rows, update_rows
 from standpipe_server.store.errors import NotFound
 from standpipe_server.store.memory import Caches
 from standpipe_server.store.segments import StoredSegment
 
 _T = TypeVar("_T")
 _CHUNK = 500
+SEGMENT_COLUMNS = tuple(column.name for column in tables.segment.c if column.name != "pk")
 MATERIALIZATION_COLUMNS = ("invocation_pk", "position", "asset_pk", "partition_key", "data_version", "received_at")
 # An ended invocation is left alone for a while: late messages may still come, and readers are catching up.
 _MERGE_AFTER = seconds(60)
-
-_update_invocation = (
-    update(tables.invocation)
-    .where(tables.invocation.c.pk == bindparam("_pk"))
-    .values({name: bindparam(name) for name in rows.STATE_COLUMNS})
-)
-_update_producer = (
-    update(tables.producer)
-    .where(tables.producer.c.pk == bindparam("_pk"))
-    .values({name: bindparam(name) for name in rows.PRODUCER_COLUMNS})
-)
 
 # Made once: building a statement costs as much as running it.
 _changing = [tables.invocation.c[name] for name in ("pk", *rows.STATE_COLUMNS)]
@@ -66,6 +56,7 @@ class UnitOfWork:
         self._changed_states: set[int] = set()
         self._changed_producers: set[tuple[int, str]] = set()
         self._inserts: dict[Table, list[dict[str, Any]]] = defaultdict(list)
+        self._segments: list[tuple[Any, ...]] = []
         self._materializations: list[tuple[Any, ...]] = []
         self._new_assets: dict[str, int] = {}
         self.reported_so_far = caches.reported.begin()
@@ -115,7 +106,8 @@ class UnitOfWork:
         if known is not None:
             return known
         new = ProducerState(pk=0, name=name)
-        values = {"invocation_pk": invocation_pk, "name": name, **rows.producer_values(new)}
+        columns = dict(zip(rows.PRODUCER_COLUMNS, rows.producer_values(new), strict=True))
+        values = {"invocation_pk": invocation_pk, "name": name, **columns}
         pk = self.insert_one(tables.producer, values)
         producer = ProducerState(pk=pk, name=name)
         self._producers[invocation_pk, name] = producer
@@ -200,6 +192,9 @@ class UnitOfWork:
     def insert(self, table: Table, values: dict[str, Any]) -> None:
         self._inserts[table].append(values)
 
+    def insert_segment(self, values: Mapping[str, Any]) -> None:
+        self._segments.append(tuple(values[column] for column in SEGMENT_COLUMNS))
+
     def insert_materialization(self, row: tuple[Any, ...]) -> None:
         """The values in the order of `MATERIALIZATION_COLUMNS`; the one row that comes by the thousand."""
         self._materializations.append(row)
@@ -227,23 +222,26 @@ class UnitOfWork:
             else:
                 self.connection.execute(_insert_into[table], values)
         self._inserts.clear()
-        if self._materializations:
-            insert_rows(self.connection, tables.materialization, MATERIALIZATION_COLUMNS, self._materializations)
-            self._materializations.clear()
+        for table, columns, values in (
+            (tables.segment, SEGMENT_COLUMNS, self._segments),
+            (tables.materialization, MATERIALIZATION_COLUMNS, self._materializations),
+        ):
+            if values:
+                insert_rows(self.connection, table, columns, values)
+                values.clear()
 
     def flush(self) -> None:
         """Writes everything that was put back; the transaction is then ready to be committed."""
         self.flush_inserts()
         if self._changed_states:
             merge_at = self.now + _MERGE_AFTER
-            values = [
-                {"_pk": pk, **rows.state_values(self._states[pk], merge_at=merge_at)}
-                for pk in sorted(self._changed_states)
-            ]
-            self.connection.execute(_update_invocation, values)
+            states = [self._states[pk] for pk in sorted(self._changed_states)]
+            values = [(*rows.state_values(state, merge_at=merge_at), state.pk) for state in states]
+            update_rows(self.connection, tables.invocation, rows.STATE_COLUMNS, values)
         if self._changed_producers:
             producers = [self._producers[key] for key in sorted(self._changed_producers)]
-            self.connection.execute(_update_producer, [{"_pk": p.pk, **rows.producer_values(p)} for p in producers])
+            values = [(*rows.producer_values(producer), producer.pk) for producer in producers]
+            update_rows(self.connection, tables.producer, rows.PRODUCER_COLUMNS, values)
 
     def committed(self) -> list[InvocationState]:
         """After the commit: the invocations that changed. What the transaction learnt may now be remembered."""
