@@ -21,6 +21,8 @@ def root_routes(parts: ApiParts) -> APIRouter:
     """The routes at the root, and `/api/v1/limits`."""
     routes = APIRouter(tags=["server"])
 
+    # Load balancers ask by HEAD too.
+    @routes.head("/healthz", include_in_schema=False)
     @routes.get("/healthz", openapi_extra={"security": []})
     async def healthz(request: Request) -> Response:
         """The process runs. A `Standpipe-Challenge` is answered with the proof that this is its home's server."""
@@ -28,6 +30,7 @@ def root_routes(parts: ApiParts) -> APIRouter:
         proof = {IDENTITY_PROOF_HEADER: identity_proof(parts.identity, nonce)} if nonce else {}
         return json_answer({"status": "ok"}, headers=proof)
 
+    @routes.head("/readyz", include_in_schema=False)
     @routes.get("/readyz", openapi_extra={"security": []}, responses={503: {"description": "Not now."}})
     async def readyz() -> Response:
         """The server takes requests and its database answers."""

@@ -1,15 +1,17 @@
-"""Rows as tuples into one table, without SQLAlchemy's work for each value of each row.
+"""Rows into one table and out of it, without SQLAlchemy's work for each statement and each value.
 
-For what every append writes, and for the projection rows that come by the thousand with one batch: a prepared statement
-with tuples, COPY on PostgreSQL for many rows (several times as fast there from a hundred on).
+For what every append reads and writes, and for the projection rows that come by the thousand with one batch: a prepared
+statement with tuples, COPY on PostgreSQL for many rows (several times as fast there from a hundred on).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Boolean, Connection, Table
+
+from standpipe_server.store.tables import CarriedText, uncarry
 
 _COPY_FROM = 100
 
@@ -33,6 +35,45 @@ def update_rows(connection: Connection, table: Table, columns: Sequence[str], ro
     place = _place(connection)
     changes = ", ".join(f"{column} = {place}" for column in columns)
     connection.exec_driver_sql(f"UPDATE {table.name} SET {changes} WHERE pk = {place}", list(rows))  # noqa: S608
+
+
+def select_rows(
+    connection: Connection,
+    table: Table,
+    columns: Sequence[str],
+    among: Mapping[str, Sequence[Any]],
+    *,
+    lock: bool = False,
+) -> list[dict[str, Any]]:
+    """The rows whose values are `among` these, in the order of their keys.
+
+    `lock` locks them where that is needed: on SQLite a writing transaction has locked everything already.
+    """
+    names = ", ".join(columns)
+    if connection.dialect.name == "postgresql":
+        conditions = " AND ".join(f"{name} = ANY(%s)" for name in among)
+        values = [list(wanted) for wanted in among.values()]
+        locking = " FOR UPDATE" if lock else ""
+    else:
+        padded = {name: _padded(wanted) for name, wanted in among.items()}
+        conditions = " AND ".join(f"{name} IN ({', '.join('?' * len(wanted))})" for name, wanted in padded.items())
+        values = [value for wanted in padded.values() for value in wanted]
+        locking = ""
+    statement = f"SELECT {names} FROM {table.name} WHERE {conditions} ORDER BY pk{locking}"  # noqa: S608
+    found = connection.exec_driver_sql(statement, tuple(values)).all()
+    rows = [dict(zip(columns, row, strict=True)) for row in found]
+    for column in columns:
+        if isinstance(kind := table.c[column].type, (Boolean, CarriedText)):
+            convert = bool if isinstance(kind, Boolean) else uncarry
+            for row in rows:
+                row[column] = convert(row[column])
+    return rows
+
+
+def _padded(wanted: Sequence[Any]) -> list[Any]:
+    """The last one repeated up to a power of two, so that there are few different statements to prepare."""
+    missing = (1 << (len(wanted) - 1).bit_length()) - len(wanted)
+    return [*wanted, *[wanted[-1]] * missing]
 
 
 def _place(connection: Connection) -> str:

@@ -157,9 +157,9 @@ class Beat:
         if renewed is not state:
             unit.put_invocation(renewed)
         name, numbered = self.heartbeat.producer, self.heartbeat.numbered
-        if name is not None and numbered is not None:
+        if name is not None and numbered is not None and not state.ended:
             producer = unit.producer(self.pk, name)
-            if numbered > producer.numbered and not state.ended:
+            if numbered > producer.numbered:
                 unit.put_producer(self.pk, replace(producer, numbered=numbered))
         return Beaten(control_of(state), state.lease_seconds, renewed.lease_expires_at)
 

@@ -74,10 +74,16 @@ def list_invocations(connection: Connection, filters: InvocationFilter, *, limit
         if not isinstance(last_pk, int):
             raise BadCursor
         statement = statement.where(table.c.pk < last_pk)
-    found = connection.execute(statement).mappings().all()
-    items = [_invocation_json(row, context=_listed_context(row)) for row in found[:limit]]
-    more = len(found) > limit
-    return Page(items, encode_cursor(("invocations", filters), found[limit - 1]["pk"]) if more else None)
+    items: list[bytes] = []
+    last_shown = 0
+    # A few at a time: each row brings its context, which may be megabytes.
+    with connection.execute(statement.execution_options(yield_per=8)) as found:
+        for row in found.mappings():
+            if len(items) == limit:
+                return Page(items, encode_cursor(("invocations", filters), last_shown))
+            items.append(_invocation_json(row, context=_listed_context(row)))
+            last_shown = row["pk"]
+    return Page(items, None)
 
 
 def read_history(connection: Connection, invocation_id: str) -> list[dict[str, JsonValue]]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import msgspec
-from sqlalchemy import RowMapping
 
 from standpipe_protocol.invocation import Expected, ExpectedCheck, Status, VerdictName
 from standpipe_protocol.json_text import JsonValue
@@ -69,7 +68,7 @@ class FixedPart:
     expected: Expected
 
 
-def read_fixed_part(row: RowMapping) -> FixedPart:
+def read_fixed_part(row: Mapping[Any, Any]) -> FixedPart:
     return FixedPart(
         id=row["id"],
         created_at=row["created_at"],
@@ -82,7 +81,7 @@ def read_fixed_part(row: RowMapping) -> FixedPart:
     )
 
 
-def read_state(pk: int, fixed: FixedPart, row: RowMapping) -> InvocationState:
+def read_state(pk: int, fixed: FixedPart, row: Mapping[Any, Any]) -> InvocationState:
     return InvocationState(
         pk=pk,
         id=fixed.id,
@@ -133,7 +132,7 @@ def state_values(state: InvocationState, *, merge_at: int | None) -> tuple[Any, 
     )
 
 
-def read_producer(row: RowMapping) -> ProducerState:
+def read_producer(row: Mapping[Any, Any]) -> ProducerState:
     return ProducerState(
         pk=row["pk"],
         name=row["name"],

@@ -345,8 +345,11 @@ class Store:
         table = tables.invocation
         now = self._clock()
         with self._write_engine.connect() as connection, connection.begin():
-            statement = select(table.c.pk, table.c.lease_seconds).where(
-                table.c.status != "ended", table.c.lease_expires_at.is_not(None)
+            statement = (
+                select(table.c.pk, table.c.lease_seconds)
+                .where(table.c.status != "ended", table.c.lease_expires_at.is_not(None))
+                .order_by(table.c.pk)
+                .with_for_update()
             )
             renewed = [
                 {"_pk": row.pk, "_expires": now + seconds(row.lease_seconds)} for row in connection.execute(statement)

@@ -52,6 +52,13 @@ def carry(value: str | None) -> str | None:
     return _CARRY.sub(lambda found: f"\x01{ord(found.group()):x}\x01", value)
 
 
+def uncarry(value: str | None) -> str | None:
+    """The text that `carry` was given."""
+    if value is None or "\x01" not in value:
+        return value
+    return re.sub("\x01([0-9a-f]+)\x01", lambda found: chr(int(found.group(1), 16)), value)
+
+
 class CarriedText(TypeDecorator[str]):
     """Text that came from outside: NUL and lone surrogates, which PostgreSQL refuses, are carried on both databases.
 
@@ -65,9 +72,7 @@ class CarriedText(TypeDecorator[str]):
         return carry(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
-        if value is None or "\x01" not in value:
-            return value
-        return re.sub("\x01([0-9a-f]+)\x01", lambda found: chr(int(found.group(1), 16)), value)
+        return uncarry(value)
 
 
 def _invocation_pk(*, primary_key: bool = False) -> Column[int]:

@@ -19,7 +19,7 @@ from standpipe_server.broker.state import InvocationState, ProducerState
 from standpipe_server.broker.times import seconds
 from standpipe_server.broker.verdict import Reported
 from standpipe_server.store import rows, tables
-from standpipe_server.store.bulk import insert_rows, update_rows
+from standpipe_server.store.bulk import insert_rows, select_rows, update_rows
 from standpipe_server.store.errors import NotFound
 from standpipe_server.store.memory import Caches
 from standpipe_server.store.segments import StoredSegment
@@ -27,14 +27,14 @@ from standpipe_server.store.segments import StoredSegment
 _T = TypeVar("_T")
 _CHUNK = 500
 SEGMENT_COLUMNS = tuple(column.name for column in tables.segment.c if column.name != "pk")
+_CHANGING = ("pk", *rows.STATE_COLUMNS)
+_PRODUCER = ("pk", "invocation_pk", "name", *rows.PRODUCER_COLUMNS)
 MATERIALIZATION_COLUMNS = ("invocation_pk", "position", "asset_pk", "partition_key", "data_version", "received_at")
 # An ended invocation is left alone for a while: late messages may still come, and readers are catching up.
 _MERGE_AFTER = seconds(60)
 
 # Made once: building a statement costs as much as running it.
-_changing = [tables.invocation.c[name] for name in ("pk", *rows.STATE_COLUMNS)]
 _among = tables.invocation.c.pk.in_(bindparam("pks", expanding=True))
-_lock_states = select(*_changing).where(_among).order_by(tables.invocation.c.pk).with_for_update()
 _lock_whole = select(tables.invocation).where(_among).order_by(tables.invocation.c.pk).with_for_update()
 _find_producers = select(tables.producer).where(
     tables.producer.c.invocation_pk.in_(bindparam("pks", expanding=True)),
@@ -73,8 +73,12 @@ class UnitOfWork:
         wanted = sorted(set(pks) - self._states.keys())
         for chunk in _chunks(wanted):
             known = {pk: self._caches.fixed.get(pk) for pk in chunk}
-            statement = _lock_states if all(known.values()) else _lock_whole
-            for row in self.connection.execute(statement, {"pks": chunk}).mappings():
+            found: Iterable[Mapping[Any, Any]]
+            if all(known.values()):
+                found = select_rows(self.connection, tables.invocation, _CHANGING, {"pk": chunk}, lock=True)
+            else:
+                found = self.connection.execute(_lock_whole, {"pks": chunk}).mappings()
+            for row in found:
                 pk = row["pk"]
                 fixed = known[pk] or rows.read_fixed_part(row)
                 self._caches.fixed.put(pk, fixed)
@@ -85,7 +89,8 @@ class UnitOfWork:
             # Those that are not found are known to be new.
             self._no_producers.update(wanted_producers)
             holders = sorted({pk for pk, _ in wanted_producers})
-            for row in self.connection.execute(_find_producers, {"pks": holders, "names": names}).mappings():
+            among = {"invocation_pk": holders, "name": names}
+            for row in select_rows(self.connection, tables.producer, _PRODUCER, among):
                 self._producers.setdefault((row["invocation_pk"], row["name"]), rows.read_producer(row))
 
     def invocation(self, pk: int) -> InvocationState:
