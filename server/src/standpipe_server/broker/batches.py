@@ -66,8 +66,15 @@ def parse_batch(body: bytes, *, media: Media, limits: Limits) -> Batch:
     """
     if not body.isascii():
         _check_utf8(body, media=media)
-    array, bare = _array_of_lines(body, limits=limits) if media == "ndjson" else _array_of_json(body, limits=limits)
-    leans = decode_lean_array(array)
+    array, bare, leans = body.strip(b" \t\r\n"), False, None
+    if media == "json" and array.startswith(b"["):
+        leans = decode_lean_array(array)
+    if leans is not None:
+        _check_sizes(array, limits=limits)
+    else:
+        split = _array_of_lines if media == "ndjson" else _array_of_json
+        array, bare = split(body, limits=limits)
+        leans = decode_lean_array(array)
     messages = parse_messages(lambda: decode_array(array), leans, longest_name=limits.name_characters)
     if len(messages) > limits.batch_messages:
         raise _too_large(f"The batch holds {len(messages)} messages", limits.batch_messages, "batch_messages")
