@@ -200,10 +200,12 @@ def upgrade() -> None:
         sa.UniqueConstraint("invocation_pk", "asset_pk", name=op.f("uq_materialization_invocation_pk_asset_pk")),
     )
     op.create_index(
-        op.f("ix_materialization_asset_pk_partition_key_pk"),
+        "ix_materialization_partition",
         "materialization",
         ["asset_pk", "partition_key", "pk"],
         unique=False,
+        sqlite_where=sa.text("partition_key IS NOT NULL"),
+        postgresql_where=sa.text("partition_key IS NOT NULL"),
     )
     op.create_index(op.f("ix_materialization_asset_pk_pk"), "materialization", ["asset_pk", "pk"], unique=False)
     op.create_table(

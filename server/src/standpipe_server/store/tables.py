@@ -241,7 +241,15 @@ materialization = Table(
     Column("received_at", BigInteger, nullable=False),
     UniqueConstraint("invocation_pk", "asset_pk"),
     Index(None, "asset_pk", "pk"),
-    Index(None, "asset_pk", "partition_key", "pk"),
+    # Nothing to keep for what has no partition.
+    Index(
+        "ix_materialization_partition",
+        "asset_pk",
+        "partition_key",
+        "pk",
+        sqlite_where=text("partition_key IS NOT NULL"),
+        postgresql_where=text("partition_key IS NOT NULL"),
+    ),
 )
 
 asset_check = Table(
