@@ -1,31 +1,44 @@
-"""`python -m bench [ingest] [live] [sdk]`: runs the named benchmarks, or all."""
+"""`python -m bench [NAME ...] [--markdown FILE]`: runs the named benchmarks, or all, and prints their tables."""
 
 from __future__ import annotations
 
 import argparse
+import gc
+from pathlib import Path
 
-from bench import ingest, live, sdk
-from bench.report import show
+from bench import ingest, live, page, postgres, readers, sdk, single
+from bench.machine import facts
+from bench.report import Row, text_table
 
 _BENCHMARKS = {
-    "ingest": ("Durable ingest (SQLite, an fsync a commit)", ingest.run),
-    "live": ("From report to reader", live.run),
+    "ingest": ("Batches into SQLite", ingest.run),
+    "single": ("One message a request into SQLite", single.run),
     "sdk": ("What the SDK costs the job", sdk.run),
+    "postgres": ("Batches into PostgreSQL", postgres.run),
+    "live": ("From report to reader", live.run),
+    "readers": ("Idle readers", readers.run),
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"one or more of {', '.join(_BENCHMARKS)}; all by default"
-    )
-    names: list[str] = parser.parse_args().names or list(_BENCHMARKS)
+    names_help = f"one or more of {', '.join(_BENCHMARKS)}; all by default"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=names_help)
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the tables as a page")
+    arguments = parser.parse_args()
+    names: list[str] = arguments.names or list(_BENCHMARKS)
     unknown = [name for name in names if name not in _BENCHMARKS]
     if unknown:
         parser.error(f"unknown benchmark {', '.join(unknown)}; expected {', '.join(_BENCHMARKS)}")
+    print("\n".join(facts()))
+    measured: dict[str, list[Row]] = {}
     for name in names:
         title, run = _BENCHMARKS[name]
-        show(title, run())
+        measured[title] = list(run())
+        print(f"\n{title} ({name})\n{text_table(measured[title])}", flush=True)
+        gc.collect()
+    if arguments.markdown:
+        page.write(arguments.markdown, measured)
 
 
 main()

@@ -1,111 +1,91 @@
-"""A real server process to measure, and a client so thin that it hardly counts: sockets and prepared bytes."""
+"""The processes that are measured: a real `standpipe serve` with a data folder of its own, and the bare yardsticks."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from bench.client import Address, call
+from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.home import read_credentials
+
+_ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
+    """A running server."""
+
     url: str
     api_key: str
+    pid: int
 
     @property
-    def address(self) -> tuple[str, int]:
-        parts = urlsplit(self.url)
-        return parts.hostname or "127.0.0.1", parts.port or 80
+    def address(self) -> Address:
+        return Address.of(self.url)
 
-    def register(self) -> tuple[str, str]:
-        """A new invocation's id and token."""
-        connection = Connection(self)
-        body = b'{"context": {}}'
-        answer = connection.call(request(self, "POST", "/api/v1/invocations", body, token=self.api_key))
-        connection.close()
-        registered = json.loads(answer)
-        return registered["invocation"]["id"], registered["token"]
+    def register(self) -> Bootstrap:
+        """A new invocation whose process has opened, as every program does first."""
+        prepared = self.address.request("POST", "/api/v1/invocations", b'{"context": {}}', token=self.api_key)
+        with self.address.open() as connection:
+            registered = json.loads(call(connection, prepared))
+            bootstrap = Bootstrap(url=self.url, invocation=registered["invocation"]["id"], token=registered["token"])
+            call(connection, self.append(bootstrap, b'{"method": "opened"}', producer="opening", first_seq=1))
+        return bootstrap
+
+    def append(self, bootstrap: Bootstrap, body: bytes, *, producer: str = "bench", first_seq: int) -> bytes:
+        """The bytes of a request that appends."""
+        headers = f"Standpipe-Producer: {producer}\r\nStandpipe-First-Seq: {first_seq}\r\n"
+        path = f"/api/v1/invocations/{bootstrap.invocation}/events"
+        return self.address.request("POST", path, body, token=bootstrap.token, headers=headers)
 
 
 @contextlib.contextmanager
-def running_service(*, database_url: str | None = None) -> Generator[Service]:
-    with tempfile.TemporaryDirectory(prefix="standpipe-bench-") as home:
-        environment = {**os.environ, "STANDPIPE_HOME": home}
+def running_service(*, database_url: str | None = None, home: Path | None = None) -> Generator[Service]:
+    """Our server with its defaults, on SQLite in its home if it is given no database; its home is a fresh folder."""
+    with tempfile.TemporaryDirectory(prefix="standpipe-bench-") as fresh:
+        home = home or Path(fresh)
+        outer = {name: value for name, value in os.environ.items() if not name.startswith("STANDPIPE_")}
         command = [sys.executable, "-m", "standpipe_server", "serve", "--port", "0"]
-        if database_url:
-            command += ["--database", database_url]
-        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-        try:
-            line = process.stderr.readline() if process.stderr else ""
-            credentials = read_credentials(Path(home))
+        command += ["--database", database_url] if database_url else []
+        process = subprocess.Popen(
+            command, env={**outer, "STANDPIPE_HOME": str(home)}, stderr=subprocess.PIPE, text=True
+        )
+        assert process.stderr is not None
+        with _terminated(process):
+            line = process.stderr.readline()
+            credentials = read_credentials(home)
             if credentials is None:
                 raise SystemExit(f"The server did not start: {line or 'it wrote nothing'}")
-            yield Service(credentials.url, credentials.api_key)
-        finally:
-            process.terminate()
-            process.wait(30)
+            yield Service(credentials.url.rstrip("/"), credentials.api_key, process.pid)
 
 
-def request(service: Service, method: str, path: str, body: bytes, *, token: str, headers: str = "") -> bytes:
-    host, port = service.address
-    head = (
-        f"{method} {path} HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: Bearer {token}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
-    )
-    return head.encode() + body
+@contextlib.contextmanager
+def running_bare(module: str) -> Generator[str]:
+    """A yardstick of bench/bare; its URL."""
+    with tempfile.TemporaryDirectory(prefix="standpipe-bench-") as folder:
+        command = [sys.executable, "-m", f"bench.bare.{module}", folder]
+        process = subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        with _terminated(process):
+            url = process.stdout.readline().strip()
+            if not url:
+                raise SystemExit(f"bench.bare.{module} did not start.")
+            yield url
 
 
-class Connection:
-    """One kept-alive connection; calls return the answer's body."""
-
-    def __init__(self, service: Service) -> None:
-        self._socket = socket.create_connection(service.address)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._rest = b""
-
-    def call(self, prepared: bytes) -> bytes:
-        self._socket.sendall(prepared)
-        data = self._rest
-        while b"\r\n\r\n" not in data:
-            data += self._receive()
-        head, _, data = data.partition(b"\r\n\r\n")
-        status = head[9:12]
-        length = next(
-            int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")
-        )
-        while len(data) < length:
-            data += self._receive()
-        self._rest = data[length:]
-        if status not in (b"200", b"201"):
-            raise SystemExit(f"The server answered {status.decode()}: {data[:500]!r}")
-        return data[:length]
-
-    def stream(self, prepared: bytes) -> socket.socket:
-        self._socket.sendall(prepared)
-        return self._socket
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def _receive(self) -> bytes:
-        received = self._socket.recv(65536)
-        if not received:
-            raise SystemExit("The server closed the connection.")
-        return received
-
-
-def timed(function: object) -> float:
-    start = time.perf_counter()
-    function()  # type: ignore[operator]
-    return time.perf_counter() - start
+@contextlib.contextmanager
+def _terminated(process: subprocess.Popen[str]) -> Generator[None]:
+    try:
+        yield
+    finally:
+        process.terminate()
+        # What it still writes must not fill the pipe while it ends.
+        process.communicate(timeout=30)

@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,12 +82,13 @@ def running_postgres() -> Generator[Postgres]:
         yield server
         server.drop_released()
         return
-    with _own_cluster() as url:
-        yield Postgres(admin_url=url)
+    with own_cluster(_SETTINGS) as server:
+        yield server
 
 
 @contextmanager
-def _own_cluster() -> Generator[str]:
+def own_cluster(server_settings: Mapping[str, str]) -> Generator[Postgres]:
+    """A cluster with the given settings, which is gone afterwards."""
     # A socket's path may have at most 107 bytes, so the cluster lives in a short folder whatever TMPDIR says.
     cluster = Path(tempfile.mkdtemp(prefix="standpipe-pg-", dir="/tmp"))
     user = "nobody" if os.geteuid() == 0 else None
@@ -110,7 +111,7 @@ def _own_cluster() -> Generator[str]:
     if made.returncode != 0:
         shutil.rmtree(cluster, ignore_errors=True)
         raise RuntimeError(f"PostgreSQL's initdb failed:\n{made.stdout}\n{made.stderr}")
-    settings = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
+    settings = [word for name, value in server_settings.items() for word in ("-c", f"{name}={value}")]
     with log.open("wb") as sink:
         keeper = subprocess.Popen(
             ["/bin/sh", "-c", _KEEPER, "keeper", binaries / "postgres", "-D", data, "-k", cluster, *settings],
@@ -130,7 +131,7 @@ def _own_cluster() -> Generator[str]:
             what=lambda: f"PostgreSQL to start:\n{log.read_text(errors='replace')}",
             ignoring=(psycopg.OperationalError,),
         )
-        yield url
+        yield Postgres(admin_url=url)
     finally:
         assert keeper.stdin is not None
         keeper.stdin.close()

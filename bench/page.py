@@ -1,0 +1,58 @@
+"""The page about performance: what is measured, how, and what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.machine import facts
+from bench.report import Row, markdown_table
+
+_HEAD = """\
+<!-- Written by scripts/bench --markdown docs/reference/performance.md; do not edit. -->
+# Performance
+
+What `scripts/bench` measured. Figures of different machines, or of different minutes on a busy one, say little about
+each other; so each figure of ours stands beside a bound taken before and after it in the same run, and the ratio is
+that to the mean of the two. An aim is the ratio that was aimed for (for the last table, the figure itself).
+
+To take the figures on your machine (some three minutes; the temporary folder must be on a disk, `TMPDIR` sets it):
+
+```bash
+scripts/bench                                           # all of them; `scripts/bench ingest live` takes some
+scripts/bench --markdown docs/reference/performance.md  # and writes this page
+```
+
+Every event is a different one, made of random words, numbers and ids; compression finds in it what it finds in real
+ones. Servers are real processes with their defaults: each acknowledged event is on disk, repeats are recognised.
+"""
+_MEANINGS = {
+    "Batches into SQLite": """\
+1,000 events of 1 KB a request over 8 connections, 40,000 in all. The bound is Python's `sqlite3`: `executemany` of
+the same events, one row each, 1,000 a commit, WAL, `synchronous=FULL`, one table with an integer primary key and one
+further index; no network, no checks. A materialization is also entered into the history of its asset.""",
+    "One message a request into SQLite": """\
+Each connection sends its next message when the last one is acknowledged. The bound is a bare ASGI app on uvicorn that
+neither authenticates nor parses; its one writer thread commits what has gathered into one table.""",
+    "What the SDK costs the job": """\
+One process that reports as fast as it can, until the last message is acknowledged. The time of one call to
+`report_custom_message` in that process, against `json.dumps` of the same messages. The time from the first line of a
+program to the first line after `open_pipes()`. A whole `PipesSubprocessClient.run()` (register, launch, report one
+materialization, close, finish, collect), against the whole process of a script that asks once with httpx.""",
+    "Batches into PostgreSQL": """\
+The same as into SQLite. The bound is one connection's `COPY ... (FORMAT BINARY)` by psycopg into the same cluster, one
+row an event, 1,000 a commit, the same table and index. The cluster syncs each commit.""",
+    "From report to reader": """\
+The SDK reports in one process, the orchestration package's reader calls back in another, some 140 events a second.
+The bound is the same two against a bare app that puts each event on a queue in memory and stores nothing.""",
+    "Idle readers": """\
+Growth of the server process's resident memory by 1,000 open event streams, each of another invocation.""",
+}
+
+
+def write(path: Path, measured: Mapping[str, Sequence[Row]]) -> None:
+    lines = [_HEAD, f"Measured on {datetime.now(UTC):%-d %B %Y} with:", "", *(f"- {fact}" for fact in facts())]
+    for title, rows in measured.items():
+        lines += ["", f"## {title}", "", _MEANINGS[title], "", markdown_table(rows)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
