@@ -6,10 +6,12 @@ statement with tuples, COPY on PostgreSQL for many rows (several times as fast t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Boolean, Connection, Table
+from sqlalchemy.exc import DBAPIError
 
 from standpipe_server.store.tables import CarriedText, uncarry
 
@@ -20,21 +22,20 @@ def insert_rows(connection: Connection, table: Table, columns: Sequence[str], ro
     """Inserts rows whose values stand in the order of `columns`. Text from outside must be made carriable before."""
     names = ", ".join(columns)
     if connection.dialect.name == "postgresql" and len(rows) >= _COPY_FROM:
-        cursor: Any = connection.connection.cursor()
-        with cursor, cursor.copy(f"COPY {table.name} ({names}) FROM STDIN") as copy:
+        with _cursor(connection) as cursor, cursor.copy(f"COPY {table.name} ({names}) FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
         return
     places = ", ".join([_place(connection)] * len(columns))
     # The names are this schema's own.
-    connection.exec_driver_sql(f"INSERT INTO {table.name} ({names}) VALUES ({places})", list(rows))  # noqa: S608
+    _execute_each(connection, f"INSERT INTO {table.name} ({names}) VALUES ({places})", rows)  # noqa: S608
 
 
 def update_rows(connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
     """Sets `columns` of the rows whose key `pk` comes last in each tuple."""
     place = _place(connection)
     changes = ", ".join(f"{column} = {place}" for column in columns)
-    connection.exec_driver_sql(f"UPDATE {table.name} SET {changes} WHERE pk = {place}", list(rows))  # noqa: S608
+    _execute_each(connection, f"UPDATE {table.name} SET {changes} WHERE pk = {place}", rows)  # noqa: S608
 
 
 def select_rows(
@@ -60,14 +61,35 @@ def select_rows(
         values = [value for wanted in padded.values() for value in wanted]
         locking = ""
     statement = f"SELECT {names} FROM {table.name} WHERE {conditions} ORDER BY pk{locking}"  # noqa: S608
-    found = connection.exec_driver_sql(statement, tuple(values)).all()
-    rows = [dict(zip(columns, row, strict=True)) for row in found]
+    with _cursor(connection) as cursor:
+        cursor.execute(statement, values)
+        rows: list[dict[str, Any]] = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
     for column in columns:
         if isinstance(kind := table.c[column].type, (Boolean, CarriedText)):
             convert = bool if isinstance(kind, Boolean) else uncarry
             for row in rows:
                 row[column] = convert(row[column])
     return rows
+
+
+def _execute_each(connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    with _cursor(connection) as cursor:
+        if len(rows) == 1:
+            cursor.execute(statement, rows[0])
+        else:
+            cursor.executemany(statement, rows)
+
+
+@contextlib.contextmanager
+def _cursor(connection: Connection) -> Generator[Any]:
+    """The driver's own cursor; its errors become what they are from SQLAlchemy, without statement and values."""
+    cursor: Any = connection.connection.cursor()
+    try:
+        yield cursor
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise DBAPIError(None, None, error, hide_parameters=True) from error
+    finally:
+        cursor.close()
 
 
 def _padded(wanted: Sequence[Any]) -> list[Any]:

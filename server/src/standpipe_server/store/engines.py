@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, OperationalError
 
 from standpipe_server.store.errors import UnusableDatabase
 
@@ -89,6 +89,12 @@ def _prepare_sqlite(engine: Engine, *, synchronous: Synchronous, writes: bool) -
             cursor.execute("PRAGMA query_only=ON")
         cursor.close()
 
+    begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
+
     @event.listens_for(engine, "begin")
     def on_begin(connection: Any) -> None:  # pyright: ignore[reportUnusedFunction]  the decorator took it
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        # By the driver itself: SQLAlchemy's work for a statement takes longer than this one does.
+        try:
+            connection.connection.driver_connection.execute(begin)
+        except sqlite3.OperationalError as error:
+            raise OperationalError(begin, None, error, hide_parameters=True) from error

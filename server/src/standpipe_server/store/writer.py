@@ -11,11 +11,11 @@ import contextlib
 import logging
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeAlias, TypeVar
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from standpipe_server.store.append import Append
@@ -54,7 +54,10 @@ class Writer:
         self._caches = caches
         self._announce = announce
         self._on_commit = on_commit
-        self._waiting: queue.Queue[_Waiting | None] = queue.Queue(maxsize=capacity)
+        self._capacity = capacity
+        # Bounded by hand: the bounded one takes and wakes in Python, which a lone caller waits for.
+        self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._kept: Connection | None = None
         self._closing = False
         self._submitting = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -81,11 +84,10 @@ class Writer:
         with self._submitting:
             if self._closing:
                 raise StoreClosed
-            try:
-                self._waiting.put_nowait((command, answer))
-            except queue.Full:
-                detail = f"{self._waiting.maxsize} requests wait to be stored already. Nothing of this one was stored."
-                raise Overloaded(detail) from None
+            if self._waiting.qsize() >= self._capacity:
+                detail = f"{self._capacity} requests wait to be stored already. Nothing of this one was stored."
+                raise Overloaded(detail)
+            self._waiting.put((command, answer))
 
     @property
     def depth(self) -> int:
@@ -107,6 +109,8 @@ class Writer:
             group, stopping = self._next_group()
             if group:
                 self._store(group)
+        if self._kept is not None:
+            self._kept.close()
 
     def _next_group(self) -> tuple[list[_Waiting], bool]:
         group: list[_Waiting] = []
@@ -151,7 +155,7 @@ class Writer:
 
     def _commit(self, group: Sequence[_Waiting]) -> tuple[UnitOfWork, list[_Answer]]:
         answers: list[_Answer] = []
-        with self._engine.connect() as connection:
+        with self._connected() as connection:
             transaction = connection.begin()
             unit = UnitOfWork(connection, now=self._clock(), caches=self._caches)
             appends = [command for command, _ in group if isinstance(command, Append)]
@@ -171,6 +175,22 @@ class Writer:
             except DBAPIError as error:
                 raise _CommitFailed from error
         return unit, answers
+
+    @contextlib.contextmanager
+    def _connected(self) -> Generator[Connection]:
+        """A connection. SQLite's is kept, since it cannot break and is not looked at before each use."""
+        if self._engine.dialect.name != "sqlite":
+            with self._engine.connect() as connection:
+                yield connection
+            return
+        if self._kept is None:
+            self._kept = self._engine.connect()
+        try:
+            yield self._kept
+        except BaseException:
+            kept, self._kept = self._kept, None
+            kept.close()
+            raise
 
     def _tell(self, unit: UnitOfWork, answers: Sequence[_Answer]) -> None:
         """It is committed, and that is what the callers hear, whatever goes wrong from here on."""
