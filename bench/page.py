@@ -17,8 +17,9 @@ What `scripts/bench` measured. Figures of different machines, or of different mi
 each other; so each figure of ours stands beside a bound taken before and after it in the same run, and the ratio is
 that to the mean of the two. An aim is the ratio that was aimed for (for the last table, the figure itself).
 
-To take the figures on your machine (some three minutes; the temporary folder must be on a disk, `TMPDIR` sets it):
+To take the figures on your machine (some two minutes; the temporary folder must be on a disk, `TMPDIR` sets it):
 
+<!-- not run: it takes minutes -->
 ```bash
 scripts/bench                                           # all of them; `scripts/bench ingest live` takes some
 scripts/bench --markdown docs/reference/performance.md  # and writes this page
@@ -29,22 +30,24 @@ ones. Servers are real processes with their defaults: each acknowledged event is
 """
 _MEANINGS = {
     "Batches into SQLite": """\
-1,000 events of 1 KB a request over 8 connections, 40,000 in all. The bound is Python's `sqlite3`: `executemany` of
-the same events, one row each, 1,000 a commit, WAL, `synchronous=FULL`, one table with an integer primary key and one
+1,000 events of 1 KB a request over 8 connections, 40,000 in all. The bound is Python's `sqlite3`: `executemany` of the
+same events, one row each, 1,000 a commit, WAL, `synchronous=FULL`, one table with an integer primary key and one
 further index; no network, no checks. A materialization is also entered into the history of its asset.""",
     "One message a request into SQLite": """\
 Each connection sends its next message when the last one is acknowledged. The bound is a bare ASGI app on uvicorn that
 neither authenticates nor parses; its one writer thread commits what has gathered into one table.""",
     "What the SDK costs the job": """\
-One process that reports as fast as it can, until the last message is acknowledged. The time of one call to
-`report_custom_message` in that process, against `json.dumps` of the same messages. The time from the first line of a
-program to the first line after `open_pipes()`. A whole `PipesSubprocessClient.run()` (register, launch, report one
+One process that reports as fast as it can, until the last message is acknowledged, against the `executemany` above.
+The time of one call to `report_custom_message` while the process reports as fast as it can, against `json.dumps` of
+the same messages. The time from the first line of a program to the first one after `open_pipes()`, against
+`import dagster_pipes`. A whole `PipesSubprocessClient.run()` (register, launch, report one
 materialization, close, finish, collect), against the whole process of a script that asks once with httpx.""",
     "Batches into PostgreSQL": """\
 The same as into SQLite. The bound is one connection's `COPY ... (FORMAT BINARY)` by psycopg into the same cluster, one
 row an event, 1,000 a commit, the same table and index. The cluster syncs each commit.""",
     "From report to reader": """\
-The SDK reports in one process, the orchestration package's reader calls back in another, some 140 events a second.
+The SDK reports in one process, the orchestration package's reader calls back in another, some 140 events a second;
+then the same with bare sockets at both ends, so that next to nothing of the time is the clients'.
 The bound is the same two against a bare app that puts each event on a queue in memory and stores nothing.""",
     "Idle readers": """\
 Growth of the server process's resident memory by 1,000 open event streams, each of another invocation.""",

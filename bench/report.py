@@ -32,14 +32,14 @@ class Row:
         measured = self.value if self.ratio is None else self.ratio
         return measured <= self.aim if self.lower_is_better else measured >= self.aim
 
-    def cells(self) -> tuple[str, ...]:
+    def cells(self, *, naming_the_bound: bool) -> tuple[str, ...]:
         bounds = "" if self.bounds is None else f"{number(self.bounds[0])} / {number(self.bounds[1])}"
         sign = "≤" if self.lower_is_better else "≥"
         return (
             self.what,
             f"{number(self.value)} {self.unit}",
-            f"{self.bound}: {bounds}" if bounds else self.bound,
-            "" if self.ratio is None else f"{self.ratio:.2f}",
+            f"{self.bound}: {bounds}" if bounds and naming_the_bound else bounds,
+            "" if self.ratio is None else f"{self.ratio:.3g}",
             "" if self.aim is None else f"{sign} {self.aim:g}",
             {True: "reached", False: "not reached", None: ""}[self.reached],
         )
@@ -57,7 +57,7 @@ def number(value: float) -> str:
 
 
 def text_table(rows: Sequence[Row]) -> str:
-    lines = [HEADINGS, *(row.cells() for row in rows)]
+    lines = [HEADINGS, *(row.cells(naming_the_bound=True) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
     return "\n".join(
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
@@ -65,5 +65,6 @@ def text_table(rows: Sequence[Row]) -> str:
 
 
 def markdown_table(rows: Sequence[Row]) -> str:
-    lines = [HEADINGS, ("---",) * len(HEADINGS), *(row.cells() for row in rows)]
+    """Without the names of the bounds: the page tells them, and a line has to fit."""
+    lines = [HEADINGS, ("---",) * len(HEADINGS), *(row.cells(naming_the_bound=False) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -96,7 +96,7 @@ def run() -> Generator[Row]:
 
         value, bounds = bracketed(lambda: raw_sqlite.rows_per_second(events), reported_per_second)
         yield Row(
-            what="1 KB custom messages from one process until acknowledged",
+            what="1 KB custom messages until all are acknowledged",
             value=value,
             unit="events/s",
             bound="raw executemany",
