@@ -47,7 +47,8 @@ _CARRY = re.compile("[\x00\x01\ud800-\udfff]")
 
 def carry(value: str | None) -> str | None:
     """A text as `CarriedText` writes it, for rows that are written past SQLAlchemy's types."""
-    if value is None or not _CARRY.search(value):
+    # Almost every text is printable, which is quicker to see than that it holds none of the few that are carried.
+    if value is None or value.isprintable() or not _CARRY.search(value):
         return value
     return _CARRY.sub(lambda found: f"\x01{ord(found.group()):x}\x01", value)
 
