@@ -36,7 +36,7 @@ def run() -> Generator[Row]:
                     lambda events=events, service=service: store_all(service, events),
                 )
             yield Row(
-                what=f"1 KB {kind}, 1,000 a request, 8 connections",
+                what=f"1 KB {kind}",
                 value=value,
                 unit="events/s",
                 bound="psycopg COPY",
