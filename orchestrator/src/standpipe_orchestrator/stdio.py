@@ -9,9 +9,8 @@ import contextlib
 import sys
 import threading
 from collections.abc import Callable, Generator
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
-StreamName: TypeAlias = Literal["stdout", "stderr"]
 Sink: TypeAlias = Callable[[str, bytes], None]
 """Takes the name of a stream and bytes as they came; called from several threads, one at a time."""
 
