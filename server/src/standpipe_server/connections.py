@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from typing import Final
+from urllib.parse import unquote
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from standpipe_protocol.problems import PROBLEM_MEDIA_TYPE, Problem
 from standpipe_server.api.problems import problem_body
+from standpipe_server.cycle import Cycle
 
 MOST_HEAD_BYTES: Final = 128 * 1024
 # A body in chunks of one byte has five bytes of framing to each.
@@ -59,8 +61,34 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._headers_complete = True
-        if not self.parser.should_upgrade():
-            super().on_headers_complete()
+        if self.parser.should_upgrade():
+            return
+        version = self.parser.get_http_version()
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        scope = self.scope
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = url.path
+        scope["query_string"] = url.query or b""
+        if version != "1.1":
+            scope["http_version"] = version
+        before = self.cycle
+        cycle = self.cycle = Cycle(
+            scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        if before is None or before.response_complete:  # pyright: ignore[reportUnnecessaryComparison]
+            self._start_asgi_task(cycle, self.app)
+        else:
+            # A request that came before the last one was answered waits for its turn.
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
 
     def on_body(self, body: bytes) -> None:
         self._beside -= len(body) * (1 + _FRAMING_A_BYTE)

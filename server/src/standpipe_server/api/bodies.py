@@ -91,6 +91,11 @@ class Bodies:
         declared = exchange.headers.get(b"content-length")
         if declared is not None and declared.isdigit() and int(declared) > limit:
             raise _too_large("body", limit, "body_bytes")
+        whole = exchange.direct.take_whole_body() if exchange.direct is not None else None
+        if whole is not None:
+            if len(whole) > limit:
+                raise _too_large("body", limit, "body_bytes")
+            return whole
         message = await _next_part(exchange, offset=0)
         body: bytes = message.get("body", b"")
         if not message.get("more_body", False):

@@ -59,7 +59,7 @@ class Entrance:
 
     async def _admit_and_serve(self, exchange: Exchange) -> None:
         await self.parts.guard.admit(exchange)
-        match exchange.path.split("/"):
+        match exchange.segments:
             case ["", "api", "v1", "invocations", invocation, "events"] if exchange.method == "POST":
                 exchange.route = EVENTS_ROUTE
                 exchange.target = exchange.target or await self.parts.store.find(invocation)

@@ -6,7 +6,7 @@ import itertools
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -18,6 +18,8 @@ from standpipe_server.store import Target
 JSON_MEDIA: Final = b"application/json"
 PROBLEM_MEDIA: Final = PROBLEM_MEDIA_TYPE.encode()
 SCOPE_KEY: Final = "standpipe.exchange"
+DIRECT_KEY: Final = "standpipe.direct"
+"""The ASGI extension under which the HTTP server offers a `Direct`."""
 
 # Of each of these one value is read, so that a second one, which a proxy may have read instead, is an error.
 _SINGLE: Final = frozenset(
@@ -28,10 +30,24 @@ _SINGLE: Final = frozenset(
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _prefix = secrets.token_hex(4).encode()
 _numbers = itertools.count(1)
+_MARKS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+_MARK_LINES: Final = b"".join(b"%b: %b\r\n" % mark for mark in _MARKS)
 
 
 class ClientGone(Exception):
     """The client closed the connection before its request was complete."""
+
+
+class Direct(Protocol):
+    """The short way past ASGI's messages, for whole bodies and whole answers. Any ASGI server will do without it."""
+
+    def take_whole_body(self) -> bytes | None:
+        """The request's body when all of it is there; None: it must be received."""
+        ...
+
+    def answer_whole(self, status: int, head: bytes, body: bytes) -> bool:
+        """Writes an answer with these header lines at once; False: it must be sent."""
+        ...
 
 
 class Exchange:
@@ -39,6 +55,7 @@ class Exchange:
 
     __slots__ = (
         "_send",
+        "direct",
         "headers",
         "method",
         "path",
@@ -47,6 +64,7 @@ class Exchange:
         "request_id",
         "route",
         "scope",
+        "segments",
         "status",
         "target",
     )
@@ -55,11 +73,14 @@ class Exchange:
         self.scope = scope
         self.receive = receive
         self._send = send
+        extensions = scope.get("extensions")
+        self.direct: Direct | None = extensions.get(DIRECT_KEY) if extensions else None
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.repeated = _repeated(scope["headers"]) if len(self.headers) < len(scope["headers"]) else None
         """A header that may be given once and was given more often."""
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        self.segments = self.path.split("/")
         self.route = ""
         """The path's template, for metrics."""
         self.status = 0
@@ -77,6 +98,16 @@ class Exchange:
         self, status: int, body: bytes, *, media: bytes = JSON_MEDIA, headers: Sequence[tuple[bytes, bytes]] = ()
     ) -> None:
         """Sends a whole answer."""
+        if self.direct is not None and not headers:
+            head = b"content-type: %b\r\ncontent-length: %d\r\n%bx-request-id: %b\r\n" % (
+                media,
+                len(body),
+                _MARK_LINES,
+                self.request_id,
+            )
+            if self.direct.answer_whole(status, head, body):
+                self.status = status
+                return
         length = (b"content-length", b"%d" % len(body))
         await self.send(
             {"type": "http.response.start", "status": status, "headers": [(b"content-type", media), length, *headers]}
@@ -101,12 +132,7 @@ class Exchange:
         """ASGI's send, with the marks that every answer bears."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [
-                *message.get("headers", ()),
-                (b"cache-control", b"no-store"),
-                (b"x-content-type-options", b"nosniff"),
-                (b"x-request-id", self.request_id),
-            ]
+            message["headers"] = [*message.get("headers", ()), *_MARKS, (b"x-request-id", self.request_id)]
         await self._send(message)
 
 

@@ -11,19 +11,18 @@ from __future__ import annotations
 
 import hmac
 import re
-from typing import Final, Literal, TypeAlias
+from collections.abc import Sequence
+from typing import Final
 
 from standpipe_protocol.problems import Problem
 from standpipe_server.api.exchange import Exchange
 from standpipe_server.api.problems import malformed_header, not_found, unauthorized
 from standpipe_server.broker.batches import Refused
 from standpipe_server.broker.ids import token_digest
-from standpipe_server.store import Store, Target
+from standpipe_server.store import Store
 
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
 PROCESS_CALLS: Final = frozenset({("GET", "context"), ("POST", "events"), ("POST", "heartbeat")})
-OPERATOR: Final = "operator"
-Caller: TypeAlias = Target | Literal["operator"]
 
 # Host names and addresses with an optional port; this text goes into the address that processes are given.
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(:[0-9]{1,5})?")
@@ -53,27 +52,18 @@ class Guard:
         self._check_host(exchange)
         if exchange.path in OPEN_PATHS:
             return
-        caller = await self._identify(exchange.headers.get(b"authorization"))
+        digest = _given_digest(exchange.headers.get(b"authorization"))
+        if digest is None:
+            raise Refused(unauthorized())
+        # Digests are compared, so that neither content nor length of the key shows in the time it takes.
+        if hmac.compare_digest(digest, self._operator_digest):
+            return
+        caller = self._store.known_caller(digest) or await self._store.authenticate(digest)
         if caller is None:
             raise Refused(unauthorized())
-        if caller == OPERATOR:
-            return
-        if process_call(exchange.method, exchange.path) != caller.id:
+        if process_call(exchange.method, exchange.segments) != caller.id:
             raise Refused(not_found())
         exchange.target = caller
-
-    async def _identify(self, authorization: bytes | None) -> Caller | None:
-        if authorization is None or len(authorization) > _LONGEST_TOKEN:
-            return None
-        scheme, _, token = authorization.partition(b" ")
-        token = token.strip()
-        if scheme.lower() != b"bearer" or not token:
-            return None
-        # Digests are compared, so that neither content nor length of the key shows in the time it takes.
-        digest = token_digest(token.decode("latin-1"))
-        if hmac.compare_digest(digest, self._operator_digest):
-            return OPERATOR
-        return await self._store.authenticate(digest)
 
     def _check_host(self, exchange: Exchange) -> None:
         header = exchange.headers.get(b"host", b"")
@@ -91,9 +81,20 @@ class Guard:
             raise Refused(Problem("forbidden-host", detail))
 
 
-def process_call(method: str, path: str) -> str | None:
+def _given_digest(authorization: bytes | None) -> bytes | None:
+    """The digest of the token that a request carries; None when it carries none."""
+    if authorization is None or len(authorization) > _LONGEST_TOKEN:
+        return None
+    scheme, _, token = authorization.partition(b" ")
+    token = token.strip()
+    if scheme.lower() != b"bearer" or not token:
+        return None
+    return token_digest(token.decode("latin-1"))
+
+
+def process_call(method: str, segments: Sequence[str]) -> str | None:
     """The invocation that a call of an external process is about; None when it is no such call."""
-    match path.split("/"):
+    match segments:
         case ["", "api", "v1", "invocations", invocation, word] if (method, word) in PROCESS_CALLS:
             return invocation
         case _:

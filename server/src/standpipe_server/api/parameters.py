@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Literal, TypeAlias
 from urllib.parse import parse_qs
 
@@ -56,8 +57,6 @@ def append_headers(exchange: Exchange) -> AppendHeaders:
     Raises:
         Refused: `malformed`, naming the header.
     """
-    # A body is JSON unless it says that it is lines: `curl -d` calls everything a form.
-    content_type = (exchange.header(b"content-type") or "").partition(";")[0].strip().lower()
     producer = exchange.header(b"standpipe-producer")
     first_seq = _number_header(exchange, FIRST_SEQ_HEADER, least=1)
     if producer is not None and not PRODUCER_ID.fullmatch(producer):
@@ -69,12 +68,19 @@ def append_headers(exchange: Exchange) -> AppendHeaders:
         )
         raise Refused(malformed_header(missing, expected=f"a value, since `{given}` is given", got=""))
     return AppendHeaders(
-        media="ndjson" if content_type in _NDJSON else "json",
+        media=_media(exchange.headers.get(b"content-type", b"")),
         producer=producer,
         first_seq=first_seq,
         idempotency_key=idempotency_key(exchange),
         numbered=_number_header(exchange, NUMBERED_HEADER, least=0) if producer is not None else None,
     )
+
+
+def _media(content_type: bytes) -> Media:
+    # A body is JSON unless it says that it is lines: `curl -d` calls everything a form.
+    if b"json" not in content_type.lower() or content_type == b"application/json":
+        return "json"
+    return "ndjson" if content_type.partition(b";")[0].strip().lower().decode("latin-1") in _NDJSON else "json"
 
 
 def idempotency_key(exchange: Exchange) -> str | None:
@@ -157,13 +163,19 @@ def _number(query: dict[str, list[str]], name: str, *, default: int, least: int)
 
 
 def _number_header(exchange: Exchange, name: str, *, least: int) -> int | None:
-    text = exchange.header(name.lower().encode())
-    if text is None:
+    value = exchange.headers.get(_header_bytes(name))
+    if value is None:
         return None
+    text = value.decode("latin-1").strip()
     number = _whole(text)
     if number is None or number < least:
         raise Refused(malformed_header(name, expected=f"a whole number from {least}", got=text))
     return number
+
+
+@cache
+def _header_bytes(name: str) -> bytes:
+    return name.lower().encode()
 
 
 def _whole(text: str) -> int | None:

@@ -186,6 +186,10 @@ class Store:
 
     # Reading
 
+    def known_caller(self, token_digest: bytes) -> Target | None:
+        """The same as `authenticate` for a token that was seen lately; None is no answer."""
+        return self._targets.get(token_digest)
+
     async def authenticate(self, token_digest: bytes) -> Target | None:
         """The invocation that a token (by `broker.ids.token_digest`) is good for; None for an unknown one."""
         known = self._targets.get(token_digest)
