@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from standpipe_server.broker.lifecycle import due, next_due, renew_lease
-from standpipe_server.broker.state import InvocationState
+from standpipe_server.broker.state import InvocationState, replace
 
 SECOND = 1_000_000
 NEW = InvocationState(pk=1, id="inv", created_at=0, open_within=60.0, settle=10.0, lease_seconds=30.0)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from standpipe_protocol.invocation import Expected, ExpectedCheck
-from standpipe_server.broker.state import Finish, InvocationState, ProducerState
+from standpipe_server.broker.state import Finish, InvocationState, ProducerState, replace
 from standpipe_server.broker.verdict import Reported, decide_verdict, make_receipt
 
 INVOCATION = InvocationState(pk=1, id="inv", created_at=0, open_within=60.0, settle=10.0, lease_seconds=60.0)

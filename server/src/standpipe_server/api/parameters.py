@@ -9,6 +9,8 @@ from functools import cache
 from typing import Final, Literal, TypeAlias
 from urllib.parse import parse_qs
 
+import msgspec
+
 from standpipe_protocol.invocation import FIRST_SEQ_HEADER, NUMBERED_HEADER, PRODUCER_HEADER
 from standpipe_server.api.exchange import Exchange
 from standpipe_server.api.problems import invalid_parameter, malformed_header
@@ -33,8 +35,7 @@ _READ_AS: Final[dict[str, ReadAs]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppendHeaders:
+class AppendHeaders(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     media: Media
     producer: str | None
     first_seq: int | None

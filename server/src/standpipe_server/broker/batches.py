@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -36,8 +35,7 @@ class Refused(Exception):
         self.problem = problem
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(msgspec.Struct, frozen=True, gc=False):
     """The messages of one request; `bare` when the body was one JSON object and not an array or lines.
 
     `array` holds their own bytes, as one JSON array.
@@ -69,6 +67,11 @@ def parse_batch(body: bytes, *, media: Media, limits: Limits) -> Batch:
     array, bare, leans = body.strip(b" \t\r\n"), False, None
     if media == "json" and array.startswith(b"["):
         leans = decode_lean_array(array)
+    elif media == "json" and array.startswith(b"{"):
+        bare, array = True, join_messages([array])
+        leans = decode_lean_array(array)
+        # A comma between two objects is no message.
+        leans = leans if leans is not None and len(leans) == 1 else None
     if leans is not None:
         _check_sizes(array, limits=limits)
     else:
@@ -136,9 +139,10 @@ def _checked(text: bytes, *, body: bytes, limits: Limits, line: int | None = Non
 
 def _check_sizes(array: bytes, *, limits: Limits) -> None:
     """Refuses an array with a message that is too long or nested too deep; looks at each only where it may be."""
-    suspicious = len(array) > limits.message_bytes or not _plainly_shallow(array, depth=limits.json_depth + 1)
-    if not suspicious:
-        return
+    if len(array) <= limits.message_bytes:
+        few_brackets = array.count(b"{") + array.count(b"[") <= limits.json_depth + 1
+        if few_brackets or _plainly_shallow(array, depth=limits.json_depth + 1):
+            return
     for index, raw in enumerate(decode_array(array)):
         text = bytes(raw)
         if len(text) > limits.message_bytes:

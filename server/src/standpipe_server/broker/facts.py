@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import msgspec
 from msgspec import Raw
 
 from standpipe_protocol.asset_keys import escape_asset_key, parse_asset_key
@@ -61,8 +62,7 @@ Fact: TypeAlias = Materialization | Check | Closing | ErrorLog | None
 """What the rules and the projections need of a message; None for what is only carried."""
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedMessage:
+class ParsedMessage(msgspec.Struct, frozen=True, gc=False):
     """One message: its method if it has a known one, what the rules need of it, and what is wrong with it."""
 
     method: str | None

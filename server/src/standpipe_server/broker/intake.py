@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
+
+import msgspec
 
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import METHODS, PipesException
 from standpipe_protocol.problems import Problem
 from standpipe_server.broker import lifecycle
 from standpipe_server.broker.facts import Check, Closing, ErrorLog, Fact, Materialization, ParsedMessage
-from standpipe_server.broker.state import InvocationState, ProducerState
+from standpipe_server.broker.state import InvocationState, ProducerState, replace
 
 _UNKNOWN = "other"
 # Exceptions can be chained without end and carry whole data sets in their text; history keeps the message in full.
@@ -25,8 +27,7 @@ _EXCEPTION_FRAMES = 100
 _EXCEPTION_LINKS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True, gc=False):
     """What the invocation already holds of the keys that a batch names."""
 
     materialized: frozenset[str] = frozenset()
@@ -45,8 +46,7 @@ class TooLate:
     """New messages for an invocation whose verdict no longer changes by messages."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Append:
+class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Store the messages from `skip` on; everything before is stored already. All offsets count from `skip`."""
 
     skip: int
@@ -81,6 +81,8 @@ def decide_append(
         return TooLate()
     if first_seq > expected:
         return Gap(expected)
+    if len(new) == 1 and new[0].plain and new[0].method and invocation.opened_at is not None and _is_open(producer):
+        return _append_plain(invocation, producer, new[0].method, skip=skip, now=now)
     return _append(invocation, producer, new, skip=skip, known=known, now=now)
 
 
@@ -94,6 +96,34 @@ def _nothing_new(invocation: InvocationState, producer: ProducerState, *, skip: 
         facts=[],
         invocation=invocation,
         producer=producer,
+    )
+
+
+def _append_plain(invocation: InvocationState, producer: ProducerState, method: str, *, skip: int, now: int) -> Append:
+    """What `_append` comes to for one message of an open producer that is only carried and counted: most requests."""
+    last_seq = producer.last_seq + 1
+    spoke = method != "log_external_stream" and invocation.status == "registered"
+    state = replace(
+        invocation,
+        last_position=invocation.last_position + 1,
+        last_event_at=now,
+        status="running" if spoke else invocation.status,
+        lease_lost=False,
+    )
+    return Append(
+        skip=skip,
+        first_seq=last_seq,
+        first_position=state.last_position,
+        problems={},
+        notes={},
+        facts=[],
+        invocation=lifecycle.renew_lease(state, now=now),
+        producer=replace(
+            producer,
+            last_seq=last_seq,
+            numbered=max(producer.numbered, last_seq),
+            counts={**producer.counts, method: producer.counts.get(method, 0) + 1},
+        ),
     )
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from operator import itemgetter
 from typing import Literal, TypeAlias
 
-from standpipe_server.broker.state import InvocationState
+from standpipe_server.broker.state import InvocationState, replace
 from standpipe_server.broker.times import seconds
 
 DueTo: TypeAlias = Literal["lease", "settled", "not-opened"]

@@ -1,15 +1,22 @@
 """What the rules know of an invocation and its producers. Frozen: a decision returns the state as it is afterwards.
 
-Instants are microseconds since the epoch, durations seconds.
+Instants are microseconds since the epoch, durations seconds. The two states are made anew for every message that comes
+alone, so they are msgspec's structs, which are made ten times as fast as frozen dataclasses; `replace` is theirs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+import msgspec
+from msgspec import field
+from msgspec.structs import replace
 
 from standpipe_protocol.invocation import Expected, Status, VerdictName
 from standpipe_protocol.json_text import JsonValue
+
+__all__ = ["Finish", "InvocationState", "ProducerState", "replace"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +31,7 @@ class Finish:
         return {"exit_code": self.exit_code, "reason": self.reason, "launched": self.launched}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProducerState:
+class ProducerState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One producer of an invocation, as far as its messages are stored."""
 
     pk: int
@@ -50,8 +56,7 @@ class ProducerState:
         return self.closed > 0 and self.closed >= self.opened
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InvocationState:
+class InvocationState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One invocation, as far as rules and deadlines need it."""
 
     pk: int

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, cast
 
+import msgspec
 from sqlalchemy import insert, select
 
 from standpipe_protocol.json_text import JsonValue
@@ -18,15 +18,14 @@ from standpipe_protocol.problems import Problem
 from standpipe_server.broker import ids, intake
 from standpipe_server.broker.batches import Batch
 from standpipe_server.broker.facts import Check, Materialization
-from standpipe_server.broker.state import InvocationState, ProducerState
+from standpipe_server.broker.state import InvocationState, ProducerState, replace
 from standpipe_server.store import commands, tables
 from standpipe_server.store.errors import Conflict
 from standpipe_server.store.segments import EncodedBody, Run, encode_batch, segment_runs, stored_segment
 from standpipe_server.store.unit import UnitOfWork
 
 
-@dataclass(frozen=True, slots=True)
-class AppendOutcome:
+class AppendOutcome(msgspec.Struct, frozen=True, gc=False):
     """An answer, ready to be encoded: status, body, and whether the body is a problem."""
 
     status: int
@@ -37,8 +36,7 @@ class AppendOutcome:
         return self.status >= 400
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Append:
+class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Messages `first_seq`, `first_seq`+1, ... of a producer; without a producer the server numbers.
 
     `encoded` is the whole batch as a segment's body, made before the writer's turn.

@@ -7,7 +7,7 @@ answers; it refuses by raising a StoreError before it has put anything back.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import zstandard
@@ -17,7 +17,7 @@ from standpipe_protocol.invocation import Control
 from standpipe_protocol.json_text import JsonValue
 from standpipe_server.broker import ids, lifecycle, verdict
 from standpipe_server.broker.requests import Heartbeat, Registration, effective_lease_seconds
-from standpipe_server.broker.state import Finish, InvocationState
+from standpipe_server.broker.state import Finish, InvocationState, replace
 from standpipe_server.broker.times import seconds
 from standpipe_server.store import tables
 from standpipe_server.store.errors import Conflict, Overloaded

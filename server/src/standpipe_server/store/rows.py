@@ -11,7 +11,7 @@ import msgspec
 from standpipe_protocol.invocation import Expected, ExpectedCheck, Status, VerdictName
 from standpipe_protocol.json_text import JsonValue
 from standpipe_server.broker.lifecycle import next_due
-from standpipe_server.broker.state import Finish, InvocationState, ProducerState
+from standpipe_server.broker.state import Finish, InvocationState, ProducerState, replace
 from standpipe_server.store.tables import carry
 
 STATE_COLUMNS = (
@@ -33,6 +33,10 @@ STATE_COLUMNS = (
     "due_at",
 )
 """The columns of an invocation that change after its registration."""
+
+MOVED_COLUMNS = ("last_position", "last_event_at", "lease_expires_at")
+"""What most appends change. The other columns of an invocation have indexes, which SQLite writes anew whenever such a
+column is set, be it to the value it has."""
 
 PRODUCER_COLUMNS = (
     "last_seq",
@@ -130,6 +134,31 @@ def state_values(state: InvocationState, *, merge_at: int | None) -> tuple[Any, 
         None if state.receipt is None else _dumps(state.receipt),
         merge_at if state.ended else next_due(state),
     )
+
+
+def has_only_moved(before: InvocationState | None, after: InvocationState) -> bool:
+    """Whether writing `MOVED_COLUMNS` is enough.
+
+    The row's deadline may stay where it is when the state's is later now: whoever looks then finds nothing due and sets
+    the right one.
+    """
+    if before is None or before is after or after.ended:
+        return False
+    due_before, due_after = next_due(before), next_due(after)
+    if due_after is not None and (due_before is None or due_after < due_before):
+        return False
+    unmoved = replace(
+        after,
+        last_position=before.last_position,
+        last_event_at=before.last_event_at,
+        lease_expires_at=before.lease_expires_at,
+    )
+    return unmoved == before
+
+
+def moved_values(state: InvocationState) -> tuple[Any, ...]:
+    """The values of MOVED_COLUMNS."""
+    return (state.last_position, state.last_event_at, state.lease_expires_at)
 
 
 def read_producer(row: Mapping[Any, Any]) -> ProducerState:

@@ -31,15 +31,13 @@ _OTHER_BIT = 1 << 14
 _NULL = Raw(b"null")
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedBody:
+class EncodedBody(msgspec.Struct, frozen=True, gc=False):
     encoding: int
     body: bytes
     methods: int
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(msgspec.Struct, frozen=True, gc=False):
     """A part of a segment that one producer sent at one time."""
 
     producer: str
@@ -48,8 +46,7 @@ class Run:
     received_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class StoredSegment:
+class StoredSegment(msgspec.Struct, frozen=True, gc=False):
     """A segment as read: its body still encoded, its runs with producers by name."""
 
     first_position: int
@@ -83,6 +80,8 @@ _decode_array = msgspec.json.Decoder(list[Raw]).decode
 
 def encode_batch(batch: Batch, *, skip: int = 0) -> EncodedBody:
     """The body of a segment with the messages of a batch from `skip` on."""
+    if len(batch.messages) == 1:
+        return _encode(batch.array, methods=_METHOD_BIT.get(batch.messages[0].method or "", _OTHER_BIT))
     methods = 0
     for method in {message.method for message in batch.messages[skip:]}:
         methods |= _METHOD_BIT.get(method or "", _OTHER_BIT)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+import msgspec
 from sqlalchemy import Connection, bindparam, select, text, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -61,8 +62,7 @@ class StoreSettings:
     read_threads: int = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Wake:
+class Wake(msgspec.Struct, frozen=True, gc=False):
     """After a commit: an invocation has changed."""
 
     pk: int
@@ -70,8 +70,7 @@ class Wake:
     ended: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppendRequest:
+class AppendRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     target: Target
     batch: Batch
     body: bytes

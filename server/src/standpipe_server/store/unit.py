@@ -21,6 +21,7 @@ from standpipe_server.broker.verdict import Reported
 from standpipe_server.store import rows, tables
 from standpipe_server.store.bulk import insert_rows, select_rows, update_rows
 from standpipe_server.store.errors import NotFound
+from standpipe_server.store.live import LiveStates
 from standpipe_server.store.memory import Caches
 from standpipe_server.store.segments import StoredSegment
 
@@ -46,10 +47,13 @@ _insert_into = {table: insert(table) for table in tables.metadata.tables.values(
 class UnitOfWork:
     """The work of one transaction on one connection, at one instant (`now`)."""
 
-    def __init__(self, connection: Connection, *, now: int, caches: Caches) -> None:
+    def __init__(self, connection: Connection, *, now: int, caches: Caches, live: LiveStates | None = None) -> None:
+        """`live` remembers states where nobody else can have changed them since."""
         self.connection = connection
         self.now = now
         self._caches = caches
+        self._live = live
+        self._before: dict[int, InvocationState] = {}
         self._states: dict[int, InvocationState] = {}
         self._producers: dict[tuple[int, str], ProducerState] = {}
         self._no_producers: set[tuple[int, str]] = set()
@@ -70,7 +74,7 @@ class UnitOfWork:
 
     def load(self, pks: Iterable[int], producers: Iterable[tuple[int, str]] = ()) -> None:
         """Locks and reads invocations in one statement, in the order of their keys so that servers cannot deadlock."""
-        wanted = sorted(set(pks) - self._states.keys())
+        wanted = self._not_remembered(pks)
         for chunk in _chunks(wanted):
             known = {pk: self._caches.fixed.get(pk) for pk in chunk}
             found: Iterable[Mapping[Any, Any]]
@@ -82,8 +86,8 @@ class UnitOfWork:
                 pk = row["pk"]
                 fixed = known[pk] or rows.read_fixed_part(row)
                 self._caches.fixed.put(pk, fixed)
-                self._states[pk] = rows.read_state(pk, fixed, row)
-        wanted_producers = [key for key in producers if key not in self._producers]
+                self._states[pk] = self._before[pk] = rows.read_state(pk, fixed, row)
+        wanted_producers = self._producers_not_remembered(producers)
         names = sorted({name for _, name in wanted_producers})
         if names:
             # Those that are not found are known to be new.
@@ -92,6 +96,27 @@ class UnitOfWork:
             among = {"invocation_pk": holders, "name": names}
             for row in select_rows(self.connection, tables.producer, _PRODUCER, among):
                 self._producers.setdefault((row["invocation_pk"], row["name"]), rows.read_producer(row))
+
+    def _not_remembered(self, pks: Iterable[int]) -> list[int]:
+        wanted = set(pks) - self._states.keys()
+        if self._live is not None:
+            for pk in list(wanted):
+                if (state := self._live.invocation(pk)) is not None:
+                    self._states[pk] = self._before[pk] = state
+                    wanted.discard(pk)
+        return sorted(wanted)
+
+    def _producers_not_remembered(self, producers: Iterable[tuple[int, str]]) -> list[tuple[int, str]]:
+        wanted: list[tuple[int, str]] = []
+        for key in producers:
+            if key in self._producers:
+                continue
+            known = self._live.producer(*key) if self._live is not None else None
+            if known is None:
+                wanted.append(key)
+            else:
+                self._producers[key] = known
+        return wanted
 
     def invocation(self, pk: int) -> InvocationState:
         """Raises NotFound when it is not there (any more)."""
@@ -240,9 +265,16 @@ class UnitOfWork:
         self.flush_inserts()
         if self._changed_states:
             merge_at = self.now + _MERGE_AFTER
-            states = [self._states[pk] for pk in sorted(self._changed_states)]
-            values = [(*rows.state_values(state, merge_at=merge_at), state.pk) for state in states]
-            update_rows(self.connection, tables.invocation, rows.STATE_COLUMNS, values)
+            moved: list[tuple[Any, ...]] = []
+            whole: list[tuple[Any, ...]] = []
+            for state in self.changed():
+                if rows.has_only_moved(self._before.get(state.pk), state):
+                    moved.append((*rows.moved_values(state), state.pk))
+                else:
+                    whole.append((*rows.state_values(state, merge_at=merge_at), state.pk))
+            for columns, values in ((rows.MOVED_COLUMNS, moved), (rows.STATE_COLUMNS, whole)):
+                if values:
+                    update_rows(self.connection, tables.invocation, columns, values)
         if self._changed_producers:
             producers = [self._producers[key] for key in sorted(self._changed_producers)]
             values = [(*rows.producer_values(producer), producer.pk) for producer in producers]
@@ -253,7 +285,11 @@ class UnitOfWork:
         for key, pk in self._new_assets.items():
             self._caches.assets.put(key, pk)
         self.reported_so_far.committed()
-        return [self._states[pk] for pk in sorted(self._changed_states)]
+        changed = self.changed()
+        if self._live is not None:
+            producers = [(key[0], self._producers[key]) for key in self._changed_producers]
+            self._live.committed(changed, producers, self.deleted)
+        return changed
 
     def changed(self) -> list[InvocationState]:
         return [self._states[pk] for pk in sorted(self._changed_states)]

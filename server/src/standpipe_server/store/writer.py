@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from standpipe_server.store.append import Append
 from standpipe_server.store.commands import Command
 from standpipe_server.store.errors import Overloaded, StoreClosed, StoreError
+from standpipe_server.store.live import LiveStates
 from standpipe_server.store.memory import Caches
 from standpipe_server.store.unit import UnitOfWork
 
@@ -58,6 +59,7 @@ class Writer:
         # Bounded by hand: the bounded one takes and wakes in Python, which a lone caller waits for.
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._kept: Connection | None = None
+        self._live = LiveStates() if engine.dialect.name == "sqlite" else None
         self._closing = False
         self._submitting = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -157,7 +159,9 @@ class Writer:
         answers: list[_Answer] = []
         with self._connected() as connection:
             transaction = connection.begin()
-            unit = UnitOfWork(connection, now=self._clock(), caches=self._caches)
+            if self._live is not None:
+                self._live.begin(connection)
+            unit = UnitOfWork(connection, now=self._clock(), caches=self._caches, live=self._live)
             appends = [command for command, _ in group if isinstance(command, Append)]
             unit.load(
                 [command.pk for command, _ in group if command.pk is not None],
