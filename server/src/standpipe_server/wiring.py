@@ -51,6 +51,7 @@ def open_wiring(settings: Settings, credentials: Credentials) -> Generator[Wirin
         stack.callback(_close_store, store)
         feed = Feed()
         store.on_commit = feed.on_commit
+        store.is_followed = feed.is_followed
         if is_postgres(settings.database_url):
             listener = Listener(settings.database_url, feed=feed)
             stack.callback(listener.close)

@@ -50,6 +50,10 @@ class Feed:
         self._waiting.setdefault(pk, set()).add(subscription)
         return subscription
 
+    def is_followed(self, pk: int) -> bool:
+        """Whether anybody subscribed to the invocation. From any thread, for the reason that `wake` gives."""
+        return pk in self._waiting
+
     def on_commit(self, wakes: Sequence[Committed]) -> None:
         """Tells what was committed. Called on the writer's thread; costs nothing where nobody waits."""
         self.wake([wake.pk for wake in wakes])

@@ -21,8 +21,10 @@ from standpipe_server.broker.facts import Check, Materialization
 from standpipe_server.broker.state import InvocationState, ProducerState, replace
 from standpipe_server.store import commands, tables
 from standpipe_server.store.errors import Conflict
-from standpipe_server.store.segments import EncodedBody, Run, encode_batch, segment_runs, stored_segment
+from standpipe_server.store.segments import EncodedBody, Run, StoredSegment, encode_batch, segment_runs
 from standpipe_server.store.unit import UnitOfWork
+
+_NOTHING_KNOWN = intake.Known()
 
 
 class AppendOutcome(msgspec.Struct, frozen=True, gc=False):
@@ -116,9 +118,11 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     def _known(self, unit: UnitOfWork, invocation: InvocationState) -> intake.Known:
         facts = [message.fact for message in self.batch.messages if message.fact is not None]
+        if not facts:
+            return _NOTHING_KNOWN
         keys = {fact.asset_key for fact in facts if isinstance(fact, (Materialization, Check))}
         if not keys:
-            return intake.Known()
+            return _NOTHING_KNOWN
         checks = {(fact.asset_key, fact.check_name) for fact in facts if isinstance(fact, Check)}
         known = unit.reported_so_far.known(self.pk, position=invocation.last_position, keys=keys, checks=checks)
         if known is None:
@@ -149,25 +153,25 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         producer = decision.producer
         more = (self.numbered or 0) > producer.numbered
         unit.put_producer(self.pk, replace(producer, numbered=self.numbered or 0) if more else producer)
-        problems = {str(offset): problem.to_wire() for offset, problem in decision.problems.items()}
-        row: dict[str, Any] = {
-            "invocation_pk": self.pk,
-            "first_position": decision.first_position,
-            "count": len(self.batch.messages) - decision.skip,
-            "producer_pk": producer.pk,
-            "first_seq": decision.first_seq,
-            "received_at": unit.now,
-            "methods": encoded.methods,
-            "encoding": encoded.encoding,
-            "body": encoded.body,
-            "problems": json.dumps(problems) if problems else None,
-            "notes": json.dumps(decision.notes) if decision.notes else None,
-            "runs": None,
+        problems: dict[str, JsonValue] = {
+            str(offset): problem.to_wire() for offset, problem in decision.problems.items()
         }
-        unit.insert_segment(row)
-        runs = [Run(producer.name, decision.first_seq, row["count"], unit.now)]
-        unit.segments.append((self.pk, stored_segment(row, runs)))
-        self._project(unit, decision)
+        count = len(self.batch.messages) - decision.skip
+        unit.insert_segment(
+            self.pk,
+            producer.pk,
+            StoredSegment(
+                first_position=decision.first_position,
+                encoding=encoded.encoding,
+                body=encoded.body,
+                runs=(Run(producer.name, decision.first_seq, count, unit.now),),
+                problems=problems or None,
+                notes={str(offset): cast("JsonValue", notes) for offset, notes in decision.notes.items()} or None,
+            ),
+            methods=encoded.methods,
+        )
+        if decision.facts or decision.problems:
+            self._project(unit, decision)
         self._remember_reported(unit, decision)
         before, after = unit.invocation(self.pk), decision.invocation
         if before.opened_at is None and after.opened_at is not None:

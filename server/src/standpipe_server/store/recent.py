@@ -78,7 +78,7 @@ class RecentEvents:
                     self._forget(pk)
                 else:
                     self._keep(pk, _Kept(segment, size=size))
-            for state in states:
+            for state in states if self._invocations else ():
                 if (known := self._invocations.get(state.pk)) is not None:
                     known.last_position, known.ended = state.last_position, state.ended
             # Last: a row's number may be given to another invocation later.

@@ -107,6 +107,8 @@ class Store:
         self._targets: RecentlyUsed[bytes, Target] = RecentlyUsed(10_000)
         self._checkpointer = None if self.is_postgresql else Checkpointer(Path(str(url.database)))
         self.on_commit: Callable[[Sequence[Wake]], None] = _ignore
+        self.is_followed: Callable[[int], bool] = _always
+        """Whether somebody may wait for an invocation's next event; only then it is kept in memory for him."""
         self._writers = [
             Writer(
                 self._write_engine,
@@ -336,7 +338,8 @@ class Store:
             self._checkpointer.written()
         states = unit.committed()
         # Before anybody is woken for it.
-        self._recent.committed(unit.segments, states, unit.deleted)
+        followed = [(pk, segment) for pk, segment in unit.segments if self.is_followed(pk)]
+        self._recent.committed(followed, states, unit.deleted)
         deadlines = [*unit.deadlines, *(due_at for state in states if (due_at := next_due(state)) is not None)]
         if deadlines:
             self._sweeper.expect(min(deadlines))
@@ -362,6 +365,10 @@ class Store:
                 # Due at once: the sweeper looks, finds nothing due and sets the right deadline.
                 values: dict[str, Any] = {"lease_expires_at": bindparam("_expires"), "due_at": now}
                 connection.execute(change.values(values), renewed)
+
+
+def _always(pk: int) -> bool:
+    return True
 
 
 def _ignore(wakes: Sequence[Wake]) -> None:

@@ -28,6 +28,7 @@ from standpipe_server.store.segments import StoredSegment
 _T = TypeVar("_T")
 _CHUNK = 500
 SEGMENT_COLUMNS = tuple(column.name for column in tables.segment.c if column.name != "pk")
+"""In the order in which `insert_segment` names their values."""
 _CHANGING = ("pk", *rows.STATE_COLUMNS)
 _PRODUCER = ("pk", "invocation_pk", "name", *rows.PRODUCER_COLUMNS)
 MATERIALIZATION_COLUMNS = ("invocation_pk", "position", "asset_pk", "partition_key", "data_version", "received_at")
@@ -222,8 +223,26 @@ class UnitOfWork:
     def insert(self, table: Table, values: dict[str, Any]) -> None:
         self._inserts[table].append(values)
 
-    def insert_segment(self, values: Mapping[str, Any]) -> None:
-        self._segments.append(tuple(values[column] for column in SEGMENT_COLUMNS))
+    def insert_segment(self, invocation_pk: int, producer_pk: int, segment: StoredSegment, *, methods: int) -> None:
+        """A segment of one run, which readers that keep up get from memory."""
+        self.segments.append((invocation_pk, segment))
+        run = segment.runs[0]
+        self._segments.append(
+            (
+                invocation_pk,
+                segment.first_position,
+                run.count,
+                producer_pk,
+                run.first_seq,
+                run.received_at,
+                methods,
+                segment.encoding,
+                segment.body,
+                None if segment.problems is None else json.dumps(segment.problems),
+                None if segment.notes is None else json.dumps(segment.notes),
+                None,
+            )
+        )
 
     def insert_materialization(self, row: tuple[Any, ...]) -> None:
         """The values in the order of `MATERIALIZATION_COLUMNS`; the one row that comes by the thousand."""
