@@ -81,7 +81,7 @@ def decide_append(
         return TooLate()
     if first_seq > expected:
         return Gap(expected)
-    if len(new) == 1 and new[0].plain and new[0].method and invocation.opened_at is not None and _is_open(producer):
+    if len(new) == 1 and new[0].plain and new[0].method and invocation.opened_at is not None and not producer.is_closed:
         return _append_plain(invocation, producer, new[0].method, skip=skip, now=now)
     return _append(invocation, producer, new, skip=skip, known=known, now=now)
 
@@ -100,7 +100,7 @@ def _nothing_new(invocation: InvocationState, producer: ProducerState, *, skip: 
 
 
 def _append_plain(invocation: InvocationState, producer: ProducerState, method: str, *, skip: int, now: int) -> Append:
-    """What `_append` comes to for one message of an open producer that is only carried and counted: most requests."""
+    """What `_append` comes to for one message that is only carried and counted, while its producer has not closed."""
     last_seq = producer.last_seq + 1
     spoke = method != "log_external_stream" and invocation.status == "registered"
     state = replace(

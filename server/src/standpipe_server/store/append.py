@@ -231,8 +231,8 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             self.pk,
             position=decision.first_position - 1,
             new_position=decision.invocation.last_position,
-            materialized=(fact.asset_key for fact in accepted if isinstance(fact, Materialization)),
-            checked=((fact.asset_key, fact.check_name) for fact in accepted if isinstance(fact, Check)),
+            materialized={fact.asset_key for fact in accepted if isinstance(fact, Materialization)},
+            checked={(fact.asset_key, fact.check_name) for fact in accepted if isinstance(fact, Check)},
         )
 
     # Answering

@@ -7,7 +7,7 @@ its invocation, which is read under the row lock, so that another server's appen
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 
 from standpipe_server.broker.intake import Known
@@ -30,8 +30,9 @@ class _Addition:
 
     base: _Remembered
     position: int
-    materialized: set[str] = field(default_factory=set[str])
-    checked: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    is_new: bool
+    materialized: set[str] | frozenset[str] = frozenset()
+    checked: set[tuple[str, str]] | frozenset[tuple[str, str]] = frozenset()
 
 
 class ReportedSoFar:
@@ -68,27 +69,32 @@ class ReportedInTransaction:
         *,
         position: int,
         new_position: int,
-        materialized: Iterable[str],
-        checked: Iterable[tuple[str, str]],
+        materialized: Set[str],
+        checked: Set[tuple[str, str]],
     ) -> None:
         """The invocation went from `position` to `new_position` with these."""
         addition = self._addition(pk, position=position)
         if addition is not None:
-            addition.materialized.update(materialized)
-            addition.checked.update(checked)
+            # Most appends add nothing, and then nothing is copied.
+            if materialized:
+                addition.materialized = addition.materialized | materialized
+            if checked:
+                addition.checked = addition.checked | checked
             addition.position = new_position
 
     def committed(self) -> None:
         for pk, addition in self._additions.items():
             base = addition.base
-            base.materialized |= addition.materialized
-            base.checked |= addition.checked
+            if addition.materialized or addition.checked:
+                base.materialized |= addition.materialized
+                base.checked |= addition.checked
             small = len(base.materialized) + len(base.checked) <= _LARGEST
             # No invocation is ever at -1: what has grown too large is void from now on.
             base.position = addition.position if small else -1
             if not small:
                 base.materialized, base.checked = set(), set()
-            self._remembered.put(pk, base)
+            if addition.is_new:
+                self._remembered.put(pk, base)
 
     def _addition(self, pk: int, *, position: int) -> _Addition | None:
         addition = self._additions.get(pk)
@@ -96,5 +102,5 @@ class ReportedInTransaction:
             base = self._remembered.get(pk) if position else _Remembered(0)
             if base is None or base.position != position:
                 return None
-            addition = self._additions[pk] = _Addition(base, position)
+            addition = self._additions[pk] = _Addition(base, position, is_new=position == 0)
         return addition if addition.position == position else None

@@ -22,7 +22,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from standpipe_protocol.invocation import Control
 from standpipe_server.broker.batches import Batch
-from standpipe_server.broker.lifecycle import next_due
 from standpipe_server.broker.requests import Heartbeat, Registration
 from standpipe_server.broker.state import Finish
 from standpipe_server.broker.times import seconds
@@ -340,9 +339,8 @@ class Store:
         # Before anybody is woken for it.
         followed = [(pk, segment) for pk, segment in unit.segments if self.is_followed(pk)]
         self._recent.committed(followed, states, unit.deleted)
-        deadlines = [*unit.deadlines, *(due_at for state in states if (due_at := next_due(state)) is not None)]
-        if deadlines:
-            self._sweeper.expect(min(deadlines))
+        if unit.deadlines:
+            self._sweeper.expect(min(unit.deadlines))
         wakes = [Wake(state.pk, state.last_position, state.ended) for state in states]
         self.on_commit([*wakes, *(Wake(pk, 0, ended=True) for pk in unit.deleted)])
 

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Table, bindparam, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from standpipe_protocol.json_text import JsonValue
+from standpipe_server.broker.lifecycle import next_due
 from standpipe_server.broker.state import InvocationState, ProducerState
 from standpipe_server.broker.times import seconds
 from standpipe_server.broker.verdict import Reported
@@ -69,7 +70,7 @@ class UnitOfWork:
         """What was appended, by invocation, for readers that wait for it."""
         self.deleted: list[int] = []
         self.deadlines: list[int] = []
-        """Set by what was inserted; those of changed invocations follow from their states."""
+        """The instants at which what was inserted or changed may become due."""
 
     # Invocations and producers
 
@@ -291,6 +292,7 @@ class UnitOfWork:
                     moved.append((*rows.moved_values(state), state.pk))
                 else:
                     whole.append((*rows.state_values(state, merge_at=merge_at), state.pk))
+                    self._expect(state)
             for columns, values in ((rows.MOVED_COLUMNS, moved), (rows.STATE_COLUMNS, whole)):
                 if values:
                     update_rows(self.connection, tables.invocation, columns, values)
@@ -298,6 +300,12 @@ class UnitOfWork:
             producers = [self._producers[key] for key in sorted(self._changed_producers)]
             values = [(*rows.producer_values(producer), producer.pk) for producer in producers]
             update_rows(self.connection, tables.producer, rows.PRODUCER_COLUMNS, values)
+
+    def _expect(self, state: InvocationState) -> None:
+        # Where an invocation has only moved its deadline is no earlier than before.
+        due_at = next_due(state)
+        if due_at is not None:
+            self.deadlines.append(due_at)
 
     def committed(self) -> list[InvocationState]:
         """After the commit: the invocations that changed. What the transaction learnt may now be remembered."""
