@@ -12,7 +12,8 @@ from typing import Final
 from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from standpipe_protocol.problems import PROBLEM_MEDIA_TYPE, Problem
 from standpipe_server.api.problems import problem_body
@@ -29,14 +30,13 @@ class Connection(HttpToolsProtocol):
 
     # Bytes of the message so far that were no body. Below zero after a body, which is no credit for what comes later.
     _beside = 0
-    _headers_complete = False
+    _last_word = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._bound_silence()
 
     def data_received(self, data: bytes) -> None:
-        self._unset_keepalive_if_required()
         self._beside = max(self._beside, 0) + len(data)
         try:
             self.parser.feed_data(data)
@@ -50,23 +50,15 @@ class Connection(HttpToolsProtocol):
                 self._refuse(Problem("too-large", detail, {"limit": MOST_HEAD_BYTES}))
         self._bound_silence()
 
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._headers_complete = False
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        # What comes later is a trailer: it must not replace a header that was looked at, or was to be.
-        if not self._headers_complete:
-            super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
-        self._headers_complete = True
         if self.parser.should_upgrade():
             return
         version = self.parser.get_http_version()
         url = httptools.parse_url(self.url)
         path = url.path.decode("ascii")
         scope = self.scope
+        # A copy: what comes later is a trailer, which must not replace a header that was looked at, or was to be.
+        scope["headers"] = list(self.headers)
         scope["method"] = self.parser.get_method().decode("ascii")
         scope["path"] = unquote(path) if "%" in path else path
         scope["raw_path"] = url.path
@@ -82,6 +74,7 @@ class Connection(HttpToolsProtocol):
             expect_100_continue=self.expect_100_continue,
             keep_alive=version != "1.0" and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
+            tasks=self.tasks,
         )
         if before is None or before.response_complete:  # pyright: ignore[reportUnnecessaryComparison]
             self._start_asgi_task(cycle, self.app)
@@ -123,10 +116,41 @@ class Connection(HttpToolsProtocol):
             self.transport.write(STATUS_LINE[problem.status] + headers.encode() + body)
         self.transport.close()
 
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._bound_silence()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        task = self.loop.create_task(cycle.run_asgi(app))
+        # The cycle takes it out again by itself: a callback would cost a turn of the loop.
+        self.tasks.add(task)
+
     def _bound_silence(self) -> None:
-        """A connection on which no request is under way is not kept for ever, even if one was begun."""
+        """A connection on which no request is under way is not kept for ever, even if one was begun.
+
+        One timer for many requests: it looks how long the silence has lasted, and waits for the rest.
+        """
+        self._last_word = self.loop.time()
+        if self.timeout_keep_alive_task is None and not self.transport.is_closing():
+            self._look_again(self.timeout_keep_alive)
+
+    def _look_again(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        self.timeout_keep_alive_task = None
+        if self.transport.is_closing():
+            return
         idle = self.cycle is None or self.cycle.response_complete  # pyright: ignore[reportUnnecessaryComparison]
-        if idle and self.timeout_keep_alive_task is None and not self.transport.is_closing():
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+        remaining = self._last_word + self.timeout_keep_alive - self.loop.time()
+        if idle and remaining <= 0:
+            self.transport.close()
+        elif idle:
+            self._look_again(remaining)
+        # Otherwise the answer that is under way begins the next silence.

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
@@ -33,6 +34,7 @@ class Cycle(RequestResponseCycle):
         expect_100_continue: bool,
         keep_alive: bool,
         on_response: Callable[..., None],
+        tasks: set[asyncio.Task[None]],
     ) -> None:
         super().__init__(
             scope=scope,
@@ -47,7 +49,16 @@ class Cycle(RequestResponseCycle):
             keep_alive=keep_alive,
             on_response=on_response,
         )
+        self._tasks = tasks
         scope["extensions"] = {DIRECT_KEY: self}
+
+    async def run_asgi(self, app: ASGI3Application) -> None:
+        try:
+            await super().run_asgi(app)
+        finally:
+            task = asyncio.current_task()
+            if task is not None:
+                self._tasks.discard(task)
 
     def take_whole_body(self) -> bytes | None:
         """The request's body if all of it has come and nothing of it was taken; None: it must be received."""

@@ -20,6 +20,7 @@ from standpipe_server.broker.batches import Refused
 # A bigger compressed body is decompressed off the event loop: other requests should not wait for it.
 # (16 KiB of gzip are 16 MiB of zeros at the very most, some 10 ms.)
 _INLINE_BYTES = 16 * 1024
+_SMALL_BODY = 64 * 1024
 _SILENCE_SECONDS = 60.0
 # zstd has no bounded output a call; a slice this small can grow to a few MiB at most (128 KiB a 4-byte block).
 _ZSTD_SLICE = 256
@@ -73,7 +74,11 @@ class Bodies:
             Refused: `too-large`, `unsupported-media-type`, `malformed` or `overloaded`.
             ClientGone: the connection ended before the body did.
         """
-        decompress = _decompressor(exchange.header(b"content-encoding") or "")
+        encoding = exchange.header(b"content-encoding")
+        if encoding is None:
+            whole = self._whole_body(exchange)
+            return await self._read_wire(exchange) if whole is None else whole
+        decompress = _decompressor(encoding)
         body = await self._read_wire(exchange)
         if decompress is None:
             return body
@@ -86,16 +91,18 @@ class Bodies:
         """Runs something heavy on a thread of the room's own."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
 
+    def _whole_body(self, exchange: Exchange) -> bytes | None:
+        """A small body that has come whole, as most do."""
+        length = exchange.headers.get(b"content-length", b"")
+        if exchange.direct is None or not length.isdigit() or int(length) > _SMALL_BODY:
+            return None
+        return exchange.direct.take_whole_body()
+
     async def _read_wire(self, exchange: Exchange) -> bytes:
         limit = self._limits.body_bytes
         declared = exchange.headers.get(b"content-length")
         if declared is not None and declared.isdigit() and int(declared) > limit:
             raise _too_large("body", limit, "body_bytes")
-        whole = exchange.direct.take_whole_body() if exchange.direct is not None else None
-        if whole is not None:
-            if len(whole) > limit:
-                raise _too_large("body", limit, "body_bytes")
-            return whole
         message = await _next_part(exchange, offset=0)
         body: bytes = message.get("body", b"")
         if not message.get("more_body", False):

@@ -24,12 +24,12 @@ async def append_events(parts: ApiParts, exchange: Exchange, target: Target) -> 
     """Answers `POST /invocations/{id}/events`."""
     headers = append_headers(exchange)
     body = await parts.bodies.read(exchange)
-    parse = partial(parse_batch, media=headers.media, limits=parts.limits)
     if len(body) < _COUNTED_BODY:
-        batch = parse(body)
+        batch = parse_batch(body, media=headers.media, limits=parts.limits)
         outcome = await parts.store.append(_request(target, headers, batch, body))
     else:
         # Until it is stored: when there are too many at once, the next is told to come again.
+        parse = partial(parse_batch, media=headers.media, limits=parts.limits)
         with parts.bodies.budget.holding(len(body)):
             batch = await parts.bodies.off_loop(parse, body) if len(body) >= _LARGE_BODY else parse(body)
             outcome = await parts.store.append(_request(target, headers, batch, body))

@@ -156,7 +156,11 @@ class Store:
         return registered, await self.read_invocation(registered.id)
 
     async def append(self, request: AppendRequest) -> AppendOutcome:
-        encoded = await self._maybe_on_thread(len(request.body), encode_batch, request.batch)
+        if len(request.body) < _ENCODE_ON_A_THREAD_FROM:
+            encoded = encode_batch(request.batch)
+        else:
+            loop = asyncio.get_running_loop()
+            encoded = await loop.run_in_executor(self._readers, encode_batch, request.batch)
         key = request.idempotency_key if request.producer is None else None
         command = Append(
             pk=request.target.pk,
@@ -168,7 +172,7 @@ class Store:
             body_digest=hashlib.sha256(request.body).digest() if key else b"",
             numbered=request.numbered,
         )
-        return await self._write(command)
+        return await self._writer_of(command).run(command)
 
     async def heartbeat(self, target: Target, heartbeat: Heartbeat) -> commands.Beaten:
         return await self._write(commands.Beat(target.pk, heartbeat, start=True))
@@ -308,11 +312,6 @@ class Store:
                 raise Overloaded("The database did not answer. Try again.", retry_after=2) from error
 
         return await asyncio.get_running_loop().run_in_executor(self._readers, run)
-
-    async def _maybe_on_thread(self, size: int, function: Callable[..., _R], *args: Any) -> _R:
-        if size < _ENCODE_ON_A_THREAD_FROM:
-            return function(*args)
-        return await asyncio.get_running_loop().run_in_executor(self._readers, function, *args)
 
     async def _write(self, command: commands.Command[_R]) -> _R:
         return await self._writer_of(command).run(command)
