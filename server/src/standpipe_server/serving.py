@@ -35,6 +35,7 @@ _PATIENCE_SECONDS = 5
 _GRACE_SECONDS = 10
 _LOOK_AGAIN_SECONDS = 0.02
 _BACKLOG = 2048
+_SWITCH_SECONDS = 0.0005
 # How long an idle connection is kept for its client's next request; longer than a heartbeat's usual pause.
 _KEEPALIVE_SECONDS = 75
 
@@ -96,6 +97,7 @@ def serve(settings: Settings, *, on_ready: Callable[[Credentials], None]) -> int
             def started() -> None:
                 published = publish_address(settings.home, credentials, url=local_url(settings, listener))
                 _calm_collector()
+                _share_the_interpreter()
                 on_ready(published)
 
             server = StreamingServer(_uvicorn_config(wiring), wiring=wiring, on_started=started)
@@ -181,6 +183,12 @@ def _calm_collector() -> None:
         gc.freeze()
         gc.set_threshold(50_000, 20, 20)
         gc.enable()
+
+
+def _share_the_interpreter() -> None:
+    """The writer comes back from the disk ten times a millisecond; at the default it may wait five for its turn."""
+    if threading.current_thread() is threading.main_thread():
+        sys.setswitchinterval(_SWITCH_SECONDS)
 
 
 def _uvicorn_config(wiring: Wiring) -> uvicorn.Config:
