@@ -2,29 +2,18 @@
 
 Measured at batches of 1,000 messages with an fsync a commit: 1.4 times the throughput of checkpoints inside commits.
 The log is bounded: beyond 256 MiB readers and the writer are made to let go of it.
-
-While a writer goes on, what it adds during a checkpoint is left over, and so the log would only grow. Syncing a file
-that grows costs twice as much as syncing one that is overwritten; so the writer itself takes the short rest, and its
-next transaction begins at the start of the log again.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sqlite3
 import threading
 from pathlib import Path
-from typing import Any
-
-from sqlalchemy import Connection
 
 _log = logging.getLogger(__name__)
 _INTERVAL = 0.5
 _LOG_BOUND = 256 * 1024 * 1024
-# Pages that the writer may take between two groups, a few milliseconds' work.
-_SHORT_REST = 1_000
-_PASSES = 3
 
 
 class Checkpointer:
@@ -32,7 +21,6 @@ class Checkpointer:
         self._log_file = Path(f"{database}-wal")
         self._connection = sqlite3.connect(database, check_same_thread=False, timeout=5, isolation_level=None)
         self._written = threading.Event()
-        self._rest_left = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="standpipe-checkpointer", daemon=True)
         self._thread.start()
@@ -40,14 +28,6 @@ class Checkpointer:
     def written(self) -> None:
         """There is something in the log."""
         self._written.set()
-
-    def take_rest(self, connection: Connection) -> None:
-        """Called by the writer between two transactions, on its connection."""
-        if self._rest_left:
-            self._rest_left = False
-            driver: Any = connection.connection.driver_connection
-            with contextlib.suppress(sqlite3.Error):  # a reader holds on to the log: another time
-                driver.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     def close(self) -> None:
         """Writes the whole log back into the database file."""
@@ -64,21 +44,11 @@ class Checkpointer:
                 return
             self._written.clear()
             large = self._log_file.exists() and self._log_file.stat().st_size > _LOG_BOUND
-            if large:
-                self._checkpoint("TRUNCATE")
-                continue
-            for _ in range(_PASSES):
-                rest = self._checkpoint("PASSIVE")
-                if rest <= _SHORT_REST:
-                    self._rest_left = rest > 0
-                    break
+            self._checkpoint("TRUNCATE" if large else "PASSIVE")
 
-    def _checkpoint(self, mode: str) -> int:
-        """How many pages of the log are not in the database yet."""
+    def _checkpoint(self, mode: str) -> None:
         try:
-            _, pages, done = self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+            self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
         except sqlite3.Error as error:
             # A reader holds on to the log: the next turn tries again.
             _log.debug("The checkpoint (%s) has to wait: %s", mode, error)
-            return 0
-        return max(pages - done, 0)
