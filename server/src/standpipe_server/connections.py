@@ -8,7 +8,7 @@ declined as HTTP wants it, by answering the request as it is. (Java's client off
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Final, cast
 from urllib.parse import unquote
 
 import httptools
@@ -65,6 +65,7 @@ class Connection(HttpToolsProtocol):
         scope["query_string"] = url.query or b""
         if version != "1.1":
             scope["http_version"] = version
+        app = cast("ASGI3Application", self.app)  # pyright: ignore[reportUnknownMemberType]  uvicorn leaves it open
         before = self.cycle
         cycle = self.cycle = Cycle(
             scope,
@@ -77,11 +78,11 @@ class Connection(HttpToolsProtocol):
             tasks=self.tasks,
         )
         if before is None or before.response_complete:  # pyright: ignore[reportUnnecessaryComparison]
-            self._start_asgi_task(cycle, self.app)
+            self._start_asgi_task(cycle, app)
         else:
             # A request that came before the last one was answered waits for its turn.
             self.flow.pause_reading()
-            self.pipeline.appendleft((cycle, self.app))
+            self.pipeline.appendleft((cycle, app))
 
     def on_body(self, body: bytes) -> None:
         self._beside -= len(body) * (1 + _FRAMING_A_BYTE)
