@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from standpipe_orchestrator.errors import PipesError as PipesError
     from standpipe_orchestrator.errors import PipesExecutionError as PipesExecutionError
     from standpipe_orchestrator.errors import PipesLaunchError as PipesLaunchError
+    from standpipe_orchestrator.errors import PipesResultsIncomplete as PipesResultsIncomplete
     from standpipe_orchestrator.errors import ProblemError as ProblemError
     from standpipe_orchestrator.errors import StandpipeError as StandpipeError
     from standpipe_orchestrator.errors import UnexpectedAnswer as UnexpectedAnswer
@@ -146,6 +147,7 @@ _MODULES = {
         "PipesError",
         "PipesExecutionError",
         "PipesLaunchError",
+        "PipesResultsIncomplete",
         "ProblemError",
         "StandpipeError",
         "UnexpectedAnswer",
@@ -262,6 +264,7 @@ __all__ = [
     "PipesError",
     "PipesExecutionError",
     "PipesLaunchError",
+    "PipesResultsIncomplete",
     "PipesRunContext",
     "PipesSession",
     "PipesSubprocessClient",

@@ -1,6 +1,7 @@
 """What each event means to the orchestrator: a result, a log record, a line to print. Runs on the reader's thread.
 
-One odd event never costs its siblings: a rejected message is told as a warning and counts for nothing.
+A rejected message is told as a warning and counts for nothing. What raises here is kept by `Reading`: a result that
+cannot be made is never passed over.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ _LEVELS: Mapping[str, int] = {
     "FATAL": logging.CRITICAL,
 }
 
+_RESULTS = frozenset({"report_asset_materialization", "report_asset_check", "report_custom_message"})
+"""What callers ask for: one that cannot be read must not look as if it had not been reported."""
+
 
 class Dispatch:
     """Hands the events of one invocation on.
@@ -68,6 +72,8 @@ class Dispatch:
         try:
             message = parse_message({"method": event.method, "params": event.params, "details": event.details})  # pyright: ignore[reportArgumentType]  a mapping is a JSON object
         except InvalidMessage as error:
+            if event.method in _RESULTS:
+                raise
             # A later server's method, or a parameter that this version does not know how to read.
             self._log.warning("[pipes] event %d cannot be read by this version: %s", event.position, error)
             return

@@ -4,7 +4,8 @@
     ├── DagsterPipesError (also PipesError)      results are not as they were asked for (standpipe.errors)
     ├── PipesExecutionError (also DagsterPipesExecutionError)
     │   │                                        external work did not succeed; `completed` holds what was reported
-    │   └── PipesLaunchError                     it could not be started at all
+    │   ├── PipesLaunchError                     it could not be started at all
+    │   └── PipesResultsIncomplete               whatever the verdict: what was reported is not all here
     ├── InvalidMetadata                          a metadata value that has no type
     ├── DefinitionError                          orchestration code is not as it must be
     │   ├── InvalidDefinition                    an asset, check or `Definitions` that cannot be
@@ -108,6 +109,13 @@ class PipesExecutionError(StandpipeError):
 
 class PipesLaunchError(PipesExecutionError):
     """The external work could not be started: no such command, no permission, no such folder."""
+
+
+class PipesResultsIncomplete(PipesExecutionError):
+    """Not everything that the broker has of the work could be taken here, so that no result stands for all of it.
+
+    The message names positions and causes; `completed.partial_results` has what could be taken.
+    """
 
 
 class BrokerError(StandpipeError):
@@ -217,6 +225,7 @@ __all__ = [
     "PipesError",
     "PipesExecutionError",
     "PipesLaunchError",
+    "PipesResultsIncomplete",
     "ProblemError",
     "ServerFailed",
     "StandpipeError",

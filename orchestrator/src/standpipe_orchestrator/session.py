@@ -2,7 +2,7 @@
 
 `open_pipes_session` registers the invocation, reads its events while the block runs, tells the broker at the end that
 the work is over, and drains. The invariant: after the block everything the broker has stored is in the results, and a
-verdict other than `succeeded` has raised (unless that was declined).
+verdict other than `succeeded` has raised (unless that was declined), and so has anything that could not be taken.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from standpipe_orchestrator.collected import CollectedResults, with_metadata
 from standpipe_orchestrator.completed import PipesClientCompletedInvocation
 from standpipe_orchestrator.discovery import default_client
 from standpipe_orchestrator.dispatch import Dispatch
-from standpipe_orchestrator.errors import BrokerError
+from standpipe_orchestrator.errors import BrokerError, PipesResultsIncomplete
 from standpipe_orchestrator.metadata import MetadataValue
+from standpipe_orchestrator.reading import Reading
 from standpipe_orchestrator.results import PipesResult
 from standpipe_orchestrator.run_context import RunContext, context_data_for, logger_of
 from standpipe_orchestrator.verdicts import execution_error
@@ -72,13 +73,14 @@ class PipesSession:
         self.cancel_requested = threading.Event()
         """Set when somebody asked through the broker that the work be stopped, as far as this process has heard."""
         self._tail = client.events.stream(registered.invocation.id, patience_seconds=None)
-        self._dispatch = Dispatch(
+        dispatch = Dispatch(
             collected=self._collected,
             log=self._log,
             own_producer=self._producer,
             forward_stdio=forward_stdio,
             on_result=getattr(context, "result_reported", None),
         )
+        self._reading = Reading(handle=dispatch.handle)
         self._reader = threading.Thread(
             target=self._read, name=f"standpipe-reader-{registered.invocation.id}", daemon=True
         )
@@ -91,6 +93,11 @@ class PipesSession:
     @property
     def invocation_id(self) -> str:
         return self._latest.id
+
+    @property
+    def trouble(self) -> str | None:
+        """Why what was reported is not all here, as far as is known; None when it is."""
+        return self._reading.trouble()
 
     @property
     def url(self) -> str:
@@ -228,7 +235,7 @@ class PipesSession:
                 outbox, self._outbox = self._outbox, None
             if outbox is not None:
                 outbox.close(0.0)
-            self._collected.end(succeeded=self._latest.verdict == "succeeded")
+            self._collected.end(succeeded=self._latest.verdict == "succeeded" and self.trouble is None)
 
     def completed(self) -> PipesClientCompletedInvocation:
         return PipesClientCompletedInvocation(self)
@@ -242,9 +249,17 @@ class PipesSession:
             return
         self._tail.stop()
         self._reader.join(_STOP_SECONDS)
+        if self._reader.is_alive():
+            raise TimeoutError(
+                f"Handling event {self._reading.position} of invocation {self.invocation_id} has not ended within "
+                f"{DRAIN_SECONDS + _STOP_SECONDS:g} s."
+            )
+        self._read_on(after=self._reading.position)
+
+    def _read_on(self, *, after: int) -> None:
         deadline = time.monotonic() + DRAIN_SECONDS
-        for event in self.client.events.iterate(self.invocation_id, after=self._tail.position):
-            self._dispatch.handle(event)
+        for event in self.client.events.iterate(self.invocation_id, after=after):
+            self._reading.take(event)
             if time.monotonic() > deadline:
                 raise TimeoutError(
                     f"The events of invocation {self.invocation_id} could not be read to their end within "
@@ -254,7 +269,7 @@ class PipesSession:
     def _read(self) -> None:
         try:
             for event in self._tail:
-                self._dispatch.handle(event)
+                self._reading.take(event)
         except Exception as error:
             # The end of the block reads the rest by itself, and there the same trouble is raised.
             self._log.warning("[pipes] reading the invocation's events stopped: %s", error)
@@ -307,6 +322,7 @@ def open_pipes_session(
 
     Raises:
         PipesExecutionError: the verdict; `error.completed` has what was reported all the same.
+        PipesResultsIncomplete: an event could not be handled; also without `require_success`.
         BrokerError: the broker could not be reached, or refused.
     """
     context_data = context_data_for(context, extras)
@@ -341,8 +357,12 @@ def open_pipes_session(
         except (BrokerError, TimeoutError) as second:
             # What the user's code raised is what matters; that the broker was not told belongs to it.
             error.add_note(f"The end of invocation {session.invocation_id} could not be told: {second}")
+        if session.trouble is not None:
+            error.add_note(session.trouble)
         raise
     session.end()
+    if session.trouble is not None:
+        raise execution_error(session.completed(), because=session.trouble, kind=PipesResultsIncomplete)
     if require_success and session.invocation.verdict != "succeeded":
         raise execution_error(session.completed())
 

@@ -224,8 +224,8 @@ def test_leaving_the_iteration_early_ends_the_command(
 import pathlib, time
 from standpipe import open_pipes
 with open_pipes() as context:
-    context.report_asset_materialization(asset_key="orders")
     try:
+        context.report_asset_materialization(asset_key="orders")
         time.sleep(600)
     except KeyboardInterrupt:
         pathlib.Path({str(ended)!r}).touch()

@@ -16,7 +16,12 @@ from typing import Self
 
 from standpipe_orchestrator.client import BrokerClient
 from standpipe_orchestrator.completed import PipesClientCompletedInvocation
-from standpipe_orchestrator.errors import BrokerError, PipesExecutionError, PipesLaunchError
+from standpipe_orchestrator.errors import (
+    BrokerError,
+    PipesExecutionError,
+    PipesLaunchError,
+    PipesResultsIncomplete,
+)
 from standpipe_orchestrator.launchers.cancel import CancelWatch
 from standpipe_orchestrator.launchers.capture import StreamCapture
 from standpipe_orchestrator.launchers.child import Child, Command
@@ -136,6 +141,18 @@ class RunningSubprocess:
                 seen = yield from self._supervise(session)
                 session.finish(exit_code=seen.exit_code, reason=seen.reason(), launched=seen.launched)
             yield from session.stream_results()
+        except PipesResultsIncomplete as error:
+            self._completed = error.completed
+            if self.session is None or error.completed is None:
+                raise
+            yield from self.session.stream_results()
+            raise execution_error(
+                error.completed,
+                exit_code=seen.exit_code,
+                stderr_tail=seen.stderr_tail,
+                because="; ".join(part for part in (seen.because, self.session.trouble) if part),
+                kind=PipesResultsIncomplete,
+            ) from None
         except (BrokerError, TimeoutError) as error:
             if self.session is None:
                 raise
