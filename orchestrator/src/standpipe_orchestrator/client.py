@@ -18,7 +18,7 @@ from standpipe_orchestrator.errors import UnexpectedAnswer
 from standpipe_orchestrator.reader import Tail
 from standpipe_orchestrator.transport import RETRY_SECONDS, Transport
 from standpipe_protocol.context import ContextData
-from standpipe_protocol.invocation import Event, Expected, Invocation
+from standpipe_protocol.invocation import Control, Event, Expected, Invocation
 from standpipe_protocol.json_text import JsonObject, JsonValue
 from standpipe_protocol.limits import Limits
 
@@ -137,6 +137,12 @@ class InvocationOperations:
         """Asks the process to stop; it hears it in its next answer."""
         path = f"{_path(invocation_id)}/cancel"
         return self._invocation(self._transport.call("POST", path, body={}).body, call=f"POST /api/v1{path}")
+
+    def heartbeat(self, invocation_id: str) -> Control:
+        """Renews the lease, and starts one where none runs. Tried once: the next beat is another try."""
+        path = f"{_path(invocation_id)}/heartbeat"
+        body = self._transport.call("POST", path, body={}, retry=False).body
+        return Control.from_wire(body.get("control") if isinstance(body, dict) else None)
 
     def tell_numbered(self, invocation_id: str, *, producer: str, numbered: int) -> None:
         """Says how many messages a producer has numbered, so that the verdict misses those which never arrive."""

@@ -46,6 +46,7 @@ class Dispatch:
     Args:
         own_producer: of the launcher itself; what it captured was forwarded when it was captured.
         on_result: called with each result as it comes.
+        on_opened: called once, when the first process has opened.
     """
 
     def __init__(
@@ -56,12 +57,14 @@ class Dispatch:
         own_producer: str,
         forward_stdio: bool,
         on_result: Callable[[PipesResult], None] | None = None,
+        on_opened: Callable[[], None] = lambda: None,
     ) -> None:
         self._collected = collected
         self._log = log
         self._own_producer = own_producer
         self._forward_stdio = forward_stdio
         self._on_result = on_result
+        self._on_opened = on_opened
         self._opened = False
 
     def handle(self, event: Event) -> None:
@@ -91,6 +94,7 @@ class Dispatch:
             case Opened():
                 if not self._opened:
                     self._opened = True
+                    self._on_opened()
                     self._log.info("[pipes] external process successfully opened dagster pipes.")
             case Closed(exception=PipesException() as exception):
                 self._log.error("[pipes] external process pipes closed with exception\n%s", _told(exception))

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 
 from standpipe.outbox import Outbox, new_producer
 from standpipe_orchestrator.client import BrokerClient, RegisteredInvocation
@@ -20,6 +21,7 @@ from standpipe_orchestrator.completed import PipesClientCompletedInvocation
 from standpipe_orchestrator.discovery import default_client
 from standpipe_orchestrator.dispatch import Dispatch
 from standpipe_orchestrator.errors import BrokerError, PipesResultsIncomplete
+from standpipe_orchestrator.lease import LeaseKeeper
 from standpipe_orchestrator.metadata import MetadataValue
 from standpipe_orchestrator.reading import Reading
 from standpipe_orchestrator.results import PipesResult
@@ -54,7 +56,7 @@ class PipesSession:
         context: RunContext,
         context_data: ContextData,
         forward_stdio: bool,
-        beat: bool,
+        lease_seconds: float | None,
     ) -> None:
         self.context = context
         self.context_data = context_data
@@ -67,7 +69,6 @@ class PipesSession:
         self._producer = new_producer()
         self._outbox: Outbox | None = None
         self._outbox_lock = threading.Lock()
-        self._beat = beat
         self._finished = False
         self._out_of_reach = False
         self.cancel_requested = threading.Event()
@@ -79,8 +80,13 @@ class PipesSession:
             own_producer=self._producer,
             forward_stdio=forward_stdio,
             on_result=getattr(context, "result_reported", None),
+            on_opened=self._leave_lease_to_process,
         )
         self._reading = Reading(handle=dispatch.handle)
+        self._lease: LeaseKeeper | None = None
+        if lease_seconds is not None:
+            beat = partial(client.invocations.heartbeat, self.invocation_id)
+            self._lease = LeaseKeeper(self.invocation_id, lease_seconds=lease_seconds, beat=beat, hear=self._hear)
         self._reader = threading.Thread(
             target=self._read, name=f"standpipe-reader-{registered.invocation.id}", daemon=True
         )
@@ -214,8 +220,8 @@ class PipesSession:
     def start(self) -> None:
         """Begins to read. `open_pipes_session` calls it."""
         self._reader.start()
-        if self._beat:
-            self._own_outbox()
+        if self._lease is not None:
+            self._lease.start()
 
     def end(self, *, reason: str | None = None, cancel: bool = False) -> None:
         """Finishes what nobody finished, drains, and stops reading. `open_pipes_session` calls it."""
@@ -229,8 +235,11 @@ class PipesSession:
                 self.finish(reason=reason)
             self._drain()
         finally:
+            self._leave_lease_to_process()
             self._tail.stop()
             self._reader.join(_STOP_SECONDS)
+            if self._lease is not None:
+                self._lease.join()
             with self._outbox_lock:
                 outbox, self._outbox = self._outbox, None
             if outbox is not None:
@@ -279,6 +288,10 @@ class PipesSession:
         self.cancel_requested.set()
         self.wake()
 
+    def _leave_lease_to_process(self) -> None:
+        if self._lease is not None:
+            self._lease.stop()
+
     def _hear(self, control: Control) -> None:
         if control.cancel_requested:
             self.note_cancel_request()
@@ -286,7 +299,7 @@ class PipesSession:
     def _own_outbox(self) -> Outbox:
         with self._outbox_lock:
             if self._outbox is None:
-                self._outbox = Outbox.connect(self.bootstrap, producer=self._producer, heartbeat=self._beat)
+                self._outbox = Outbox.connect(self.bootstrap, producer=self._producer, heartbeat=False)
                 self._outbox.on_control(self._hear)
             return self._outbox
 
@@ -316,7 +329,7 @@ def open_pipes_session(
         expected: what must have been reported for the verdict `succeeded`.
         launcher: what launches the work, for the history.
         retry_of: id of the invocation of which this is another attempt.
-        lease_seconds: without a word for so long the work counts as lost; this process beats for it meanwhile.
+        lease_seconds: without a word for so long the work counts as lost; until it has opened, this process beats.
         forward_stdio: print what remote processes report of their output.
         require_success: raise at the end of the block when the verdict is another than `succeeded`.
 
@@ -343,7 +356,7 @@ def open_pipes_session(
         context=context,
         context_data=context_data,
         forward_stdio=forward_stdio,
-        beat=lease_seconds is not None,
+        lease_seconds=lease_seconds,
     )
     _tell_context(context, session)
     session.start()
