@@ -1,17 +1,26 @@
-"""What was read of one invocation's events and handled: each once and in order, and what could not be handled.
+"""Reads one invocation's events to their end on a thread of its own, and knows whether all of them were taken.
 
 An event whose handling raises costs neither its siblings nor goes unnoticed: it is kept here, and the end of the
-session raises for it. The invariant: every event up to `position` was handled exactly once, or stands in `unhandled`.
+session raises for it. The invariant: every event up to `position` was handled exactly once, or stands in `unhandled`;
+and without `trouble()` a green invocation's events are all here, as the broker's receipt has them.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from standpipe_protocol.invocation import Event
+from standpipe_orchestrator.client import BrokerClient
+from standpipe_orchestrator.receipts import Tally, disagreements
+from standpipe_protocol.invocation import Event, Invocation
 
+DRAIN_SECONDS = 30.0
+"""How long the end waits for events that the broker has and this process has not."""
+
+_STOP_SECONDS = 10.0
 _log = logging.getLogger("standpipe_orchestrator.reading")
 
 _LISTED = 20
@@ -31,27 +40,116 @@ class Unhandled:
 
 
 class Reading:
-    """Takes the events of one invocation, on one thread at a time.
+    """The events of one invocation, from the first.
 
     Args:
         handle: what is done with each.
+        log: is told when reading stops before the end.
 
     Attributes:
-        position: of the last event that was taken; all before it were taken too.
         unhandled: the first events whose handling raised.
     """
 
-    def __init__(self, *, handle: Callable[[Event], None]) -> None:
-        self.position = 0
+    def __init__(
+        self, invocation_id: str, *, client: BrokerClient, handle: Callable[[Event], None], log: logging.Logger
+    ) -> None:
         self.unhandled: list[Unhandled] = []
         self._failed = 0
+        self._missing: tuple[str, ...] = ()
+        self._tally = Tally()
+        self._id = invocation_id
+        self._client = client
         self._handle = handle
+        self._log = log
+        self._tail = client.events.stream(invocation_id, patience_seconds=None)
+        self._thread = threading.Thread(target=self._run, name=f"standpipe-reader-{invocation_id}", daemon=True)
 
-    def take(self, event: Event) -> None:
+    @property
+    def position(self) -> int:
+        """Of the last event that was taken; all before it were taken too."""
+        return self._tally.events
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the reading soon; idempotent."""
+        self._tail.stop()
+        self._thread.join(_STOP_SECONDS)
+
+    def drain(self, latest: Invocation) -> Invocation:
+        """Waits until everything the broker has is here; what the thread did not get is asked for.
+
+        Args:
+            latest: the invocation as it was last heard of.
+
+        Returns:
+            What is the latest now.
+
+        Raises:
+            BrokerError: the broker could not be reached, or refused.
+            TimeoutError: there is more than can be read, or handled, within the time.
+        """
+        self._thread.join(DRAIN_SECONDS)
+        if self._tail.invocation is not None:
+            latest = _newer(latest, self._tail.invocation)
+        else:
+            self.stop()
+            if self._thread.is_alive():
+                raise TimeoutError(
+                    f"Handling event {self.position} of invocation {self._id} has not ended within "
+                    f"{DRAIN_SECONDS + _STOP_SECONDS:g} s."
+                )
+            self._read_on(after=self.position)
+        return self._settle(latest)
+
+    def trouble(self) -> str | None:
+        """Why what was reported is not all here, as a text; None when it is."""
+        told: list[str] = []
+        if self._failed:
+            noun = "1 event" if self._failed == 1 else f"{self._failed} events"
+            which = "; ".join(str(failed) for failed in self.unhandled)
+            rest = f"; and {self._failed - len(self.unhandled)} more" if self._failed > len(self.unhandled) else ""
+            told.append(f"{noun} of the invocation could not be handled here, at {which}{rest}")
+        if self._missing:
+            told.append(f"what was read is not what the broker has: {'; '.join(self._missing)}")
+        return "; ".join(told) or None
+
+    def _settle(self, latest: Invocation) -> Invocation:
+        """Compares with the receipt; where they differ everything is read once more, and the invocation too."""
+        if latest.verdict != "succeeded" or not disagreements(latest, self._tally):
+            return latest
+        self._read_on(after=0)
+        latest = _newer(latest, self._client.invocations.get(self._id))
+        # Stored while that was read: whoever reports after the end changes the receipt too.
+        self._read_on(after=self.position)
+        if latest.verdict == "succeeded":
+            self._missing = disagreements(latest, self._tally)
+        return latest
+
+    def _read_on(self, *, after: int) -> None:
+        deadline = time.monotonic() + DRAIN_SECONDS
+        for event in self._client.events.iterate(self._id, after=after):
+            self._take(event)
+            if time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"The events of invocation {self._id} could not be read to their end within {DRAIN_SECONDS:g} s; "
+                    f"`standpipe show {self._id}` has them."
+                )
+
+    def _run(self) -> None:
+        try:
+            for event in self._tail:
+                self._take(event)
+        except Exception as error:
+            # The end of the block reads the rest by itself, and there the same trouble is raised.
+            self._log.warning("[pipes] reading the invocation's events stopped: %s", error)
+
+    def _take(self, event: Event) -> None:
         """Handles an event, unless it was taken already, or one before it was not: that one has to come first."""
         if event.position != self.position + 1:
             return
-        self.position = event.position
+        self._tally.count(event)
         try:
             self._handle(event)
         except Exception as error:
@@ -62,11 +160,6 @@ class Reading:
             # Not to the context's log: it may be the one that raised, and would again.
             _log.error("[pipes] an event could not be handled: %s", failed, exc_info=error)
 
-    def trouble(self) -> str | None:
-        """What could not be handled, as sentences; None when everything was."""
-        if not self._failed:
-            return None
-        told = "; ".join(str(failed) for failed in self.unhandled)
-        rest = f"; and {self._failed - len(self.unhandled)} more" if self._failed > len(self.unhandled) else ""
-        noun = "1 event" if self._failed == 1 else f"{self._failed} events"
-        return f"{noun} of the invocation could not be handled here, at {told}{rest}"
+
+def _newer(one: Invocation, other: Invocation) -> Invocation:
+    return other if other.revision >= one.revision else one

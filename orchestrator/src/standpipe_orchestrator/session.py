@@ -8,7 +8,6 @@ verdict other than `succeeded` has raised (unless that was declined), and so has
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -33,12 +32,9 @@ from standpipe_protocol.invocation import Control, Expected, Invocation
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import Log, Message
 
-DRAIN_SECONDS = 30.0
-"""How long the end of the block waits for events that the broker has and this process has not."""
 DELIVERY_SECONDS = 30.0
-"""How long it waits for what the launcher itself reports (captured output) to arrive."""
+"""How long the end of the block waits for what the launcher itself reports (captured output) to arrive."""
 
-_STOP_SECONDS = 10.0
 _NO_RESULTS = (
     "Did you forget to `yield from pipes_session.get_results()` or `return <PipesClient>.run(...).get_results()`? "
     "If using `open_pipes_session`, `pipes_session.get_results()` should be called once after the block has exited."
@@ -73,7 +69,6 @@ class PipesSession:
         self._out_of_reach = False
         self.cancel_requested = threading.Event()
         """Set when somebody asked through the broker that the work be stopped, as far as this process has heard."""
-        self._tail = client.events.stream(registered.invocation.id, patience_seconds=None)
         dispatch = Dispatch(
             collected=self._collected,
             log=self._log,
@@ -82,14 +77,11 @@ class PipesSession:
             on_result=getattr(context, "result_reported", None),
             on_opened=self._leave_lease_to_process,
         )
-        self._reading = Reading(handle=dispatch.handle)
+        self._reading = Reading(self.invocation_id, client=client, handle=dispatch.handle, log=self._log)
         self._lease: LeaseKeeper | None = None
         if lease_seconds is not None:
             beat = partial(client.invocations.heartbeat, self.invocation_id)
             self._lease = LeaseKeeper(self.invocation_id, lease_seconds=lease_seconds, beat=beat, hear=self._hear)
-        self._reader = threading.Thread(
-            target=self._read, name=f"standpipe-reader-{registered.invocation.id}", daemon=True
-        )
 
     @property
     def invocation(self) -> Invocation:
@@ -219,12 +211,13 @@ class PipesSession:
 
     def start(self) -> None:
         """Begins to read. `open_pipes_session` calls it."""
-        self._reader.start()
+        self._reading.start()
         if self._lease is not None:
             self._lease.start()
 
     def end(self, *, reason: str | None = None, cancel: bool = False) -> None:
         """Finishes what nobody finished, drains, and stops reading. `open_pipes_session` calls it."""
+        drained = False
         try:
             if self._out_of_reach:
                 # It was tried for as long as anything is tried; the block has raised for it.
@@ -233,55 +226,21 @@ class PipesSession:
                 if cancel:
                     self.cancel()
                 self.finish(reason=reason)
-            self._drain()
+            self._latest = self._reading.drain(self._latest)
+            drained = True
         finally:
             self._leave_lease_to_process()
-            self._tail.stop()
-            self._reader.join(_STOP_SECONDS)
+            self._reading.stop()
             if self._lease is not None:
                 self._lease.join()
             with self._outbox_lock:
                 outbox, self._outbox = self._outbox, None
             if outbox is not None:
                 outbox.close(0.0)
-            self._collected.end(succeeded=self._latest.verdict == "succeeded" and self.trouble is None)
+            self._collected.end(succeeded=drained and self.trouble is None and self._latest.verdict == "succeeded")
 
     def completed(self) -> PipesClientCompletedInvocation:
         return PipesClientCompletedInvocation(self)
-
-    def _drain(self) -> None:
-        """Waits until everything the broker has is here; what the reader did not get is asked for."""
-        self._reader.join(DRAIN_SECONDS)
-        if self._tail.invocation is not None:
-            if self._tail.invocation.revision >= self._latest.revision:
-                self._latest = self._tail.invocation
-            return
-        self._tail.stop()
-        self._reader.join(_STOP_SECONDS)
-        if self._reader.is_alive():
-            raise TimeoutError(
-                f"Handling event {self._reading.position} of invocation {self.invocation_id} has not ended within "
-                f"{DRAIN_SECONDS + _STOP_SECONDS:g} s."
-            )
-        self._read_on(after=self._reading.position)
-
-    def _read_on(self, *, after: int) -> None:
-        deadline = time.monotonic() + DRAIN_SECONDS
-        for event in self.client.events.iterate(self.invocation_id, after=after):
-            self._reading.take(event)
-            if time.monotonic() > deadline:
-                raise TimeoutError(
-                    f"The events of invocation {self.invocation_id} could not be read to their end within "
-                    f"{DRAIN_SECONDS:g} s; `standpipe show {self.invocation_id}` has them."
-                )
-
-    def _read(self) -> None:
-        try:
-            for event in self._tail:
-                self._reading.take(event)
-        except Exception as error:
-            # The end of the block reads the rest by itself, and there the same trouble is raised.
-            self._log.warning("[pipes] reading the invocation's events stopped: %s", error)
 
     def note_cancel_request(self) -> None:
         """Somebody asked for the work to be stopped."""
@@ -335,7 +294,8 @@ def open_pipes_session(
 
     Raises:
         PipesExecutionError: the verdict; `error.completed` has what was reported all the same.
-        PipesResultsIncomplete: an event could not be handled; also without `require_success`.
+        PipesResultsIncomplete: an event could not be handled, or a green invocation's events are not all here, as the
+            broker's receipt has them; also without `require_success`.
         BrokerError: the broker could not be reached, or refused.
     """
     context_data = context_data_for(context, extras)
