@@ -59,6 +59,13 @@ class PipesClientCompletedInvocation:
             implicit_materializations=implicit_materializations, metadata=self._metadata or None
         )
 
+    @property
+    def partial_results(self) -> tuple[PipesResult, ...]:
+        """What was reported, as far as it was, and nothing implicit: also of work that failed, was lost, or whose
+        events are not all here. It may be less than the work did; the verdict says whether it is all.
+        """
+        return self.get_results(implicit_materializations=False)
+
     def get_materialize_result(self, *, implicit_materialization: bool = True) -> MaterializeResult:
         """The only materialization, with the reported checks of its asset.
 

@@ -135,6 +135,11 @@ class PipesSession:
     def get_reported_results(self) -> tuple[PipesResult, ...]:
         return self._collected.reported()
 
+    @property
+    def partial_results(self) -> tuple[PipesResult, ...]:
+        """What was reported until now, and nothing implicit; also after the block has raised."""
+        return self._collected.reported()
+
     def get_custom_messages(self) -> tuple[JsonValue, ...]:
         """The payloads of all custom messages until now."""
         return self._collected.custom_messages()

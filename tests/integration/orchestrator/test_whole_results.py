@@ -11,6 +11,7 @@ from standpipe_orchestrator import (
     BrokerClient,
     ContextData,
     MaterializeResult,
+    PipesExecutionError,
     PipesResultsIncomplete,
     PipesSubprocessClient,
     open_pipes_session,
@@ -18,7 +19,7 @@ from standpipe_orchestrator import (
 from standpipe_orchestrator.metadata import MetadataValue
 from standpipe_orchestrator.metadata_wire import metadata_from_wire
 from standpipe_protocol.json_text import JsonValue
-from tests.support.processes import run_python
+from tests.support.processes import child_environment, run, run_python
 
 Script = Callable[[str], list[str]]
 TARGETS = ContextData(asset_keys=("a", "b", "c"), run_id="r")
@@ -69,7 +70,7 @@ def test_a_session_raises_for_it_too_whatever_verdict_was_asked_for(client: Brok
         pytest.raises(PipesResultsIncomplete, match=r"position 3 .*ZeroDivisionError"),
         open_pipes_session(TARGETS, client=client, require_success=False) as session,
     ):
-        run_python("-c", REPORTS_THREE, env=session.get_bootstrap_env_vars())
+        run_python("-c", REPORTS_THREE, env=child_environment(session.get_bootstrap_env_vars()))
     assert session.get_results() == (A, C)
 
 
@@ -77,7 +78,7 @@ def test_a_session_raises_for_it_too_whatever_verdict_was_asked_for(client: Brok
 def test_an_exception_of_the_block_is_told_of_it(client: BrokerClient) -> None:
     def block() -> None:
         with open_pipes_session(TARGETS, client=client) as session:
-            run_python("-c", REPORTS_THREE, env=session.get_bootstrap_env_vars())
+            run_python("-c", REPORTS_THREE, env=child_environment(session.get_bootstrap_env_vars()))
             raise KeyError("the block's own")
 
     with pytest.raises(KeyError) as raised:
@@ -101,3 +102,20 @@ def test_a_log_that_raises_does_not_end_the_reading(pipes: PipesSubprocessClient
         pipes.run(context=Context(), command=script(REPORTS_THREE))
     assert raised.value.completed is not None
     assert len(raised.value.completed.get_results()) == 3
+
+
+def test_what_was_reported_before_a_failure_stays_readable(
+    pipes: PipesSubprocessClient, client: BrokerClient, script: Script
+) -> None:
+    fails = REPORTS_THREE.replace("    context.log", "        if key == 'b': raise ValueError(key)\n    context.log")
+    reported = (A, MaterializeResult(asset_key="b", metadata={"odd": True}))
+    with pytest.raises(PipesExecutionError, match="ValueError: b") as raised:
+        pipes.run(context=TARGETS, command=script(fails))
+    assert raised.value.completed is not None
+    assert raised.value.completed.partial_results == reported
+    with (
+        pytest.raises(PipesExecutionError, match="ValueError: b"),
+        open_pipes_session(TARGETS, client=client) as session,
+    ):
+        run(script(fails), env=child_environment(session.get_bootstrap_env_vars()), check=False)
+    assert session.partial_results == reported

@@ -65,6 +65,14 @@ def test_an_invocation_that_did_not_succeed_has_no_implicit_results() -> None:
         completed.get_materialize_result()
 
 
+def test_partial_results_are_what_was_reported_whatever_the_verdict() -> None:
+    for succeeded in (True, False):
+        completed = Source("orders", "users", succeeded=succeeded).materialize("users").check("users", "c").end(n=1)
+        materialization, check = completed.partial_results
+        assert materialization == MaterializeResult(asset_key="users", metadata={"n": 1})
+        assert isinstance(check, AssetCheckResult)
+
+
 def test_the_materialize_result_is_the_only_one_with_its_checks() -> None:
     completed = Source("a").check("a", "c1").materialize("a").check("a", "c2", passed=False).end()
     result = completed.get_materialize_result()
