@@ -69,13 +69,15 @@ class PipesSession:
         self._out_of_reach = False
         self.cancel_requested = threading.Event()
         """Set when somebody asked through the broker that the work be stopped, as far as this process has heard."""
+        self.opened = threading.Event()
+        """Set when a process of the work has opened: from then on it hears what it is asked for."""
         dispatch = Dispatch(
             collected=self._collected,
             log=self._log,
             own_producer=self._producer,
             forward_stdio=forward_stdio,
             on_result=getattr(context, "result_reported", None),
-            on_opened=self._leave_lease_to_process,
+            on_opened=self._note_opened,
         )
         self._reading = Reading(self.invocation_id, client=client, handle=dispatch.handle, log=self._log)
         self._lease: LeaseKeeper | None = None
@@ -251,6 +253,10 @@ class PipesSession:
         """Somebody asked for the work to be stopped."""
         self.cancel_requested.set()
         self.wake()
+
+    def _note_opened(self) -> None:
+        self.opened.set()
+        self._leave_lease_to_process()
 
     def _leave_lease_to_process(self) -> None:
         if self._lease is not None:

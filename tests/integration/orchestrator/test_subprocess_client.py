@@ -239,22 +239,6 @@ with open_pipes() as context:
     assert client.invocations.get(results.session.invocation_id).verdict == "cancelled"
 
 
-def test_a_cancel_through_the_api_ends_the_command(
-    pipes: PipesSubprocessClient, script: Script, client: BrokerClient
-) -> None:
-    command = script(
-        "import time\nfrom standpipe import open_pipes\nwith open_pipes() as context:\n"
-        "    context.report_asset_materialization(asset_key='orders')\n    time.sleep(600)"
-    )
-    results = pipes.stream(context=TARGETS, command=command)
-    next(results)
-    assert results.session is not None
-    client.invocations.cancel(results.session.invocation_id)
-    with pytest.raises(PipesExecutionError, match="its invocation was cancelled") as raised:
-        list(results)
-    assert raised.value.verdict == "cancelled"
-
-
 def test_a_command_that_takes_too_long_is_ended(pipes: PipesSubprocessClient, client: BrokerClient) -> None:
     with pytest.raises(PipesExecutionError, match=r"took longer than 0\.5 s") as raised:
         pipes.run(context=None, command="sleep 600", timeout=0.5)

@@ -110,6 +110,15 @@ class Child:
                 else:
                     os.killpg(self._process.pid, signal.SIGINT)
 
+    def terminate(self) -> None:
+        """Asks the group to end, as a service manager does; on Windows, where nobody can ask so, ends the child."""
+        if self._exit_code is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                if sys.platform == "win32":
+                    self._process.terminate()
+                else:
+                    os.killpg(self._process.pid, signal.SIGTERM)
+
     def kill(self) -> None:
         """Ends the group at once."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -119,10 +128,14 @@ class Child:
             else:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
-    def end(self, *, grace_seconds: float) -> int | None:
-        """Asks, waits for `grace_seconds`, then kills; returns the exit code."""
+    def end(self, *, grace_seconds: float, ask: Callable[[], None] | None = None) -> int | None:
+        """Asks, waits for `grace_seconds`, then kills; returns the exit code.
+
+        Args:
+            ask: how; `interrupt` when not given.
+        """
         try:
-            self.interrupt()
+            (ask or self.interrupt)()
             self.wait(grace_seconds)
         finally:
             # Also when the child has ended: what it started in the background may have ignored the signal. And also

@@ -58,6 +58,7 @@ class Launch:
     forward_termination: bool
     forward_stdio: bool
     termination_timeout_seconds: float
+    cancel_grace_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,19 +208,25 @@ class RunningSubprocess:
         """Gives results until the command has ended, by itself or because it had to; then the answer says why."""
         launch = self._launch
         deadline = None if launch.timeout is None else time.monotonic() + launch.timeout
+        terminate_at: float | None = None
 
         def over() -> bool:
-            return child.exit_code is not None or session.cancel_requested.is_set()
+            return child.exit_code is not None or (terminate_at is None and session.cancel_requested.is_set())
 
         while True:
-            left = _LOOK_SECONDS if deadline is None else min(_LOOK_SECONDS, max(deadline - time.monotonic(), 0.0))
+            moments = [moment for moment in (deadline, terminate_at) if moment is not None]
+            left = min([_LOOK_SECONDS, *(max(moment - time.monotonic(), 0.0) for moment in moments)])
             yield from session.stream_results(wait=left, implicit_materializations=False, or_until=over)
             if child.exit_code is not None:
-                return None
-            if session.cancel_requested.is_set():
-                child.end(grace_seconds=launch.termination_timeout_seconds)
+                return None if terminate_at is None else "The command ended by itself after its cancel was requested."
+            now = time.monotonic()
+            if terminate_at is None and session.cancel_requested.is_set():
+                # Only what has opened hears of it, and may finish what it is at.
+                terminate_at = now + (launch.cancel_grace_seconds if session.opened.is_set() else 0.0)
+            if terminate_at is not None and now >= terminate_at:
+                child.end(grace_seconds=launch.termination_timeout_seconds, ask=child.terminate)
                 return "The command was ended because its invocation was cancelled."
-            if deadline is not None and time.monotonic() >= deadline:
+            if deadline is not None and now >= deadline:
                 child.end(grace_seconds=launch.termination_timeout_seconds)
                 return f"The command was ended because it took longer than {launch.timeout:g} s."
 

@@ -29,7 +29,11 @@ class PipesSubprocessClient:
         forward_termination: on Ctrl-C the command is interrupted too, and killed when it does not end; otherwise its
             end is waited for.
         forward_stdio: also write its output to this process's own stdout and stderr.
-        termination_timeout_seconds: how long an interrupted command has to end by itself.
+        termination_timeout_seconds: how long a command that was interrupted or told to terminate has before it is
+            killed.
+        cancel_grace_seconds: how long a command whose invocation is cancelled has to end by itself, before it is told
+            to terminate. One that has not opened hears of nothing and gets no such time. The Python client hears of
+            it in the answer to what it reports, and to its heartbeat every 20 seconds.
     """
 
     def __init__(
@@ -41,6 +45,7 @@ class PipesSubprocessClient:
         forward_termination: bool = True,
         forward_stdio: bool = True,
         termination_timeout_seconds: float = 20.0,
+        cancel_grace_seconds: float = 30.0,
     ) -> None:
         self._env = dict(env or {})
         self._cwd = cwd
@@ -48,6 +53,7 @@ class PipesSubprocessClient:
         self._forward_termination = forward_termination
         self._forward_stdio = forward_stdio
         self._termination_timeout_seconds = termination_timeout_seconds
+        self._cancel_grace_seconds = cancel_grace_seconds
 
     def run(
         self,
@@ -141,5 +147,6 @@ class PipesSubprocessClient:
                 forward_termination=self._forward_termination,
                 forward_stdio=self._forward_stdio,
                 termination_timeout_seconds=self._termination_timeout_seconds,
+                cancel_grace_seconds=self._cancel_grace_seconds,
             )
         )

@@ -1,0 +1,137 @@
+"""How a command ends whose invocation is cancelled: by itself where it listens, else by SIGTERM, else by SIGKILL."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from standpipe_orchestrator import (
+    BrokerClient,
+    ContextData,
+    MaterializeResult,
+    PipesExecutionError,
+    PipesSubprocessClient,
+)
+from standpipe_orchestrator.launchers.running import RunningSubprocess
+from tests.support.waiting import PATIENCE
+
+Script = Callable[[str], list[str]]
+TARGETS = ContextData(asset_keys=("begun", "finished"), run_id="r")
+BEGUN, FINISHED = MaterializeResult(asset_key="begun"), MaterializeResult(asset_key="finished")
+FOR_EVER = 600.0
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+
+
+def cancel(client: BrokerClient, results: RunningSubprocess) -> None:
+    """Cancels what has reported that it begun."""
+    assert next(results) == BEGUN
+    assert results.session is not None
+    client.invocations.cancel(results.session.invocation_id)
+
+
+def test_a_process_that_listens_finishes_what_it_is_at(client: BrokerClient, script: Script, tmp_path: Path) -> None:
+    launcher_knows = tmp_path / "launcher-knows"
+    command = script(
+        f"""
+import pathlib, time
+from standpipe import open_pipes
+with open_pipes() as context:
+    context.report_asset_materialization(asset_key="begun")
+    while not context.cancel_requested:
+        context.log.info("at it")
+        time.sleep(0.05)
+    while not pathlib.Path({str(launcher_knows)!r}).exists():
+        time.sleep(0.05)
+    time.sleep(0.5)  # the work that is left
+    context.report_asset_materialization(asset_key="finished")
+"""
+    )
+    pipes = PipesSubprocessClient(client=client, cancel_grace_seconds=FOR_EVER)
+    results = pipes.stream(context=TARGETS, command=command)
+    cancel(client, results)
+    session = results.session
+    assert session is not None
+
+    def tell_the_job() -> None:
+        if session.cancel_requested.wait(PATIENCE):
+            launcher_knows.touch()
+
+    teller = threading.Thread(target=tell_the_job)
+    teller.start()
+    assert list(results) == [FINISHED]
+    teller.join(PATIENCE)
+    assert results.completed.invocation.verdict == "succeeded"
+    assert results.completed.invocation.cancel_requested
+
+
+@posix
+def test_a_process_that_does_not_listen_is_told_to_terminate_after_the_grace(
+    client: BrokerClient, script: Script, tmp_path: Path
+) -> None:
+    heard = tmp_path / "heard"
+    command = script(
+        f"""
+import pathlib, signal, sys, time
+from standpipe import open_pipes
+def told(number, frame):
+    with pathlib.Path({str(heard)!r}).open("a") as file:
+        file.write(signal.Signals(number).name)
+    sys.exit(7)
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, told)
+with open_pipes() as context:
+    context.report_asset_materialization(asset_key="begun")
+    time.sleep(600)
+"""
+    )
+    pipes = PipesSubprocessClient(client=client, cancel_grace_seconds=0.2, termination_timeout_seconds=FOR_EVER)
+    results = pipes.stream(context=TARGETS, command=command)
+    cancel(client, results)
+    with pytest.raises(PipesExecutionError, match="its invocation was cancelled") as raised:
+        list(results)
+    assert heard.read_text() == "SIGTERM"
+    assert (raised.value.verdict, raised.value.exit_code) == ("cancelled", 7)
+    assert raised.value.completed is not None
+    assert raised.value.completed.partial_results == (BEGUN,)
+
+
+@posix
+def test_a_process_that_will_not_terminate_is_killed(client: BrokerClient, script: Script) -> None:
+    command = script(
+        """
+import signal, time
+from standpipe import open_pipes
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+with open_pipes() as context:
+    context.report_asset_materialization(asset_key="begun")
+    time.sleep(600)
+"""
+    )
+    pipes = PipesSubprocessClient(client=client, cancel_grace_seconds=0.0, termination_timeout_seconds=0.2)
+    results = pipes.stream(context=TARGETS, command=command)
+    cancel(client, results)
+    with pytest.raises(PipesExecutionError, match="its invocation was cancelled") as raised:
+        list(results)
+    assert (raised.value.verdict, raised.value.exit_code) == ("cancelled", -signal.SIGKILL)
+
+
+@posix
+def test_a_command_that_never_opened_hears_nothing_and_is_told_at_once(client: BrokerClient) -> None:
+    class Context:
+        run_id = "r"
+
+        def invocation_registered(self, invocation_id: str) -> None:
+            client.invocations.cancel(invocation_id)
+
+    pipes = PipesSubprocessClient(
+        client=client, cancel_grace_seconds=FOR_EVER, termination_timeout_seconds=FOR_EVER, forward_stdio=False
+    )
+    with pytest.raises(PipesExecutionError, match="its invocation was cancelled") as raised:
+        pipes.run(context=Context(), command=["sleep", "600"])
+    assert (raised.value.verdict, raised.value.exit_code) == ("cancelled", -signal.SIGTERM)
