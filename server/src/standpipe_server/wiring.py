@@ -47,6 +47,7 @@ def open_wiring(settings: Settings, credentials: Credentials) -> Generator[Wirin
                 database_url=settings.database_url, migrate=settings.migrate, synchronous=settings.synchronous
             ),
             clock=_now,
+            monotonic=_monotonic,
         )
         stack.callback(_close_store, store)
         feed = Feed()
@@ -109,3 +110,7 @@ def _close_store(store: Store) -> None:
 def _now() -> int:
     """Microseconds since the epoch, as the store counts."""
     return time.time_ns() // 1000
+
+
+def _monotonic() -> int:
+    return time.monotonic_ns() // 1000

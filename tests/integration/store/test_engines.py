@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import Engine, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from standpipe_server.store import Overloaded, StoreSettings, tables
+from standpipe_server.store.clock import WatchedClock
 from standpipe_server.store.commands import Command
 from standpipe_server.store.engines import database_url as parse_url
 from standpipe_server.store.engines import open_engine
+from standpipe_server.store.leases import Forgiveness
 from standpipe_server.store.store import Store
 from standpipe_server.store.sweeper import Sweeper
 from tests.integration.store.conftest import OPENED, Bench
@@ -59,12 +62,44 @@ def test_what_cannot_be_ended_now_is_not_tried_again_at_once(database_url: str) 
     with engine.begin() as connection:
         values = {"due_at": 1, "status": "registered"} | _FILLER
         connection.execute(tables.invocation.insert().values(values))
-    sweeper = Sweeper(engine, clock=lambda: 2, submit=refuse)
+    sweeper = _sweeper(engine, submit=refuse)
     sweeper.start()
     assert not again.wait(1)
     assert len(tried) == 1
     sweeper.close()
     engine.dispose()
+
+
+def test_reaping_goes_on_after_a_failure_that_nobody_thought_of(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    Store.open(StoreSettings(database_url=database_url), clock=lambda: 1).close()
+    engine = open_engine(parse_url(database_url), synchronous="FULL", connections=2, writes=True)
+    again = threading.Event()
+    tried: list[Command[None]] = []
+
+    def fail_once(command: Command[None]) -> Future[None]:
+        tried.append(command)
+        if len(tried) == 1:
+            raise KeyError("a fault of our own")
+        again.set()
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
+
+    with engine.begin() as connection:
+        connection.execute(tables.invocation.insert().values({"due_at": 1, "status": "registered"} | _FILLER))
+    sweeper = _sweeper(engine, submit=fail_once)
+    sweeper.start()
+    assert again.wait(30)
+    sweeper.close()
+    engine.dispose()
+    assert "The sweeper failed and will try again." in caplog.text
+
+
+def _sweeper(engine: Engine, *, submit: Callable[[Command[None]], Future[None]]) -> Sweeper:
+    clock = WatchedClock(lambda: 2, lambda: 2)
+    return Sweeper(engine, clock=clock, submit=submit, forgiveness=Forgiveness(engine, submit=submit))
 
 
 _FILLER = {

@@ -20,7 +20,7 @@ from standpipe_server.store import (
 )
 from standpipe_server.store.commands import EndDue
 from standpipe_server.store.merge import Merge
-from tests.integration.store.conftest import CLOSED, OPENED, Bench, Clock, body
+from tests.integration.store.conftest import CLOSED, OPENED, Bench, body
 from tests.support.wire import log, materialization
 
 pytestmark = pytest.mark.anyio
@@ -181,19 +181,6 @@ async def test_a_lost_process_that_speaks_again_is_heard(bench: Bench) -> None:
     assert (await bench.invocation(target))["verdict"] == "lost"
     await bench.append(target, body(json.loads(CLOSED)), producer="p", first_seq=2)
     assert (await bench.invocation(target))["verdict"] == "succeeded"
-
-
-async def test_leases_start_anew_when_the_server_was_away(bench: Bench) -> None:
-    target = await bench.register(b'{"context":{},"lease_seconds":3}')
-    await bench.append(target, OPENED)
-    # The clock of the first store stands still, or its sweeper would be the one that was not away.
-    later = Clock(bench.clock.now + 1_000_000_000)
-    another = Store.open(StoreSettings(database_url=bench.database_url), clock=later)
-    try:
-        await another._write(EndDue(target.pk))
-        assert (await bench.invocation(target))["status"] == "running"
-    finally:
-        assert another.close()
 
 
 async def test_cancel_is_heard_in_the_next_answer(bench: Bench) -> None:

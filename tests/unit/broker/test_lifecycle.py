@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from standpipe_server.broker.lifecycle import due, next_due, renew_lease
+from standpipe_server.broker.lifecycle import due, forgive_lease, next_due, renew_lease, restart_waiting
 from standpipe_server.broker.state import InvocationState, replace
 
 SECOND = 1_000_000
@@ -45,3 +45,24 @@ def test_what_has_ended_ends_no_more() -> None:
     assert next_due(ended) is None
     assert due(ended, now=10**15) is None
     assert renew_lease(ended, now=5, start=True) is ended
+
+
+def test_a_lease_of_which_most_is_gone_starts_anew_when_it_is_forgiven() -> None:
+    beaten = renew_lease(OPEN, now=0, start=True)
+    assert forgive_lease(OPEN, now=SECOND) is OPEN
+    assert forgive_lease(beaten, now=10 * SECOND) is beaten
+    assert forgive_lease(beaten, now=16 * SECOND).lease_expires_at == 46 * SECOND
+    assert forgive_lease(beaten, now=10**15).lease_expires_at == 10**15 + 30 * SECOND
+    # The clock was set back: it would run for ever.
+    assert forgive_lease(beaten, now=-SECOND).lease_expires_at == 29 * SECOND
+
+
+def test_a_clock_that_was_set_settles_nobody_and_closes_the_door_to_nobody() -> None:
+    hour = 3600 * SECOND
+    settling = replace(OPEN, producers_open=0)
+    assert next_due(restart_waiting(settling, now=hour)) == hour + 10 * SECOND
+    assert next_due(restart_waiting(NEW, now=hour)) == hour + 60 * SECOND
+    patient = replace(NEW, open_within=86_400.0)
+    assert next_due(restart_waiting(patient, now=hour)) == 24 * hour
+    assert next_due(restart_waiting(patient, now=48 * hour)) == 49 * hour
+    assert restart_waiting(replace(OPEN, status="ended"), now=hour).last_event_at == SECOND

@@ -9,6 +9,7 @@ from standpipe_server.broker.state import InvocationState, replace
 from standpipe_server.broker.times import seconds
 
 DueTo: TypeAlias = Literal["lease", "settled", "not-opened"]
+_MORE_TIME_TO_OPEN = 3600.0
 
 
 def renew_lease(invocation: InvocationState, *, now: int, start: bool = False) -> InvocationState:
@@ -16,6 +17,33 @@ def renew_lease(invocation: InvocationState, *, now: int, start: bool = False) -
     if invocation.ended or (invocation.lease_expires_at is None and not start):
         return invocation
     return replace(invocation, lease_expires_at=now + seconds(invocation.lease_seconds))
+
+
+def forgive_lease(invocation: InvocationState, *, now: int) -> InvocationState:
+    """A running lease starts anew, since words could not be heard; one of which most is left stays as it is."""
+    if invocation.ended or invocation.lease_expires_at is None:
+        return invocation
+    whole = seconds(invocation.lease_seconds)
+    if whole // 2 <= invocation.lease_expires_at - now <= whole:
+        return invocation
+    return replace(invocation, lease_expires_at=now + whole)
+
+
+def restart_waiting(invocation: InvocationState, *, now: int) -> InvocationState:
+    """After the clock was set nobody knows how long anything has been waited for: what is waited for starts anew.
+
+    What has not opened gets at most an hour more, so that a clock that is set often does not keep it for ever.
+    """
+    if invocation.ended:
+        return invocation
+    state = forgive_lease(invocation, now=now)
+    if all_closed(state):
+        return replace(state, last_event_at=now)
+    if state.opened_at is None:
+        waited = (now - state.created_at) / 1_000_000
+        more = min(state.open_within, _MORE_TIME_TO_OPEN)
+        return replace(state, open_within=max(state.open_within, waited + more))
+    return state
 
 
 def next_due(invocation: InvocationState) -> int | None:

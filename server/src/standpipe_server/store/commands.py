@@ -199,13 +199,17 @@ class FinishInvocation:
 
 @dataclass(frozen=True, slots=True)
 class EndDue:
-    """Ends an invocation whose deadline has passed, if it still has."""
+    """Ends an invocation whose deadline has passed, if it still has.
+
+    `as_of` is when that was seen: later by the clock may be no time later, when the clock was set.
+    """
 
     pk: int
+    as_of: int | None = None
 
     def execute(self, unit: UnitOfWork) -> None:
         state = unit.invocation(self.pk)
-        why = lifecycle.due(state, now=unit.now)
+        why = lifecycle.due(state, now=unit.now if self.as_of is None else min(self.as_of, unit.now))
         if why is None:
             # It was renewed in the meantime, or another server was faster; putting it back sets the next deadline.
             if not state.ended:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, bindparam, select, text, update
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -24,13 +24,14 @@ from standpipe_protocol.invocation import Control
 from standpipe_server.broker.batches import Batch
 from standpipe_server.broker.requests import Heartbeat, Registration
 from standpipe_server.broker.state import Finish
-from standpipe_server.broker.times import seconds
 from standpipe_server.store import assets, commands, engines, events, first_errors, invocations, lookups, tables
 from standpipe_server.store.append import Append, AppendOutcome
 from standpipe_server.store.caches import RecentlyUsed
 from standpipe_server.store.checkpointer import Checkpointer
+from standpipe_server.store.clock import WatchedClock
 from standpipe_server.store.cursors import Page
 from standpipe_server.store.errors import Overloaded
+from standpipe_server.store.leases import Forgiveness
 from standpipe_server.store.lookups import ContextAnswer, Target
 from standpipe_server.store.memory import Caches
 from standpipe_server.store.recent import RecentEvents
@@ -83,7 +84,9 @@ class AppendRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Store:
     """Opened by `Store.open`, closed by `close`; `on_commit` is called on a writer's thread after each commit."""
 
-    def __init__(self, settings: StoreSettings, *, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, settings: StoreSettings, *, clock: Callable[[], int], monotonic: Callable[[], int] | None = None
+    ) -> None:
         url = engines.database_url(settings.database_url)
         self.is_postgresql = url.get_backend_name() == "postgresql"
         writers = settings.writers if self.is_postgresql else 1
@@ -120,19 +123,29 @@ class Store:
             )
             for number in range(writers)
         ]
-        self._forgive_leases()
-        self._sweeper = Sweeper(self._read_engine, clock=clock, submit=self._submit)
+        self._forgiveness = Forgiveness(self._read_engine, submit=self._submit)
+        self._sweeper = Sweeper(
+            self._read_engine,
+            clock=WatchedClock(clock, monotonic or clock),
+            submit=self._submit,
+            forgiveness=self._forgiveness,
+        )
         self._sweeper.start()
 
     @classmethod
-    def open(cls, settings: StoreSettings, *, clock: Callable[[], int]) -> Store:
+    def open(
+        cls, settings: StoreSettings, *, clock: Callable[[], int], monotonic: Callable[[], int] | None = None
+    ) -> Store:
         """Connects, upgrades the schema if asked to, and starts the threads.
+
+        `clock` gives instants and may be set by somebody; `monotonic` (both in microseconds) tells when it was.
+        Without that, `clock` counts as one that is never set.
 
         Raises:
             MigrationNeeded: the schema is not this version's.
             UnusableDatabase: the URL names nothing that can be opened.
         """
-        return cls(settings, clock=clock)
+        return cls(settings, clock=clock, monotonic=monotonic)
 
     def close(self) -> bool:
         """Stores what waits and ends the threads; False when something could not be stored in time."""
@@ -309,12 +322,19 @@ class Store:
                     return function(connection, *args, **kwargs)
             except (OperationalError, PoolTimeout) as error:
                 _log.warning("The database did not answer a read: %s", error)
+                # It may have been for a word of a process.
+                self._forgiveness.owe()
                 raise Overloaded("The database did not answer. Try again.", retry_after=2) from error
 
         return await asyncio.get_running_loop().run_in_executor(self._readers, run)
 
     async def _write(self, command: commands.Command[_R]) -> _R:
-        return await self._writer_of(command).run(command)
+        try:
+            return await self._writer_of(command).run(command)
+        except Overloaded:
+            # A word that was not heard must not be missed.
+            self._forgiveness.owe()
+            raise
 
     def _submit(self, command: commands.Command[None]) -> Future[None]:
         return self._writer_of(command).submit(command)
@@ -342,26 +362,6 @@ class Store:
             self._sweeper.expect(min(unit.deadlines))
         wakes = [Wake(state.pk, state.last_position, state.ended) for state in states]
         self.on_commit([*wakes, *(Wake(pk, 0, ended=True) for pk in unit.deleted)])
-
-    def _forgive_leases(self) -> None:
-        """Nobody could beat while no server ran: running leases start anew."""
-        table = tables.invocation
-        now = self._clock()
-        with self._write_engine.connect() as connection, connection.begin():
-            statement = (
-                select(table.c.pk, table.c.lease_seconds)
-                .where(table.c.status != "ended", table.c.lease_expires_at.is_not(None))
-                .order_by(table.c.pk)
-                .with_for_update()
-            )
-            renewed = [
-                {"_pk": row.pk, "_expires": now + seconds(row.lease_seconds)} for row in connection.execute(statement)
-            ]
-            if renewed:
-                change = update(table).where(table.c.pk == bindparam("_pk"))
-                # Due at once: the sweeper looks, finds nothing due and sets the right deadline.
-                values: dict[str, Any] = {"lease_expires_at": bindparam("_expires"), "due_at": now}
-                connection.execute(change.values(values), renewed)
 
 
 def _always(pk: int) -> bool:

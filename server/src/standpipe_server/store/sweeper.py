@@ -1,7 +1,7 @@
 """The sweeper: ends invocations whose deadline has passed, and merges small segments of those that have ended.
 
 A thread that sleeps until the next deadline. It only looks and submits commands; the rules decide again under the
-lock, so that it does not matter how many servers sweep one database.
+lock, so that it does not matter how many servers sweep one database. Nothing but `close` ends the thread.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from standpipe_server.store import tables
+from standpipe_server.store.clock import WatchedClock
 from standpipe_server.store.commands import Command, EndDue
 from standpipe_server.store.errors import Overloaded
+from standpipe_server.store.leases import Forgiveness
 from standpipe_server.store.merge import Merge
 
 _log = logging.getLogger(__name__)
@@ -27,11 +29,17 @@ _AT_A_TIME = 100
 
 class Sweeper:
     def __init__(
-        self, engine: Engine, *, clock: Callable[[], int], submit: Callable[[Command[None]], Future[None]]
+        self,
+        engine: Engine,
+        *,
+        clock: WatchedClock,
+        submit: Callable[[Command[None]], Future[None]],
+        forgiveness: Forgiveness,
     ) -> None:
         self._engine = engine
         self._clock = clock
         self._submit = submit
+        self._forgiveness = forgiveness
         self._wake = threading.Event()
         self._stopping = False
         self._next_look = 0
@@ -52,29 +60,43 @@ class Sweeper:
             self._thread.join(10)
 
     def _run(self) -> None:
+        failures = 0
         while not self._stopping:
             try:
-                done = self._sweep()
-                pause = self._pause() if done else _LONGEST_SLEEP
-            except (SQLAlchemyError, Overloaded) as error:
-                _log.warning("The sweeper could not look for deadlines and will try again: %s", error)
-                pause = _LONGEST_SLEEP
-            self._next_look = self._clock() + round(pause * 1_000_000)
+                pause = self._turn()
+                failures = 0
+            except Exception as error:  # whatever it is: if this thread ended, nobody would ever be reaped again
+                # Words could not be heard either, while the database was away.
+                self._forgiveness.owe()
+                pause = min(2.0**failures, _LONGEST_SLEEP)
+                failures += 1
+                if isinstance(error, (SQLAlchemyError, Overloaded)):
+                    _log.warning("The sweeper could not look for deadlines and will try again: %s", error)
+                else:
+                    _log.exception("The sweeper failed and will try again.")
             self._wake.wait(pause)
             self._wake.clear()
 
-    def _sweep(self) -> bool:
+    def _turn(self) -> float:
+        """Forgives what is to be forgiven, then ends what is due; answers how long to sleep."""
+        reading = self._clock.look()
+        if reading.jump:
+            _log.warning("The clock was set by %+.1f s; waits and leases start anew.", reading.jump / 1_000_000)
+            self._forgiveness.owe(all_waits=True)
+        done = self._forgiveness.pay() and self._sweep(reading.now)
+        pause = self._pause(reading.now) if done else _LONGEST_SLEEP
+        self._next_look = reading.now + round(pause * 1_000_000)
+        return pause
+
+    def _sweep(self, now: int) -> bool:
         """Whether everything found was dealt with; what was not stays due, and is not tried again at once."""
         table = tables.invocation
         statement = (
-            select(table.c.pk, table.c.status)
-            .where(table.c.due_at <= self._clock())
-            .order_by(table.c.due_at)
-            .limit(_AT_A_TIME)
+            select(table.c.pk, table.c.status).where(table.c.due_at <= now).order_by(table.c.due_at).limit(_AT_A_TIME)
         )
         with self._engine.connect() as connection:
             found = connection.execute(statement).all()
-        futures = [self._submit(Merge(row.pk) if row.status == "ended" else EndDue(row.pk)) for row in found]
+        futures = [self._submit(Merge(row.pk) if row.status == "ended" else EndDue(row.pk, now)) for row in found]
         done, waiting = wait(futures, timeout=60)
         if waiting or any(future.exception() for future in done):
             return False
@@ -82,9 +104,9 @@ class Sweeper:
             self._wake.set()
         return True
 
-    def _pause(self) -> float:
+    def _pause(self, now: int) -> float:
         with self._engine.connect() as connection:
             due_at = connection.scalar(select(func.min(tables.invocation.c.due_at)))
         if due_at is None:
             return _LONGEST_SLEEP
-        return min(max((due_at - self._clock()) / 1_000_000, 0.005), _LONGEST_SLEEP)
+        return min(max((due_at - now) / 1_000_000, 0.005), _LONGEST_SLEEP)

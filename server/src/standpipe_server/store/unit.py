@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, Table, bindparam, insert, select
+from sqlalchemy import Connection, Table, bindparam, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from standpipe_protocol.json_text import JsonValue
@@ -131,6 +132,13 @@ class UnitOfWork:
     def put_invocation(self, state: InvocationState) -> None:
         self._states[state.pk] = state
         self._changed_states.add(state.pk)
+
+    def put_time_to_open(self, pk: int, open_within: float) -> None:
+        """The one part of an invocation's fixed part that a clock that was set can change."""
+        table = tables.invocation
+        self.connection.execute(update(table).where(table.c.pk == pk).values(open_within=open_within))
+        if (fixed := self._caches.fixed.get(pk)) is not None:
+            self._caches.fixed.put(pk, replace(fixed, open_within=open_within))
 
     def producer(self, invocation_pk: int, name: str) -> ProducerState:
         """The producer of that name; a new one is inserted."""
