@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.server import Server
 from tests.support.waiting import wait_until
-from tests.support.wire import check, closed, custom, log, materialization, opened, problem_of, register
+from tests.support.wire import Job, Json, check, closed, custom, log, materialization, opened, problem_of, register
 
 
 def test_a_process_hears_that_it_is_asked_to_stop_in_every_answer(shared_server: Server) -> None:
@@ -120,13 +120,88 @@ def test_when_nobody_calls_finish_the_invocation_settles(shared_server: Server) 
         assert next(events).data["verdict"] == "succeeded"
 
 
-def test_a_lease_that_runs_out_without_a_word_is_lost_and_a_late_word_revises_it(shared_server: Server) -> None:
-    job = register(shared_server, lease_seconds=0.3)
-    job.append([opened()], producer="p", first_seq=1)
-    with job.stream(after=1) as events:
+def _lost(server: Server, *messages: Json, lease_seconds: float = 0.3) -> Job:
+    """An invocation whose process `p` has sent these and then was silent."""
+    job = register(server, lease_seconds=lease_seconds)
+    job.append(list(messages), producer="p", first_seq=1)
+    with job.stream(after=len(messages)) as events:
         assert next(events).data["verdict"] == "lost"
-    assert job.append([custom("spooled")], producer="p", first_seq=2).status_code == 200
-    assert job.read()["revision"] == 1
+    return job
+
+
+@pytest.mark.parametrize("word", ["message", "retry", "heartbeat"])
+def test_a_lost_process_that_speaks_again_comes_back_to_life(shared_server: Server, word: str) -> None:
+    job = _lost(shared_server, opened(), custom(1), lease_seconds=2)
+    match word:
+        case "message":
+            assert job.append([custom(2)], producer="p", first_seq=3).status_code == 200
+        case "retry":
+            assert job.append([custom(1)], producer="p", first_seq=2).status_code == 200
+        case _:
+            assert job.heartbeat(producer="p").json()["lease"]["expires_at"] is not None
+    job.heartbeat(producer="p")
+    again = job.read()
+    assert (again["status"], again["verdict"], again["ended_at"], again["receipt"]) == ("running", None, None, None)
+    assert (again["revision"], again["reasons"]) == (1, [])
+    after = again["last_position"]
+    with job.stream(after=after) as events:
+        assert job.append([custom(3), closed()], producer="p", first_seq=after + 1).status_code == 200
+        assert [next(events).id, next(events).id] == [str(after + 1), str(after + 2)]
+        assert job.finish(exit_code=0)["verdict"] == "succeeded"
+        assert next(events).event == "end"
+    assert [item["change"] for item in _history(job)][-4:] == ["ended", "revived", "finished", "ended"]
+
+
+def test_what_comes_back_to_life_and_falls_silent_is_lost_again(shared_server: Server) -> None:
+    job = _lost(shared_server, opened())
+    job.heartbeat(producer="p")
+    again = wait_until(lambda: (found := job.read())["revision"] == 1 and found["verdict"] and found, what="the lease")
+    assert (again["verdict"], [item["change"] for item in _history(job)][-2:]) == ("lost", ["lease-expired", "ended"])
+
+
+def test_no_rank_of_a_lost_invocation_is_refused_because_another_has_closed(shared_server: Server) -> None:
+    job = register(shared_server, lease_seconds=0.4)
+    for rank in ("p", "q"):
+        job.append([opened()], producer=rank, first_seq=1)
+    with job.stream(after=2) as events:
+        assert next(events).data["verdict"] == "lost"
+    for rank in ("p", "q"):
+        assert job.append([custom(rank), closed()], producer=rank, first_seq=2).status_code == 200
+    assert job.finish()["verdict"] == "succeeded"
+
+
+def test_a_finished_invocation_stays_ended_whoever_speaks(shared_server: Server) -> None:
+    job = _lost(shared_server, opened())
+    assert job.finish()["verdict"] == "lost"
+    job.heartbeat(producer="p")
+    assert job.read()["status"] == "ended"
+    assert job.append([custom(1), closed()], producer="p", first_seq=2).status_code == 200
+    assert job.read()["verdict"] == "succeeded"
+
+
+def test_a_launcher_that_lives_does_not_hide_a_process_that_died(shared_server: Server) -> None:
+    job = register(shared_server, lease_seconds=3)
+    output = {"method": "log_external_stream", "params": {"stream": "stdout", "text": "x"}}
+    job.append([output], producer="launcher", first_seq=1)
+    job.heartbeat(producer="launcher")
+    job.append([opened()], producer="p", first_seq=1)
+    expires = job.read()["lease_expires_at"]
+    job.append([output], producer="launcher", first_seq=2)
+    assert job.heartbeat(producer="launcher", numbered=2).json()["lease"]["expires_at"] == expires
+    assert job.read()["lease_expires_at"] == expires
+    assert job.heartbeat(producer="p").json()["lease"]["expires_at"] > expires
+
+    def lost() -> bool:
+        job.heartbeat(producer="launcher")
+        return job.read()["verdict"] == "lost"
+
+    wait_until(lost, what="the lease to run out though the launcher beats")
+    job.append([output], producer="launcher", first_seq=3)
+    assert job.read()["verdict"] == "lost"
+
+
+def _history(job: Job) -> list[Json]:
+    return job.server.http.get(f"{job.path}/history").json()["items"]
 
 
 def test_an_invocation_that_never_opens_ends_incomplete(shared_server: Server) -> None:

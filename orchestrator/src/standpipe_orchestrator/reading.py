@@ -91,9 +91,11 @@ class Reading:
             TimeoutError: there is more than can be read, or handled, within the time.
         """
         self._thread.join(DRAIN_SECONDS)
-        if self._tail.invocation is not None:
-            latest = _newer(latest, self._tail.invocation)
+        told = self._tail.invocation
+        if told is not None and told.revision >= latest.revision:
+            latest = told
         else:
+            # Not at its end, or that was the end of a lost invocation which has come back to life since.
             self.stop()
             if self._thread.is_alive():
                 raise TimeoutError(

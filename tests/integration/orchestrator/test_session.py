@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from standpipe_orchestrator import (
@@ -24,6 +25,7 @@ from standpipe_protocol.messages import LogExternalStream
 from tests.conftest import ServerFactory
 from tests.support.processes import child_environment
 from tests.support.waiting import PATIENCE, wait_until
+from tests.support.wire import Json, closed, materialization, opened
 
 Script = Callable[[str], list[str]]
 TARGETS = ContextData(asset_keys=("a", "b"), run_id="r")
@@ -130,6 +132,27 @@ with open_pipes() as context:
             process.communicate(b"\n", timeout=PATIENCE)
     found += session.stream_results()
     assert found == [MaterializeResult(asset_key="a"), MaterializeResult(asset_key="b")]
+
+
+def test_what_a_lost_process_reports_after_it_came_back_to_life_is_among_the_results(client: BrokerClient) -> None:
+    with open_pipes_session(TARGETS, client=client, lease_seconds=1) as session:
+        env = session.get_bootstrap_env_vars()
+        token = {"Authorization": f"Bearer {env['STANDPIPE_TOKEN']}"}
+        url = f"{env['STANDPIPE_URL']}/api/v1/invocations/{session.invocation_id}"
+        with httpx.Client(headers=token, trust_env=False) as process:
+
+            def report(first: int, *messages: Json) -> None:
+                numbers = {"Standpipe-Producer": "p", "Standpipe-First-Seq": str(first)}
+                assert process.post(f"{url}/events", json=messages, headers=numbers).status_code == 200
+
+            report(1, opened(), materialization("a"))
+            # Though this process lives, and beat for the lease until the work had opened.
+            wait_until(
+                lambda: client.invocations.get(session.invocation_id).verdict == "lost", what="the lease to run out"
+            )
+            session._reader.join(PATIENCE)
+            report(3, materialization("b"), closed())
+    assert session.get_results() == (MaterializeResult(asset_key="a"), MaterializeResult(asset_key="b"))
 
 
 def test_a_broker_that_is_gone_at_the_end_does_not_make_a_run_green(

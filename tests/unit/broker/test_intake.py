@@ -167,6 +167,19 @@ def test_a_word_renews_a_running_lease_and_begins_none() -> None:
     assert append(log(), to=invocation(lease_expires_at=5)).invocation.lease_expires_at == NOW + 60_000_000
 
 
+def test_captured_output_is_no_word_of_a_process_that_has_opened() -> None:
+    output = {"method": "log_external_stream", "params": {"stream": "stdout", "text": "x"}}
+    running = invocation(lease_expires_at=5, opened_at=1, status="running", producers_opened=1, producers_open=1)
+    launcher = producer(last_seq=1)
+    assert append(output, to=running, by=launcher).invocation.lease_expires_at == 5
+    assert append(output, to=running, by=launcher, first_seq=1).invocation.lease_expires_at == 5
+    assert append(output, log(), to=running).invocation.lease_expires_at == NOW + 60_000_000
+    assert append(output, to=invocation(lease_expires_at=5)).invocation.lease_expires_at == NOW + 60_000_000
+    lost = invocation(status="ended", verdict="lost", lease_lost=True, opened_at=1, producers_opened=1)
+    assert append(output, to=lost).invocation.lease_lost
+    assert not append(log(), to=lost).invocation.lease_lost
+
+
 @given(
     sizes=st.lists(st.integers(min_value=1, max_value=5), min_size=1, max_size=8),
     retries=st.lists(st.integers(min_value=0, max_value=7), max_size=12),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from standpipe_server.broker.lifecycle import due, forgive_lease, next_due, renew_lease, restart_waiting
-from standpipe_server.broker.state import InvocationState, replace
+from standpipe_server.broker.lifecycle import due, forgive_lease, hear, next_due, renew_lease, restart_waiting
+from standpipe_server.broker.state import Finish, InvocationState, replace
 
 SECOND = 1_000_000
 NEW = InvocationState(pk=1, id="inv", created_at=0, open_within=60.0, settle=10.0, lease_seconds=30.0)
@@ -45,6 +45,21 @@ def test_what_has_ended_ends_no_more() -> None:
     assert next_due(ended) is None
     assert due(ended, now=10**15) is None
     assert renew_lease(ended, now=5, start=True) is ended
+
+
+def test_what_was_lost_and_speaks_runs_again_unless_somebody_finished_it() -> None:
+    lost = replace(OPEN, status="ended", verdict="lost", ended_at=2, lease_lost=True, revision=3, receipt={"events": 1})
+    again = hear(lost, now=SECOND)
+    assert (again.status, again.verdict, again.ended_at, again.receipt) == ("running", None, None, None)
+    assert (again.revision, again.lease_lost, again.lease_expires_at) == (4, False, 31 * SECOND)
+    assert hear(replace(lost, producers_opened=0, producers_open=0), now=SECOND).status == "running"
+    for final in (
+        replace(lost, finish=Finish(exit_code=None)),
+        replace(lost, producers_open=0),
+        replace(lost, verdict="incomplete"),
+        replace(lost, verdict="cancelled"),
+    ):
+        assert hear(final, now=SECOND, start=True) is final
 
 
 def test_a_lease_of_which_most_is_gone_starts_anew_when_it_is_forgiven() -> None:

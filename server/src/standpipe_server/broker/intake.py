@@ -76,7 +76,8 @@ def decide_append(
     skip = max(0, min(expected - first_seq, len(messages)))
     new = messages[skip:] if skip else messages
     if not new:
-        return _nothing_new(lifecycle.renew_lease(invocation, now=now), producer, skip=skip)
+        captured = bool(messages) and all(message.method == "log_external_stream" for message in messages)
+        return _nothing_new(_hear(invocation, captured=captured, now=now), producer, skip=skip)
     if invocation.verdict in ("succeeded", "cancelled"):
         return TooLate()
     if first_seq > expected:
@@ -102,13 +103,13 @@ def _nothing_new(invocation: InvocationState, producer: ProducerState, *, skip: 
 def _append_plain(invocation: InvocationState, producer: ProducerState, method: str, *, skip: int, now: int) -> Append:
     """What `_append` comes to for one message that is only carried and counted, while its producer has not closed."""
     last_seq = producer.last_seq + 1
-    spoke = method != "log_external_stream" and invocation.status == "registered"
+    spoke = method != "log_external_stream"
     state = replace(
         invocation,
         last_position=invocation.last_position + 1,
         last_event_at=now,
-        status="running" if spoke else invocation.status,
-        lease_lost=False,
+        status="running" if spoke and invocation.status == "registered" else invocation.status,
+        lease_lost=invocation.lease_lost and not spoke,
     )
     return Append(
         skip=skip,
@@ -117,7 +118,7 @@ def _append_plain(invocation: InvocationState, producer: ProducerState, method: 
         problems={},
         notes={},
         facts=[],
-        invocation=lifecycle.renew_lease(state, now=now),
+        invocation=_hear(state, captured=not spoke, now=now),
         producer=replace(
             producer,
             last_seq=last_seq,
@@ -208,7 +209,7 @@ def _append(
         producers_opened=invocation.producers_opened + (after.opened > 0) - (producer.opened > 0),
         producers_open=invocation.producers_open + _is_open(after) - _is_open(producer),
         # A word came after all.
-        lease_lost=False,
+        lease_lost=invocation.lease_lost and not (process_spoke or problems),
     )
     return Append(
         skip=skip,
@@ -217,9 +218,16 @@ def _append(
         problems=problems,
         notes=notes,
         facts=facts,
-        invocation=lifecycle.renew_lease(state, now=now),
+        invocation=_hear(state, captured=not (process_spoke or problems), now=now),
         producer=after,
     )
+
+
+def _hear(invocation: InvocationState, *, captured: bool, now: int) -> InvocationState:
+    """Captured output alone is the launcher's word, which keeps the lease only until the process can speak itself."""
+    if captured and invocation.opened_at is not None:
+        return invocation
+    return lifecycle.hear(invocation, now=now)
 
 
 def _set_plain_apart(new: Sequence[ParsedMessage]) -> tuple[Mapping[str, int], list[tuple[int, ParsedMessage]]]:

@@ -19,6 +19,26 @@ def renew_lease(invocation: InvocationState, *, now: int, start: bool = False) -
     return replace(invocation, lease_expires_at=now + seconds(invocation.lease_seconds))
 
 
+def hear(invocation: InvocationState, *, now: int, start: bool = False) -> InvocationState:
+    """What a word of the process does to its lease; a lost invocation that somebody is still to close runs again.
+
+    Whoever finished it has the last word: then late messages only change the verdict.
+    """
+    if invocation.verdict != "lost" or invocation.finish is not None or all_closed(invocation):
+        return renew_lease(invocation, now=now, start=start)
+    return replace(
+        invocation,
+        status="running",
+        verdict=None,
+        reasons=(),
+        receipt=None,
+        ended_at=None,
+        lease_lost=False,
+        lease_expires_at=now + seconds(invocation.lease_seconds),
+        revision=invocation.revision + 1,
+    )
+
+
 def forgive_lease(invocation: InvocationState, *, now: int) -> InvocationState:
     """A running lease starts anew, since words could not be heard; one of which most is left stays as it is."""
     if invocation.ended or invocation.lease_expires_at is None:

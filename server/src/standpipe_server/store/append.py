@@ -176,10 +176,10 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         before, after = unit.invocation(self.pk), decision.invocation
         if before.opened_at is None and after.opened_at is not None:
             unit.add_history(self.pk, "opened", {"producer": producer.name})
-        if before.ended:
+        if after.ended:
             commands.conclude(unit, after)
         else:
-            unit.put_invocation(after)
+            commands.put_heard(unit, before, after)
         return decision
 
     def _note_word(
@@ -187,7 +187,7 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ) -> None:
         """A retry stores nothing; it is a word of the process all the same, and may tell what was numbered since."""
         if decision.invocation is not before:
-            unit.put_invocation(decision.invocation)
+            commands.put_heard(unit, before, decision.invocation)
         if producer is not None and not before.ended and (self.numbered or 0) > producer.numbered:
             unit.put_producer(self.pk, replace(producer, numbered=self.numbered or 0))
 

@@ -152,16 +152,25 @@ class Beat:
     start: bool
 
     def execute(self, unit: UnitOfWork) -> Beaten:
-        state = unit.invocation(self.pk)
-        renewed = lifecycle.renew_lease(state, now=unit.now, start=self.start)
-        if renewed is not state:
-            unit.put_invocation(renewed)
+        state = heard = unit.invocation(self.pk)
+        if self._is_of_the_process(unit, state):
+            heard = lifecycle.hear(state, now=unit.now, start=self.start)
+            if heard is not state:
+                put_heard(unit, state, heard)
         name, numbered = self.heartbeat.producer, self.heartbeat.numbered
-        if name is not None and numbered is not None and not state.ended:
+        if name is not None and numbered is not None and not heard.ended:
             producer = unit.producer(self.pk, name)
             if numbered > producer.numbered:
                 unit.put_producer(self.pk, replace(producer, numbered=numbered))
-        return Beaten(control_of(state), state.lease_seconds, renewed.lease_expires_at)
+        return Beaten(control_of(heard), heard.lease_seconds, heard.lease_expires_at)
+
+    def _is_of_the_process(self, unit: UnitOfWork, state: InvocationState) -> bool:
+        """Once somebody has opened, a producer that has not is a launcher: that it lives says nothing of the work."""
+        name = self.heartbeat.producer
+        if name is None or state.opened_at is None:
+            return True
+        producer = unit.find_producer(self.pk, name)
+        return producer is not None and producer.opened > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +270,13 @@ def conclude(unit: UnitOfWork, state: InvocationState) -> None:
         "revised" if again else "ended",
         {"verdict": decided.name, "reasons": codes, "revision": after.revision},
     )
+
+
+def put_heard(unit: UnitOfWork, before: InvocationState, after: InvocationState) -> None:
+    """Puts back what `lifecycle.hear` answered; that it runs again is told in the history."""
+    unit.put_invocation(after)
+    if before.ended and not after.ended:
+        unit.add_history(before.pk, "revived", {"revision": after.revision})
 
 
 def control_of(state: InvocationState) -> Control:
