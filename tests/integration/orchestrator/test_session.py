@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -112,6 +113,7 @@ def test_a_session_reads_on_through_a_restart_of_the_server(
     command = script(
         """
 import sys
+import threading
 from standpipe import open_pipes
 with open_pipes() as context:
     context.report_asset_materialization(asset_key="a")
@@ -150,7 +152,8 @@ def test_what_a_lost_process_reports_after_it_came_back_to_life_is_among_the_res
             wait_until(
                 lambda: client.invocations.get(session.invocation_id).verdict == "lost", what="the lease to run out"
             )
-            session._reader.join(PATIENCE)
+            reader = f"standpipe-reader-{session.invocation_id}"
+            wait_until(lambda: reader not in {thread.name for thread in threading.enumerate()}, what="the stream's end")
             report(3, materialization("b"), closed())
     assert session.get_results() == (MaterializeResult(asset_key="a"), MaterializeResult(asset_key="b"))
 
