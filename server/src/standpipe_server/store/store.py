@@ -120,6 +120,7 @@ class Store:
                 capacity=settings.queue_size,
                 announce=self._announce,
                 on_commit=self._committed,
+                between=None if self._checkpointer is None else self._checkpointer.take_rest,
             )
             for number in range(writers)
         ]

@@ -37,7 +37,10 @@ _Answer: TypeAlias = tuple[_Reply, Any]
 
 
 class Writer:
-    """Runs commands on a thread of its own. `announce` is called on it inside the transaction, `on_commit` after it."""
+    """Runs commands on a thread of its own. `announce` is called on it inside the transaction, `on_commit` after it.
+
+    `between` is called between two transactions with the connection that is kept on SQLite.
+    """
 
     def __init__(
         self,
@@ -49,12 +52,14 @@ class Writer:
         capacity: int,
         announce: Callable[[UnitOfWork], None],
         on_commit: Callable[[UnitOfWork], None],
+        between: Callable[[Connection], None] | None = None,
     ) -> None:
         self._engine = engine
         self._clock = clock
         self._caches = caches
         self._announce = announce
         self._on_commit = on_commit
+        self._between = between
         self._capacity = capacity
         # Bounded by hand: the bounded one takes and wakes in Python, which a lone caller waits for.
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
@@ -111,6 +116,8 @@ class Writer:
             group, stopping = self._next_group()
             if group:
                 self._store(group)
+                if self._kept is not None and self._between is not None:
+                    self._between(self._kept)
         if self._kept is not None:
             self._kept.close()
 
