@@ -12,6 +12,9 @@ def escape_asset_key(parts: Sequence[str]) -> str:
 
 def parse_asset_key(text: str) -> tuple[str, ...]:
     r"""The parts of a key's text: `pre/a\/b` -> `("pre", "a/b")`. An empty last part is dropped, as upstream does."""
+    if "\\" not in text:
+        plain = text.split("/")
+        return tuple(plain if plain[-1] else plain[:-1])
     parts: list[str] = []
     current: list[str] = []
     characters = iter(text)

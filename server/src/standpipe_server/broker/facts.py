@@ -33,14 +33,12 @@ from standpipe_server.broker.long_integers import LongIntegers
 from standpipe_server.broker.shapes import LEAN_MESSAGES, LeanMessage, decode_lean
 
 
-@dataclass(frozen=True, slots=True)
-class Materialization:
+class Materialization(msgspec.Struct, frozen=True, gc=False):
     asset_key: str
     data_version: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(msgspec.Struct, frozen=True, gc=False):
     asset_key: str
     check_name: str
     passed: bool
@@ -92,9 +90,9 @@ def parse_messages(
 
 def canonical_asset_key(text: str) -> str:
     """One spelling for one key: `a/b/` and `a/b` are the same."""
-    if "/" in text or "\\" in text:
+    if "\\" in text:
         return escape_asset_key(parse_asset_key(text))
-    return text
+    return text.removesuffix("/")
 
 
 def _parse_one(text: bytes, *, longest_name: int) -> ParsedMessage:
@@ -180,7 +178,7 @@ _READERS: dict[type[LeanMessage], Callable[[Any, int], ParsedMessage | None]] = 
 
 def _object_or_null(raw: Raw) -> bool:
     # A view, not a copy: the value may be megabytes.
-    return bytes(memoryview(raw)[:1]) in (b"{", b"n")
+    return memoryview(raw)[0] in b"{n"
 
 
 def _fact(message: Message, *, longest_name: int) -> Fact:

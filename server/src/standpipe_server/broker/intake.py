@@ -156,16 +156,19 @@ def _append(
         method = message.method if message.method in METHODS else _UNKNOWN
         counts[method] = counts.get(method, 0) + 1
         fact = message.fact
-        problem = message.problem or _rejection(fact, invocation=invocation, materialized=materialized)
+        problem = message.problem
+        if problem is None and isinstance(fact, (Materialization, Check)):
+            problem = _rejection(fact, invocation=invocation, materialized=materialized)
         if problem is not None:
             problems[offset] = problem
             rejected_counts[method] = rejected_counts.get(method, 0) + 1
             continue
         if method == "log_external_stream":
             continue
-        remarks = _remarks(method, fact, opened_at=opened_at, opened=opened, closed=closed, checked=checked)
-        if remarks:
-            notes[offset] = remarks
+        if opened_at is None or closed > 0 or isinstance(fact, Check):
+            remarks = _remarks(method, fact, opened_at=opened_at, opened=opened, closed=closed, checked=checked)
+            if remarks:
+                notes[offset] = remarks
         process_spoke = True
         match fact:
             case Materialization():
@@ -245,9 +248,7 @@ def _is_open(producer: ProducerState) -> bool:
     return producer.opened > 0 and not producer.is_closed
 
 
-def _rejection(fact: Fact, *, invocation: InvocationState, materialized: set[str]) -> Problem | None:
-    if not isinstance(fact, (Materialization, Check)):
-        return None
+def _rejection(fact: Materialization | Check, *, invocation: InvocationState, materialized: set[str]) -> Problem | None:
     allowed = invocation.asset_keys
     if allowed and fact.asset_key not in allowed:
         expected = f"one of {', '.join(sorted(allowed)[:20])}"

@@ -186,15 +186,10 @@ class UnitOfWork:
 
     def asset_pks(self, keys: Iterable[str]) -> Mapping[str, int]:
         """The keys' rows; unknown keys are inserted, in their order so that servers cannot deadlock."""
-        found: dict[str, int] = {}
-        unknown: list[str] = []
-        for key in keys:
-            pk = self._new_assets.get(key) or self._caches.assets.get(key)
-            if pk is None:
-                unknown.append(key)
-            else:
-                found[key] = pk
-        unknown = sorted(set(unknown))
+        wanted = set(keys)
+        found = self._caches.assets.get_many(wanted)
+        found |= {key: pk for key, pk in self._new_assets.items() if key in wanted}
+        unknown = sorted(wanted - found.keys())
         for chunk in _chunks(unknown):
             statement = select(tables.asset).where(tables.asset.c.asset_key.in_(chunk))
             here = {row.asset_key: row.pk for row in self.connection.execute(statement)}
