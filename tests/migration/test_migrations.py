@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -14,6 +15,12 @@ from standpipe_server.store.engines import database_url as parse_url
 from standpipe_server.store.errors import MigrationNeeded
 from standpipe_server.store.tables import metadata
 from standpipe_server.store.upgrade import HEAD, alembic_config, upgrade_database
+
+_INSERT_0001 = (
+    "INSERT INTO invocation (id, request_digest, status, reasons, revision, last_position, context, asset_keys, tags,"
+    " search, created_at, open_within, settle, lease_seconds, lease_lost, producers_opened, producers_open)"
+    " VALUES (:id, '', 'ended', '[]', 1, 0, :context, '[]', '{}', '', 0, 1, 1, 1, FALSE, 0, 0)"
+)
 
 
 @pytest.fixture
@@ -67,3 +74,20 @@ def test_a_newer_schema_is_refused(engine: Engine) -> None:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(MigrationNeeded, match="newer version"):
         upgrade_database(engine, migrate="auto")
+
+
+def test_contexts_are_kept_when_they_move_to_a_table_of_their_own(engine: Engine) -> None:
+    with engine.connect() as connection, connection.begin():
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for number in (1, 2):
+            values = {"id": f"inv_{number}", "context": f"packed {number}".encode()}
+            connection.execute(text(_INSERT_0001), values)
+        connection.execute(text("INSERT INTO history (invocation_pk, at, kind, detail) VALUES (2, 0, 'opened', '{}')"))
+    upgrade_database(engine, migrate="auto")
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT invocation_pk, context FROM invocation_context ORDER BY 1")).all()
+        assert [(row.invocation_pk, bytes(row.context)) for row in found] == [(1, b"packed 1"), (2, b"packed 2")]
+        # What refers to an invocation is still there.
+        assert connection.scalar(text("SELECT count(*) FROM history WHERE invocation_pk = 2")) == 1

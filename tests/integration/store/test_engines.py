@@ -108,7 +108,6 @@ _FILLER = {
     "reasons": "[]",
     "revision": 0,
     "last_position": 0,
-    "context": b"",
     "asset_keys": "[]",
     "tags": "{}",
     "search": "",

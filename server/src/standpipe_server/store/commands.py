@@ -96,7 +96,6 @@ class Register:
             "id": invocation_id,
             "idempotency_key": self.idempotency_key,
             "request_digest": self.request_digest,
-            "context": zstandard.ZstdCompressor(level=1).compress(given.context_json),
             "asset_keys": json.dumps(sorted(given.asset_keys)),
             "expected": None if given.expected_json is None else json.dumps(given.expected_json),
             "tags": json.dumps(dict(given.tags)),
@@ -126,6 +125,8 @@ class Register:
         if pk is None:
             return None
         unit.deadlines.append(changing["due_at"])
+        packed = zstandard.ZstdCompressor(level=1).compress(given.context_json)
+        unit.insert(tables.invocation_context, {"invocation_pk": pk, "context": packed})
         for asset_pk in unit.asset_pks(given.asset_keys).values():
             unit.insert(tables.invocation_asset, {"invocation_pk": pk, "asset_pk": asset_pk})
         for name, value in given.tags.items():

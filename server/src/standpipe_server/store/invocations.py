@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import zstandard
 from msgspec import Raw
-from sqlalchemy import ColumnElement, Connection, RowMapping, exists, select, union_all
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, exists, select, union_all
 
 from standpipe_protocol.json_text import JsonValue
 from standpipe_server.broker.times import to_rfc3339
@@ -51,8 +52,8 @@ class InvocationFilter:
 
 def read_invocation(connection: Connection, invocation_id: str) -> InvocationView:
     """Raises NotFound."""
-    table = tables.invocation
-    row = connection.execute(select(table).where(table.c.id == invocation_id)).mappings().first()
+    statement = _with_context().where(tables.invocation.c.id == invocation_id)
+    row = connection.execute(statement).mappings().first()
     if row is None:
         raise NotFound(f"There is no invocation {invocation_id[:80]!r}.")
     return InvocationView(
@@ -68,7 +69,7 @@ def read_invocation(connection: Connection, invocation_id: str) -> InvocationVie
 def list_invocations(connection: Connection, filters: InvocationFilter, *, limit: int, cursor: str | None) -> Page:
     """Newest first."""
     table = tables.invocation
-    statement = select(table).where(*_conditions(filters)).order_by(table.c.pk.desc()).limit(limit + 1)
+    statement = _with_context().where(*_conditions(filters)).order_by(table.c.pk.desc()).limit(limit + 1)
     if cursor is not None:
         last_pk = decode_cursor(("invocations", filters), cursor)
         if not isinstance(last_pk, int):
@@ -97,6 +98,11 @@ def read_history(connection: Connection, invocation_id: str) -> list[dict[str, J
         {"at": to_rfc3339(row.at), "change": row.kind, "detail": json.loads(row.detail)}
         for row in connection.execute(statement)
     ]
+
+
+def _with_context() -> Select[Any]:
+    table, context = tables.invocation, tables.invocation_context
+    return select(table, context.c.context).join(context, context.c.invocation_pk == table.c.pk)
 
 
 def _conditions(filters: InvocationFilter) -> list[ColumnElement[bool]]:

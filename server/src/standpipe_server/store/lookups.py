@@ -51,8 +51,10 @@ def find_by_token(connection: Connection, digest: bytes) -> Target | None:
 
 def read_context(connection: Connection, target: Target) -> ContextAnswer:
     table = tables.invocation
-    columns = (table.c.context, table.c.lease_seconds, table.c.lease_expires_at, table.c.cancel_requested_at)
-    row = connection.execute(select(*columns).where(table.c.pk == target.pk)).first()
+    context = tables.invocation_context
+    columns = (context.c.context, table.c.lease_seconds, table.c.lease_expires_at, table.c.cancel_requested_at)
+    statement = select(*columns).join(context, context.c.invocation_pk == table.c.pk).where(table.c.pk == target.pk)
+    row = connection.execute(statement).first()
     if row is None:
         raise NotFound(f"There is no invocation {target.id!r}; it may have been deleted.")
     return ContextAnswer(

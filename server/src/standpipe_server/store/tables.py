@@ -98,7 +98,6 @@ invocation = Table(
     Column("reasons", Text, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("last_position", BigInteger, nullable=False),
-    Column("context", LargeBinary, nullable=False),
     Column("asset_keys", Text, nullable=False),
     Column("expected", Text),
     Column("tags", Text, nullable=False),
@@ -139,6 +138,14 @@ invocation = Table(
     ),
     # A row's key is never given out again: what is remembered of it must not pass on to another invocation.
     sqlite_autoincrement=True,
+)
+
+# Apart, because it may be megabytes: SQLite writes the whole row of an invocation anew with each append.
+invocation_context = Table(
+    "invocation_context",
+    metadata,
+    _invocation_pk(primary_key=True),
+    Column("context", LargeBinary, nullable=False),
 )
 
 invocation_token = Table(
@@ -306,4 +313,5 @@ OWNED_BY_INVOCATION: Sequence[Table] = (
     invocation_asset,
     invocation_tag,
     invocation_token,
+    invocation_context,
 )
