@@ -128,8 +128,8 @@ class Connection(HttpToolsProtocol):
             self._bound_silence()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        task = self.loop.create_task(cycle.run_asgi(app))
         # The cycle takes it out again by itself: a callback would cost a turn of the loop.
+        task = cast("Cycle", cycle).task = self.loop.create_task(cycle.run_asgi(app))
         self.tasks.add(task)
 
     def _bound_silence(self) -> None:

@@ -50,15 +50,16 @@ class Cycle(RequestResponseCycle):
             on_response=on_response,
         )
         self._tasks = tasks
+        self.task: asyncio.Task[None] | None = None
+        """What serves it, which is then forgotten among the tasks."""
         scope["extensions"] = {DIRECT_KEY: self}
 
     async def run_asgi(self, app: ASGI3Application) -> None:
         try:
             await super().run_asgi(app)
         finally:
-            task = asyncio.current_task()
-            if task is not None:
-                self._tasks.discard(task)
+            if self.task is not None:
+                self._tasks.discard(self.task)
 
     def take_whole_body(self) -> bytes | None:
         """The request's body if all of it has come and nothing of it was taken; None: it must be received."""
