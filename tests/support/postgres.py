@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,7 +37,11 @@ _SETTINGS = {
 }
 # The cluster must not outlive a killed test run: the shell waits for the end of its stdin (which only the test run
 # holds open), then stops the server and removes the folder.
-_KEEPER = '"$@" & server=$!; read -r _ ; kill -INT "$server"; wait "$server"; rm -rf "$CLUSTER"'
+# A word on stdin is the signal to end with, for a cluster that is to be started again.
+_KEEPER = (
+    '"$@" & server=$!; read -r word; kill -"${word:-INT}" "$server"; wait "$server"; '
+    '[ -n "$word" ] || rm -rf "$CLUSTER"'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +90,41 @@ def running_postgres() -> Generator[Postgres]:
         yield server
 
 
+@dataclass(frozen=True, slots=True)
+class Cluster(Postgres):
+    """A server of our own, which can go away and come back with everything it has committed."""
+
+    _start: Callable[[], subprocess.Popen[bytes]] = field(kw_only=True)
+    _keepers: list[subprocess.Popen[bytes]] = field(default_factory=list[subprocess.Popen[bytes]])
+
+    def start(self) -> None:
+        """Starts it and waits until it answers."""
+        keeper = self._start()
+        self._keepers.append(keeper)
+        wait_until(lambda: _answers(self.admin_url), what="PostgreSQL to start", ignoring=(psycopg.OperationalError,))
+
+    def stop(self, *, crash: bool = False) -> None:
+        """Ends it; `crash`: at once, so that it has to recover at its next start."""
+        keeper = self._keepers.pop()
+        assert keeper.stdin is not None
+        with keeper.stdin as stdin:
+            stdin.write(b"QUIT\n" if crash else b"INT\n")
+        keeper.wait(20)
+
+    def end(self) -> None:
+        """Ends it for good."""
+        for keeper in self._keepers:
+            assert keeper.stdin is not None
+            keeper.stdin.close()
+            try:
+                keeper.wait(20)
+            except subprocess.TimeoutExpired:
+                keeper.kill()
+                keeper.wait(5)
+
+
 @contextmanager
-def own_cluster(server_settings: Mapping[str, str]) -> Generator[Postgres]:
+def own_cluster(server_settings: Mapping[str, str]) -> Generator[Cluster]:
     """A cluster with the given settings, which is gone afterwards."""
     # A socket's path may have at most 107 bytes, so the cluster lives in a short folder whatever TMPDIR says.
     cluster = Path(tempfile.mkdtemp(prefix="standpipe-pg-", dir="/tmp"))
@@ -112,34 +149,32 @@ def own_cluster(server_settings: Mapping[str, str]) -> Generator[Postgres]:
         shutil.rmtree(cluster, ignore_errors=True)
         raise RuntimeError(f"PostgreSQL's initdb failed:\n{made.stdout}\n{made.stderr}")
     settings = [word for name, value in server_settings.items() for word in ("-c", f"{name}={value}")]
-    with log.open("wb") as sink:
-        keeper = subprocess.Popen(
-            ["/bin/sh", "-c", _KEEPER, "keeper", binaries / "postgres", "-D", data, "-k", cluster, *settings],
-            user=user,
-            cwd="/",
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-            # Ctrl-C ends the tests first and the cluster after them.
-            start_new_session=True,
-        )
-    url = f"postgresql://postgres@/postgres?host={quote(str(cluster), safe='')}"
+
+    def start() -> subprocess.Popen[bytes]:
+        with log.open("ab") as sink:
+            return subprocess.Popen(
+                ["/bin/sh", "-c", _KEEPER, "keeper", binaries / "postgres", "-D", data, "-k", cluster, *settings],
+                user=user,
+                cwd="/",
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C ends the tests first and the cluster after them.
+                start_new_session=True,
+            )
+
+    made_cluster = Cluster(
+        admin_url=f"postgresql://postgres@/postgres?host={quote(str(cluster), safe='')}", _start=start
+    )
     try:
-        wait_until(
-            lambda: _answers(url),
-            what=lambda: f"PostgreSQL to start:\n{log.read_text(errors='replace')}",
-            ignoring=(psycopg.OperationalError,),
-        )
-        yield Postgres(admin_url=url)
-    finally:
-        assert keeper.stdin is not None
-        keeper.stdin.close()
         try:
-            keeper.wait(20)
-        except subprocess.TimeoutExpired:
-            keeper.kill()
-            keeper.wait(5)
+            made_cluster.start()
+        except AssertionError as late:
+            raise AssertionError(f"{late} It wrote:\n{log.read_text(errors='replace')}") from None
+        yield made_cluster
+    finally:
+        made_cluster.end()
         shutil.rmtree(cluster, ignore_errors=True)
 
 

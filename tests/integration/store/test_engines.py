@@ -45,6 +45,17 @@ def test_an_error_of_the_database_does_not_tell_what_was_to_be_stored(database_u
     engine.dispose()
 
 
+@pytest.mark.parametrize(("writes", "patience"), [(False, "30s"), (True, "0")])
+def test_a_read_or_an_idle_transaction_on_postgresql_is_bounded_and_a_migration_is_not(
+    postgres_url: str, writes: bool, patience: str
+) -> None:
+    engine = open_engine(parse_url(postgres_url), synchronous="FULL", connections=1, writes=writes)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SHOW statement_timeout")) == patience
+        assert connection.scalar(text("SHOW idle_in_transaction_session_timeout")) == "1min"
+    engine.dispose()
+
+
 def test_what_cannot_be_ended_now_is_not_tried_again_at_once(database_url: str) -> None:
     Store.open(StoreSettings(database_url=database_url), clock=lambda: 1).close()
     engine = open_engine(parse_url(database_url), synchronous="FULL", connections=2, writes=True)

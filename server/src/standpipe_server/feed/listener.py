@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 CHANNEL = "standpipe"
 _KEEPALIVE_SECONDS = 30.0
 _CONNECT_SECONDS = 5
+_UNANSWERED_MILLISECONDS = 20_000
 _RETRY_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
@@ -65,7 +66,12 @@ class Listener:
         while not self._ended_within(0):
             try:
                 with psycopg.connect(
-                    self._conninfo, autocommit=True, connect_timeout=_CONNECT_SECONDS, application_name="standpipe-feed"
+                    self._conninfo,
+                    autocommit=True,
+                    connect_timeout=_CONNECT_SECONDS,
+                    # For a peer that is gone without a word, whom the look below would wait for.
+                    tcp_user_timeout=_UNANSWERED_MILLISECONDS,
+                    application_name="standpipe-feed",
                 ) as connection:
                     connection.execute(f"LISTEN {CHANNEL}")
                     self._hear(True)

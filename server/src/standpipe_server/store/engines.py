@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -12,6 +13,21 @@ from sqlalchemy.exc import ArgumentError, OperationalError
 from standpipe_server.store.errors import UnusableDatabase
 
 Synchronous: TypeAlias = Literal["FULL", "NORMAL"]
+
+
+# A peer that is gone without a word must not hold a thread for the quarter of an hour that TCP would wait.
+_PATIENCE: Mapping[str, str | int] = {
+    "application_name": "standpipe",
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+_READ_MILLISECONDS = 30_000
+# The other side of the same: rows that a server locked which is cut off now.
+_IDLE_MILLISECONDS = 60_000
 
 
 def database_url(text: str) -> URL:
@@ -57,7 +73,7 @@ def open_engine(url: URL, *, synchronous: Synchronous, connections: int, writes:
         )
         _prepare_sqlite(engine, synchronous=synchronous, writes=writes)
         return engine
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=connections,
         max_overflow=0,
@@ -67,8 +83,22 @@ def open_engine(url: URL, *, synchronous: Synchronous, connections: int, writes:
         isolation_level="READ COMMITTED" if writes else "REPEATABLE READ",
         # What is stored may be secret and an error's text goes into the log.
         hide_parameters=True,
-        connect_args={"application_name": "standpipe", "connect_timeout": 10},
+        connect_args={name: value for name, value in _PATIENCE.items() if name not in url.query},
     )
+    _bound_postgresql(engine, writes=writes)
+    return engine
+
+
+def _bound_postgresql(engine: Engine, *, writes: bool) -> None:
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: Any, _: Any) -> None:  # pyright: ignore[reportUnusedFunction]  the decorator took it
+        # By statement and not among the options of the start, which a pooler in between would refuse.
+        connection.autocommit = True
+        connection.execute(f"SET idle_in_transaction_session_timeout = {_IDLE_MILLISECONDS}")
+        if not writes:
+            # Not for writers: a migration takes as long as it takes.
+            connection.execute(f"SET statement_timeout = {_READ_MILLISECONDS}")
+        connection.autocommit = False
 
 
 def _prepare_sqlite(engine: Engine, *, synchronous: Synchronous, writes: bool) -> None:
