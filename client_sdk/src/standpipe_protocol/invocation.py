@@ -98,6 +98,11 @@ class Invocation:
     expected: Mapping[str, JsonValue] | None = None
     launcher: JsonValue = None
     receipt: Mapping[str, JsonValue] | None = None
+    producers: Sequence[Mapping[str, JsonValue]] = ()
+    """Who writes into it, as its own address shows them and no list: those that have not closed first, and of them the
+    one that was silent longest."""
+    expected_progress: Mapping[str, JsonValue] | None = None
+    """What of `expected` has come and what is missing; in the same place."""
 
     @property
     def ended(self) -> bool:
@@ -114,6 +119,7 @@ class Invocation:
         if not isinstance(wire.get("id"), str) or status not in STATUSES:
             raise ValueError(f"Expected an invocation with `id` and `status`, got members {sorted(wire)}.")
         reasons = wire.get("reasons")
+        producers = wire.get("producers")
         return cls(
             id=cast("str", wire["id"]),
             status=status,
@@ -136,6 +142,8 @@ class Invocation:
             expected=_object(wire, "expected"),
             launcher=wire.get("launcher"),
             receipt=_object(wire, "receipt"),
+            producers=[one for one in (producers if isinstance(producers, list) else []) if isinstance(one, dict)],
+            expected_progress=_object(wire, "expected_progress"),
         )
 
 

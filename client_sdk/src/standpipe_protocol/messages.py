@@ -64,9 +64,22 @@ class Ledger:
     messages: int
     """All messages of the producer up to and including this one."""
     by_method: Mapping[str, int] = field(default_factory=dict[str, int])
+    last_seq: int | None = None
+    """The number of this `closed`."""
+    dropped_logs: int = 0
+    """Log lines that were given up under pressure before they got a number."""
+    sha256: str | None = None
+    """In hex, over the bytes of all messages of the producer before this one, each followed by a line feed."""
 
     def to_wire(self) -> dict[str, JsonValue]:
-        return {"messages": self.messages, "by_method": dict(self.by_method)}
+        wire: dict[str, JsonValue] = {"messages": self.messages, "by_method": dict(self.by_method)}
+        if self.last_seq is not None:
+            wire["last_seq"] = self.last_seq
+        if self.dropped_logs:
+            wire["dropped_logs"] = self.dropped_logs
+        if self.sha256 is not None:
+            wire["sha256"] = self.sha256
+        return wire
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +100,7 @@ class Closed:
     method: ClassVar[str] = "closed"
     exception: PipesException | None = None
     ledger: Ledger | None = None
-    """Rides in the envelope, where upstream's readers ignore it."""
+    """Rides in the envelope, where upstream's readers ignore it; in the params it is read, too."""
 
     def params(self) -> JsonValue:
         return {"exception": self.exception.to_wire()} if self.exception else {}
@@ -259,6 +272,9 @@ class _Params:
             raise self._wrong(name, "any JSON value")
         return self._values[name]
 
+    def optional(self, name: str) -> JsonValue:
+        return self._values.get(name)
+
     def exception(self) -> PipesException | None:
         # Rust's SDK puts the exception's fields directly into params.
         given = self._values.get("exception")
@@ -296,17 +312,26 @@ def _parse_exception(wire: JsonValue, *, pointer: str) -> PipesException:
     )
 
 
-def _parse_ledger(wire: JsonValue) -> Ledger | None:
-    if not isinstance(wire, dict):
-        return None
-    messages, by_method = wire.get("messages"), wire.get("by_method")
-    if not isinstance(messages, int) or isinstance(messages, bool):
-        return None
-    counts = by_method if isinstance(by_method, dict) else {}
-    return Ledger(
-        messages=messages,
-        by_method={key: n for key, n in counts.items() if isinstance(n, int) and not isinstance(n, bool)},
-    )
+def _parse_ledger(*places: JsonValue) -> Ledger | None:
+    """The first of these that is a ledger."""
+    for wire in places:
+        messages = _count(wire.get("messages")) if isinstance(wire, dict) else None
+        if not isinstance(wire, dict) or messages is None:
+            continue
+        by_method, sha256 = wire.get("by_method"), wire.get("sha256")
+        counts = by_method if isinstance(by_method, dict) else {}
+        return Ledger(
+            messages=messages,
+            by_method={key: n for key, value in counts.items() if (n := _count(value)) is not None},
+            last_seq=_count(wire.get("last_seq")),
+            dropped_logs=_count(wire.get("dropped_logs")) or 0,
+            sha256=sha256.lower() if isinstance(sha256, str) else None,
+        )
+    return None
+
+
+def _count(value: JsonValue) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _object_or_none(value: JsonValue) -> Mapping[str, JsonValue] | None:
@@ -315,7 +340,9 @@ def _object_or_none(value: JsonValue) -> Mapping[str, JsonValue] | None:
 
 _PARSERS: Mapping[str, Callable[[_Params, Mapping[str, JsonValue]], Message]] = {
     "opened": lambda params, _: Opened(extras=params.optional_object("extras") or {}),
-    "closed": lambda params, wire: Closed(exception=params.exception(), ledger=_parse_ledger(wire.get("ledger"))),
+    "closed": lambda params, wire: Closed(
+        exception=params.exception(), ledger=_parse_ledger(params.optional("ledger"), wire.get("ledger"))
+    ),
     "log": lambda params, wire: Log(
         message=params.string("message"),
         level=params.one_of("level", LOG_LEVELS, default="INFO", any_case=True),

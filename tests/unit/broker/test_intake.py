@@ -157,7 +157,7 @@ def test_a_ledger_is_compared_with_what_is_stored() -> None:
     good = closed(ledger={"messages": 3, "by_method": {"opened": 1, "log": 1, "closed": 1}})
     assert append(opened(), log(), good).producer.ledger == "agrees"
     short = closed(ledger={"messages": 9, "by_method": {}})
-    assert "numbered 9" in str(append(opened(), short).producer.ledger)
+    assert "sent 9" in str(append(opened(), short).producer.ledger)
     wrong = closed(ledger={"messages": 2, "by_method": {"opened": 2}})
     assert "counted" in str(append(opened(), wrong).producer.ledger)
 

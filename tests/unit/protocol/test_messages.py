@@ -41,7 +41,12 @@ exceptions = st.recursive(
     max_leaves=4,
 )
 ledgers = st.builds(
-    Ledger, messages=st.integers(0), by_method=st.dictionaries(st.sampled_from(METHODS), st.integers(0))
+    Ledger,
+    messages=st.integers(0),
+    by_method=st.dictionaries(st.sampled_from(METHODS), st.integers(0)),
+    last_seq=st.none() | st.integers(0),
+    dropped_logs=st.integers(0),
+    sha256=st.none() | st.just("0f" * 32),
 )
 messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(Opened, extras=objects),
@@ -111,6 +116,10 @@ def test_unknown_members_and_parameters_are_ignored(message: Message) -> None:
         ),
         ({"method": "report_custom_message", "params": {"payload": None}}, ReportCustomMessage(payload=None)),
         ({"method": "closed", "params": {}, "ledger": "nonsense"}, Closed()),
+        (
+            {"method": "closed", "params": {"ledger": {"messages": 3, "last_seq": 3, "sha256": "AB"}}},
+            Closed(ledger=Ledger(messages=3, last_seq=3, sha256="ab")),
+        ),
     ],
 )
 def test_what_other_programs_send_is_understood(wire: JsonValue, message: Message) -> None:

@@ -128,7 +128,9 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "last_position": _WHOLE,
             "cancel_requested": _FLAG,
             "receipt": _null(_FREE),
-        }
+        },
+        producers=_list(_FREE),
+        expected_progress=_null(_FREE),
     ),
     "InvocationPage": _page(_ref("Invocation")),
     "History": _page(_FREE),

@@ -6,7 +6,7 @@ of the rest is looked at by itself, and `standpipe_protocol.messages.parse_messa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from standpipe_protocol.asset_keys import escape_asset_key, parse_asset_key
+from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import (
     LOG_LEVELS,
     SEVERITIES,
@@ -23,6 +24,7 @@ from standpipe_protocol.messages import (
     Ledger,
     Log,
     Message,
+    Opened,
     PipesException,
     ReportAssetCheck,
     ReportAssetMaterialization,
@@ -31,6 +33,11 @@ from standpipe_protocol.messages import (
 from standpipe_protocol.problems import Problem
 from standpipe_server.broker.long_integers import LongIntegers
 from standpipe_server.broker.shapes import LEAN_MESSAGES, LeanMessage, decode_lean
+
+
+PROCESS_MEMBERS = ("rank", "world_size", "host", "pid")
+"""Extras of `opened` by which a producer says which process it is; numbers or short texts."""
+_PROCESS_CHARACTERS = 128
 
 
 class Materialization(msgspec.Struct, frozen=True, gc=False):
@@ -46,6 +53,13 @@ class Check(msgspec.Struct, frozen=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True)
+class Opening:
+    """Who has opened, when it told."""
+
+    process: Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
 class Closing:
     exception: PipesException | None
     ledger: Ledger | None
@@ -56,7 +70,7 @@ class ErrorLog:
     message: str
 
 
-Fact: TypeAlias = Materialization | Check | Closing | ErrorLog | None
+Fact: TypeAlias = Materialization | Check | Opening | Closing | ErrorLog | None
 """What the rules and the projections need of a message; None for what is only carried."""
 
 
@@ -142,7 +156,8 @@ def _read_output(params: Any, longest_name: int) -> ParsedMessage | None:
 
 
 def _read_opened(params: Any, longest_name: int) -> ParsedMessage | None:
-    return _OPENED if _object_or_null(params.extras) else None
+    # What tells who it is is looked at by itself, once a process.
+    return _OPENED if bytes(memoryview(params.extras)[:5]) in (b"null", b"{}") else None
 
 
 def _read_closed(params: Any, longest_name: int) -> ParsedMessage | None:
@@ -193,12 +208,29 @@ def _fact(message: Message, *, longest_name: int) -> Fact:
             _check_length(key, "asset_key", longest_name)
             _check_length(message.check_name, "check_name", longest_name)
             return Check(key, message.check_name, message.passed, message.severity)
+        case Opened():
+            process = _process(message.extras)
+            return Opening(process) if process else None
         case Closed():
             return Closing(message.exception, message.ledger)
         case Log() if message.level.upper() in ("ERROR", "CRITICAL", "FATAL"):
             return ErrorLog(message.message)
         case _:
             return None
+
+
+def _process(extras: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    """What of these says which process it is."""
+    told: dict[str, JsonValue] = {}
+    for name in PROCESS_MEMBERS:
+        match extras.get(name):
+            case str() as text if text:
+                told[name] = text[:_PROCESS_CHARACTERS]
+            case int() as number if not isinstance(number, bool) and abs(number) < 2**53:
+                told[name] = number
+            case _:
+                pass
+    return told
 
 
 def _named_key(text: str) -> str:

@@ -17,7 +17,8 @@ from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import METHODS, PipesException
 from standpipe_protocol.problems import Problem
 from standpipe_server.broker import lifecycle
-from standpipe_server.broker.facts import Check, Closing, ErrorLog, Fact, Materialization, ParsedMessage
+from standpipe_server.broker.facts import Check, Closing, ErrorLog, Fact, Materialization, Opening, ParsedMessage
+from standpipe_server.broker.ledgers import Digests, judge_ledger, ledger_as_told
 from standpipe_server.broker.state import InvocationState, ProducerState, replace
 
 _UNKNOWN = "other"
@@ -59,7 +60,12 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     producer: ProducerState
 
 
-AppendDecision: TypeAlias = Gap | TooLate | Append
+@dataclass(frozen=True, slots=True)
+class NeedsDigests:
+    """A `closed` tells a SHA-256, and that of what is stored is not known yet. Nothing is to be stored."""
+
+
+AppendDecision: TypeAlias = Gap | TooLate | Append | NeedsDigests
 
 
 def decide_append(
@@ -70,6 +76,7 @@ def decide_append(
     first_seq: int,
     known: Known,
     now: int,
+    digests: Digests | None = None,
 ) -> AppendDecision:
     """Decides on a batch whose first message is number `first_seq` of its producer."""
     expected = producer.last_seq + 1
@@ -84,7 +91,7 @@ def decide_append(
         return Gap(expected)
     if len(new) == 1 and new[0].plain and new[0].method and invocation.opened_at is not None and not producer.is_closed:
         return _append_plain(invocation, producer, new[0].method, skip=skip, now=now)
-    return _append(invocation, producer, new, skip=skip, known=known, now=now)
+    return _append(invocation, producer, new, skip=skip, known=known, now=now, digests=digests)
 
 
 def _nothing_new(invocation: InvocationState, producer: ProducerState, *, skip: int) -> Append:
@@ -124,6 +131,7 @@ def _append_plain(invocation: InvocationState, producer: ProducerState, method: 
             last_seq=last_seq,
             numbered=max(producer.numbered, last_seq),
             counts={**producer.counts, method: producer.counts.get(method, 0) + 1},
+            heard_at=now,
         ),
     )
 
@@ -136,7 +144,8 @@ def _append(
     skip: int,
     known: Known,
     now: int,
-) -> Append:
+    digests: Digests | None,
+) -> Append | NeedsDigests:
     problems: dict[int, Problem] = {}
     notes: dict[int, list[dict[str, JsonValue]]] = {}
     facts: list[tuple[int, Fact]] = []
@@ -144,6 +153,7 @@ def _append(
     materialized, checked = set(known.materialized), set(known.checked)
     opened, closed = producer.opened, producer.closed
     opened_at, ledger, exception = invocation.opened_at, producer.ledger, producer.exception
+    told, process = producer.told, producer.process
     process_spoke = False
     interesting: Iterable[tuple[int, ParsedMessage]] = enumerate(new)
     if opened_at is not None and not (closed > 0 and closed >= opened):
@@ -180,13 +190,17 @@ def _append(
                 if fact.exception is not None and exception is None:
                     exception = _shortened(fact.exception).to_wire()
                 if fact.ledger is not None:
-                    ledger = _compare_ledger(
-                        fact.ledger.messages, fact.ledger.by_method, seq=producer.last_seq + offset + 1, counts=counts
-                    )
+                    seq = producer.last_seq + offset + 1
+                    sha256 = digests.before(seq, after=producer.last_seq) if digests is not None else None
+                    if fact.ledger.sha256 is not None and sha256 is None:
+                        return NeedsDigests()
+                    ledger = judge_ledger(fact.ledger, seq=seq, counts=counts, sha256=sha256)
+                    told = ledger_as_told(fact.ledger)
             case _:
                 if method == "opened":
                     opened += 1
                     opened_at = opened_at if opened_at is not None else now
+                    process = fact.process if isinstance(fact, Opening) else process
         if fact is not None:
             facts.append((offset, fact))
     last_seq = producer.last_seq + len(new)
@@ -202,6 +216,9 @@ def _append(
         ledger=ledger,
         exception=exception,
         first_rejection=producer.first_rejection or _first_rejection(problems, invocation.last_position + 1),
+        heard_at=now,
+        told=told,
+        process=process,
     )
     state = replace(
         invocation,
@@ -210,7 +227,7 @@ def _append(
         opened_at=opened_at,
         status="running" if process_spoke and invocation.status == "registered" else invocation.status,
         producers_opened=invocation.producers_opened + (after.opened > 0) - (producer.opened > 0),
-        producers_open=invocation.producers_open + _is_open(after) - _is_open(producer),
+        producers_open=invocation.producers_open + after.is_open - producer.is_open,
         # A word came after all.
         lease_lost=invocation.lease_lost and not (process_spoke or problems),
     )
@@ -244,10 +261,6 @@ def _set_plain_apart(new: Sequence[ParsedMessage]) -> tuple[Mapping[str, int], l
     return Counter(message.method or _UNKNOWN for message in new if message.plain), others
 
 
-def _is_open(producer: ProducerState) -> bool:
-    return producer.opened > 0 and not producer.is_closed
-
-
 def _rejection(fact: Materialization | Check, *, invocation: InvocationState, materialized: set[str]) -> Problem | None:
     allowed = invocation.asset_keys
     if allowed and fact.asset_key not in allowed:
@@ -279,14 +292,6 @@ def _remarks(
         detail = f"Check {fact.check_name!r} of asset {fact.asset_key!r} was reported before in this invocation."
         remarks.append({"code": "repeated-check", "detail": detail})
     return remarks
-
-
-def _compare_ledger(messages: int, by_method: object, *, seq: int, counts: dict[str, int]) -> str:
-    if messages != seq:
-        return f"It numbered {messages} messages through its `closed`, which is stored as its number {seq}."
-    if by_method and by_method != counts:
-        return f"It counted {by_method}, but {counts} are stored."
-    return "agrees"
 
 
 def _first_rejection(problems: dict[int, Problem], first_position: int) -> str | None:

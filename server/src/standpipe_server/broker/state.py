@@ -50,6 +50,16 @@ class ProducerState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     exception: Mapping[str, JsonValue] | None = None
     """The first exception it closed with."""
     first_rejection: str | None = None
+    heard_at: int | None = None
+    """When its last word came."""
+    told: Mapping[str, JsonValue] | None = None
+    """The ledger it sent, without its counts by method."""
+    process: Mapping[str, JsonValue] | None = None
+    """What it told of itself when it opened: rank, host, pid."""
+
+    @property
+    def is_open(self) -> bool:
+        return self.opened > 0 and not self.is_closed
 
     @property
     def is_closed(self) -> bool:

@@ -10,10 +10,14 @@ from dataclasses import dataclass
 
 from standpipe_protocol.invocation import VerdictName
 from standpipe_protocol.json_text import JsonValue
+from standpipe_server.broker.ledgers import AGREES
+from standpipe_server.broker.progress import Reported, progress_of
+from standpipe_server.broker.receipt import describe, silent_since
 from standpipe_server.broker.state import Finish, InvocationState, ProducerState
 
 _LISTED = 20
 """Reasons of one kind that are listed one by one; the rest is counted."""
+_NAMED_SILENT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,21 +26,13 @@ class Verdict:
     reasons: tuple[Mapping[str, JsonValue], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reported:
-    """What was accepted, as far as the invocation's `expected` needs it."""
-
-    materialized: frozenset[str] = frozenset()
-    checked: frozenset[tuple[str, str]] = frozenset()
-
-
 Reason = Mapping[str, JsonValue]
 
 
 def decide_verdict(invocation: InvocationState, producers: Sequence[ProducerState], reported: Reported) -> Verdict:
     """The verdict of an invocation that ends now, or whose verdict is computed again."""
     failures = _failures(invocation.finish, producers)
-    losses = _losses(invocation)
+    losses = _losses(invocation, producers)
     gaps = _gaps(invocation, producers, reported)
     if invocation.cancel_requested_at is not None and (failures or losses or gaps):
         asked: Reason = {"code": "cancel-requested", "detail": "Cancel was requested before the process had closed."}
@@ -48,32 +44,6 @@ def decide_verdict(invocation: InvocationState, producers: Sequence[ProducerStat
     if gaps:
         return Verdict("incomplete", tuple(gaps))
     return Verdict("succeeded", ())
-
-
-def make_receipt(invocation: InvocationState, producers: Sequence[ProducerState]) -> dict[str, JsonValue]:
-    """The server's own count of what is stored."""
-    by_method: dict[str, JsonValue] = {}
-    for producer in producers:
-        for method, count in producer.counts.items():
-            so_far = by_method.get(method, 0)
-            by_method[method] = count + (so_far if isinstance(so_far, int) else 0)
-    return {
-        "events": invocation.last_position,
-        "rejected": sum(producer.rejected for producer in producers),
-        "by_method": by_method,
-        "producers": [
-            {
-                "producer": producer.name,
-                "stored": producer.last_seq,
-                "numbered": producer.numbered,
-                "rejected": producer.rejected,
-                "opened": producer.opened > 0,
-                "closed": producer.is_closed,
-                "ledger": producer.ledger or "none",
-            }
-            for producer in producers[:100]
-        ],
-    }
 
 
 def _failures(finish: Finish | None, producers: Sequence[ProducerState]) -> list[Reason]:
@@ -103,10 +73,17 @@ def _failures(finish: Finish | None, producers: Sequence[ProducerState]) -> list
     return _listed(reasons)
 
 
-def _losses(invocation: InvocationState) -> list[Reason]:
+def _losses(invocation: InvocationState, producers: Sequence[ProducerState]) -> list[Reason]:
     if not invocation.lease_lost:
         return []
     detail = f"The lease of {invocation.lease_seconds:g} s ran out with no word from the process."
+    still_open = sorted(
+        (producer for producer in producers if producer.is_open), key=lambda producer: producer.heard_at or 0
+    )
+    if still_open:
+        silent = [f"{describe(producer)}{silent_since(producer)}" for producer in still_open[:_NAMED_SILENT]]
+        rest = f"; and {len(still_open) - _NAMED_SILENT} more" if len(still_open) > _NAMED_SILENT else ""
+        detail += f" Open was {'; '.join(silent)}{rest}."
     return [{"code": "lease-expired", "detail": detail}]
 
 
@@ -122,28 +99,28 @@ def _gaps(invocation: InvocationState, producers: Sequence[ProducerState], repor
             detail += f" The launcher said: {finish.reason}"
         reasons.append({"code": "never-opened", "detail": detail})
     for producer in producers:
-        if producer.opened and not producer.is_closed:
+        if producer.is_open:
             detail = (
-                f"Producer {producer.name} opened and never closed; {producer.last_seq} of its messages are stored."
+                f"{_capital(describe(producer))} opened and never closed{silent_since(producer)}; "
+                f"{producer.last_seq} of its messages are stored."
             )
             reasons.append({"code": "never-closed", "detail": detail, "producer": producer.name})
         if producer.numbered > producer.last_seq:
             first, last = producer.last_seq + 1, producer.numbered
             which = f"{first}" if first == last else f"{first}-{last}"
-            detail = f"Producer {producer.name} numbered {last} messages; {which} never arrived."
+            detail = f"{_capital(describe(producer))} numbered {last} messages; {which} never arrived."
             reasons.append({"code": "missing-tail", "detail": detail, "producer": producer.name})
-        if producer.ledger not in (None, "agrees"):
-            detail = f"The ledger of producer {producer.name} disagrees with what is stored. {producer.ledger}"
+        if producer.ledger not in (None, AGREES):
+            detail = f"The ledger of {describe(producer)} disagrees with what is stored. {producer.ledger}"
             reasons.append({"code": "ledger-disagrees", "detail": detail, "producer": producer.name})
     return _listed(reasons) + _listed(_missing(invocation, producers, reported))
 
 
 def _missing(invocation: InvocationState, producers: Sequence[ProducerState], reported: Reported) -> list[Reason]:
-    expected = invocation.expected
+    progress = progress_of(invocation.expected, reported, producers)
     reasons: list[Reason] = [
         {"code": "missing-materialization", "detail": f"Asset {key!r} was not materialized.", "asset_key": key}
-        for key in expected.asset_keys
-        if key not in reported.materialized
+        for key in progress.missing_asset_keys
     ]
     reasons += [
         {
@@ -152,16 +129,17 @@ def _missing(invocation: InvocationState, producers: Sequence[ProducerState], re
             "asset_key": check.asset_key,
             "check_name": check.check_name,
         }
-        for check in expected.checks
-        if (check.asset_key, check.check_name) not in reported.checked
+        for check in progress.missing_checks
     ]
-    if expected.custom_messages is not None:
-        method = "report_custom_message"
-        received = sum(p.counts.get(method, 0) - p.rejected_counts.get(method, 0) for p in producers)
-        if received < expected.custom_messages:
-            detail = f"{expected.custom_messages} custom messages were expected, {received} were reported."
-            reasons.append({"code": "missing-custom-messages", "detail": detail})
+    expected, received = progress.expected_custom_messages, progress.custom_messages
+    if received < expected:
+        detail = f"{expected} custom messages were expected, {received} were reported."
+        reasons.append({"code": "missing-custom-messages", "detail": detail})
     return reasons
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _listed(reasons: list[Reason]) -> list[Reason]:

@@ -18,6 +18,8 @@ from standpipe_protocol.problems import Problem
 from standpipe_server.broker import ids, intake
 from standpipe_server.broker.batches import Batch
 from standpipe_server.broker.facts import Check, Materialization
+from standpipe_server.broker.intake import NeedsDigests
+from standpipe_server.broker.ledgers import Digests
 from standpipe_server.broker.state import InvocationState, ProducerState, replace
 from standpipe_server.store import commands, tables
 from standpipe_server.store.errors import Conflict
@@ -52,12 +54,14 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     idempotency_key: str | None = None
     body_digest: bytes = b""
     numbered: int | None = None
+    digests: Digests | None = None
+    """What the ledgers of the batch are compared with; made when `execute` asked for it."""
 
     @property
     def producer_name(self) -> str:
         return self.producer or ids.ANONYMOUS_PRODUCER
 
-    def execute(self, unit: UnitOfWork) -> AppendOutcome:
+    def execute(self, unit: UnitOfWork) -> AppendOutcome | NeedsDigests:
         invocation = unit.invocation(self.pk)
         stored_as = self._remembered(unit)
         known_producer = unit.find_producer(self.pk, self.producer_name)
@@ -70,8 +74,11 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             first_seq=first_seq,
             known=self._known(unit, invocation),
             now=unit.now,
+            digests=self.digests,
         )
         match decision:
+            case NeedsDigests():
+                return decision
             case intake.TooLate():
                 return _too_late(invocation)
             case intake.Gap(expected_seq):
@@ -188,8 +195,9 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """A retry stores nothing; it is a word of the process all the same, and may tell what was numbered since."""
         if decision.invocation is not before:
             commands.put_heard(unit, before, decision.invocation)
-        if producer is not None and not before.ended and (self.numbered or 0) > producer.numbered:
-            unit.put_producer(self.pk, replace(producer, numbered=self.numbered or 0))
+        if producer is not None and not before.ended:
+            numbered = max(producer.numbered, self.numbered or 0)
+            unit.put_producer(self.pk, replace(producer, numbered=numbered, heard_at=unit.now))
 
     def _project(self, unit: UnitOfWork, decision: intake.Append) -> None:
         """The rows by which these messages are found across invocations."""

@@ -16,6 +16,8 @@ from sqlalchemy import delete, insert, select
 from standpipe_protocol.invocation import Control
 from standpipe_protocol.json_text import JsonValue
 from standpipe_server.broker import ids, lifecycle, verdict
+from standpipe_server.broker.progress import Reported, expected_assets
+from standpipe_server.broker.receipt import make_receipt
 from standpipe_server.broker.requests import Heartbeat, Registration, effective_lease_seconds
 from standpipe_server.broker.state import Finish, InvocationState, replace
 from standpipe_server.broker.times import seconds
@@ -159,10 +161,12 @@ class Beat:
             if heard is not state:
                 put_heard(unit, state, heard)
         name, numbered = self.heartbeat.producer, self.heartbeat.numbered
-        if name is not None and numbered is not None and not heard.ended:
-            producer = unit.producer(self.pk, name)
-            if numbered > producer.numbered:
-                unit.put_producer(self.pk, replace(producer, numbered=numbered))
+        if name is not None and not heard.ended:
+            # One that has numbered nothing yet is not written down.
+            producer = unit.producer(self.pk, name) if numbered is not None else unit.find_producer(self.pk, name)
+            if producer is not None:
+                most = max(producer.numbered, numbered or 0)
+                unit.put_producer(self.pk, replace(producer, numbered=most, heard_at=unit.now))
         return Beaten(control_of(heard), heard.lease_seconds, heard.lease_expires_at)
 
     def _is_of_the_process(self, unit: UnitOfWork, state: InvocationState) -> bool:
@@ -249,9 +253,8 @@ class Delete:
 def conclude(unit: UnitOfWork, state: InvocationState) -> None:
     """Computes the verdict: the invocation ends, or, ended already, is revised."""
     producers = unit.all_producers(state.pk)
-    expected = state.expected
-    keys = {*expected.asset_keys, *(check.asset_key for check in expected.checks)}
-    reported = unit.reported(state.pk, keys) if keys else verdict.Reported()
+    keys = expected_assets(state.expected)
+    reported = unit.reported(state.pk, keys) if keys else Reported()
     decided = verdict.decide_verdict(state, producers, reported)
     again = state.ended
     after = replace(
@@ -262,7 +265,7 @@ def conclude(unit: UnitOfWork, state: InvocationState) -> None:
         ended_at=state.ended_at if again else unit.now,
         lease_expires_at=None,
         revision=state.revision + 1 if again else state.revision,
-        receipt=verdict.make_receipt(state, producers),
+        receipt=make_receipt(state, producers),
     )
     unit.put_invocation(after)
     codes: list[JsonValue] = [str(reason["code"]) for reason in decided.reasons]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from standpipe_server.broker.times import to_rfc3339
 from standpipe_server.store import tables
 from standpipe_server.store.cursors import Page, decode_cursor, encode_cursor
 from standpipe_server.store.errors import BadCursor, NotFound
+from standpipe_server.store.progress import read_progress
 
 _LISTED_CONTEXT_BYTES = 16 * 1024
 
@@ -56,13 +58,16 @@ def read_invocation(connection: Connection, invocation_id: str) -> InvocationVie
     row = connection.execute(statement).mappings().first()
     if row is None:
         raise NotFound(f"There is no invocation {invocation_id[:80]!r}.")
+    progress = read_progress(connection, row)
     return InvocationView(
         id=row["id"],
         ended=row["status"] == "ended",
         last_position=row["last_position"],
         cancel_requested=row["cancel_requested_at"] is not None,
-        etag=_etag(row),
-        json=_invocation_json(row, context=zstandard.ZstdDecompressor().decompress(row["context"])),
+        etag=_etag(row, heard_at=progress.heard_at),
+        json=_invocation_json(
+            row, context=zstandard.ZstdDecompressor().decompress(row["context"]), more=progress.to_wire()
+        ),
     )
 
 
@@ -143,12 +148,19 @@ def _listed_context(row: RowMapping) -> bytes:
     return msgspec.json.encode(fields | {"extras": Raw(b"{}"), "extras_omitted": Raw(b"true")})
 
 
-def _etag(row: RowMapping) -> str:
-    parts = (row["status"], row["revision"], row["last_position"], row["cancel_requested_at"], row["lease_expires_at"])
+def _etag(row: RowMapping, *, heard_at: int) -> str:
+    parts = (
+        row["status"],
+        row["revision"],
+        row["last_position"],
+        row["cancel_requested_at"],
+        row["lease_expires_at"],
+        heard_at,
+    )
     return 'W/"' + "-".join(str(part or 0) for part in parts) + '"'
 
 
-def _invocation_json(row: RowMapping, *, context: bytes) -> bytes:
+def _invocation_json(row: RowMapping, *, context: bytes, more: Mapping[str, JsonValue] | None = None) -> bytes:
     before = {
         "id": row["id"],
         "status": row["status"],
@@ -168,6 +180,7 @@ def _invocation_json(row: RowMapping, *, context: bytes) -> bytes:
         "cancel_requested": row["cancel_requested_at"] is not None,
         "exit_code": json.loads(row["finish"])["exit_code"] if row["finish"] else None,
         "receipt": json.loads(row["receipt"]) if row["receipt"] else None,
+        **(more or {}),
     }
     # These go in as they came: decoding and encoding them again would change numbers that Python cannot hold.
     carried = b', "context": ' + context + b', "launcher": ' + (row["launcher"] or "null").encode() + b", "

@@ -49,6 +49,9 @@ PRODUCER_COLUMNS = (
     "ledger",
     "exception",
     "first_rejection",
+    "heard_at",
+    "told",
+    "process",
 )
 
 _loads = msgspec.json.decode
@@ -81,7 +84,7 @@ def read_fixed_part(row: Mapping[Any, Any]) -> FixedPart:
         lease_seconds=row["lease_seconds"],
         asset_keys=frozenset(_loads(row["asset_keys"])),
         partition_key=row["partition_key"],
-        expected=_read_expected(row["expected"]),
+        expected=read_expected(row["expected"]),
     )
 
 
@@ -175,6 +178,9 @@ def read_producer(row: Mapping[Any, Any]) -> ProducerState:
         ledger=row["ledger"],
         exception=_object(row["exception"]),
         first_rejection=row["first_rejection"],
+        heard_at=row["heard_at"],
+        told=_object(row["told"]),
+        process=_object(row["process"]),
     )
 
 
@@ -191,10 +197,13 @@ def producer_values(producer: ProducerState) -> tuple[Any, ...]:
         producer.ledger,
         None if producer.exception is None else _dumps(producer.exception),
         carry(producer.first_rejection),
+        producer.heard_at,
+        None if producer.told is None else _dumps(producer.told),
+        None if producer.process is None else _dumps(producer.process),
     )
 
 
-def _read_expected(text: str | None) -> Expected:
+def read_expected(text: str | None) -> Expected:
     if text is None:
         return Expected()
     wire = _loads(text)

@@ -159,11 +159,13 @@ def _encode(body: bytes, *, methods: int) -> EncodedBody:
     return EncodedBody(PLAIN, body, methods)
 
 
+def read_texts(encoding: int, body: bytes) -> list[Raw]:
+    """The messages of a segment's body, each as its own bytes."""
+    return _decode_array(zstandard.ZstdDecompressor().decompress(body) if encoding == ZSTD else body)
+
+
 def _messages(segment: StoredSegment) -> list[Raw]:
-    body = segment.body
-    if segment.encoding == ZSTD:
-        body = zstandard.ZstdDecompressor().decompress(body)
-    return _decode_array(body)
+    return read_texts(segment.encoding, segment.body)
 
 
 def _by_offset(text: str | None) -> Mapping[str, JsonValue] | None:

@@ -22,6 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from standpipe_protocol.invocation import Control
 from standpipe_server.broker.batches import Batch
+from standpipe_server.broker.ledgers import Digests
 from standpipe_server.broker.requests import Heartbeat, Registration
 from standpipe_server.broker.state import Finish
 from standpipe_server.store import assets, commands, engines, events, first_errors, invocations, lookups, tables
@@ -30,6 +31,7 @@ from standpipe_server.store.caches import RecentlyUsed
 from standpipe_server.store.checkpointer import Checkpointer
 from standpipe_server.store.clock import WatchedClock
 from standpipe_server.store.cursors import Page
+from standpipe_server.store.digests import append_with_digests, digest_stored
 from standpipe_server.store.errors import Overloaded
 from standpipe_server.store.leases import Forgiveness
 from standpipe_server.store.lookups import ContextAnswer, Target
@@ -48,6 +50,8 @@ _R = TypeVar("_R")
 NOTIFY_CHANNEL = "standpipe"
 """On PostgreSQL every commit notifies this channel: `pk:last_position:ended` with ended 0 or 1."""
 _ENCODE_ON_A_THREAD_FROM = 64 * 1024
+_DIGESTS_AT_ONCE = 2
+"""How many read at once what a producer has stored; other reads must not wait for many that close together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +106,7 @@ class Store:
         self._read_engine = engines.open_engine(
             url, synchronous=settings.synchronous, connections=settings.read_threads + 1, writes=False
         )
+        self._digesting = asyncio.Semaphore(_DIGESTS_AT_ONCE)
         self._readers = ThreadPoolExecutor(settings.read_threads, thread_name_prefix="standpipe-read")
         self._caches = Caches()
         self._recent = RecentEvents(alone=not self.is_postgresql)
@@ -186,7 +191,17 @@ class Store:
             body_digest=hashlib.sha256(request.body).digest() if key else b"",
             numbered=request.numbered,
         )
-        return await self._writer_of(command).run(command)
+        outcome = await self._writer_of(command).run(command)
+        return outcome if isinstance(outcome, AppendOutcome) else await self._append_with_digests(command)
+
+    async def _append_with_digests(self, command: Append) -> AppendOutcome:
+        """Appends a `closed` whose ledger tells a SHA-256: that of what is stored has to be taken first."""
+
+        async def take() -> Digests:
+            async with self._digesting:
+                return await self._read(digest_stored, command)
+
+        return await append_with_digests(command, take=take, run=self._writer_of(command).run)
 
     async def heartbeat(self, target: Target, heartbeat: Heartbeat) -> commands.Beaten:
         return await self._write(commands.Beat(target.pk, heartbeat, start=True))

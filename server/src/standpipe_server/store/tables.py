@@ -198,6 +198,10 @@ producer = Table(
     Column("ledger", Text),
     Column("exception", Text),
     Column("first_rejection", CarriedText),
+    Column("heard_at", BigInteger),
+    # The ledger as it was told, and what the process said of itself when it opened.
+    Column("told", Text),
+    Column("process", Text),
     UniqueConstraint("invocation_pk", "name"),
 )
 

@@ -17,9 +17,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from standpipe_protocol.json_text import JsonValue
 from standpipe_server.broker.lifecycle import next_due
+from standpipe_server.broker.progress import Reported
 from standpipe_server.broker.state import InvocationState, ProducerState
 from standpipe_server.broker.times import seconds
-from standpipe_server.broker.verdict import Reported
 from standpipe_server.store import rows, tables
 from standpipe_server.store.bulk import insert_rows, select_rows, update_rows
 from standpipe_server.store.errors import NotFound
