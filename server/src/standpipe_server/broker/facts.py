@@ -34,7 +34,6 @@ from standpipe_protocol.problems import Problem
 from standpipe_server.broker.long_integers import LongIntegers
 from standpipe_server.broker.shapes import LEAN_MESSAGES, LeanMessage, decode_lean
 
-
 PROCESS_MEMBERS = ("rank", "world_size", "host", "pid")
 """Extras of `opened` by which a producer says which process it is; numbers or short texts."""
 _PROCESS_CHARACTERS = 128

@@ -7,7 +7,7 @@ invocation's row locked, and carries out what it returns.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -22,6 +22,7 @@ from standpipe_server.broker.ledgers import Digests, judge_ledger, ledger_as_tol
 from standpipe_server.broker.state import InvocationState, ProducerState, replace
 
 _UNKNOWN = "other"
+_NONE_PLAIN: Mapping[str, int] = {}
 # Exceptions can be chained without end and carry whole data sets in their text; history keeps the message in full.
 _EXCEPTION_TEXT = 16_384
 _EXCEPTION_FRAMES = 100
@@ -151,17 +152,14 @@ def _append(
     facts: list[tuple[int, Fact]] = []
     counts, rejected_counts = dict(producer.counts), dict(producer.rejected_counts)
     materialized, checked = set(known.materialized), set(known.checked)
-    opened, closed = producer.opened, producer.closed
-    opened_at, ledger, exception = invocation.opened_at, producer.ledger, producer.exception
-    told, process = producer.told, producer.process
-    process_spoke = False
-    interesting: Iterable[tuple[int, ParsedMessage]] = enumerate(new)
-    if opened_at is not None and not (closed > 0 and closed >= opened):
-        # While it is open nothing is to be remarked on a plain message: all of them are counted at once.
-        plain, interesting = _set_plain_apart(new)
-        for method, count in plain.items():
-            counts[method] = counts.get(method, 0) + count
-            process_spoke = process_spoke or method != "log_external_stream"
+    opened, closed, opened_at = producer.opened, producer.closed, invocation.opened_at
+    exception, process, ledger, told = producer.exception, producer.process, producer.ledger, producer.told
+    # While it is open nothing is to be remarked on a plain message: all of them are counted at once.
+    unremarkable = opened_at is not None and not (closed > 0 and closed >= opened)
+    plain, interesting = _set_plain_apart(new) if unremarkable else (_NONE_PLAIN, enumerate(new))
+    for method, count in plain.items():
+        counts[method] = counts.get(method, 0) + count
+    process_spoke = any(method != "log_external_stream" for method in plain)
     for offset, message in interesting:
         method = message.method if message.method in METHODS else _UNKNOWN
         counts[method] = counts.get(method, 0) + 1
@@ -190,11 +188,9 @@ def _append(
                 if fact.exception is not None and exception is None:
                     exception = _shortened(fact.exception).to_wire()
                 if fact.ledger is not None:
-                    seq = producer.last_seq + offset + 1
-                    sha256 = digests.before(seq, after=producer.last_seq) if digests is not None else None
-                    if fact.ledger.sha256 is not None and sha256 is None:
-                        return NeedsDigests()
-                    ledger = judge_ledger(fact.ledger, seq=seq, counts=counts, sha256=sha256)
+                    ledger = judge_ledger(
+                        fact.ledger, after=producer.last_seq, offset=offset, counts=counts, digests=digests
+                    )
                     told = ledger_as_told(fact.ledger)
             case _:
                 if method == "opened":
@@ -203,6 +199,8 @@ def _append(
                     process = fact.process if isinstance(fact, Opening) else process
         if fact is not None:
             facts.append((offset, fact))
+    if ledger is None and told is not None:
+        return NeedsDigests()
     last_seq = producer.last_seq + len(new)
     after = replace(
         producer,

@@ -27,19 +27,21 @@ class Digests(msgspec.Struct, frozen=True, gc=False):
     after: int
     by_seq: Mapping[int, str]
 
-    def before(self, seq: int, *, after: int) -> str | None:
-        """The digest for the `closed` with this number, if it still holds."""
-        return self.by_seq.get(seq) if self.after == after else None
 
-
-def judge_ledger(ledger: Ledger, *, seq: int, counts: Mapping[str, int], sha256: str | None) -> str:
-    """`agrees`, or a sentence that names what does not.
+def judge_ledger(
+    ledger: Ledger, *, after: int, offset: int, counts: Mapping[str, int], digests: Digests | None
+) -> str | None:
+    """`agrees`, or a sentence that names what does not; None: a digest is needed first.
 
     Args:
-        seq: the number under which the `closed` that brought it is stored.
+        after: the producer's last number before the batch.
+        offset: the place of the `closed` that brought it, among the batch's new messages.
         counts: what is stored of the producer by method, this `closed` included.
-        sha256: that of the messages stored before it; needed when the ledger tells one.
     """
+    seq = after + offset + 1
+    sha256 = digests.by_seq.get(seq) if digests is not None and digests.after == after else None
+    if ledger.sha256 is not None and sha256 is None:
+        return None
     wrong: list[str] = []
     if ledger.messages != seq:
         wrong.append(f"It sent {ledger.messages} messages through its `closed`, which is stored as its number {seq}.")
@@ -48,7 +50,7 @@ def judge_ledger(ledger: Ledger, *, seq: int, counts: Mapping[str, int], sha256:
     if ledger.by_method and dict(ledger.by_method) != dict(counts):
         wrong.append(f"It counted {dict(ledger.by_method)}, but {dict(counts)} are stored.")
     if ledger.sha256 is not None and ledger.sha256 != sha256:
-        told, stored = ledger.sha256[:_SHOWN], (sha256 or "unknown")[:_SHOWN]
+        told, stored = ledger.sha256[:_SHOWN], (sha256 or "")[:_SHOWN]
         wrong.append(f"What it sent before its `closed` has the SHA-256 {told}…, what is stored of it {stored}….")
     return " ".join(wrong) or AGREES
 

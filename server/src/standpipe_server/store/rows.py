@@ -54,6 +54,9 @@ PRODUCER_COLUMNS = (
     "process",
 )
 
+MOVED_PRODUCER_COLUMNS = ("last_seq", "numbered", "counts", "heard_at")
+"""What most appends change of their producer."""
+
 _loads = msgspec.json.decode
 
 
@@ -201,6 +204,21 @@ def producer_values(producer: ProducerState) -> tuple[Any, ...]:
         None if producer.told is None else _dumps(producer.told),
         None if producer.process is None else _dumps(producer.process),
     )
+
+
+def producer_has_only_moved(before: ProducerState, after: ProducerState) -> bool:
+    """Whether writing `MOVED_PRODUCER_COLUMNS` is enough; asked for every message that comes alone."""
+    return (
+        after.opened == before.opened
+        and after.closed == before.closed
+        and after.rejected == before.rejected
+        and after.process is before.process
+    )
+
+
+def moved_producer_values(producer: ProducerState) -> tuple[Any, ...]:
+    """The values of MOVED_PRODUCER_COLUMNS."""
+    return (producer.last_seq, producer.numbered, _dumps(producer.counts), producer.heard_at)
 
 
 def read_expected(text: str | None) -> Expected:

@@ -62,6 +62,7 @@ class UnitOfWork:
         self._no_producers: set[tuple[int, str]] = set()
         self._changed_states: set[int] = set()
         self._changed_producers: set[tuple[int, str]] = set()
+        self._rewritten_producers: set[tuple[int, str]] = set()
         self._inserts: dict[Table, list[dict[str, Any]]] = defaultdict(list)
         self._segments: list[tuple[Any, ...]] = []
         self._materializations: list[tuple[Any, ...]] = []
@@ -164,8 +165,12 @@ class UnitOfWork:
         return self._producers.get(key)
 
     def put_producer(self, invocation_pk: int, producer: ProducerState) -> None:
-        self._producers[invocation_pk, producer.name] = producer
-        self._changed_producers.add((invocation_pk, producer.name))
+        key = (invocation_pk, producer.name)
+        before = self._producers.get(key)
+        if before is None or not rows.producer_has_only_moved(before, producer):
+            self._rewritten_producers.add(key)
+        self._producers[key] = producer
+        self._changed_producers.add(key)
 
     def all_producers(self, invocation_pk: int) -> list[ProducerState]:
         table = tables.producer
@@ -300,9 +305,20 @@ class UnitOfWork:
                 if values:
                     update_rows(self.connection, tables.invocation, columns, values)
         if self._changed_producers:
-            producers = [self._producers[key] for key in sorted(self._changed_producers)]
-            values = [(*rows.producer_values(producer), producer.pk) for producer in producers]
-            update_rows(self.connection, tables.producer, rows.PRODUCER_COLUMNS, values)
+            moved_producers: list[tuple[Any, ...]] = []
+            whole_producers: list[tuple[Any, ...]] = []
+            for key in sorted(self._changed_producers):
+                producer = self._producers[key]
+                if key in self._rewritten_producers:
+                    whole_producers.append((*rows.producer_values(producer), producer.pk))
+                else:
+                    moved_producers.append((*rows.moved_producer_values(producer), producer.pk))
+            for columns, values in (
+                (rows.MOVED_PRODUCER_COLUMNS, moved_producers),
+                (rows.PRODUCER_COLUMNS, whole_producers),
+            ):
+                if values:
+                    update_rows(self.connection, tables.producer, columns, values)
 
     def _expect(self, state: InvocationState) -> None:
         # Where an invocation has only moved its deadline is no earlier than before.
