@@ -194,8 +194,7 @@ def _append(
                     told = ledger_as_told(fact.ledger)
             case _:
                 if method == "opened":
-                    opened += 1
-                    opened_at = opened_at if opened_at is not None else now
+                    opened, opened_at = opened + 1, opened_at if opened_at is not None else now
                     process = fact.process if isinstance(fact, Opening) else process
         if fact is not None:
             facts.append((offset, fact))
