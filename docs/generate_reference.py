@@ -172,6 +172,7 @@ _VARIABLES: Mapping[str, tuple[str, str]] = {
         "server",
         "SQLite: `FULL` (on disk when acknowledged) or `NORMAL` (not after a power cut)",
     ),
+    "STANDPIPE_REQUESTS_PER_SECOND": ("server", "requests of one invocation's processes, on average; 1000, 0 for any"),
     "STANDPIPE_OPEN_TIMEOUT": ("process", "seconds that the first use of the context waits for it; 60"),
     "STANDPIPE_CLOSE_TIMEOUT": ("process", "seconds that closing waits for the server; 30"),
     "STANDPIPE_SPOOL_BYTES": ("process", "how large one spool file may grow; 1 GiB"),

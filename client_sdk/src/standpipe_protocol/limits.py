@@ -10,7 +10,7 @@ from standpipe_protocol.json_text import JsonValue
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one request, one message or one context may weigh."""
+    """What one request, one message or one context may weigh, and how many requests may come."""
 
     body_bytes: int = 16 * 1024 * 1024
     """A request body as it travels (compressed, if it is)."""
@@ -27,6 +27,10 @@ class Limits:
     name_characters: int = 512
     """What is looked up by name: asset keys, check names, partition keys, job names, run ids, tags."""
 
+    requests_per_second: int = 1_000
+    """Requests of one invocation's processes together, on average; those of ten seconds may come at once. 0: any
+    number."""
+
     def to_wire(self) -> dict[str, JsonValue]:
         return asdict(self)
 
@@ -36,6 +40,7 @@ class Limits:
         known: dict[str, int] = {}
         for field in fields(cls):
             value = wire.get(field.name)
-            if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            least = 0 if field.name == "requests_per_second" else 1
+            if isinstance(value, int) and not isinstance(value, bool) and value >= least:
                 known[field.name] = value
         return cls(**known)

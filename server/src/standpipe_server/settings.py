@@ -35,9 +35,11 @@ PUBLIC_URL_VARIABLE = "STANDPIPE_PUBLIC_URL"
 ALLOWED_HOSTS_VARIABLE = "STANDPIPE_ALLOWED_HOSTS"
 MIGRATE_VARIABLE = "STANDPIPE_MIGRATE"
 SYNCHRONOUS_VARIABLE = "STANDPIPE_SYNCHRONOUS"
+REQUESTS_PER_SECOND_VARIABLE = "STANDPIPE_REQUESTS_PER_SECOND"
 
 # The three variables of an external process stay under 1 KB together; the address gets half of it.
 _LONGEST_PUBLIC_URL = 512
+_MOST_REQUESTS_PER_SECOND = 1_000_000
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 
 
@@ -113,6 +115,13 @@ def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="HOST",
         help="a further host name that requests may carry; may be given several times",
     )
+    parser.add_argument(
+        "--requests-per-second",
+        type=int,
+        metavar="N",
+        help="requests that the processes of one invocation may make, on average; 0 for any number "
+        f"(default: {REQUESTS_PER_SECOND_VARIABLE}, else {Limits().requests_per_second})",
+    )
     # For the embedded broker: it lives as long as the process that started it.
     parser.add_argument("--stop-with-stdin", action="store_true", help=argparse.SUPPRESS)
 
@@ -142,6 +151,7 @@ def serve_settings(arguments: argparse.Namespace, environment: Mapping[str, str]
             "Synchronous", _one_of(("FULL", "NORMAL"), None, environment, SYNCHRONOUS_VARIABLE, "FULL", upper=True)
         ),
         stop_with_stdin=bool(arguments.stop_with_stdin),
+        limits=Limits(requests_per_second=_requests_per_second(arguments.requests_per_second, environment)),
     )
 
 
@@ -195,6 +205,18 @@ def _port(given: int | None, environment: Mapping[str, str]) -> int:
     text = str(given) if given is not None else environment.get(PORT_VARIABLE) or str(DEFAULT_PORT)
     if not text.isascii() or not text.isdigit() or int(text) > 65535:
         raise SettingsError(f"The port is {text!r}; expected a number from 0 to 65535.")
+    return int(text)
+
+
+def _requests_per_second(given: int | None, environment: Mapping[str, str]) -> int:
+    text = str(given) if given is not None else environment.get(REQUESTS_PER_SECOND_VARIABLE) or ""
+    if not text:
+        return Limits().requests_per_second
+    if not text.isascii() or not text.isdigit() or int(text) > _MOST_REQUESTS_PER_SECOND:
+        raise SettingsError(
+            f"The requests per second are {text!r}; expected a number up to {_MOST_REQUESTS_PER_SECOND}, or 0 for any "
+            "number of them."
+        )
     return int(text)
 
 

@@ -16,6 +16,7 @@ from standpipe_server.api.bodies import Bodies, BodyBudget
 from standpipe_server.api.guard import Guard, host_name
 from standpipe_server.api.metrics import Metrics
 from standpipe_server.api.parts import ApiParts
+from standpipe_server.api.rates import Rates
 from standpipe_server.api.streams import Streams
 from standpipe_server.feed.listener import Listener, is_postgres
 from standpipe_server.feed.wakeups import Feed
@@ -76,7 +77,12 @@ def _api_parts(
     return ApiParts(
         store=store,
         feed=feed,
-        guard=Guard(store=store, operator_key=credentials.api_key, hosts=_served_hosts(settings)),
+        guard=Guard(
+            store=store,
+            operator_key=credentials.api_key,
+            hosts=_served_hosts(settings),
+            rates=Rates(per_second=settings.limits.requests_per_second),
+        ),
         bodies=Bodies(limits=settings.limits, executor=executor, budget=BodyBudget(_BODY_BYTES)),
         streams=streams,
         metrics=metrics,

@@ -16,7 +16,8 @@ from typing import Final
 
 from standpipe_protocol.problems import Problem
 from standpipe_server.api.exchange import Exchange
-from standpipe_server.api.problems import malformed_header, not_found, unauthorized
+from standpipe_server.api.problems import malformed_header, not_found, rate_limited, unauthorized
+from standpipe_server.api.rates import Rates
 from standpipe_server.broker.batches import Refused
 from standpipe_server.broker.ids import token_digest
 from standpipe_server.store import Store
@@ -33,11 +34,12 @@ _KNOWN_HEADERS = 100
 class Guard:
     """Decides about a request before anything of its body is read."""
 
-    def __init__(self, *, store: Store, operator_key: str, hosts: frozenset[str] | None) -> None:
+    def __init__(self, *, store: Store, operator_key: str, hosts: frozenset[str] | None, rates: Rates) -> None:
         """`hosts`: the host names that requests may carry; None allows any."""
         self._store = store
         self._operator_digest = token_digest(operator_key)
         self._hosts = hosts
+        self._rates = rates
         # The few headers that clients really send, so that a request does not pay for taking one apart.
         self._known_headers: set[bytes] = set()
 
@@ -45,7 +47,7 @@ class Guard:
         """Lets a request pass; `exchange.target` is set when it speaks for an invocation.
 
         Raises:
-            Refused: `malformed`, `forbidden-host`, `unauthorized` or `not-found`.
+            Refused: `malformed`, `forbidden-host`, `unauthorized`, `not-found` or `rate-limited`.
         """
         if exchange.repeated is not None:
             raise Refused(malformed_header(exchange.repeated, expected="one value", got="several"))
@@ -64,6 +66,9 @@ class Guard:
         if process_call(exchange.method, exchange.segments) != caller.id:
             raise Refused(not_found())
         exchange.target = caller
+        early = self._rates.wait(caller.pk)
+        if early > 0:
+            raise Refused(rate_limited(early))
 
     def _check_host(self, exchange: Exchange) -> None:
         header = exchange.headers.get(b"host", b"")

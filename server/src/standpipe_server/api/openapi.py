@@ -53,6 +53,7 @@ def _append() -> dict[str, Any]:
         "too-large",
         "unsupported-media-type",
         "invalid-message",
+        "rate-limited",
         "overloaded",
     )
     answers = _strings(describe("AppendAnswer", *problems))

@@ -27,6 +27,16 @@ def unauthorized() -> Problem:
     )
 
 
+def rate_limited(early: float) -> Problem:
+    """The invocation's tokens make more requests than they may; the next one in `early` seconds."""
+    seconds = max(1, math.ceil(early))
+    detail = (
+        f"The process of this invocation makes more requests than the limit `requests_per_second` allows: put several "
+        f"messages into one request, and come again in {seconds} s. Nothing was stored."
+    )
+    return Problem("rate-limited", detail, {"retry_after": seconds})
+
+
 def invalid_parameter(name: str, *, expected: str, got: str) -> Problem:
     """A query parameter has a wrong value."""
     return Problem(

@@ -17,15 +17,16 @@ def process_routes(parts: ApiParts) -> APIRouter:
     """The routes under `/api/v1/invocations/{id}` for the invocation's token (and the operator key)."""
     routes = APIRouter(prefix="/api/v1/invocations", tags=["external process"])
 
-    @routes.get("/{invocation_id}/context", responses=describe("ContextAnswer"))
+    @routes.get("/{invocation_id}/context", responses=describe("ContextAnswer", "rate-limited"))
     async def get_context(request: Request, invocation_id: InvocationId) -> Response:
         """What the process is told: its context, the limits it must keep, its lease."""
-        answer = await parts.store.read_context(await _target(parts, request, invocation_id))
+        by_token = exchange_of(request).target is not None
+        answer = await parts.store.read_context(await _target(parts, request, invocation_id), by_token=by_token)
         return json_answer(_context_body(answer, parts))
 
     @routes.post(
         "/{invocation_id}/heartbeat",
-        responses=describe("HeartbeatAnswer", "malformed", "invalid-request", "overloaded"),
+        responses=describe("HeartbeatAnswer", "malformed", "invalid-request", "rate-limited", "overloaded"),
         openapi_extra=describe_body("Heartbeat", required=False),
     )
     async def heartbeat(request: Request, invocation_id: InvocationId) -> Response:

@@ -86,7 +86,7 @@ def decide_append(
     if not new:
         captured = bool(messages) and all(message.method == "log_external_stream" for message in messages)
         return _nothing_new(_hear(invocation, captured=captured, now=now), producer, skip=skip)
-    if invocation.verdict in ("succeeded", "cancelled"):
+    if invocation.verdict in lifecycle.FINAL:
         return TooLate()
     if first_seq > expected:
         return Gap(expected)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import Literal, TypeAlias
 
+from standpipe_protocol.invocation import VerdictName
 from standpipe_server.broker.state import InvocationState, replace
 from standpipe_server.broker.times import seconds
 
 DueTo: TypeAlias = Literal["lease", "settled", "not-opened"]
+FINAL: frozenset[VerdictName] = frozenset({"succeeded", "cancelled"})
+"""After these nothing new is taken, and an invocation's token is good for retries and heartbeats only."""
 _MORE_TIME_TO_OPEN = 3600.0
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, select
 
 from standpipe_protocol.invocation import Control
 from standpipe_server.broker import ids
+from standpipe_server.broker.lifecycle import FINAL
 from standpipe_server.store import tables
 from standpipe_server.store.errors import NotFound
 
@@ -49,14 +50,20 @@ def find_by_token(connection: Connection, digest: bytes) -> Target | None:
     return None if row is None else Target(row.pk, row.id)
 
 
-def read_context(connection: Connection, target: Target) -> ContextAnswer:
+def read_context(connection: Connection, target: Target, *, by_token: bool) -> ContextAnswer:
+    """Raises NotFound, also when the invocation's own token (`by_token`) is not good for it any more."""
     table = tables.invocation
     context = tables.invocation_context
-    columns = (context.c.context, table.c.lease_seconds, table.c.lease_expires_at, table.c.cancel_requested_at)
-    statement = select(*columns).join(context, context.c.invocation_pk == table.c.pk).where(table.c.pk == target.pk)
+    changing = (table.c.verdict, table.c.lease_seconds, table.c.lease_expires_at, table.c.cancel_requested_at)
+    statement = select(context.c.context, *changing).join(context, context.c.invocation_pk == table.c.pk).where(table.c.pk == target.pk)
     row = connection.execute(statement).first()
     if row is None:
         raise NotFound(f"There is no invocation {target.id!r}; it may have been deleted.")
+    if by_token and row.verdict in FINAL:
+        raise NotFound(
+            f"Invocation {target.id!r} has ended ({row.verdict}): its token is good for retries and heartbeats only. A "
+            "further attempt is an invocation of its own."
+        )
     return ContextAnswer(
         context_json=zstandard.ZstdDecompressor().decompress(row.context),
         lease_seconds=row.lease_seconds,
