@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from standpipe_orchestrator.cli.delivery import delivery
 from standpipe_orchestrator.cli.history import answering, asset_keys, context_text, seconds_taken, state
 from standpipe_orchestrator.cli.text import (
     briefly,
@@ -105,6 +106,8 @@ def _head(invocation: Invocation) -> RenderableType:
     for name, text in lines.items():
         if text.plain:
             grid.add_row(Text(name, style="dim"), text)
+    for name, text in delivery(invocation):
+        grid.add_row(Text(name, style="dim"), text)
     for reason in invocation.reasons:
         grid.add_row(Text("Because", style="dim"), Text(visible(reason.detail.strip()), style="yellow"))
     return Padding(grid, (0, 0, 1, 0))

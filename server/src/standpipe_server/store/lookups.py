@@ -55,7 +55,11 @@ def read_context(connection: Connection, target: Target, *, by_token: bool) -> C
     table = tables.invocation
     context = tables.invocation_context
     changing = (table.c.verdict, table.c.lease_seconds, table.c.lease_expires_at, table.c.cancel_requested_at)
-    statement = select(context.c.context, *changing).join(context, context.c.invocation_pk == table.c.pk).where(table.c.pk == target.pk)
+    statement = (
+        select(context.c.context, *changing)
+        .join(context, context.c.invocation_pk == table.c.pk)
+        .where(table.c.pk == target.pk)
+    )
     row = connection.execute(statement).first()
     if row is None:
         raise NotFound(f"There is no invocation {target.id!r}; it may have been deleted.")
