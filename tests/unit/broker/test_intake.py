@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from standpipe_protocol.limits import Limits
 from standpipe_server.broker.batches import parse_batch
 from standpipe_server.broker.facts import ParsedMessage
-from standpipe_server.broker.intake import Append, Gap, Known, TooLate, decide_append
+from standpipe_server.broker.intake import Append, Gap, Known, NeedsDigests, TooLate, decide_append
+from standpipe_server.broker.ledgers import Digests
 from standpipe_server.broker.state import InvocationState, ProducerState
 
 NOW = 1_700_000_000_000_000
@@ -151,6 +152,31 @@ def test_producers_that_are_open_are_counted() -> None:
     assert (second.invocation.producers_opened, second.invocation.producers_open) == (2, 1)
     third = append(closed(), to=second.invocation, by=first.producer)
     assert third.invocation.producers_open == 0
+
+
+def test_a_ledger_with_a_digest_waits_until_that_of_what_is_stored_is_known() -> None:
+    batch = messages(opened(), closed(ledger={"messages": 7, "sha256": "ab"}))
+
+    def decided(digests: Digests | None) -> object:
+        by = producer(last_seq=5)
+        return decide_append(invocation(), by, batch, first_seq=6, known=Known(), now=NOW, digests=digests)
+
+    for useless in (None, Digests(4, {7: "ab"}), Digests(5, {6: "ab"})):
+        assert isinstance(decided(useless), NeedsDigests)
+    agreeing = decided(Digests(5, {7: "ab"}))
+    assert isinstance(agreeing, Append)
+    assert (agreeing.producer.ledger, agreeing.producer.told) == ("agrees", {"messages": 7, "sha256": "ab"})
+    differing = decided(Digests(5, {7: "cd"}))
+    assert isinstance(differing, Append)
+    assert "SHA-256 ab…" in str(differing.producer.ledger)
+
+
+def test_a_producer_remembers_who_it_said_it_is_and_when_it_was_heard() -> None:
+    extras = {"rank": 3, "host": "x" * 500, "pid": True, "world_size": 10**20, "other": 1}
+    first = append({"method": "opened", "params": {"extras": extras}}).producer
+    assert first.process == {"rank": 3, "host": "x" * 128}
+    assert first.heard_at == NOW
+    assert append(log(), to=invocation(opened_at=1), by=producer(opened=1)).producer.heard_at == NOW
 
 
 def test_a_ledger_is_compared_with_what_is_stored() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -112,6 +115,74 @@ def test_cancelled_is_what_was_asked_to_stop_and_did_not_close_complete_and_clea
     assert verdict(CLEAN, state=replace(asked, finish=Finish(exit_code=-2)))[0] == "cancelled"
 
 
+RAISED = replace(CLEAN, exception={"message": "boom"})
+OPEN = replace(CLEAN, closed=0, heard_at=1_700_000_000_000_000)
+EXPECTING = Expected(asset_keys=("a",))
+# What is known, in the order of the table: its verdict, the code of its reason, and how it comes to be known.
+ROWS: dict[str, tuple[str, Callable[[InvocationState], InvocationState], Callable[[ProducerState], ProducerState]]] = {
+    "exception": ("failed", lambda state: state, lambda p: replace(p, exception={"message": "boom"})),
+    "exit-code": ("failed", lambda state: replace(state, finish=Finish(exit_code=1)), lambda p: p),
+    "rejected-messages": ("failed", lambda state: state, lambda p: replace(p, rejected=1, first_rejection="x")),
+    "lease-expired": ("lost", lambda state: replace(state, lease_lost=True), lambda p: p),
+    "never-opened": ("incomplete", lambda state: state, lambda p: replace(p, opened=0, closed=0)),
+    "never-closed": ("incomplete", lambda state: state, lambda p: replace(p, closed=0)),
+    "missing-tail": ("incomplete", lambda state: state, lambda p: replace(p, numbered=p.last_seq + 2)),
+    "ledger-disagrees": ("incomplete", lambda state: state, lambda p: replace(p, ledger="It sent 9.")),
+    "missing-materialization": ("incomplete", lambda state: replace(state, expected=EXPECTING), lambda p: p),
+}
+
+
+@pytest.mark.parametrize("code", ROWS)
+def test_each_row_of_the_table_alone_gives_its_verdict_and_its_reason(code: str) -> None:
+    name, change, report = ROWS[code]
+    assert verdict(report(CLEAN), state=change(INVOCATION)) == (name, [code])
+
+
+@pytest.mark.parametrize(("first", "second"), list(itertools.combinations(ROWS, 2)))
+def test_of_two_rows_the_first_gives_the_verdict_and_both_are_told_in_order(first: str, second: str) -> None:
+    if (first, second) == ("never-opened", "never-closed"):
+        # Of one producer only one of the two can be; of two it is the second.
+        assert verdict(LAUNCHER, OPEN)[1] == ["never-closed"]
+        return
+    name, change, report = ROWS[first]
+    _, change_more, report_more = ROWS[second]
+    known = verdict(report_more(report(CLEAN)), state=change_more(change(INVOCATION)))
+    assert known == (name, [first, second])
+
+
+@pytest.mark.parametrize("code", ROWS)
+def test_what_was_asked_to_stop_is_cancelled_whatever_else_is_known_and_says_all_of_it(code: str) -> None:
+    _, change, report = ROWS[code]
+    asked = replace(INVOCATION, cancel_requested_at=1)
+    assert verdict(report(CLEAN), state=change(asked)) == ("cancelled", ["cancel-requested", code])
+
+
+def test_two_producers_reasons_are_told_each_by_name() -> None:
+    decided = decide_verdict(INVOCATION, [RAISED, replace(OPEN, name="q")], Reported())
+    assert [(reason["code"], reason["producer"]) for reason in decided.reasons] == [
+        ("exception", "p"),
+        ("never-closed", "q"),
+    ]
+
+
+def test_a_silent_producer_is_named_as_it_named_itself_and_since_when() -> None:
+    silent = replace(OPEN, process={"rank": 2, "host": "n7", "world_size": 40})
+    decided = decide_verdict(replace(INVOCATION, lease_lost=True), [CLEAN, silent], Reported())
+    named = "roducer p (rank 2, host n7, world size 40)"
+    assert f"Open was p{named}, silent since 2023-11-14T22:13:20Z." in str(decided.reasons[0]["detail"])
+    assert str(decided.reasons[1]["detail"]).startswith(
+        f"P{named} opened and never closed, silent since 2023-11-14T22:13:20Z; 2 of its messages are stored."
+    )
+
+
+def test_of_many_silent_producers_those_that_are_silent_longest_are_named() -> None:
+    silent = [replace(OPEN, name=f"p{n}", heard_at=1_700_000_000_000_000 - n) for n in range(9)]
+    detail = str(decide_verdict(replace(INVOCATION, lease_lost=True), silent, Reported()).reasons[0]["detail"])
+    assert "Open was producer p8, silent" in detail
+    assert "producer p6" in detail
+    assert detail.endswith("; and 6 more.")
+
+
 def test_many_reasons_are_counted_rather_than_listed() -> None:
     state = replace(INVOCATION, expected=Expected(asset_keys=tuple(f"a{n}" for n in range(100))))
     decided = decide_verdict(state, [CLEAN], Reported())
@@ -122,7 +193,28 @@ def test_many_reasons_are_counted_rather_than_listed() -> None:
 def test_the_receipt_counts_what_is_stored() -> None:
     receipt = make_receipt(replace(INVOCATION, last_position=7), [CLEAN, LAUNCHER])
     assert receipt["events"] == 7
+    assert (receipt["sent"], receipt["stored"], receipt["whole"]) == (7, 7, True)
     assert receipt["by_method"] == {"opened": 1, "closed": 1, "log_external_stream": 5}
+
+
+@pytest.mark.parametrize(
+    ("producer", "says"),
+    [
+        (replace(CLEAN, opened=0, closed=0), "sent 2, stored 2, nobody opened"),
+        (replace(CLEAN, numbered=5), "sent 5, stored 2, 3 of producer p never arrived"),
+        (replace(CLEAN, ledger="x", told={"messages": 9}), "sent 9, stored 2, the ledger of producer p disagrees"),
+        (OPEN, "sent 2, stored 2, producer p never closed, silent since 2023-11-14T22:13:20Z"),
+    ],
+)
+def test_a_receipt_that_is_not_whole_says_what_is_missing(producer: ProducerState, says: str) -> None:
+    receipt = make_receipt(INVOCATION, [producer])
+    assert (receipt["whole"], receipt["summary"]) == (False, says)
+
+
+def test_dropped_log_lines_are_told_and_leave_a_receipt_whole() -> None:
+    receipt = make_receipt(INVOCATION, [replace(CLEAN, told={"messages": 2, "dropped_logs": 3})])
+    assert (receipt["whole"], receipt["dropped_logs"]) == (True, 3)
+    assert receipt["summary"] == "sent 2, stored 2, no gap, 3 log lines dropped before they got a number"
 
 
 producers = st.builds(
@@ -169,3 +261,5 @@ def test_green_means_that_nothing_at_all_is_wrong(
     )
     assert (decided.name == "succeeded") == all_well
     assert bool(decided.reasons) != (decided.name == "succeeded")
+    if decided.name == "succeeded":
+        assert make_receipt(state, found)["whole"] is True
