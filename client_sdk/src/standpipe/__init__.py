@@ -15,6 +15,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from standpipe.cancel import PipesCancelled
     from standpipe.context import PipesContext
     from standpipe.delivery import DeliveryReport, Rejection
     from standpipe.errors import (
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from standpipe.session import open_dagster_pipes, open_pipes
 
 _HOMES = {
+    "cancel": ("PipesCancelled",),
     "context": ("PipesContext",),
     "delivery": ("DeliveryReport", "Rejection"),
     "errors": (
@@ -76,6 +78,7 @@ __all__ = [
     "DagsterPipesError",
     "DagsterPipesWarning",
     "DeliveryReport",
+    "PipesCancelled",
     "PipesConfigurationError",
     "PipesContext",
     "PipesContextLoader",

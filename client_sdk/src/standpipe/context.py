@@ -8,8 +8,9 @@ never before.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from standpipe.cancel import Cancellation, PipesCancelled
 from standpipe.errors import DagsterPipesError, PipesServerError
 from standpipe.rules import check_type, is_clean_exit, metadata_entries, no_asset, no_partition, wrong_value
 
@@ -17,32 +18,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import logging
     from types import TracebackType
-    from typing import ClassVar, Literal, Protocol
+    from typing import ClassVar, Literal
 
+    from standpipe.channels import ContextSource, MessageChannel
     from standpipe.delivery import DeliveryReport
     from standpipe_protocol.context import ContextData
-    from standpipe_protocol.invocation import Control
     from standpipe_protocol.json_text import JsonValue
     from standpipe_protocol.messages import Message, PipesException
-
-    class ContextSource(Protocol):
-        """Where the context comes from."""
-
-        def context(self) -> ContextData:
-            """Waits for it, boundedly; raises a `PipesServerError` when it does not come."""
-            ...
-
-    class MessageChannel(Protocol):
-        """Where messages go."""
-
-        @property
-        def control(self) -> Control: ...
-
-        def send(self, message: Message) -> None: ...
-
-        def flush(self, timeout: float) -> bool: ...
-
-        def close(self, timeout: float | None = None) -> DeliveryReport: ...
 
 
 class PipesContext:
@@ -86,6 +68,7 @@ class PipesContext:
         self._materialized: set[str] = set() if materialized is None else materialized
         self._renew_lock()
         self._closed = False
+        self._cancellation = Cancellation()
         self._logger: logging.Logger | None = None
 
     def __enter__(self) -> PipesContext:
@@ -130,8 +113,25 @@ class PipesContext:
     @property
     def cancel_requested(self) -> bool:
         """Whether somebody asked this work to stop. It is heard with the server's answers, so within a third of the
-        lease (20 s by default) also when nothing is reported."""
+        lease (20 s by default) also when nothing is reported. See `on_cancel` and `checkpoint`."""
         return self._channel.control.cancel_requested
+
+    def on_cancel(self, callback: Callable[[], object]) -> None:
+        """Calls back once, on a thread of its own, when somebody asks this work to stop; at once if somebody has."""
+        self._cancellation.call_back(callback)
+
+    def raise_on_cancel(self, raises: bool) -> None:
+        """Whether the next report in the main thread raises `PipesCancelled` once somebody has asked (the default)."""
+        self._cancellation.set_raises(raises)
+
+    def checkpoint(self) -> None:
+        """A place at which this work can stop.
+
+        Raises:
+            PipesCancelled: somebody asked it to.
+        """
+        if self.cancel_requested:
+            raise PipesCancelled
 
     @property
     def is_asset_step(self) -> bool:
@@ -273,6 +273,7 @@ class PipesContext:
             check_type("data_version", method, data_version, str, optional=True)
             self._send(words.ReportAssetMaterialization(asset_key=key, data_version=data_version, metadata=entries))
             self._materialized.add(key)
+        self._cancellation.raise_if_due()
 
     def report_asset_check(
         self,
@@ -306,7 +307,7 @@ class PipesContext:
         known = str(getattr(severity, "value", severity))
         if known not in words.SEVERITIES:
             wrong_value("severity", method, words.SEVERITIES, severity)
-        self._send(
+        self._report(
             words.ReportAssetCheck(
                 asset_key=key, check_name=check_name, passed=passed, severity=known, metadata=entries
             )
@@ -320,7 +321,7 @@ class PipesContext:
         """
         import standpipe_protocol.messages as words
 
-        self._send(words.ReportCustomMessage(payload=payload))  # pyright: ignore[reportArgumentType]  encoding checks it
+        self._report(words.ReportCustomMessage(payload=payload))  # pyright: ignore[reportArgumentType]  encoding checks it
 
     def log_external_stream(self, stream: str, text: str, extras: Mapping[str, object] | None = None) -> None:
         """Reports a piece of captured output.
@@ -347,6 +348,10 @@ class PipesContext:
         # In a forked child the lock may be held by a thread that does not exist there. Reentrant, because a signal
         # handler that reports may interrupt a report.
         self._lock = threading.RLock()
+
+    def _report(self, message: Message) -> None:
+        self._send(message)
+        self._cancellation.raise_if_due()
 
     def _send(self, message: Message) -> None:
         if self._closed:

@@ -10,8 +10,8 @@ import atexit
 import os
 import sys
 import weakref
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from standpipe.outbox import Outbox
 
@@ -21,8 +21,14 @@ _hooks_installed = False
 
 def watch(outbox: Outbox) -> None:
     """From now on the outbox is told of forks and of the end of the process."""
-    global _hooks_installed  # noqa: PLW0603  hooks of the interpreter are process-wide by nature
     _open_outboxes.add(outbox)
+    install()
+
+
+def install() -> None:
+    """Hooks into forks and the end of the process. Exit handlers run in reverse, so this is done where a program opens:
+    what its own handlers, registered after that, still report is then delivered."""
+    global _hooks_installed  # noqa: PLW0603  hooks of the interpreter are process-wide by nature
     if not _hooks_installed:
         _hooks_installed = True
         atexit.register(_close_all)

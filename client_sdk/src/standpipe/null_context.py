@@ -23,7 +23,7 @@ from standpipe_protocol.json_text import JsonValue, encode_json
 from standpipe_protocol.messages import Log, Message, message_to_wire
 
 if TYPE_CHECKING:
-    from standpipe.context import ContextSource, MessageChannel
+    from standpipe.channels import ContextSource, MessageChannel
 
 EXTRAS_VARIABLE = "STANDPIPE_EXTRAS"
 ASSET_OF_THE_STEP = "(the asset of the step)"

@@ -205,7 +205,8 @@ class Outbox:
                 delivered = self.flush(seconds)
                 # A thread in the middle of a request is not waited for longer than the caller allowed.
                 self._sender.stop(timeout=2.0 if delivered else 0.1)
-                self._report = self._settle()
+                late = "they were reported while this process closed"
+                self._report = self._settle(otherwise=late if delivered else "the time to close was over")
             return self._report
 
     def _open_in_child(self) -> None:
@@ -233,8 +234,9 @@ class Outbox:
         """A fresh producer: nothing numbered, no thread yet."""
         self._producer = producer
         self._report: DeliveryReport | None = None
-        self._closing = threading.Lock()
-        self._starting = threading.Lock()
+        # Reentrant, because a signal handler that closes may interrupt either.
+        self._closing = threading.RLock()
+        self._starting = threading.RLock()
         self._started = False
         self._warned = False
         self._forked = self._pid != os.getpid()
@@ -261,7 +263,7 @@ class Outbox:
                 if self._forked:
                     lifetime.close_at_end_of_multiprocessing_child(self)
 
-    def _settle(self) -> DeliveryReport:
+    def _settle(self, *, otherwise: str) -> DeliveryReport:
         """Spools what is undelivered (unless it was refused for good) and writes the report."""
         pending, sender = self._pending, self._sender
         report = DeliveryReport(
@@ -275,7 +277,7 @@ class Outbox:
             pending.spill()  # deletes an emptied file
             return report
         where = f"invocation {self._bootstrap.invocation} at {self._bootstrap.url}"
-        reason = sender.trouble or "the time to close was over"
+        reason = sender.trouble or otherwise
         if sender.stopped_by is not None:
             _log.warning("%d messages of %s were not delivered: %s.", report.undelivered, where, reason.rstrip("."))
             return replace(report, error=reason)

@@ -24,7 +24,7 @@ from standpipe_protocol.json_text import JsonValue, encode_json
 from standpipe_protocol.messages import PIPES_VERSION_FIELD, Closed, Message, Opened, message_to_wire
 
 if TYPE_CHECKING:
-    from standpipe.context import ContextSource, MessageChannel
+    from standpipe.channels import ContextSource, MessageChannel
 
 PipesParams: TypeAlias = "Mapping[str, JsonValue]"
 PipesMessage: TypeAlias = "Mapping[str, JsonValue]"

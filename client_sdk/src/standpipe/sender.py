@@ -1,8 +1,9 @@
-"""The background thread of an outbox: fetches the context, sends batches, retries, keeps the lease.
+"""The background thread of an outbox: fetches the context, sends batches, retries.
 
 It sends at once when idle; what is reported while a request is in flight goes together into the next one. It owns the
-transport and is the only thread that touches it. What an answer means is decided in `delivery`; this room only does
-it. The invariant: the thread ends on `stop`, or on a refusal that is final, and never on an exception.
+transport and is the only thread that touches it; the heart beats over one of its own. What an answer means is decided
+in `delivery`; this room only does it. The invariant: the thread ends on `stop`, or on a refusal that is final, and
+never on an exception.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from standpipe.errors import (
     PipesServerError,
     error_for_problem,
 )
+from standpipe.heart import Heart
 from standpipe.pending import Batch, Pending
 from standpipe.sender_threads import mark_sender_thread, unmark_sender_thread
 from standpipe_protocol.bootstrap import Bootstrap
@@ -82,8 +84,9 @@ class Sender:
         self._pending = pending
         self._environment = environment
         self._wants_context = fetch_context
-        self._beats = heartbeat
         self._lease_seconds = DEFAULT_LEASE_SECONDS
+        self._telling = threading.Lock()
+        self._heart = self._make_heart() if heartbeat else None
         self._batch_messages = BATCH_MESSAGES
         self._acquainted = False
         self._failures = 0
@@ -113,6 +116,8 @@ class Sender:
     def stop(self, *, timeout: float) -> None:
         """Ends the thread; one that sits in a request is left behind, it can do no harm."""
         self._stopping = True
+        if self._heart is not None:
+            self._heart.stop()
         self._pending.kick()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(timeout)
@@ -133,6 +138,8 @@ class Sender:
             self._give_up(Stop(problem=Problem("internal", reason), reason=reason))
         finally:
             self._imported.set()
+            if self.stopped_by is not None and self._heart is not None:
+                self._heart.stop()
             if transport is not None:
                 transport.close()
             unmark_sender_thread()
@@ -146,20 +153,17 @@ class Sender:
             self._imported.set()
 
     def _turn(self, transport: Transport) -> None:
-        """One look at what there is to do: the context, a batch, a heartbeat, or nothing."""
+        """One look at what there is to do: the context, a batch, or nothing."""
         now = time.monotonic()
         rested = now >= self._retry_at
-        beat_at = self._last_word + self._lease_seconds / 3
         if rested and self._wants_context and not self.context.settled:
             self._fetch_context(transport)
         elif rested and (batch := self._pending.take(messages=self._batch_limit, size=self._batch_size)) is not None:
             self._send(transport, batch)
-        elif rested and self._beats and now >= beat_at:
-            self._beat(transport)
         elif not rested:
             self._pending.wait_for_work(self._retry_at - now, new_messages=False)
         else:
-            self._pending.wait_for_work(beat_at - now if self._beats else None, new_messages=True)
+            self._pending.wait_for_work(None, new_messages=True)
 
     @property
     def _batch_limit(self) -> int:
@@ -179,6 +183,8 @@ class Sender:
             seconds = lease.get("seconds") if isinstance(lease, dict) else None
             if isinstance(seconds, (int, float)) and seconds > 0:
                 self._lease_seconds = float(seconds)
+                if self._heart is not None:
+                    self._heart.start(lease_seconds=self._lease_seconds)
             try:
                 self.context.give(ContextData.from_wire(answer.body.get("context")))
             except InvalidContext as error:
@@ -223,17 +229,13 @@ class Sender:
             case Retry() | Stop():
                 self._after_refusal(answer, decision)
 
-    def _beat(self, transport: Transport) -> None:
-        answer = transport.heartbeat(producer=self._producer, numbered=self._pending.numbered)
-        if isinstance(answer, Answer) and answer.status == 200:
-            self._hear(answer)
-            return
-        decision = decide_after_refusal(answer, **self._circumstances())
-        if isinstance(decision, Stop):
-            # The end of heartbeats is not the end of reports: a lost invocation still takes what comes late.
-            self._beats = False
-        else:
-            self._after_refusal(answer, decision)
+    def _make_heart(self) -> Heart:
+        return Heart(
+            connect=self._open_transport,
+            beat=lambda transport: transport.heartbeat(producer=self._producer, numbered=self._pending.numbered),
+            last_word=lambda: self._last_word,
+            hear=self._hear_control,
+        )
 
     def _circumstances(self) -> _Circumstances:
         cap = HURRIED_BACKOFF_CAP_SECONDS if self._hurried else 30.0
@@ -247,10 +249,18 @@ class Sender:
         if self._failures:
             _log.info("The Standpipe server at %s answers again.", self._bootstrap.url)
         self._failures, self._retry_at, self._not_before, self.trouble = 0, 0.0, 0.0, None
-        if isinstance(answer, Answer) and answer.body is not None and "control" in answer.body:
+        if self._heart is not None:
+            self._heart.start(lease_seconds=self._lease_seconds)
+        if isinstance(answer, Answer):
+            self._hear_control(answer)
+
+    def _hear_control(self, answer: Answer) -> None:
+        """Called by the heart, too."""
+        if answer.body is not None and "control" in answer.body:
             control = Control.from_wire(answer.body["control"])
-            if control != self.control:
-                self.control = control
+            with self._telling:
+                changed, self.control = control != self.control, control
+            if changed:
                 self._tell_control(control)
 
     def _tell_control(self, control: Control) -> None:

@@ -12,8 +12,10 @@ import os
 import threading
 import weakref
 
+from standpipe import lifetime
 from standpipe.context import PipesContext
 from standpipe.errors import PipesConfigurationError
+from standpipe.signals import forget, tell_of_termination
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ def open_pipes(
     context_loader: PipesContextLoader | None = None,
     message_writer: PipesMessageWriter | None = None,
     params_loader: PipesParamsLoader | None = None,
+    on_cancel: Callable[[], object] | None = None,
+    raise_on_cancel: bool | None = None,
 ) -> PipesContext:
     """Opens the context of this process, or answers the one that is open.
 
@@ -49,6 +53,8 @@ def open_pipes(
         context_loader: where the context comes from instead of the server.
         message_writer: where messages go instead of to the server.
         params_loader: where URL, invocation and token come from instead of the environment.
+        on_cancel: called once, on a thread of its own, when somebody asks this work to stop.
+        raise_on_cancel: whether the next report in the main thread then raises `PipesCancelled`; it does by default.
 
     Raises:
         PipesConfigurationError: some of the three variables are set and some are not, or the address is malformed.
@@ -64,6 +70,10 @@ def open_pipes(
     else:
         context = _open_by_environment(os.environ)
     PipesContext.set(context)
+    if raise_on_cancel is not None:
+        context.raise_on_cancel(raise_on_cancel)
+    if on_cancel is not None:
+        context.on_cancel(on_cancel)
     return context
 
 
@@ -76,9 +86,23 @@ class HttpPipesContext(PipesContext):
 
     def __init__(self, bootstrap: Bootstrap, *, materialized: set[str] | None = None) -> None:
         self.bootstrap = bootstrap
-        self._opening = _OpeningOutbox(bootstrap, in_forked_child=self._renew_lock)
+        self._opening = _OpeningOutbox(
+            bootstrap,
+            in_forked_child=self._renew_lock,
+            on_control=lambda control: self._cancellation.hear(control),  # noqa: PLW0108  made by `super().__init__`
+        )
         super().__init__(source=self._opening, channel=self._opening, materialized=materialized)
         self._opening.begin()
+        tell_of_termination(self)
+
+    def close(
+        self, exc: BaseException | PipesException | Mapping[str, object] | None = None, *, timeout: float | None = None
+    ) -> DeliveryReport:
+        """As `PipesContext.close`."""
+        try:
+            return super().close(exc, timeout=timeout)
+        finally:
+            forget(self)
 
     def reopened(self) -> HttpPipesContext:
         """A new context for the same invocation: another producer, the same memory of what was materialized."""
@@ -98,11 +122,19 @@ class _OpeningOutbox:
     Whoever needs it sooner makes it, or waits for it. `opened` is the first message in it.
     """
 
-    def __init__(self, bootstrap: Bootstrap, *, in_forked_child: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        bootstrap: Bootstrap,
+        *,
+        in_forked_child: Callable[[], None],
+        on_control: Callable[[Control], None],
+    ) -> None:
         self._bootstrap = bootstrap
         self._in_forked_child = in_forked_child
+        self._on_control = on_control
         self._made: Outbox | None = None
-        self._making = threading.Lock()
+        # Reentrant, because a signal handler that reports may interrupt it.
+        self._making = threading.RLock()
 
     def begin(self) -> None:
         _watch(self)
@@ -114,11 +146,13 @@ class _OpeningOutbox:
             with self._making:
                 if self._made is None:
                     from standpipe.outbox import Outbox
+                    from standpipe.process_facts import process_facts
                     from standpipe_protocol.messages import Opened
 
                     outbox = Outbox.connect(self._bootstrap, fetch_context=True)
                     outbox.after_fork(self._in_forked_child)
-                    outbox.send(Opened())
+                    outbox.on_control(self._on_control)
+                    outbox.send(Opened(extras=process_facts(os.environ)))
                     self._made = outbox
         return self._made
 
@@ -159,6 +193,8 @@ def _watch(opening: _OpeningOutbox) -> None:
     if not _hooks_installed:
         _hooks_installed = True
         atexit.register(_finish_opening)
+        # After ours, so that it runs before it: what is open is closed there.
+        lifetime.install()
         if hasattr(os, "register_at_fork"):
             # A fork in the middle of an import leaves the import's lock held in the child for ever.
             os.register_at_fork(before=_wait_for_opening)

@@ -1,0 +1,94 @@
+"""The heartbeat: a thread of its own with a connection of its own, so that nothing the sender does makes it late.
+
+It beats when nothing else was heard of this process for a third of the lease. What user code does with the interpreter
+it cannot help: while a call into C holds it, no thread runs, and a call that holds it for longer than the lease makes
+the invocation `lost`; the first word after it brings it back. Invariant: it ends on `stop` or a final refusal only.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from standpipe.delivery import Answer, NoAnswer, Stop, decide_after_refusal
+from standpipe.sender_threads import mark_sender_thread, unmark_sender_thread
+
+if TYPE_CHECKING:
+    from standpipe.transport import Transport
+
+_log = logging.getLogger("standpipe.outbox")
+
+
+class Heart:
+    """Beats between `start` and `stop`.
+
+    Args:
+        connect: makes the transport, on the heart's thread.
+        beat: sends one heartbeat over it.
+        last_word: when this process was last heard of, on the monotonic clock.
+        hear: takes an answer of the server.
+    """
+
+    def __init__(
+        self,
+        *,
+        connect: Callable[[], Transport],
+        beat: Callable[[Transport], Answer | NoAnswer],
+        last_word: Callable[[], float],
+        hear: Callable[[Answer], None],
+    ) -> None:
+        self._connect = connect
+        self._beat = beat
+        self._last_word = last_word
+        self._hear = hear
+        self._stopped = False
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._lease_seconds = 0.0
+
+    def start(self, *, lease_seconds: float) -> None:
+        """Begins to beat; a second call changes the lease."""
+        if lease_seconds != self._lease_seconds:
+            self._lease_seconds = lease_seconds
+            self._wake.set()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="standpipe-heart", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread; one that sits in a request is left behind, it can do no harm."""
+        self._stopped = True
+        self._wake.set()
+
+    def _run(self) -> None:
+        mark_sender_thread()
+        transport: Transport | None = None
+        tried = 0.0
+        try:
+            while not self._stopped:
+                left = max(self._last_word(), tried) + self._lease_seconds / 3 - time.monotonic()
+                if left > 0:
+                    self._wake.wait(left)
+                    self._wake.clear()
+                    continue
+                tried = time.monotonic()
+                transport = transport or self._connect()
+                if not self._take(self._beat(transport)):
+                    return
+        except Exception:
+            _log.exception("The heartbeat failed and has ended; reports still keep the lease.")
+        finally:
+            if transport is not None:
+                transport.close()
+            unmark_sender_thread()
+
+    def _take(self, answer: Answer | NoAnswer) -> bool:
+        """Whether to beat again."""
+        if isinstance(answer, Answer) and answer.status == 200:
+            self._hear(answer)
+            return True
+        # The end of heartbeats is not the end of reports: what comes late is still taken.
+        return not isinstance(decide_after_refusal(answer, attempt=0, jitter=0.0, acquainted=True), Stop)
