@@ -83,6 +83,28 @@ def test_a_ledger_that_disagrees_is_incomplete_and_the_reason_names_the_numbers(
     assert "the ledger of producer p disagrees" in ended["receipt"]["summary"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"messages": 10**30, "last_seq": 10**30, "dropped_logs": -(10**30)}, "sent 1000000000000000000000000000000"),
+        ({"sha256": "\u0000" * 64}, "no SHA-256 in 64 hexadecimal digits"),
+        ({"sha256": "a" * 100_000}, "no SHA-256 in 64 hexadecimal digits"),
+        ({"by_method": {f"\u0000{n}": n for n in range(20_000)}}, "It counted {'"),
+    ],
+)
+def test_a_ledger_of_nonsense_is_a_disagreement_and_stays_small(
+    shared_server: Server, changes: Json, says: str
+) -> None:
+    job = register(shared_server)
+    written = texts([opened(), custom(1)])
+    send(job, [*written, with_ledger(written, **changes)], first_seq=1)
+    ended = job.finish(exit_code=0)
+    assert (ended["verdict"], only_reason(ended)["code"]) == ("incomplete", "ledger-disagrees")
+    assert says in only_reason(ended)["detail"]
+    assert len(only_reason(ended)["detail"]) < 4_000
+    assert ended["receipt"]["dropped_logs"] == 0
+
+
 def test_what_was_changed_on_its_way_is_found_though_every_number_is_right(shared_server: Server) -> None:
     job = register(shared_server)
     written = texts([opened(), custom(1), custom(2)])

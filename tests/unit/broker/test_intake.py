@@ -14,6 +14,7 @@ from standpipe_server.broker.intake import Append, Gap, Known, NeedsDigests, Too
 from standpipe_server.broker.ledgers import Digests
 from standpipe_server.broker.state import InvocationState, ProducerState
 
+AB = "ab" * 32
 NOW = 1_700_000_000_000_000
 
 
@@ -155,20 +156,23 @@ def test_producers_that_are_open_are_counted() -> None:
 
 
 def test_a_ledger_with_a_digest_waits_until_that_of_what_is_stored_is_known() -> None:
-    batch = messages(opened(), closed(ledger={"messages": 7, "sha256": "ab"}))
+    batch = messages(opened(), closed(ledger={"messages": 7, "sha256": AB}))
 
     def decided(digests: Digests | None) -> object:
         by = producer(last_seq=5)
         return decide_append(invocation(), by, batch, first_seq=6, known=Known(), now=NOW, digests=digests)
 
-    for useless in (None, Digests(4, {7: "ab"}), Digests(5, {6: "ab"})):
+    for useless in (None, Digests(4, {7: AB}), Digests(5, {6: AB})):
         assert isinstance(decided(useless), NeedsDigests)
-    agreeing = decided(Digests(5, {7: "ab"}))
+    agreeing = decided(Digests(5, {7: AB}))
     assert isinstance(agreeing, Append)
-    assert (agreeing.producer.ledger, agreeing.producer.told) == ("agrees", {"messages": 7, "sha256": "ab"})
-    differing = decided(Digests(5, {7: "cd"}))
+    assert (agreeing.producer.ledger, agreeing.producer.told) == (
+        "agrees",
+        {"messages": 7, "dropped_logs": 0, "sha256": AB},
+    )
+    differing = decided(Digests(5, {7: "cd" * 32}))
     assert isinstance(differing, Append)
-    assert "SHA-256 ab…" in str(differing.producer.ledger)
+    assert "SHA-256 abababababab…, what is stored of it cdcdcdcdcdcd…" in str(differing.producer.ledger)
 
 
 def test_a_producer_remembers_who_it_said_it_is_and_when_it_was_heard() -> None:

@@ -6,6 +6,7 @@ messages is known; reading them again is the store's business.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -16,6 +17,9 @@ from standpipe_protocol.messages import Ledger
 AGREES = "agrees"
 _SHOWN = 12
 """Characters of a digest in a sentence: enough to compare two by eye."""
+_SENTENCES = 3_000
+_LARGEST = 2**53
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class Digests(msgspec.Struct, frozen=True, gc=False):
@@ -40,7 +44,8 @@ def judge_ledger(
     """
     seq = after + offset + 1
     sha256 = digests.by_seq.get(seq) if digests is not None and digests.after == after else None
-    if ledger.sha256 is not None and sha256 is None:
+    readable = _is_digest(ledger.sha256)
+    if readable and sha256 is None:
         return None
     wrong: list[str] = []
     if ledger.messages != seq:
@@ -49,14 +54,25 @@ def judge_ledger(
         wrong.append(f"Its `closed` had the number {ledger.last_seq} and is stored as number {seq}.")
     if ledger.by_method and dict(ledger.by_method) != dict(counts):
         wrong.append(f"It counted {dict(ledger.by_method)}, but {dict(counts)} are stored.")
-    if ledger.sha256 is not None and ledger.sha256 != sha256:
+    if ledger.sha256 is not None and not readable:
+        wrong.append("Its `sha256` is no SHA-256 in 64 hexadecimal digits.")
+    elif ledger.sha256 is not None and ledger.sha256 != sha256:
         told, stored = ledger.sha256[:_SHOWN], (sha256 or "")[:_SHOWN]
         wrong.append(f"What it sent before its `closed` has the SHA-256 {told}…, what is stored of it {stored}….")
-    return " ".join(wrong) or AGREES
+    return " ".join(wrong)[:_SENTENCES] or AGREES
 
 
 def ledger_as_told(ledger: Ledger) -> dict[str, JsonValue]:
-    """What is kept of a ledger; its counts by method are the server's own or are named in the disagreement."""
-    wire = ledger.to_wire()
-    del wire["by_method"]
-    return wire
+    """What is kept of a ledger, as far as it makes sense; its counts by method are the server's own, or are named in
+    the disagreement."""
+    counts = {"messages": ledger.messages, "last_seq": ledger.last_seq, "dropped_logs": ledger.dropped_logs}
+    kept: dict[str, JsonValue] = {
+        name: count for name, count in counts.items() if count is not None and 0 <= count < _LARGEST
+    }
+    if _is_digest(ledger.sha256):
+        kept["sha256"] = ledger.sha256
+    return kept
+
+
+def _is_digest(text: str | None) -> bool:
+    return text is not None and _SHA256.fullmatch(text) is not None
