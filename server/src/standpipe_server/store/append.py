@@ -15,7 +15,7 @@ from sqlalchemy import insert, select
 
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.problems import Problem
-from standpipe_server.broker import ids, intake
+from standpipe_server.broker import ids, intake, lifecycle
 from standpipe_server.broker.batches import Batch
 from standpipe_server.broker.facts import Check, Materialization
 from standpipe_server.broker.intake import NeedsDigests
@@ -78,6 +78,8 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         )
         match decision:
             case NeedsDigests():
+                # It is a word of the process from now on, however long the reading takes.
+                commands.put_heard(unit, invocation, lifecycle.hear(invocation, now=unit.now))
                 return decision
             case intake.TooLate():
                 return _too_late(invocation)
