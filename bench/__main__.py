@@ -6,7 +6,7 @@ import argparse
 import gc
 from pathlib import Path
 
-from bench import ingest, live, page, postgres, readers, sdk, single
+from bench import ingest, live, page, postgres, readers, receipt, sdk, single
 from bench.machine import facts
 from bench.report import Row, text_table
 
@@ -14,6 +14,7 @@ _BENCHMARKS = {
     "ingest": ("Batches into SQLite", ingest.run),
     "single": ("One message a request into SQLite", single.run),
     "sdk": ("What the SDK costs the job", sdk.run),
+    "receipt": ("What a receipt costs", receipt.run),
     "postgres": ("Batches into PostgreSQL", postgres.run),
     "live": ("From report to reader", live.run),
     "readers": ("Idle readers", readers.run),

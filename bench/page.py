@@ -42,6 +42,10 @@ The time of one call to `report_custom_message` while the process reports as fas
 the same messages. The time from the first line of a program to the first one after `open_pipes()`, against
 `import dagster_pipes`. A whole `PipesSubprocessClient.run()` (register, launch, report one
 materialization, close, finish, collect), against the whole process of a script that asks once with httpx.""",
+    "What a receipt costs": """\
+Batches of 1,000 events and one `closed`, over raw connections, until the `closed` is acknowledged. Its ledger brings a
+SHA-256, for which the server reads back what it has stored; the bound is the same with a ledger that brings none.
+Producers that report through the SDK send a fraction of this, and pay the same for each event.""",
     "Batches into PostgreSQL": """\
 The same as into SQLite. The bound is one connection's `COPY ... (FORMAT BINARY)` by psycopg into the same cluster, one
 row an event, 1,000 a commit, the same table and index. The cluster syncs each commit.""",
