@@ -124,8 +124,15 @@ class Cluster(Postgres):
 
 
 @contextmanager
-def own_cluster(server_settings: Mapping[str, str]) -> Generator[Cluster]:
-    """A cluster with the given settings, which is gone afterwards."""
+def own_cluster(
+    server_settings: Mapping[str, str], *, env: Mapping[str, str] | None = None, wal: Path | None = None
+) -> Generator[Cluster]:
+    """A cluster with the given settings, which is gone afterwards.
+
+    Args:
+        env: further variables of the server.
+        wal: an existing folder for the write-ahead log, which then lies elsewhere than the data.
+    """
     # A socket's path may have at most 107 bytes, so the cluster lives in a short folder whatever TMPDIR says.
     cluster = Path(tempfile.mkdtemp(prefix="standpipe-pg-", dir="/tmp"))
     user = "nobody" if os.geteuid() == 0 else None

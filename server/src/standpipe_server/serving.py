@@ -29,6 +29,8 @@ from standpipe_server.wiring import Wiring, open_wiring
 
 _log = logging.getLogger("standpipe.server")
 
+# Streams say goodbye at once, unless they wait for a database that does not answer: those are told after this long.
+_READS_SECONDS = 2
 # Then connections are cut on which somebody does not read his answer, or has not sent all of his request.
 _PATIENCE_SECONDS = 5
 # Only then uvicorn would cancel what still runs.
@@ -58,9 +60,14 @@ class StreamingServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.wiring.feed.stop()
-        cut = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._cut_connections)
+        loop = asyncio.get_running_loop()
+        steps = (
+            loop.call_later(_READS_SECONDS, self.wiring.store.end_reads),
+            loop.call_later(_PATIENCE_SECONDS, self._cut_connections),
+        )
         await super().shutdown(sockets=sockets)
-        cut.cancel()
+        for step in steps:
+            step.cancel()
         # The loop's end would wait for what they were still to be sent.
         self._cut_connections()
 

@@ -25,8 +25,8 @@ from standpipe_server.store import Store, StoreSettings
 
 _log = logging.getLogger("standpipe.server")
 
-# Bodies that are being received, over all requests; each alone is bounded by the limits.
-_BODY_BYTES = 512 * 1024 * 1024
+# Bodies that are received or wait to be stored, over all requests: this many of the largest that the limits allow.
+_LARGEST_BODIES = 4
 _THREADS = 2
 
 
@@ -66,10 +66,12 @@ def open_wiring(settings: Settings, credentials: Credentials) -> Generator[Wirin
 def _api_parts(
     settings: Settings, credentials: Credentials, *, store: Store, feed: Feed, executor: ThreadPoolExecutor
 ) -> ApiParts:
+    budget = _LARGEST_BODIES * max(settings.limits.body_bytes, settings.limits.decompressed_bytes)
     streams = Streams(feed)
     metrics = Metrics()
     metrics.gauge("standpipe_open_streams", "Streams and long polls open.", lambda: streams.open)
     metrics.gauge("standpipe_queued_writes", "Writes that wait.", lambda: store.statistics()["queued"])
+    metrics.gauge("standpipe_queued_reads", "Reads that wait.", lambda: store.statistics()["queued_reads"])
     metrics.gauge(
         "standpipe_read_connections", "Database connections reading.", lambda: store.statistics()["read_connections"]
     )
@@ -83,7 +85,7 @@ def _api_parts(
             hosts=_served_hosts(settings),
             rates=Rates(per_second=settings.limits.requests_per_second),
         ),
-        bodies=Bodies(limits=settings.limits, executor=executor, budget=BodyBudget(_BODY_BYTES)),
+        bodies=Bodies(limits=settings.limits, executor=executor, budget=BodyBudget(budget)),
         streams=streams,
         metrics=metrics,
         limits=settings.limits,

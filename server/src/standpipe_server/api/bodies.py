@@ -85,7 +85,8 @@ class Bodies:
         limit = self._limits.decompressed_bytes
         if len(body) <= _INLINE_BYTES:
             return decompress(body, limit)
-        return await self.off_loop(decompress, body, limit)
+        with self.budget.holding(len(body)):
+            return await self.off_loop(decompress, body, limit)
 
     async def off_loop(self, function: Callable[..., _T], *arguments: object) -> _T:
         """Runs something heavy on a thread of the room's own."""

@@ -16,24 +16,25 @@ from standpipe_server.store import AppendRequest, Target
 
 # A body from here on is parsed off the event loop: it would hold up everybody for tens of milliseconds.
 _LARGE_BODY: Final = 256 * 1024
-# From here on a body is counted, so that thousands that wait to be stored cannot fill the memory.
-_COUNTED_BODY: Final = 64 * 1024
 
 
 async def append_events(parts: ApiParts, exchange: Exchange, target: Target) -> None:
     """Answers `POST /invocations/{id}/events`."""
     headers = append_headers(exchange)
     body = await parts.bodies.read(exchange)
-    if len(body) < _COUNTED_BODY:
-        batch = parse_batch(body, media=headers.media, limits=parts.limits)
+    size = len(body)
+    # Counted until it is stored: thousands that wait for a slow disk must not fill the memory.
+    parts.bodies.budget.take(size)
+    try:
+        if size < _LARGE_BODY:
+            batch = parse_batch(body, media=headers.media, limits=parts.limits)
+        else:
+            parse = partial(parse_batch, media=headers.media, limits=parts.limits)
+            batch = await parts.bodies.off_loop(parse, body)
         outcome = await parts.store.append(_request(target, headers, batch, body))
-    else:
-        # Until it is stored: when there are too many at once, the next is told to come again.
-        parse = partial(parse_batch, media=headers.media, limits=parts.limits)
-        with parts.bodies.budget.holding(len(body)):
-            batch = await parts.bodies.off_loop(parse, body) if len(body) >= _LARGE_BODY else parse(body)
-            outcome = await parts.store.append(_request(target, headers, batch, body))
-    parts.metrics.appended_bytes += len(body)
+    finally:
+        parts.bodies.budget.give_back(size)
+    parts.metrics.appended_bytes += size
     if outcome.status == 200:
         # A handful of numbers, a hundred thousand times: the fast encoder.
         await exchange.answer(200, msgspec.json.encode(outcome.body))

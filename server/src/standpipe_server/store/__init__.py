@@ -4,7 +4,7 @@ Rules are asked inside the transaction that carries them out; callers get domain
 invariant: acknowledged means committed, and each numbered message is stored exactly once.
 """
 
-from standpipe_server.store.append import AppendOutcome
+from standpipe_server.store.append import AppendOutcome, AppendRequest
 from standpipe_server.store.assets import ReportFilter
 from standpipe_server.store.cursors import Page
 from standpipe_server.store.errors import (
@@ -21,13 +21,8 @@ from standpipe_server.store.events import EventPage
 from standpipe_server.store.first_errors import ErrorFilter
 from standpipe_server.store.invocations import InvocationFilter, InvocationView
 from standpipe_server.store.lookups import ContextAnswer, Target
-from standpipe_server.store.store import (
-    NOTIFY_CHANNEL,
-    AppendRequest,
-    Store,
-    StoreSettings,
-    Wake,
-)
+from standpipe_server.store.settings import StoreSettings
+from standpipe_server.store.store import NOTIFY_CHANNEL, Store, Wake
 
 __all__ = [
     "NOTIFY_CHANNEL",

@@ -23,10 +23,22 @@ from standpipe_server.broker.ledgers import Digests
 from standpipe_server.broker.state import InvocationState, ProducerState, replace
 from standpipe_server.store import commands, tables
 from standpipe_server.store.errors import Conflict
+from standpipe_server.store.lookups import Target
 from standpipe_server.store.segments import EncodedBody, Run, StoredSegment, encode_batch, segment_runs
 from standpipe_server.store.unit import UnitOfWork
 
 _NOTHING_KNOWN = intake.Known()
+
+
+class AppendRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    target: Target
+    batch: Batch
+    body: bytes
+    """As decompressed; its digest guards an Idempotency-Key."""
+    producer: str | None = None
+    first_seq: int | None = None
+    idempotency_key: str | None = None
+    numbered: int | None = None
 
 
 class AppendOutcome(msgspec.Struct, frozen=True, gc=False):

@@ -10,9 +10,10 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
+from time import monotonic as steady
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
@@ -21,12 +22,11 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from standpipe_protocol.invocation import Control
-from standpipe_server.broker.batches import Batch
 from standpipe_server.broker.ledgers import Digests
 from standpipe_server.broker.requests import Heartbeat, Registration
 from standpipe_server.broker.state import Finish
 from standpipe_server.store import assets, commands, engines, events, first_errors, invocations, lookups, tables
-from standpipe_server.store.append import Append, AppendOutcome
+from standpipe_server.store.append import Append, AppendOutcome, AppendRequest
 from standpipe_server.store.caches import RecentlyUsed
 from standpipe_server.store.checkpointer import Checkpointer
 from standpipe_server.store.clock import WatchedClock
@@ -36,11 +36,13 @@ from standpipe_server.store.errors import Overloaded
 from standpipe_server.store.leases import Forgiveness
 from standpipe_server.store.lookups import ContextAnswer, Target
 from standpipe_server.store.memory import Caches
+from standpipe_server.store.read_threads import Lane, ReadThreads
 from standpipe_server.store.recent import RecentEvents
 from standpipe_server.store.segments import encode_batch
+from standpipe_server.store.settings import StoreSettings
 from standpipe_server.store.sweeper import Sweeper
 from standpipe_server.store.unit import UnitOfWork
-from standpipe_server.store.upgrade import Migrate, upgrade_database
+from standpipe_server.store.upgrade import upgrade_database
 from standpipe_server.store.writer import Writer
 
 _log = logging.getLogger(__name__)
@@ -50,20 +52,9 @@ _R = TypeVar("_R")
 NOTIFY_CHANNEL = "standpipe"
 """On PostgreSQL every commit notifies this channel: `pk:last_position:ended` with ended 0 or 1."""
 _ENCODE_ON_A_THREAD_FROM = 64 * 1024
+_CLOSE_SECONDS = 10.0
 _DIGESTS_AT_ONCE = 2
 """How many read at once what a producer has stored; other reads must not wait for many that close together."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreSettings:
-    database_url: str
-    migrate: Migrate = "auto"
-    synchronous: engines.Synchronous = "FULL"
-    """SQLite: FULL is on disk when acknowledged; NORMAL survives a killed process, not a power cut."""
-    writers: int = 2
-    """Writing connections on PostgreSQL; SQLite has one."""
-    queue_size: int = 4_096
-    read_threads: int = 8
 
 
 class Wake(msgspec.Struct, frozen=True, gc=False):
@@ -72,17 +63,6 @@ class Wake(msgspec.Struct, frozen=True, gc=False):
     pk: int
     last_position: int
     ended: bool
-
-
-class AppendRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    target: Target
-    batch: Batch
-    body: bytes
-    """As decompressed; its digest guards an Idempotency-Key."""
-    producer: str | None = None
-    first_seq: int | None = None
-    idempotency_key: str | None = None
-    numbered: int | None = None
 
 
 class Store:
@@ -107,7 +87,9 @@ class Store:
             url, synchronous=settings.synchronous, connections=settings.read_threads + 1, writes=False
         )
         self._digesting = asyncio.Semaphore(_DIGESTS_AT_ONCE)
-        self._readers = ThreadPoolExecutor(settings.read_threads, thread_name_prefix="standpipe-read")
+        self._read_threads = ReadThreads(settings.read_threads)
+        self._reads = self._read_threads.lane(capacity=settings.read_queue_size)
+        self._follows = self._read_threads.lane(capacity=settings.most_followers)
         self._caches = Caches()
         self._recent = RecentEvents(alone=not self.is_postgresql)
         self._names: events.ProducerNames = RecentlyUsed(10_000)
@@ -153,16 +135,25 @@ class Store:
         """
         return cls(settings, clock=clock, monotonic=monotonic)
 
-    def close(self) -> bool:
+    def end_reads(self) -> None:
+        """Tells everybody who still waits for a read that the server stops. On the event loop that they wait on."""
+        self._follows.close()
+        self._reads.close()
+
+    def close(self, *, seconds: float = _CLOSE_SECONDS) -> bool:
         """Stores what waits and ends the threads; False when something could not be stored in time."""
-        self._sweeper.close()
-        closed = [writer.close() for writer in self._writers]
-        drained = all(closed)
-        self._readers.shutdown(wait=True, cancel_futures=True)
-        if self._checkpointer is not None:
-            self._checkpointer.close()
-        self._read_engine.dispose()
-        self._write_engine.dispose()
+        deadline = steady() + seconds
+        for writer in self._writers:
+            writer.close()
+        self._sweeper.close(deadline=deadline)
+        drained = all(writer.join(deadline=deadline) for writer in self._writers)
+        ended = self._read_threads.close(deadline=deadline)
+        if drained and ended:
+            # Otherwise the disk or the database hangs, and whoever asks it for anything more hangs with it.
+            if self._checkpointer is not None:
+                self._checkpointer.close()
+            self._read_engine.dispose()
+            self._write_engine.dispose()
         return drained
 
     # Writing
@@ -178,8 +169,7 @@ class Store:
         if len(request.body) < _ENCODE_ON_A_THREAD_FROM:
             encoded = encode_batch(request.batch)
         else:
-            loop = asyncio.get_running_loop()
-            encoded = await loop.run_in_executor(self._readers, encode_batch, request.batch)
+            encoded = await self._reads.run(partial(encode_batch, request.batch))
         key = request.idempotency_key if request.producer is None else None
         command = Append(
             pk=request.target.pk,
@@ -277,15 +267,15 @@ class Store:
             recent = self._recent.read(pk, after=after, limit=limit, methods=methods, max_bytes=max_bytes)
             if recent is not None:
                 return recent
-        return await self._read(
+        read = partial(
             events.read_event_page,
-            pk,
             after=after,
             limit=limit,
             methods=methods,
             max_bytes=max_bytes,
             names=self._names,
         )
+        return await self._read_on(self._follows if following else self._reads, read, pk)
 
     async def list_assets(self, *, limit: int, cursor: str | None, text: str | None = None) -> Page:
         return await self._read(assets.list_assets, limit=limit, cursor=cursor, text=text, names=self._names)
@@ -315,10 +305,11 @@ class Store:
         return await self._read(lookups.count_by_status)
 
     def statistics(self) -> dict[str, int]:
-        """What waits to be written, and how many read connections are in use."""
+        """What waits to be written or read, and how many read connections are in use."""
         pool: Any = self._read_engine.pool
         return {
             "queued": sum(writer.depth for writer in self._writers),
+            "queued_reads": self._reads.waiting + self._follows.waiting,
             "read_connections": pool.checkedout(),
         }
 
@@ -332,17 +323,25 @@ class Store:
     async def _read(
         self, function: Callable[Concatenate[Connection, _P], _R], *args: _P.args, **kwargs: _P.kwargs
     ) -> _R:
+        return await self._read_on(self._reads, function, *args, **kwargs)
+
+    async def _read_on(
+        self, lane: Lane, function: Callable[Concatenate[Connection, _P], _R], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _R:
         def run() -> _R:
             try:
                 with self._read_engine.connect() as connection:
                     return function(connection, *args, **kwargs)
             except (OperationalError, PoolTimeout) as error:
                 _log.warning("The database did not answer a read: %s", error)
-                # It may have been for a word of a process.
-                self._forgiveness.owe()
                 raise Overloaded("The database did not answer. Try again.", retry_after=2) from error
 
-        return await asyncio.get_running_loop().run_in_executor(self._readers, run)
+        try:
+            return await lane.run(run)
+        except Overloaded:
+            # It may have been for a word of a process.
+            self._forgiveness.owe()
+            raise
 
     async def _write(self, command: commands.Command[_R]) -> _R:
         try:

@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from time import monotonic
 
 from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -53,11 +54,12 @@ class Sweeper:
         if due_at < self._next_look:
             self._wake.set()
 
-    def close(self) -> None:
+    def close(self, *, deadline: float | None = None) -> None:
+        """Ends the thread and waits for it, until `deadline` of the monotonic clock or ten seconds."""
         self._stopping = True
         self._wake.set()
         if self._thread.is_alive():
-            self._thread.join(10)
+            self._thread.join(10 if deadline is None else max(deadline - monotonic(), 0.0))
 
     def _run(self) -> None:
         failures = 0

@@ -13,6 +13,7 @@ import queue
 import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
+from time import monotonic
 from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -29,7 +30,6 @@ _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 _GROUP_COMMANDS = 512
 _GROUP_BYTES = 16 * 1024 * 1024
-_DRAIN_SECONDS = 30.0
 _Reply: TypeAlias = "Future[Any] | asyncio.Future[Any]"
 _Waiting: TypeAlias = tuple[Command[Any], _Reply]
 _Answer: TypeAlias = tuple[_Reply, Any]
@@ -100,14 +100,17 @@ class Writer:
     def depth(self) -> int:
         return self._waiting.qsize()
 
-    def close(self) -> bool:
-        """Stores what waits, then ends the thread; False when that took longer than half a minute."""
+    def close(self) -> None:
+        """Takes nothing more; what waits is stored, then the thread ends."""
         with self._submitting:
             first = not self._closing
             self._closing = True
         if first:
             self._waiting.put(None)
-        self._thread.join(_DRAIN_SECONDS)
+
+    def join(self, *, deadline: float) -> bool:
+        """Waits for the end after `close`; False when it does not come by `deadline` (of the monotonic clock)."""
+        self._thread.join(max(deadline - monotonic(), 0.0))
         return not self._thread.is_alive()
 
     def _run(self) -> None:

@@ -1,0 +1,25 @@
+"""How a store is opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from standpipe_server.store import engines
+from standpipe_server.store.upgrade import Migrate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSettings:
+    database_url: str
+    migrate: Migrate = "auto"
+    synchronous: engines.Synchronous = "FULL"
+    """SQLite: FULL is on disk when acknowledged; NORMAL survives a killed process, not a power cut."""
+    writers: int = 2
+    """Writing connections on PostgreSQL; SQLite has one."""
+    queue_size: int = 4_096
+    """How many writes may wait for each writer."""
+    read_threads: int = 8
+    read_queue_size: int = 2_048
+    """How many reads may wait for a thread. Readers that follow are not counted among them: a commit or a lost
+    connection wakes them all at once, and they are bounded where they are opened."""
+    most_followers: int = 16_384
