@@ -7,6 +7,7 @@ verb that was asked for is loaded, so that a small one does not pay for a large 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, cast
@@ -23,7 +24,16 @@ _KNOWN_VERBS = {
     "materialize": "standpipe-orchestrator",
     "ls": "standpipe-orchestrator",
     "show": "standpipe-orchestrator",
+    "tail": "standpipe-orchestrator",
+    "logs": "standpipe-orchestrator",
+    "cancel": "standpipe-orchestrator",
+    "compare": "standpipe-orchestrator",
+    "assets": "standpipe-orchestrator",
+    "completion": "standpipe-orchestrator",
 }
+COMPLETING_VARIABLE = "_ARGCOMPLETE"
+"""Set where a shell asks what may stand at the cursor; the verb `completion`, which made its script, answers."""
+
 _USAGE = 2
 _INTERRUPTED = 130
 
@@ -51,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one verb; answers its exit code (2 for wrong usage, 130 when interrupted)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     verbs = _installed_verbs()
+    if COMPLETING_VARIABLE in os.environ:
+        given = ["completion"]
     if not given or given[0] in ("-h", "--help", "help"):
         sys.stdout.write(_overview(verbs))
         return 0 if given else _USAGE

@@ -22,7 +22,19 @@ from standpipe_protocol.invocation import Control, Event, Expected, Invocation
 from standpipe_protocol.json_text import JsonObject, JsonValue
 from standpipe_protocol.limits import Limits
 
-FILTERS = ("status", "verdict", "asset_key", "tag", "job_name", "run_id", "partition_key", "since", "until", "text")
+FILTERS = (
+    "status",
+    "verdict",
+    "asset_key",
+    "tag",
+    "job_name",
+    "run_id",
+    "partition_key",
+    "retry_of",
+    "since",
+    "until",
+    "text",
+)
 """By what invocations can be listed."""
 
 
@@ -111,9 +123,12 @@ class InvocationOperations:
         path = _path(invocation_id)
         return self._invocation(self._transport.call("GET", path).body, call=f"GET /api/v1{path}")
 
-    def list(self, *, limit: int | None = None, cursor: str | None = None, **filters: str | None) -> Page[Invocation]:
+    def list(
+        self, *, limit: int | None = None, cursor: str | None = None, **filters: str | Sequence[str] | None
+    ) -> Page[Invocation]:
         """One page of invocations, newest first, by any of `FILTERS`: `status`, `verdict`, `asset_key`, `tag`
-        (`name` or `name=value`), `job_name`, `run_id`, `partition_key`, `since`, `until`, `text`.
+        (`name` or `name=value`; of several all must fit), `job_name`, `run_id`, `partition_key`, `retry_of`, `since`,
+        `until`, `text`.
 
         Raises:
             TypeError: a filter that does not exist.
@@ -123,7 +138,7 @@ class InvocationOperations:
         answer = self._transport.call("GET", "/invocations", query={"limit": limit, "cursor": cursor, **filters})
         return page_of(answer.body, Invocation.from_wire)
 
-    def iterate(self, *, page_size: int = 100, **filters: str | None) -> Iterator[Invocation]:
+    def iterate(self, *, page_size: int = 100, **filters: str | Sequence[str] | None) -> Iterator[Invocation]:
         """All invocations that fit, newest first, page by page as they are needed."""
         cursor: str | None = None
         while True:

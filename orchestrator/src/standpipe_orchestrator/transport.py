@@ -15,9 +15,9 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeAlias, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -37,6 +37,9 @@ RETRY_SECONDS = 30.0
 """How long a call that may be repeated is repeated."""
 STREAM_SILENCE_SECONDS = 45.0
 """Three of the server's keep-alive comments: after that a stream is taken for dead."""
+
+Query: TypeAlias = Mapping[str, str | int | Sequence[str] | None]
+"""Members of None are left out; one with several values is repeated."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _WORTH_ANOTHER_TRY = frozenset({429, 502, 503, 504})
@@ -166,7 +169,7 @@ class Transport:
         method: str,
         path: str,
         *,
-        query: Mapping[str, str | int | None] | None = None,
+        query: Query | None = None,
         body: JsonValue = None,
         headers: Mapping[str, str] | None = None,
         retry: bool = True,
@@ -198,7 +201,7 @@ class Transport:
                     raise again.error from again.error.__cause__
 
     @contextlib.contextmanager
-    def stream(self, path: str, *, query: Mapping[str, str | int | None]) -> Generator[EventStream]:
+    def stream(self, path: str, *, query: Query) -> Generator[EventStream]:
         """Opens a stream of server-sent events; tried once.
 
         Raises:
@@ -246,7 +249,7 @@ class Transport:
         method: str,
         path: str,
         *,
-        query: Mapping[str, str | int | None] | None,
+        query: Query | None,
         body: JsonValue,
         headers: Mapping[str, str],
         answer_seconds: float | None,
@@ -337,7 +340,7 @@ def _unreachable(error: Exception, *, call: str, url: str) -> BrokerUnreachable:
     )
 
 
-def _given(query: Mapping[str, str | int | None]) -> dict[str, str | int]:
+def _given(query: Query) -> dict[str, str | int | Sequence[str]]:
     return {name: value for name, value in query.items() if value is not None}
 
 

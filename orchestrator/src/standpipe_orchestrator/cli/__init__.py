@@ -1,4 +1,4 @@
-"""The orchestrator's verbs of the `standpipe` command: `materialize`, `ls` and `show`.
+"""The orchestrator's verbs of the `standpipe` command: one that launches, and those that look at history.
 
 Each is an object with `help`, `configure(parser)` and `run(args) -> exit code`; nothing else is loaded until it runs.
 Progress and complaints go to stderr, what was asked for goes to stdout. Text from outside is shown with its control
@@ -34,5 +34,14 @@ MATERIALIZE = Command(
 )
 LS = Command(help="list invocations, newest first", module="standpipe_orchestrator.cli.ls")
 SHOW = Command(help="show one invocation and everything it reported", module="standpipe_orchestrator.cli.show")
+TAIL = Command(help="show the last events of an invocation, or follow it", module="standpipe_orchestrator.cli.tail")
+LOGS = Command(help="show log messages and captured output of an invocation", module="standpipe_orchestrator.cli.logs")
+CANCEL = Command(help="ask the processes of invocations to stop", module="standpipe_orchestrator.cli.cancel")
+COMPARE = Command(help="show in what invocations differ", module="standpipe_orchestrator.cli.compare")
+ASSETS = Command(help="list assets, and what was reported on one", module="standpipe_orchestrator.cli.assets")
+COMPLETION = Command(
+    help="print what makes a shell complete verbs, options, ids and keys",
+    module="standpipe_orchestrator.cli.completion",
+)
 
-__all__ = ["LS", "MATERIALIZE", "SHOW", "Command"]
+__all__ = ["ASSETS", "CANCEL", "COMPARE", "COMPLETION", "LOGS", "LS", "MATERIALIZE", "SHOW", "TAIL", "Command"]

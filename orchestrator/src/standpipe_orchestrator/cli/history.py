@@ -1,7 +1,9 @@
-"""What `ls` and `show` share: the broker to ask, the console to answer on, the words for how an invocation stands."""
+"""What the verbs that ask a broker share: the broker, the console to answer on, the words for how something stands."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -57,10 +59,21 @@ class _WithoutPadding:
         self._target.flush()
 
 
+def print_json(console: Console, value: object) -> None:
+    """One line of JSON; dataclasses by their members."""
+    members = dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
+    console.out(json.dumps(members), highlight=False)
+
+
 def state(invocation: Invocation) -> Text:
     """The verdict, or the status where there is none yet."""
-    word = invocation.verdict or invocation.status
-    return Text(visible(word), style=_COLOURS.get(word, "yellow"))
+    word = standing(invocation)
+    return Text(word, style=_COLOURS.get(word, "yellow"))
+
+
+def standing(invocation: Invocation) -> str:
+    """The verdict, or the status where there is none yet, as a word."""
+    return visible(invocation.verdict or invocation.status)
 
 
 def asset_keys(invocation: Invocation) -> list[str]:

@@ -3,38 +3,52 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import itertools
-import json
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from standpipe_orchestrator.cli.history import answering, asset_keys, context_text, seconds_taken, state
+from standpipe_orchestrator.cli.arguments import (
+    add_json,
+    add_span,
+    asset_key_texts,
+    invocation_ids,
+    positive,
+    suggest,
+)
+from standpipe_orchestrator.cli.history import answering, asset_keys, context_text, print_json, seconds_taken, state
 from standpipe_orchestrator.cli.text import duration, listed, local_time
-from standpipe_orchestrator.client import BrokerClient
+from standpipe_orchestrator.client import FILTERS, BrokerClient
 from standpipe_protocol.invocation import STATUSES, VERDICTS, Invocation
 
 _ENOUGH, _SCANT = 120, 76
 """Columns for everything, and for when it was; a narrower terminal gets less."""
 _FLEXIBLE = ("Job", "Partition", "Assets")
 """What is cut where the terminal is too narrow. The rest is shown whole: an id is what one copies."""
-_FILTERS = ("asset_key", "status", "verdict", "job_name", "run_id", "partition_key", "text")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Lists invocations, newest first."
-    parser.add_argument("-n", "--limit", type=_positive, default=20, metavar="N", help="at most so many (default 20)")
-    parser.add_argument("--asset", dest="asset_key", metavar="KEY", help="that target this asset (escaped key text)")
+    parser.description = "Lists invocations, newest first. Of several filters all must fit."
+    parser.add_argument("-n", "--limit", type=positive, default=20, metavar="N", help="at most so many (default 20)")
+    asset = parser.add_argument(
+        "--asset", dest="asset_key", metavar="KEY", help="that target or reported on this asset (escaped key text)"
+    )
+    suggest(asset, asset_key_texts)
     parser.add_argument("--status", choices=STATUSES, help="that are at this point")
     parser.add_argument("--verdict", choices=VERDICTS, help="that ended like this")
     parser.add_argument("--job", dest="job_name", metavar="NAME", help="of this job")
     parser.add_argument("--run", dest="run_id", metavar="ID", help="of this run")
     parser.add_argument("--partition", dest="partition_key", metavar="KEY", help="for this partition")
+    parser.add_argument(
+        "--tag", action="append", metavar="NAME[=VALUE]", help="with this tag; may be given several times"
+    )
+    attempts = parser.add_argument("--retry-of", metavar="ID", help="that are another attempt of this invocation")
+    suggest(attempts, invocation_ids)
+    add_span(parser, "registered")
     parser.add_argument("--text", metavar="WORDS", help="in which these words occur")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    add_json(parser, "one JSON object a line")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -42,17 +56,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
-    filters = {name: getattr(args, name) for name in _FILTERS if getattr(args, name)}
+    filters = {name: getattr(args, name) for name in FILTERS if getattr(args, name)}
     limit: int = args.limit
-    invocations = list(itertools.islice(client.invocations.iterate(page_size=min(limit, 100), **filters), limit))
+    invocations = itertools.islice(client.invocations.iterate(page_size=min(limit, 100), **filters), limit)
     if args.json:
         for invocation in invocations:
-            console.out(json.dumps(dataclasses.asdict(invocation)), highlight=False)
+            print_json(console, invocation)
         return 0
-    if not invocations:
+    found = list(invocations)
+    if not found:
         console.print("No invocations" + (" that fit." if filters else " yet."))
         return 0
-    console.print(listing(invocations, width=console.width))
+    console.print(listing(found, width=console.width))
     return 0
 
 
@@ -87,9 +102,3 @@ def _row(invocation: Invocation, *, width: int) -> dict[str, Text]:
 def _cut(text: str) -> Text:
     """A cell that ends with an ellipsis where its column is too narrow."""
     return Text(text, no_wrap=True, overflow="ellipsis")
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 1 on, got {text!r}")
-    return int(text)
