@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
+from standpipe_orchestrator.asset_key import AssetKey
+
 Suggest = Callable[[str], Iterable[str] | dict[str, str]]
 """What may stand for a word that begins like this; as a mapping with what each is."""
 
@@ -72,6 +74,12 @@ def invocation_id(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("expected an invocation's id, as `standpipe ls` lists it, got an empty text")
     return text
+
+
+def asset_key(text: str) -> AssetKey:
+    if not text.strip("/"):
+        raise argparse.ArgumentTypeError(f"expected an asset's key, as `standpipe assets` lists it, got {text!r}")
+    return AssetKey.from_escaped_user_string(text)
 
 
 def moment(text: str) -> str:

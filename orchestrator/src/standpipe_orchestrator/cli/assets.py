@@ -16,7 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from standpipe_orchestrator.across import Page
-from standpipe_orchestrator.cli.arguments import add_json, add_span, asset_key_texts, positive, suggest
+from standpipe_orchestrator.asset_key import AssetKey
+from standpipe_orchestrator.cli.arguments import add_json, add_span, asset_key, asset_key_texts, positive, suggest
 from standpipe_orchestrator.cli.history import answering, print_json
 from standpipe_orchestrator.cli.reported import metadata_grid, plain_table
 from standpipe_orchestrator.cli.text import local_time, metadata_line, one_line, visible
@@ -32,7 +33,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Lists the assets on which something was reported; with a KEY what was reported on it, newest first."
     )
-    key = parser.add_argument("key", metavar="KEY", nargs="?", help="an asset (escaped key text, as the list has it)")
+    key = parser.add_argument(
+        "key", metavar="KEY", type=asset_key, nargs="?", help="an asset (escaped key text, as the list has it)"
+    )
     suggest(key, asset_key_texts)
     parser.add_argument("-n", "--limit", type=positive, default=20, metavar="N", help="at most so many (default 20)")
     parser.add_argument("--text", metavar="WORDS", help="without KEY: only assets whose key holds this")
@@ -59,10 +62,10 @@ def _misuse(args: argparse.Namespace) -> str | None:
 
 
 def _assets(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
-    key: str | None = args.key
-    if key is None:
+    if args.key is None:
         found = _listed(args, lambda limit, cursor: client.assets.list(text=args.text, limit=limit, cursor=cursor))
         return _list(console, found, args)
+    key: AssetKey = args.key
     if args.checks or args.check_name is not None:
         found = _listed(
             args,

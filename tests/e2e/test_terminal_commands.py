@@ -1,0 +1,302 @@
+"""History in a terminal, as a user meets it: real commands against a real server, and a real shell that completes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import wire
+from tests.support.processes import Process, child_environment, run
+from tests.support.server import Server
+from tests.support.waiting import wait_until
+
+BIN = Path(sys.executable).parent
+STANDPIPE = BIN / "standpipe"
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("terminal") / "home"
+    with Server(folder, database_url=f"sqlite:///{folder / 'standpipe.db'}") as server:
+        yield server
+
+
+def standpipe(*words: str, home: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    return run([STANDPIPE, *words], env=child_environment(home=home), check=check)
+
+
+def objects(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def following(*words: str, broker: Server, log: Path) -> Process:
+    return Process([STANDPIPE, *words], log=log, env=child_environment(home=broker.home))
+
+
+def captured(text: str, *, stream: str = "stdout") -> wire.Json:
+    return {"method": "log_external_stream", "params": {"stream": stream, "text": text}}
+
+
+def finished(broker: Server, messages: Sequence[wire.Json], **members: Any) -> wire.Job:
+    job = wire.register(broker, **members)
+    assert job.append([wire.opened(), *messages]).is_success
+    job.finish()
+    return job
+
+
+def test_every_filter_of_rest_is_an_option_of_the_list(broker: Server) -> None:
+    context = {"asset_keys": ["listed"], "job_name": "nightly", "run_id": "r7", "partition_key": "2026-01"}
+    job = finished(broker, [wire.closed()], context=context, tags={"team": "data", "tier": "1"})
+    again = finished(broker, [], context=context, retry_of=job.id)
+
+    def ids(*words: str) -> list[str]:
+        return [one["id"] for one in objects(standpipe("ls", "--json", *words, home=broker.home).stdout)]
+
+    fitting = ["--asset", "listed", "--job", "nightly", "--run", "r7", "--partition", "2026-01", "--since", "1h"]
+    assert ids(*fitting) == [again.id, job.id]
+    assert ids(*fitting, "--verdict", "succeeded", "--status", "ended", "--text", "nightly") == [job.id]
+    assert ids("--tag", "team=data", "--tag", "tier") == [job.id]
+    assert ids("--tag", "team=data", "--tag", "tier=2") == []
+    assert ids("--retry-of", job.id) == [again.id]
+    assert ids("--asset", "listed", "--until", "2020-01-01") == []
+
+
+def test_a_followed_invocation_shows_what_comes_and_ends_with_its_verdict(broker: Server, tmp_path: Path) -> None:
+    job = wire.register(broker)
+    job.append([wire.opened(), *(wire.log(f"early {number}") for number in range(5))])
+    with following("tail", "-f", "-n", "2", "--exit-status", job.id, broker=broker, log=tmp_path / "out") as tail:
+        tail.wait_for_output("early 4")
+        job.append([wire.log("late"), wire.materialization("a", metadata={"rows": 3})])
+        tail.wait_for_output("a materialized")
+        job.finish(exit_code=3)
+        assert tail.wait() == 1
+
+    lines = tail.output().splitlines()
+    assert "early 2" not in tail.output()
+    assert [line.split(maxsplit=2)[-1] for line in lines[:4]] == [
+        "info: early 3",
+        "info: early 4",
+        "info: late",
+        "a materialized",
+    ]
+    assert lines[5].startswith("failed after ")
+    assert "3" in lines[6]
+
+
+def test_a_followed_invocation_as_json_is_its_events_and_then_itself(broker: Server) -> None:
+    job = finished(broker, [wire.log("one"), wire.custom(2), wire.closed()])
+    done = standpipe("tail", "-f", "--json", "--method", "log", "--method", "closed", job.id, home=broker.home)
+
+    log, closed, invocation = objects(done.stdout)
+    assert (log["position"], closed["position"]) == (2, 4)
+    assert (invocation["id"], invocation["verdict"]) == (job.id, "succeeded")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+def test_following_ends_quietly_when_it_is_interrupted(broker: Server, tmp_path: Path) -> None:
+    job = wire.register(broker)
+    job.append([wire.opened()])
+    with following("tail", "-f", job.id, broker=broker, log=tmp_path / "out") as tail:
+        tail.wait_for_output("opened")
+        tail.signal(signal.SIGINT)
+        assert tail.wait() == 130
+    assert "Traceback" not in tail.output()
+
+
+def test_the_exit_status_is_that_of_the_verdict_only_when_it_is_asked_for(broker: Server) -> None:
+    bad = finished(broker, []).id
+    good = finished(broker, [wire.closed()]).id
+
+    codes = [
+        standpipe(verb, *words, one, home=broker.home, check=False).returncode
+        for verb in ("tail", "logs")
+        for words in ((), ("--exit-status",))
+        for one in (good, bad)
+    ]
+    assert codes == [0, 0, 0, 1] * 2
+
+
+def test_logs_are_whole_lines_of_every_source_and_raw_is_the_text_alone(broker: Server) -> None:
+    messages = [captured("ha"), wire.log("bad \x1b[2J", level="ERROR"), captured("lf\nrest"), wire.closed()]
+    job = finished(broker, messages)
+
+    def logs(*words: str) -> list[str]:
+        return standpipe("logs", job.id, *words, home=broker.home).stdout.splitlines()
+
+    assert [line.split(maxsplit=1)[1] for line in logs()] == [
+        "error    bad \\x1b[2J",
+        "stdout   half",
+        "stdout   rest",
+    ]
+    assert logs("--raw") == ["bad \x1b[2J", "half", "rest"]
+    assert logs("--raw", "--source", "stdout", "-n", "1") == ["rest"]
+    assert logs("--raw", "--level", "warn") == ["bad \x1b[2J"]
+    assert [line["text"] for line in objects("\n".join(logs("--json", "--text", "HAL")))] == ["half"]
+
+
+def test_followed_logs_go_on_where_a_line_was_left(broker: Server, tmp_path: Path) -> None:
+    job = wire.register(broker)
+    job.append([wire.opened(), wire.log("begun"), captured("first ")])
+    with following("logs", "-f", "--raw", job.id, broker=broker, log=tmp_path / "out") as logs:
+        logs.wait_for_output("begun")
+        job.append([captured("half\nlast")])
+        logs.wait_for_output("first half\n")
+        job.append([wire.closed()])
+        job.finish()
+        assert logs.wait() == 0
+    assert logs.output() == "begun\nfirst half\nlast\n"
+
+
+def test_what_was_asked_to_stop_is_waited_for_and_its_verdict_told(broker: Server, tmp_path: Path) -> None:
+    job = wire.register(broker)
+    job.append([wire.opened()])
+    with following("cancel", "--wait", "60", "--json", job.id, broker=broker, log=tmp_path / "out") as cancel:
+        wait_until(
+            lambda: job.heartbeat().json()["control"]["cancel_requested"], what="the process to hear that it is to stop"
+        )
+        job.append([wire.closed(exception={"message": "stopped"})])
+        job.finish()
+        assert cancel.wait() == 0
+
+    (told,) = objects(cancel.output())
+    assert (told["id"], told["verdict"]) == (job.id, "cancelled")
+
+
+def test_what_does_not_end_in_time_and_what_cannot_be_cancelled_is_exit_code_1(broker: Server) -> None:
+    runs, ended = wire.register(broker), finished(broker, [wire.closed()])
+    runs.append([wire.opened()])
+
+    late = standpipe("cancel", "--wait", "0.2", runs.id, home=broker.home, check=False)
+    assert (late.returncode, late.stdout) == (1, f"{runs.id}  asked to stop, running\n")
+
+    odd = standpipe("cancel", ended.id, "inv_none", runs.id, home=broker.home, check=False)
+    assert (odd.returncode, odd.stdout) == (1, f"{runs.id}  asked to stop, running\n")
+    assert f"{ended.id} had ended before: succeeded." in odd.stderr
+    assert "inv_none" in odd.stderr
+    assert ended.read()["cancel_requested"] is False
+
+
+def test_a_failed_invocation_is_compared_with_the_last_good_one(broker: Server) -> None:
+    def one(rate: float, rows: int, *messages: wire.Json, job_name: str = "train") -> wire.Job:
+        context = {"asset_keys": ["model"], "job_name": job_name, "extras": {"rate": rate, "same": [1, 2]}}
+        return finished(broker, [wire.materialization("model", metadata={"rows": rows}), *messages], context=context)
+
+    one(0.1, 100, wire.closed())
+    good = one(0.1, 200, wire.log("read part 1"), wire.closed())
+    one(0.1, 300, wire.closed(), job_name="another")
+    bad = one(0.2, 250, wire.log("read part 2"), wire.log("disk 3 \x1b[2J full", level="ERROR"))
+    one(0.3, 100, wire.closed())
+
+    found = objects(standpipe("compare", bad.id, "--json", home=broker.home).stdout)[0]
+    told = {"/".join(each["path"]): each["values"] for each in found["differences"]}
+    assert found["invocations"] == [good.id, bad.id]
+    assert told["verdict"] == ["succeeded", "incomplete"]
+    assert told["context/extras/rate"] == [0.1, 0.2]
+    assert told["materialization/model/metadata/rows"] == [200, 250]
+    assert told["events/closed"] == [1, None]
+    assert not any("same" in path for path in told)
+    assert [(kind["level"], kind["counts"]) for kind in found["log_templates"]] == [("ERROR", [0, 1])]
+
+    shown = standpipe("compare", good.id, bad.id, home=broker.home).stdout
+    assert "\x1b" not in shown
+    assert "context › extras › rate" in shown
+    assert ["rows", "200", "250", "+50", "(+25.0", "%)"] in [line.split()[-6:] for line in shown.splitlines()]
+    assert "disk <n> \\x1b[<n>J full" in shown
+
+
+def test_the_first_of_its_kind_has_nothing_to_be_compared_with(broker: Server) -> None:
+    alone = finished(broker, [wire.closed()], context={"job_name": "only once"})
+    done = standpipe("compare", alone.id, home=broker.home, check=False)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Name the one to compare it with." in done.stderr
+
+
+def test_assets_show_what_was_reported_on_them_across_invocations(broker: Server) -> None:
+    key = "pre\x1b/a\\/b"
+    reported = [
+        [wire.materialization(key, metadata={"rows": 1}, data_version="v1"), wire.check(key, "fine", passed=False)],
+        [wire.materialization(key, metadata={"rows": 2}, data_version="v2"), wire.check(key, "fine")],
+    ]
+    first, second = (finished(broker, messages) for messages in reported)
+
+    def assets(*words: str) -> str:
+        return standpipe("assets", *words, home=broker.home).stdout
+
+    (listed,) = [line for line in assets("--text", "pre").splitlines() if second.id in line]
+    assert listed.startswith("pre\\x1b/a\\/b")
+    assert "passed fine" in listed
+    latest, history = assets(key).split("\n\n")
+    assert latest.splitlines()[1:2] == ["  rows  2"]
+    assert [(first.id in line, "v1" in line) for line in history.splitlines()[1:]] == [(False, False), (True, True)]
+    assert [item["passed"] for item in objects(assets(key, "--check", "fine", "--json"))] == [True, False]
+    assert [item["data_version"] for item in objects(assets(key, "--json", "-n", "1"))] == ["v2"]
+    assert assets(key, "--until", "2020-01-01") == "Nothing that fits.\n"
+    assert assets("--text", "no such") == "No assets that fit.\n"
+
+
+@pytest.mark.parametrize("words", [["--checks"], ["--since", "1h"], ["--text", "a", "key"], [""]])
+def test_what_does_not_go_together_is_exit_code_2_and_a_sentence(words: list[str], tmp_path: Path) -> None:
+    done = standpipe("assets", *words, home=tmp_path / "home", check=False)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "standpipe assets: " in done.stderr
+    assert not (tmp_path / "home").exists()
+
+
+BASH = shutil.which("bash")
+
+
+def completed(line: str, *, home: Path) -> list[str]:
+    """What bash would offer at the end of the line, asked as bash asks."""
+    assert BASH is not None
+    script = """
+    eval "$(standpipe completion bash)"
+    COMP_LINE=$1 COMP_POINT=${#1} COMP_TYPE=9
+    _python_argcomplete standpipe
+    printf '%s\\n' "${COMPREPLY[@]}"
+    """
+    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    done = run([BASH, "-c", script, "bash", line], env=child_environment({"PATH": path}, home=home))
+    assert done.stderr == ""
+    return [word.strip() for word in done.stdout.splitlines() if word.strip()]
+
+
+@pytest.mark.skipif(BASH is None, reason="there is no bash here")
+def test_a_shell_completes_verbs_options_ids_and_keys(broker: Server) -> None:
+    job = finished(broker, [wire.materialization("finished/orders")])
+
+    assert completed("standpipe comp", home=broker.home) == ["compare", "completion"]
+    assert completed("standpipe ls --verd", home=broker.home) == ["--verdict"]
+    assert completed("standpipe ls --verdict can", home=broker.home) == ["cancelled"]
+    assert completed(f"standpipe show {job.id[:-2]}", home=broker.home) == [job.id]
+    assert completed("standpipe assets finished/", home=broker.home) == ["finished/orders"]
+
+
+@pytest.mark.skipif(BASH is None, reason="there is no bash here")
+def test_completing_where_no_broker_runs_offers_nothing_and_starts_none(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+
+    assert completed("standpipe show inv_", home=home) == []
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
+def test_each_shell_gets_a_script_that_asks_standpipe(shell: str, tmp_path: Path) -> None:
+    assert "standpipe" in standpipe("completion", shell, home=tmp_path).stdout
+
+
+def test_a_shell_without_a_name_is_exit_code_2_and_a_sentence(tmp_path: Path) -> None:
+    done = standpipe("completion", home=tmp_path, check=False)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "bash, zsh, fish, powershell" in done.stderr

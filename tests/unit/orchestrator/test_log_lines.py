@@ -1,0 +1,83 @@
+"""Lines of a log: made of messages and of captured output in pieces that end anywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from standpipe_orchestrator.log_lines import LogLine, LogLines, Wanted
+from standpipe_protocol.invocation import Event
+
+
+def event(position: int, method: str, params: Any, *, producer: str = "p", problem: Any = None) -> Event:
+    return Event(
+        position=position,
+        producer=producer,
+        seq=position,
+        method=method,
+        params=params,
+        received_at="2026-01-31T12:00:00Z",
+        problem=problem,
+    )
+
+
+def captured(position: int, text: str, *, stream: str = "stdout", producer: str = "p") -> Event:
+    return event(position, "log_external_stream", {"stream": stream, "text": text}, producer=producer)
+
+
+def lines_of(*events: Event) -> list[LogLine]:
+    lines = LogLines()
+    return [line for one in events for line in lines.take(one)] + list(lines.rest())
+
+
+@given(st.lists(st.tuples(st.sampled_from(["stdout", "stderr"]), st.sampled_from("ab"), st.text("xy\n", max_size=6))))
+def test_all_captured_text_comes_out_once_and_in_its_order_within_its_stream(
+    pieces: list[tuple[str, str, str]],
+) -> None:
+    found = lines_of(
+        *(captured(number, text, stream=stream, producer=who) for number, (stream, who, text) in enumerate(pieces, 1))
+    )
+
+    for stream in ("stdout", "stderr"):
+        for who in "ab":
+            sent = "".join(text for s, w, text in pieces if (s, w) == (stream, who))
+            whole = sent.removesuffix("\n").split("\n") if sent else []
+            assert [line.text for line in found if (line.source, line.producer) == (stream, who)] == whole
+
+
+def test_a_line_that_never_ends_is_given_before_it_fills_the_memory() -> None:
+    lines = LogLines()
+
+    assert [len(line.text) for line in lines.take(captured(1, "x" * 100_000))] == [100_000]
+    assert list(lines.rest()) == []
+
+
+def test_a_rejected_message_is_not_missing_among_the_lines() -> None:
+    (line,) = lines_of(event(1, "log", {"message": "odd", "level": "LOUD"}, problem={"detail": "no such level"}))
+
+    assert (line.text, line.rejected, line.level) == ("odd", True, "ERROR")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "texts"),
+    [
+        (Wanted(), ["quiet", "Loud", "fatal", "out"]),
+        (Wanted(level="WARNING"), ["Loud", "fatal"]),
+        (Wanted(sources=frozenset({"stdout"})), ["out"]),
+        (Wanted(text="LOUD"), ["Loud"]),
+        (Wanted(text="x"), []),
+    ],
+)
+def test_lines_are_chosen_by_level_source_and_text(wanted: Wanted, texts: list[str]) -> None:
+    found = lines_of(
+        event(1, "log", {"message": "quiet", "level": "debug"}),
+        event(2, "log", {"message": "Loud", "level": "warn"}),
+        event(3, "log", {"message": "fatal", "level": "FATAL"}),
+        event(4, "report_custom_message", {"payload": 1}),
+        captured(5, "out\r\n"),
+    )
+
+    assert [line.text for line in found if wanted(line)] == texts
