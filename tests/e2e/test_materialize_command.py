@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.processes import Process, child_environment, run
 from tests.support.server import Server
+from tests.support.terminal import on_terminal
 from tests.support.waiting import wait_until
 
 STANDPIPE = Path(sys.executable).parent / "standpipe"
@@ -333,32 +334,3 @@ def test_on_a_terminal_a_line_changes_below_and_forwarded_output_stays_whole(tmp
     assert "\r\x1b[2K" in shown
     assert "step 1 of 1" in shown
     assert "first half, second half\r\n" in shown
-
-
-def on_terminal(command: list[str], *, home: Path) -> tuple[str, int]:
-    """Runs a command on a pseudo-terminal of 100 columns and gives what it wrote there."""
-    import fcntl
-    import pty
-    import struct
-    import termios
-
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
-    process = subprocess.Popen(
-        command,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env=child_environment({"TERM": "xterm-256color"}, home=home),
-        close_fds=True,
-    )
-    os.close(theirs)
-    written = bytearray()
-    try:
-        while chunk := os.read(ours, 65536):
-            written += chunk
-    except OSError:
-        pass  # Linux says so when the other side is closed
-    finally:
-        os.close(ours)
-    return written.decode("utf-8", errors="replace"), process.wait(30)

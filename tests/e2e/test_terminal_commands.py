@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 from tests.support import wire
 from tests.support.processes import Process, child_environment, run
 from tests.support.server import Server
+from tests.support.terminal import on_terminal
 from tests.support.waiting import wait_until
 
 BIN = Path(sys.executable).parent
@@ -251,6 +253,37 @@ def test_what_does_not_go_together_is_exit_code_2_and_a_sentence(words: list[str
     assert (done.returncode, done.stdout) == (2, "")
     assert "standpipe assets: " in done.stderr
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX's")
+@pytest.mark.parametrize("columns", [60, 140])
+def test_on_a_terminal_there_are_colours_and_no_line_is_wider_than_it(broker: Server, columns: int) -> None:
+    messages = [
+        wire.log("all \x1b[2J wrong", level="ERROR"),
+        wire.materialization("shown", metadata={"note": "long " * 40, "rows": 3}),
+        wire.check("shown", "fine", passed=False),
+    ]
+    job = finished(broker, messages, context={"job_name": "shown", "asset_keys": ["shown"]})
+    other = finished(broker, [wire.closed()], context={"job_name": "shown", "extras": {"note": "words " * 40}})
+    printed = {
+        words: on_terminal([str(STANDPIPE), *words], home=broker.home, columns=columns)
+        for words in (
+            ("ls", "--job", "shown"),
+            ("logs", job.id),
+            ("tail", "-f", job.id),
+            ("assets", "shown"),
+            ("assets", "--text", "shown"),
+            ("compare", job.id, other.id),
+        )
+    }
+
+    for words, (text, code) in printed.items():
+        assert code == 0, text
+        assert "\x1b[31m" in text or "\x1b[33m" in text, f"{words} is without colours:\n{text}"
+        assert "\x1b[2J" not in text
+    for words in (("ls", "--job", "shown"), ("compare", job.id, other.id)):
+        plain = re.sub(r"\x1b\[[\d;]*m", "", printed[words][0])
+        assert max(len(line.rstrip()) for line in plain.splitlines()) <= columns
 
 
 BASH = shutil.which("bash")
