@@ -28,6 +28,22 @@ from standpipe_protocol.metadata import normalise_metadata
 
 Path: TypeAlias = tuple[str, ...]
 
+_GROUPS = (
+    "verdict",
+    "reason",
+    "exception",
+    "seconds",
+    "context",
+    "tags",
+    "expected",
+    "launcher",
+    "materialization",
+    "check",
+    "custom message",
+    "events",
+)
+"""What a path begins with, in the order in which one asks: what came out, what went in, what was reported."""
+
 _MOST_FACTS, _MOST_TEMPLATES, _MOST_CUSTOM_MESSAGES = 100_000, 5_000, 100
 _DEEPEST = 8
 _TEMPLATE_CHARACTERS = 300
@@ -180,7 +196,7 @@ class Side:
 
 
 def compare(sides: Sequence[Side]) -> Comparison:
-    """What is not the same on all sides, in the order in which it is met."""
+    """What is not the same on all sides, group by group and there in the order in which it is met."""
     return Comparison(
         differences=tuple(_differences(sides)),
         log_templates=tuple(sorted(_template_differences(sides), key=_weight)),
@@ -195,7 +211,8 @@ def template(text: str) -> str:
 
 
 def _differences(sides: Sequence[Side]) -> Iterator[Difference]:
-    for path in dict.fromkeys(path for side in sides for path in side.facts):
+    met = dict.fromkeys(path for side in sides for path in side.facts)
+    for path in sorted(met, key=lambda path: _GROUPS.index(path[0])):
         values = tuple(side.facts.get(path) for side in sides)
         missing = tuple(number for number, side in enumerate(sides) if path not in side.facts)
         if missing or any(not _same(value, values[0]) for value in values):

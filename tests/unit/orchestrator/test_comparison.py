@@ -81,6 +81,18 @@ def test_checks_results_and_exceptions_of_several_invocations_stand_side_by_side
     assert found["exception"] == (None, "ValueError: boom", None)
 
 
+def test_what_came_out_stands_before_what_went_in_and_that_before_what_was_reported() -> None:
+    one = side(logged("x"), materialized(rows=1), context={"job_name": "a"})
+    other = side(materialized(rows=2), context={"job_name": "b"}, verdict="failed")
+
+    assert [path.split("/")[0] for path in differences(one, other)] == [
+        "verdict",
+        "context",
+        "materialization",
+        "events",
+    ]
+
+
 def test_new_and_gone_kinds_of_log_lines_are_told_the_severe_ones_first() -> None:
     one = side(logged("read part 1"), logged("read part 2"), logged("all well"))
     other = side(logged("read part 7"), logged("slow"), logged("disk 4 full", "ERROR"))

@@ -170,7 +170,7 @@ def _change(base: JsonValue, value: JsonValue) -> str:
         return ""
     try:
         difference = value - base
-        return f"{difference:+,g}" + (f" ({100 * difference / abs(base):+.1f} %)" if base else "")
+        return f"{difference:+,g}" + (f" ({100 * difference / abs(base):+,.1f} %)" if base else "")
     except OverflowError:
         return ""
 
