@@ -176,6 +176,39 @@ time.sleep(600)
     assert broker.closed is None
 
 
+def test_what_was_on_disk_stays_there_until_the_server_has_it(
+    broker: RecordingBroker, home: Path, tmp_path: Path
+) -> None:
+    script = """
+import os, sys, time
+from standpipe import open_pipes
+context = open_pipes()
+assert context.flush(30) and context.get_extra("foo") == "bar"
+print("opened", flush=True)
+while not os.path.exists(sys.argv[1]):
+    time.sleep(0.01)
+for n in range(100):
+    context.report_custom_message(n)
+time.sleep(600)
+"""
+    away = tmp_path / "away"
+    command = [sys.executable, "-c", script, away]
+    with Process(command, log=tmp_path / "log", env=environment(broker, home)) as process:
+        process.wait_for_output("opened")
+        broker.stop()
+        away.touch()
+        process.wait_for_output("They are kept and tried again")
+        # The next attempt reads them back from the disk, and is refused.
+        before = len(broker.requests)
+        broker.refuse(1, retry_after=300.0)
+        broker.start()
+        broker.wait_for(lambda b: len(b.requests) > before)
+        process.kill9()
+    delivered = run_python("-m", "standpipe.cli", "deliver", env=environment(broker, home))
+    assert "100 messages delivered" in delivered.stdout
+    assert broker.custom_messages == list(range(100))
+
+
 def test_an_unreachable_server_is_named_at_the_line_that_needs_it(broker: RecordingBroker, home: Path) -> None:
     script = """
 from standpipe import open_pipes

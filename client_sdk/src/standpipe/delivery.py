@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
-from standpipe_protocol.json_text import JsonValue
+from standpipe_protocol.json_text import JsonValue, encode_json
 from standpipe_protocol.problems import Problem
 
 BACKOFF_BASE_SECONDS = 0.2
@@ -184,6 +184,22 @@ def decide_after_refusal(
     if 200 <= answer.status < 300:
         return Retry(delay=delay, reason=f"{reason} with a body that is not a Standpipe server's")
     return Stop(problem=problem or Problem(_name_of(answer.status), reason), reason=reason)
+
+
+def note_in_its_place(body: bytes, problem: Problem) -> bytes:
+    """What goes under the number of a message that the server cannot take.
+
+    Its method is one that no server knows, on purpose: it is stored as rejected, so that the loss is in the history and
+    in the verdict instead of nowhere.
+    """
+    params = {"method": method_of(body), "bytes": len(body), "reason": problem.detail}
+    return encode_json({"method": "undeliverable", "params": params})
+
+
+def method_of(body: bytes) -> str:
+    """The method of an encoded message."""
+    # Messages are written with their method first.
+    return body.removeprefix(b'{"method":"').partition(b'"')[0].decode("ascii", "replace")
 
 
 def _name_of(status: int) -> str:

@@ -311,11 +311,12 @@ class Outbox:
             error=reason,
         )
 
-    def _make_spool(self) -> Spool:
+    def _make_spool(self, first_seq: int) -> Spool:
         # Most processes never write one, and what it imports is a tenth of the client.
-        from standpipe.spool import SUFFIX, Spool, SpoolHeader, spool_folder, spool_limit
+        from standpipe.spool import SUFFIX, Spool, spool_folder, spool_limit
+        from standpipe.spool_format import SpoolHeader
 
-        header = SpoolHeader(bootstrap=self._bootstrap, producer=self._producer)
+        header = SpoolHeader(bootstrap=self._bootstrap, producer=self._producer, first_seq=first_seq)
         name = f"{self._bootstrap.invocation}.{self._producer}{SUFFIX}".replace("/", "_").replace(":", "_")
         path = spool_folder(self._environment) / name
         return Spool(path, header=header, max_bytes=spool_limit(self._environment))

@@ -1,8 +1,12 @@
 """Messages that were numbered and are not yet acknowledged: in memory first, past its bounds on disk.
 
-The one lock here is held for microseconds and never across I/O on the network. The invariant: the messages kept are
-`acknowledged + 1` to `numbered` without a gap, memory before spool. What can be kept nowhere gets no number and is
-counted as `dropped`.
+The one lock here is held for microseconds and never across I/O on the network. The invariant: what is kept are the
+numbers `acknowledged + 1` to `numbered` without a gap. Memory holds the first of them; the spool file, where there is
+one, holds them from the first on too, and keeps them until they are acknowledged. What can be kept nowhere gets no
+number and is counted as dropped.
+
+A signal handler or a finaliser may report in the middle of a report: the lock is reentrant, keeping in memory is one
+append to a deque, and a change that is more than that has what interrupts it wait in `_late`.
 """
 
 from __future__ import annotations
@@ -11,8 +15,8 @@ import contextlib
 import itertools
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
+from collections import defaultdict, deque
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +27,10 @@ MEMORY_MESSAGES = 50_000
 MEMORY_BYTES = 64 * 1024 * 1024
 # Read under the lock, so small enough that a report that waits for it does not notice.
 REFILL_BYTES = 1024 * 1024
+DROPPABLE = frozenset({"log", "log_external_stream"})
+"""What may be dropped under pressure; the number is reported instead."""
+RESERVE = 0.25
+"""The part of memory and disk that log lines leave to reports."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +47,22 @@ class Pending:
     def __init__(
         self,
         *,
-        spool: Callable[[], Spool],
+        spool: Callable[[int], Spool],
         memory_messages: int = MEMORY_MESSAGES,
         memory_bytes: int = MEMORY_BYTES,
+        disk_first: bool = False,
+        dropped_note: Callable[[int], tuple[str, bytes]] | None = None,
     ) -> None:
-        self._lock = threading.Lock()
+        """Keeps nothing yet.
+
+        Args:
+            spool: makes the file, for messages from this number on.
+            disk_first: every message is on disk before `put` returns, room in memory or not.
+            dropped_note: method and body of a message that tells how many log lines were dropped.
+        """
+        self._lock = threading.RLock()
+        self._busy = False
+        self._late: deque[Callable[[], bool]] = deque()
         self._progress = threading.Condition(self._lock)
         # A lock used as a signal: held while there is nothing to wake for. A Condition would cost each put a
         # microsecond more.
@@ -56,20 +75,32 @@ class Pending:
         self._memory_bytes = memory_bytes
         self._make_spool = spool
         self._spool: Spool | None = None
+        self._disk_first = disk_first
+        # While this is set, everything goes to disk as well as to memory.
+        self._write_through = disk_first
+        self._dropped_note = dropped_note
+        self._untold = 0
         self._refused: str | None = None
+        self._by_method: defaultdict[str, int] = defaultdict(int)
         self.acknowledged = 0
-        self.numbered = 0
         self.dropped = 0
-        self.by_method: dict[str, int] = {}
+        self.dropped_logs = 0
+        """Log lines that were dropped under pressure. They are told by a message of their own, and are no loss."""
 
     @property
-    def unacknowledged(self) -> int:
-        return self.numbered - self.acknowledged
+    def numbered(self) -> int:
+        with self._lock:
+            in_memory = self.acknowledged + len(self._memory)
+            return in_memory if self._spool is None else max(in_memory, self._spool.last_seq)
+
+    @property
+    def by_method(self) -> dict[str, int]:
+        return dict(self._by_method)
 
     def put(self, method: str, body: bytes) -> bool:
         """Numbers a message and keeps it. False when it can be kept nowhere; it is counted as dropped then."""
         with self._lock:
-            kept = self._keep(method, body)
+            kept = self._put(method, body)
             wake, self._asleep = self._asleep, False
         if wake:
             self.kick()
@@ -80,9 +111,17 @@ class Pending:
 
         Messages that could not be kept count as numbered here, so that the server finds them missing.
         """
+
+        def put() -> bool:
+            self._tell_dropped(reserve=0.0)
+            counts = {**self._by_method, method: self._by_method[method] + 1}
+            return self._put(method, encode(self.numbered + self.dropped + 1, counts))
+
         with self._lock:
-            counts = {**self.by_method, method: self.by_method.get(method, 0) + 1}
-            kept = self._keep(method, encode(self.numbered + self.dropped + 1, counts))
+            if self._busy:
+                self._late.append(put)
+                return True
+            kept = put()
             wake, self._asleep = self._asleep, False
         if wake:
             self.kick()
@@ -96,9 +135,12 @@ class Pending:
 
     def take(self, *, messages: int, size: int) -> Batch | None:
         """The oldest messages, at most so many and so large together (one at least). They stay until acknowledged."""
-        with self._lock:
+        with self._changing():
             if not self._memory and self._spool is not None:
-                self._refill()
+                self._spool.forget_reading_beyond(self.acknowledged)
+                for body in self._spool.read(size=REFILL_BYTES, messages=self._memory_messages):
+                    self._memory.append(body)
+                    self._memory_size += len(body)
             if not self._memory:
                 return None
             taken: list[bytes] = []
@@ -110,16 +152,23 @@ class Pending:
             return Batch(first_seq=self.acknowledged + 1, bodies=tuple(taken))
 
     def acknowledge(self, through: int) -> None:
-        """Forgets everything through this number."""
-        with self._lock:
+        """Forgets everything through this number, on disk too."""
+        with self._changing():
             while self.acknowledged < through and self._memory:
                 self._memory_size -= len(self._memory.popleft())
                 self.acknowledged += 1
+            self._write_through = self._disk_first
+            if self._spool is not None:
+                self._spool.acknowledge(self.acknowledged)
+                if not self._disk_first and self.acknowledged >= self._spool.last_seq:
+                    # Emptied it goes away, so that memory is used again.
+                    self._spool.discard()
+                    self._spool = None
             self._progress.notify_all()
 
     def replace(self, seq: int, body: bytes) -> None:
         """Puts another message under the oldest number."""
-        with self._lock:
+        with self._changing():
             if seq == self.acknowledged + 1 and self._memory:
                 self._memory_size += len(body) - len(self._memory[0])
                 self._memory[0] = body
@@ -128,7 +177,7 @@ class Pending:
         """Sleeps until `kick`, the time-out or, where wanted, a new message."""
         with self._lock:
             if new_messages:
-                if self._memory or self._spool is not None:
+                if self._memory or self._unread > 0:
                     return
                 self._asleep = True
         self._wake.acquire(timeout=-1 if timeout is None else max(timeout, 0.0))
@@ -148,81 +197,142 @@ class Pending:
         with self._lock:
             while self.acknowledged < through:
                 left = deadline - time.monotonic()
-                if left <= 0 or self._refused is not None:
+                # Busy: called by what interrupted a change on this very thread, which cannot go on meanwhile.
+                if left <= 0 or self._refused is not None or self._busy:
                     return False
                 self._progress.wait(left)
             return True
 
     def spill(self) -> tuple[Spool | None, int]:
-        """Writes everything unacknowledged into the spool file; answers it and how many messages it now holds.
+        """Sees to it that everything unacknowledged is in the spool file; answers it and how many messages it has.
+
+        They are fewer than are unacknowledged where the file's bound is reached.
 
         Raises:
-            OSError: the file cannot be written; nothing is lost from memory.
+            OSError: the file cannot be made or takes nothing; memory keeps what it has.
         """
         with self._lock:
-            if self.numbered == self.acknowledged:
-                if self._spool is not None:
-                    self._spool.discard()
-                    self._spool = None
-                return None, 0
-            spool = self._spool or self._make_spool()
-            spool.prepend(first_seq=self.acknowledged + 1, bodies=self._memory)
-            self._memory.clear()
-            self._memory_size = 0
-            self._spool = spool
-            return spool, self.numbered - self.acknowledged
+            if self._busy:
+                # Interrupted in the middle of a change: what is on disk is on disk.
+                return self._spool, 0 if self._spool is None else self._spool.last_seq - self.acknowledged
+            with self._changing():
+                if self.numbered == self.acknowledged:
+                    if self._spool is not None:
+                        self._spool.discard()
+                        self._spool = None
+                    return None, 0
+                spool = self._begin_spooling()
+                if not self._catch_up(spool) and spool.last_seq <= self.acknowledged:
+                    raise OSError(f"the disk, or its bound, takes no message in {spool.path}")
+                return spool, spool.last_seq - self.acknowledged
 
     def shelter(self) -> None:
-        """Moves memory to disk, where it outlives a killed process. For the time that nothing can be delivered.
+        """Puts on disk what is in memory and what comes, so that it outlives a killed process.
 
-        Does nothing where a file is in use already (to write it anew would hold up who reports), or none can be.
+        For the time that nothing can be delivered: it ends with the next acknowledgement.
         """
-        if self._spool is None:
-            with contextlib.suppress(OSError):
-                self.spill()
+        with contextlib.suppress(OSError):
+            self._write_through = True
+            self.spill()
 
     def forget_in_child(self) -> None:
         """After a fork: what is here is the parent's to send; the child keeps nothing of it and closes its file."""
         if self._spool is not None:
             self._spool.release()
 
-    def _keep(self, method: str, body: bytes) -> bool:
+    @property
+    def _unread(self) -> int:
+        """How many messages the file holds that memory does not."""
+        return 0 if self._spool is None else self._spool.last_seq - self.acknowledged - len(self._memory)
+
+    @contextlib.contextmanager
+    def _changing(self) -> Generator[None]:
+        """A change of more than one step: what interrupts it and wants to put something is put afterwards."""
+        with self._lock:
+            try:
+                self._busy = True
+                yield
+            finally:
+                self._busy = False
+            while self._late:
+                self._late.popleft()()
+
+    def _put(self, method: str, body: bytes) -> bool:
+        if self._busy:
+            self._late.append(lambda: self._put(method, body))
+            return True
+        kept = self._keep(method, body, reserve=RESERVE if method in DROPPABLE else 0.0)
+        if kept and self._untold:
+            self._tell_dropped(reserve=RESERVE)
+        return kept
+
+    def _tell_dropped(self, *, reserve: float) -> None:
+        """Reports how many log lines were dropped, as soon as there is room for that."""
+        if self._untold and self._dropped_note is not None and self._refused is None:
+            untold = self._untold
+            if self._keep(*self._dropped_note(untold), reserve=reserve):
+                self._untold -= untold
+            else:
+                # The note was counted as one of those it is about.
+                self.dropped_logs -= 1
+                self._untold -= 1
+
+    def _keep(self, method: str, body: bytes, *, reserve: float) -> bool:
+        size = len(body)
         if self._refused is not None:
-            self.dropped += 1
-            return False
-        spool = self._spool
-        full = len(self._memory) >= self._memory_messages or self._memory_size + len(body) > self._memory_bytes
-        if spool is None and full and self._memory:
-            spool = self._begin_spooling()
-        if spool is not None:
-            if not spool.append(seq=self.numbered + 1, body=body):
-                self.dropped += 1
-                return False
-        elif full and self._memory:
-            self.dropped += 1
-            return False
-        else:
-            self._memory.append(body)
-            self._memory_size += len(body)
-        self.numbered += 1
-        self.by_method[method] = self.by_method.get(method, 0) + 1
+            return self._drop(method)
+        full = bool(self._memory) and (
+            len(self._memory) >= self._memory_messages * (1 - reserve)
+            or self._memory_size + size > self._memory_bytes * (1 - reserve)
+        )
+        if self._write_through or full or self._unread > 0:
+            with self._changing():
+                if self._to_disk(body, reserve=reserve, full=full):
+                    self._by_method[method] += 1
+                    return True
+            if full or self._unread > 0:
+                return self._drop(method)
+        # One step, so that whatever interrupts here finds everything in order; the counts have no calls inside.
+        self._memory.append(body)
+        self._memory_size += size
+        self._by_method[method] += 1
         return True
 
-    def _begin_spooling(self) -> Spool | None:
+    def _to_disk(self, body: bytes, *, reserve: float, full: bool) -> bool:
         try:
-            self._spool = self._make_spool()
+            spool = self._begin_spooling()
         except OSError:
-            self._spool = None
-        return self._spool
-
-    def _refill(self) -> None:
-        """Moves the spool's oldest messages into memory; an emptied spool goes away, so that memory is used again."""
-        spool = self._spool
-        if spool is None:
-            return
-        for body in spool.read(size=REFILL_BYTES, messages=self._memory_messages):
+            return False
+        if not self._catch_up(spool):
+            return False
+        in_memory = not full and self._unread <= 0
+        if not spool.append(body, reserve=reserve, read=in_memory):
+            return False
+        if in_memory:
             self._memory.append(body)
             self._memory_size += len(body)
-        if spool.drained:
-            spool.discard()
-            self._spool = None
+        return True
+
+    def _drop(self, method: str) -> bool:
+        if method in DROPPABLE and self._refused is None:
+            self.dropped_logs += 1
+            self._untold += 1
+        else:
+            self.dropped += 1
+        return False
+
+    def _begin_spooling(self) -> Spool:
+        if self._spool is None:
+            self._spool = self._make_spool(self.acknowledged + 1)
+        return self._spool
+
+    def _catch_up(self, spool: Spool) -> bool:
+        """Appends what is in memory alone, so that the file's numbers stay consecutive; False when it takes not all."""
+        # An interrupt may have come between reading and keeping.
+        spool.forget_reading_beyond(self.acknowledged + len(self._memory))
+        if self._unread >= 0:
+            return True
+        for body in itertools.islice(self._memory, max(spool.last_seq - self.acknowledged, 0), None):
+            if not spool.append(body, read=True):
+                return False
+        return True

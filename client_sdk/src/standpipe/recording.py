@@ -87,7 +87,7 @@ class Recording:
             self.changed.notify_all()
             through = first + len(wires) - 1
             told = [one for one in stored[first - 1 : through] if one.problem is not None]
-            return self._outcome(told, first=first, through=through, bare=bare)
+            return self._outcome(told, first=first, through=len(stored), bare=bare)
 
     def wait_until(self, condition: Callable[[], bool], *, timeout: float) -> bool:
         """Waits until something that the recording shows is so; False when it is not in time."""

@@ -27,6 +27,8 @@ from standpipe.delivery import (
     Stop,
     decide_after_append,
     decide_after_refusal,
+    method_of,
+    note_in_its_place,
 )
 from standpipe.errors import (
     PipesConfigurationError,
@@ -39,7 +41,6 @@ from standpipe.sender_threads import mark_sender_thread, unmark_sender_thread
 from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.context import ContextData, InvalidContext
 from standpipe_protocol.invocation import DEFAULT_LEASE_SECONDS, Control
-from standpipe_protocol.json_text import encode_json
 from standpipe_protocol.limits import Limits
 from standpipe_protocol.problems import Problem
 
@@ -225,7 +226,7 @@ class Sender:
                     return
                 self._replaced = first_seq
                 self._note_rejection(rejection, bodies, first_seq)
-                self._pending.replace(first_seq, _note_in_its_place(bodies[0], rejection.problem))
+                self._pending.replace(first_seq, note_in_its_place(bodies[0], rejection.problem))
             case Retry() | Stop():
                 self._after_refusal(answer, decision)
 
@@ -318,7 +319,7 @@ class Sender:
         if len(self.rejections) < REMEMBERED_REJECTIONS:
             self.rejections.append(rejection)
         index = rejection.seq - first_seq
-        method = _method_of(bodies[index]) if 0 <= index < len(bodies) else "message"
+        method = method_of(bodies[index]) if 0 <= index < len(bodies) else "message"
         problem = rejection.problem
         _log.warning("The server rejected message %d (%s): %s: %s", rejection.seq, method, problem.name, problem.detail)
 
@@ -345,21 +346,6 @@ def _what_to_do(problem: Problem) -> str:
             return "A retry of ended work needs an invocation of its own."
         case _:
             return "Check STANDPIPE_URL and what stands between this process and the server."
-
-
-def _note_in_its_place(body: bytes, problem: Problem) -> bytes:
-    """What goes under the number of a message that the server cannot take.
-
-    Its method is one that no server knows, on purpose: it is stored as rejected, so that the loss is in the history and
-    in the verdict instead of nowhere.
-    """
-    params = {"method": _method_of(body), "bytes": len(body), "reason": problem.detail}
-    return encode_json({"method": "undeliverable", "params": params})
-
-
-def _method_of(body: bytes) -> str:
-    # Messages are written with their method first.
-    return body.removeprefix(b'{"method":"').partition(b'"')[0].decode("ascii", "replace")
 
 
 def _random() -> float:

@@ -1,75 +1,37 @@
-"""Messages on disk: what memory has no room for, and what could not be delivered before the process had to end.
+"""A producer's messages on disk: what memory has no room for, and what must outlive the process.
 
-One file a producer, `<home>/spool/<invocation>.<producer>.ndjson`, mode 0600 in a 0700 folder, bounded in size: a first
-line that says where the messages belong, then one line a message. Whoever works on a file holds its lock, so that
-`standpipe deliver` leaves a living process's spool alone. The invariant: the lines of a file are consecutive numbers.
+One file a producer, `<home>/spool/<invocation>.<producer>.ndjson`, mode 0600 in a 0700 folder, bounded in size. Whoever
+works on a file holds its lock, so that `standpipe deliver` leaves a living process's spool alone. The invariant: what
+was appended stays in the file until it is acknowledged, however often it was read.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
-from standpipe_protocol.bootstrap import Bootstrap
+from standpipe.spool_format import RecordReader, SpoolHeader, record_line
 from standpipe_protocol.home import standpipe_home
+from standpipe_protocol.json_text import encode_json
 
 SPOOL_BYTES_VARIABLE = "STANDPIPE_SPOOL_BYTES"
 DEFAULT_SPOOL_BYTES = 1024 * 1024 * 1024
 SUFFIX = ".ndjson"
-
-_VERSION = 1
-_LINE = b'{"seq":%d,"message":%s}\n'
-_BODY_MARK = b',"message":'
+NEW_SUFFIX = ".new"
+COMPACT_FROM_BYTES = 16 * 1024 * 1024
+"""So much must have been acknowledged before the rest is written anew, unless the file is full."""
+COMPACT_REST_BYTES = 2 * 1024 * 1024
+"""And no more may be left, since whoever reports waits meanwhile."""
 
 
 class SpoolInUse(OSError):
     """Another process holds the file."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpoolHeader:
-    """Whose messages a file holds, and where they go. The file is as secret as the token in it."""
-
-    bootstrap: Bootstrap
-    producer: str
-
-    def to_line(self) -> bytes:
-        b = self.bootstrap
-        wire = {
-            "spool": _VERSION,
-            "url": b.url,
-            "invocation": b.invocation,
-            "token": b.token,
-            "producer": self.producer,
-        }
-        return json.dumps(wire).encode() + b"\n"
-
-    @classmethod
-    def from_line(cls, line: bytes) -> SpoolHeader:
-        """Reads a first line.
-
-        Raises:
-            ValueError: it is not the first line of a spool file of this version.
-        """
-        wire: object = json.loads(line)
-        match wire:
-            case {
-                "spool": 1,
-                "url": str(url),
-                "invocation": str(invocation),
-                "token": str(token),
-                "producer": str(producer),
-            }:
-                return cls(bootstrap=Bootstrap(url=url, invocation=invocation, token=token), producer=producer)
-            case _:
-                raise ValueError("Expected the first line of a spool file of version 1.")
 
 
 def spool_folder(environment: Mapping[str, str]) -> Path:
@@ -88,7 +50,7 @@ class Spool:
     """One producer's file, written and read by the process that owns it. Callers bring the lock between threads."""
 
     def __init__(self, path: Path, *, header: SpoolHeader, max_bytes: int) -> None:
-        """Creates the file.
+        """Creates the file, for messages from `header.first_seq` on.
 
         Raises:
             OSError: it cannot be created.
@@ -99,73 +61,72 @@ class Spool:
             # One by one: mkdir gives its mode to the last folder only.
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.path, self._file = _create_new(path)
+        # Of what was read and is not acknowledged: the sizes in the file, oldest first.
+        self._read_sizes: deque[int] = deque()
+        self.first_kept = header.first_seq or 1
+        """The number of the oldest message that is not acknowledged."""
+        self.last_seq = self.first_kept - 1
         self._size = 0
-        self._write(header.to_line())
-        self._read_offset = self._size
+        self._begin()
+        # Of its own, so that the writer's position stays where it is.
+        self._reader = self.path.open("rb")
 
-    @property
-    def drained(self) -> bool:
-        return self._read_offset >= self._size
+    def append(self, body: bytes, *, reserve: float = 0.0, read: bool = False) -> bool:
+        """Adds a message under the next number; False when the file is as large as it may be, or the disk is full.
 
-    def append(self, *, seq: int, body: bytes) -> bool:
-        """Adds a message; False when the file is as large as it may be, or the disk takes no more."""
-        line = _LINE % (seq, body)
-        if self._size + len(line) > self._max_bytes:
+        Args:
+            reserve: the part of the file's bound that this message leaves to others.
+            read: the caller has it in memory as well, right after all it has read.
+        """
+        line = record_line(self.last_seq + 1, body)
+        room = self._max_bytes - int(self._max_bytes * reserve)
+        if self._size + len(line) > room and not self._make_room(len(line), room):
             return False
         try:
+            if not self._size:
+                self._begin()
             self._write(line)
-        except OSError:
+        except (OSError, ValueError):  # full, or closed by a close that interrupted this
             return False
+        self.last_seq += 1
+        if read:
+            self._note_read(len(line))
         return True
 
     def read(self, *, size: int, messages: int) -> list[bytes]:
-        """Takes the oldest unread messages, about so many and so large together (one at least)."""
+        """Reads the oldest unread messages, about so many and so large together (one at least). They stay."""
         bodies: list[bytes] = []
-        # A handle of its own, so that the writer's position stays where it is.
-        with self.path.open("rb") as file:
-            file.seek(self._read_offset)
-            while not self.drained and size > 0 and messages > 0:
-                line = file.readline()
-                if not line:
-                    break
-                self._read_offset += len(line)
-                bodies.append(_body(line))
-                size -= len(line)
-                messages -= 1
+        # Via the end, because a seek inside its buffer would keep what the buffer has of an emptied file.
+        self._reader.seek(0, os.SEEK_END)
+        self._reader.seek(self._read_offset)
+        next_seq = self.first_kept + len(self._read_sizes)
+        for record in RecordReader(self._reader, expected=next_seq, last=self.last_seq):
+            bodies.append(damaged_note("this process's spool file") if record.body is None else record.body)
+            self._note_read(record.size)
+            size -= record.size
+            if size <= 0 or len(bodies) >= messages:
+                break
         return bodies
 
-    def prepend(self, *, first_seq: int, bodies: Iterable[bytes]) -> None:
-        """Rewrites the file: these messages first, then what was not yet read. Safe on disk when it returns.
+    def forget_reading_beyond(self, seq: int) -> None:
+        """What was read beyond this number counts as unread again."""
+        while self.first_kept + len(self._read_sizes) - 1 > seq:
+            self._read_offset -= self._read_sizes.pop()
 
-        Raises:
-            OSError: the disk takes no more; the file is as it was.
-        """
-        temporary = self.path.with_suffix(".tmp")
-        try:
-            # Closed before it is renamed: Windows renames neither an open file nor onto one.
-            with os.fdopen(_open(temporary, os.O_TRUNC), "wb", buffering=256 * 1024) as file:
-                start = size = file.write(self._header.to_line())
-                for seq, body in enumerate(bodies, first_seq):
-                    size += file.write(_LINE % (seq, body))
-                with self.path.open("rb") as old:
-                    old.seek(self._read_offset)
-                    while chunk := old.read(1024 * 1024):
-                        size += file.write(chunk)
-                file.flush()
-                os.fsync(file.fileno())
-        except BaseException:
+    def acknowledge(self, through: int) -> None:
+        """Forgets everything through this number, which was read; gives the disk back what it can."""
+        while self._read_sizes and self.first_kept <= through:
+            self._acknowledged_offset += self._read_sizes.popleft()
+            self.first_kept += 1
+        if through >= self.last_seq:
+            self._empty(next_seq=through + 1)
+        elif self._dead >= COMPACT_FROM_BYTES and self._size - self._acknowledged_offset <= COMPACT_REST_BYTES:
             with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise
-        self._file.close()
-        temporary.replace(self.path)
-        self._file = self.path.open("ab", buffering=0)
-        lock_file(self._file)
-        self._size, self._read_offset = size, start
+                self._compact()
 
     def discard(self) -> None:
-        """Deletes the file: everything in it was taken."""
-        self._file.close()
+        """Deletes the file: everything in it is acknowledged."""
+        self.release()
         with contextlib.suppress(OSError):
             self.path.unlink()
 
@@ -173,31 +134,89 @@ class Spool:
         """Lets go of the file; what is in it stays for `standpipe deliver`."""
         with contextlib.suppress(OSError):
             self._file.close()
+            self._reader.close()
+
+    @property
+    def _dead(self) -> int:
+        return self._acknowledged_offset - self._start
+
+    def _note_read(self, size: int) -> None:
+        self._read_offset += size
+        self._read_sizes.append(size)
+
+    def _make_room(self, size: int, room: int) -> bool:
+        """A full file of which half is acknowledged is written anew without that half."""
+        if self._dead < self._max_bytes // 2 or self._size - self._dead + size > room:
+            return False
+        try:
+            self._compact()
+        except OSError:
+            return False
+        return True
+
+    def _empty(self, *, next_seq: int) -> None:
+        self._header = self._header.beginning_at(next_seq)
+        self.first_kept, self.last_seq = next_seq, next_seq - 1
+        self._read_sizes.clear()
+        # A process killed in between leaves an empty file, and nothing was in it.
+        self._size = 0
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._file.fileno(), 0)
+            self._begin()
+
+    def _begin(self) -> None:
+        self._write(self._header.to_line())
+        self._start = self._acknowledged_offset = self._read_offset = self._size
+
+    def _compact(self) -> None:
+        """Writes what is not acknowledged into a new file and puts that in this one's place."""
+        temporary = self.path.with_suffix(NEW_SUFFIX)
+        header = self._header.beginning_at(self.first_kept)
+        file = FileIO(_open(temporary, os.O_TRUNC), "ab")
+        try:
+            lock_file(file)
+            start = size = _write_all(file, header.to_line())
+            self._reader.seek(self._acknowledged_offset)
+            while chunk := self._reader.read(1024 * 1024):
+                size += _write_all(file, chunk)
+            if sys.platform == "win32":
+                # Windows renames neither an open file nor onto one.
+                self.release()
+                file.close()
+            temporary.replace(self.path)
+            if sys.platform == "win32":
+                file = FileIO(_open(self.path, 0), "ab")
+                lock_file(file)
+        except BaseException:
+            file.close()
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        moved = self._acknowledged_offset - start
+        self.release()
+        self._file, self._reader = file, self.path.open("rb")
+        self._header, self._size, self._start = header, size, start
+        self._acknowledged_offset, self._read_offset = start, self._read_offset - moved
 
     def _write(self, line: bytes) -> None:
-        if self._file.write(line) != len(line):
-            # A full disk may take a part; a later reader must not find half a line.
-            os.truncate(self.path, self._size)
-            raise OSError(f"The disk has no room for another message in {self.path}.")
-        self._size += len(line)
+        size = self._size
+        try:
+            if self._file.write(line) != len(line):
+                raise OSError(f"The disk has no room for another message in {self.path}.")
+            self._size = size + len(line)
+        except BaseException:
+            # A full disk may take a part, and an interrupt may come after the write: the next message must not follow
+            # half a line, nor one that nobody counted.
+            self._size = size
+            with contextlib.suppress(OSError, ValueError):
+                os.ftruncate(self._file.fileno(), size)
+            raise
 
 
-def read_spool(file: BinaryIO) -> Iterable[tuple[int, bytes]]:
-    """The numbered messages after a spool file's first line. A last line cut short by a crash is left out."""
-    for line in file:
-        if not line.endswith(b"}\n"):
-            return
-        seq, _, _ = line.removeprefix(b'{"seq":').partition(b",")
-        yield int(seq), _body(line)
-
-
-def ends_cut(file: BinaryIO) -> bool:
-    """Whether the last line is incomplete. Leaves the file at its beginning."""
-    file.seek(0, os.SEEK_END)
-    file.seek(max(file.tell() - 2, 0))
-    cut = not file.read().endswith(b"}\n")
-    file.seek(0)
-    return cut
+def damaged_note(where: str) -> bytes:
+    """What goes under the number of a message that the disk has not kept: stored as rejected, so the loss is seen."""
+    reason = f"the message was damaged in {where} and could not be read back"
+    return encode_json({"method": "undeliverable", "params": {"method": "unknown", "reason": reason}})
 
 
 def lock_file(file: BinaryIO | FileIO) -> None:
@@ -240,6 +259,7 @@ def _open(path: Path, flags: int) -> int:
     return os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | binary | flags, 0o600)
 
 
-def _body(line: bytes) -> bytes:
-    _, _, rest = line.partition(_BODY_MARK)
-    return rest.removesuffix(b"\n").removesuffix(b"}")
+def _write_all(file: FileIO, chunk: bytes) -> int:
+    if file.write(chunk) != len(chunk):
+        raise OSError("The disk is full.")
+    return len(chunk)

@@ -1,0 +1,191 @@
+"""What a spool file looks like: a first line that says where the messages belong, then one checksummed line a message.
+
+Text, one JSON object a line, so that a person can read it and a reader finds its way back after a damaged piece: at the
+next end of a line. The invariant: the numbers in a file are consecutive, so whatever is missing between two of them was
+damaged, and can be named.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import BinaryIO
+from zlib import crc32
+
+from standpipe_protocol.bootstrap import Bootstrap
+from standpipe_protocol.json_text import JsonValue, decode_json
+
+VERSION = 2
+_LINE = b'{"seq":%d,"crc":"%08x","message":%s}\n'
+_SEQ_MARK = b'{"seq":'
+_CRC_MARK = b',"crc":"'
+_BODY_MARK = b'","message":'
+_OLD_BODY_MARK = b',"message":'
+# Nothing written here is longer; where damage has eaten the ends of lines the reader must not take in a whole file.
+_LONGEST_LINE = 80 * 1024 * 1024
+_SHORTEST_LINE = 32
+
+
+class DamagedSpool(ValueError):
+    """A first line that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolHeader:
+    """Whose messages a file holds, and where they go. The file is as secret as the token in it."""
+
+    bootstrap: Bootstrap
+    producer: str
+    first_seq: int | None = None
+    """The number of the first message; files of version 1 do not say it."""
+    version: int = VERSION
+
+    def beginning_at(self, seq: int) -> SpoolHeader:
+        return replace(self, first_seq=seq)
+
+    def to_line(self) -> bytes:
+        b = self.bootstrap
+        wire: dict[str, JsonValue] = {
+            "spool": VERSION,
+            "url": b.url,
+            "invocation": b.invocation,
+            "token": b.token,
+            "producer": self.producer,
+            "first_seq": self.first_seq or 1,
+        }
+        return json.dumps({**wire, "crc": _header_crc(wire)}).encode() + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> SpoolHeader:
+        """Reads a first line, of this version or of version 1.
+
+        Raises:
+            DamagedSpool: it cannot be read.
+            ValueError: it is not the first line of such a file.
+        """
+        try:
+            wire = decode_json(line)
+        except ValueError:
+            raise DamagedSpool("its first line is damaged: it is no JSON") from None
+        match wire:
+            case {
+                "spool": (1 | 2) as version,
+                "url": str(url),
+                "invocation": str(invocation),
+                "token": str(token),
+                "producer": str(producer),
+            }:
+                plain = {name: value for name, value in wire.items() if name != "crc"}
+                if version == VERSION and wire.get("crc") != _header_crc(plain):
+                    raise DamagedSpool("its first line is damaged: its checksum does not fit")
+                first = wire.get("first_seq")
+                return cls(
+                    bootstrap=Bootstrap(url=url, invocation=invocation, token=token),
+                    producer=producer,
+                    first_seq=first if isinstance(first, int) else None,
+                    version=int(version),
+                )
+            case {"spool": int(version)}:
+                raise ValueError(
+                    f"it is a spool file of version {version}, and this version of standpipe reads 1 and {VERSION}; "
+                    "deliver it with the version that wrote it"
+                )
+            case _:
+                raise ValueError(f"its first line is not that of a spool file of version 1 or {VERSION}")
+
+
+def record_line(seq: int, body: bytes) -> bytes:
+    """One message as a line. The checksum covers its number too."""
+    return _LINE % (seq, crc32(body, seq & 0xFFFFFFFF), body)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One number of a file: its message, or None where the file is damaged there."""
+
+    seq: int
+    body: bytes | None
+    size: int
+    """Bytes in the file, those of damaged pieces before it included."""
+
+
+class RecordReader:
+    """Reads the messages that follow in a file, in order, and every number that is damaged among them.
+
+    Args:
+        expected: the first message's number, where it is known.
+        last: the last one's, where it is known (by the process that writes the file).
+    """
+
+    def __init__(
+        self, file: BinaryIO, *, version: int = VERSION, expected: int | None, last: int | None = None
+    ) -> None:
+        self._file = file
+        self._parse = _parse_record if version >= VERSION else _parse_old_record
+        self._expected = expected
+        self._last = last
+        self.damaged: list[int] = []
+        """Numbers whose messages cannot be read."""
+        self.torn = False
+        """Whether the last line was cut off when its process or machine died."""
+
+    def __iter__(self) -> Iterator[Record]:
+        bad_lines = bad_bytes = 0
+        while line := self._file.readline(_LONGEST_LINE):
+            parsed = self._parse(line)
+            if parsed is None or not self._plausible(parsed[0], bad_bytes):
+                if line.endswith(b"\n"):
+                    bad_lines += 1
+                else:
+                    self.torn = True
+                bad_bytes += len(line)
+                continue
+            seq, body = parsed
+            if self._expected is None:
+                self._expected = max(seq - bad_lines, 1)
+            yield from self._gap(seq)
+            yield Record(seq, body, bad_bytes + len(line))
+            self._expected = seq + 1
+            bad_lines = bad_bytes = 0
+            self.torn = False
+        if self._expected is None:
+            self._expected = 1
+        yield from self._gap(self._expected + bad_lines if self._last is None else self._last + 1)
+
+    def _plausible(self, seq: int, bad_bytes: int) -> bool:
+        """Whether so many messages can have been in the damaged bytes before this one."""
+        if self._expected is None:
+            return seq >= 1
+        return 0 <= seq - self._expected <= bad_bytes // _SHORTEST_LINE + (1 if bad_bytes else 0)
+
+    def _gap(self, until: int) -> Iterator[Record]:
+        for seq in range(self._expected or 1, until):
+            self.damaged.append(seq)
+            yield Record(seq, None, 0)
+
+
+def _parse_record(line: bytes) -> tuple[int, bytes] | None:
+    head, mark, rest = line.partition(_BODY_MARK)
+    number, crc_mark, crc = head.removeprefix(_SEQ_MARK).partition(_CRC_MARK)
+    if not (mark and crc_mark and rest.endswith(b"}\n") and number.isdigit()):
+        return None
+    seq, body = int(number), rest[:-2]
+    return (seq, body) if b"%08x" % crc32(body, seq & 0xFFFFFFFF) == crc else None
+
+
+def _parse_old_record(line: bytes) -> tuple[int, bytes] | None:
+    """Version 1 has no checksums; that a line is JSON is all that can be asked of it."""
+    head, mark, rest = line.partition(_OLD_BODY_MARK)
+    number = head.removeprefix(_SEQ_MARK)
+    if not (mark and rest.endswith(b"}\n") and number.isdigit()):
+        return None
+    try:
+        json.loads(line)
+    except ValueError:
+        return None
+    return int(number), rest[:-2]
+
+
+def _header_crc(wire: Mapping[str, JsonValue]) -> str:
+    return f"{crc32(json.dumps(wire, sort_keys=True).encode()):08x}"
