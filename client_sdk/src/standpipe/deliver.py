@@ -9,17 +9,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from standpipe.set_aside import SET_ASIDE_DAYS, set_aside_files, tidy
 from standpipe.spool import spool_folder
-from standpipe.spool_delivery import (
-    DEFAULT_TRIES,
-    SET_ASIDE_DAYS,
-    FileOutcome,
-    deliver_file,
-    numbers,
-    set_aside_files,
-    tidy,
-    waiting_files,
-)
+from standpipe.spool_delivery import DEFAULT_TRIES, FileOutcome, deliver_file, numbers, waiting_files
 
 help = "deliver what processes on this machine could not, from their spool files"
 

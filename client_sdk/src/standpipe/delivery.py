@@ -62,6 +62,8 @@ class DeliveryReport:
     """Of the acknowledged, the ones the server stored as rejected (the first thousand)."""
     dropped: int = 0
     """Messages that could be kept neither in memory nor on disk; the server finds them missing."""
+    dropped_logs: int = 0
+    """Log lines that were dropped because memory and disk were full; the server was told how many."""
     spooled: int = 0
     """Messages in the spool file, to be delivered by `standpipe deliver`."""
     spool_file: str | None = None
@@ -75,7 +77,7 @@ class DeliveryReport:
     @property
     def complete(self) -> bool:
         """Whether the server has everything and rejected nothing."""
-        return self.undelivered == 0 and not self.rejected
+        return self.undelivered == 0 and not self.rejected and not self.dropped_logs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

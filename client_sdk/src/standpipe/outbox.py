@@ -12,31 +12,37 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from standpipe import lifetime
 from standpipe.context_box import unreachable
-from standpipe.delivery import DeliveryReport
-from standpipe.errors import DagsterPipesError, PipesMessageTooLarge
+from standpipe.delivery import DeliveryReport, Rejection
+from standpipe.errors import DagsterPipesError
+from standpipe.leftovers import Leftovers
+from standpipe.modes import spool_first
 from standpipe.pending import MEMORY_BYTES, MEMORY_MESSAGES, Pending
 from standpipe.sender import Sender
+from standpipe.settlement import settle
+from standpipe.shortening import shortened
 from standpipe.times import utc_now
 from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.context import ContextData
 from standpipe_protocol.invocation import Control
 from standpipe_protocol.json_text import encode_json
-from standpipe_protocol.messages import Closed, Ledger, Log, LogExternalStream, Message, Opened, message_to_wire
+from standpipe_protocol.messages import Closed, Ledger, Log, Message, Opened, message_to_wire
 
 if TYPE_CHECKING:
     from standpipe.spool import Spool
+    from standpipe_protocol.problems import Problem
 
 CLOSE_TIMEOUT_VARIABLE = "STANDPIPE_CLOSE_TIMEOUT"
 OPEN_TIMEOUT_VARIABLE = "STANDPIPE_OPEN_TIMEOUT"
 DEFAULT_CLOSE_SECONDS = 30.0
 DEFAULT_OPEN_SECONDS = 60.0
 IMPORT_SECONDS = 10.0
+_LATE = "they were reported while this process closed"
+OPEN_IN_CHILD_SECONDS = 2.0
 
 _log = logging.getLogger("standpipe.outbox")
 
@@ -61,6 +67,7 @@ class Outbox:
         self._fetch_context = fetch_context
         self._memory_messages = memory_messages
         self._memory_bytes = memory_bytes
+        self._spool_first = spool_first(environment)
         self._pid = os.getpid()
         self._opened_at = time.monotonic()
         self._on_control: Callable[[Control], None] | None = None
@@ -127,6 +134,26 @@ class Outbox:
     def numbered(self) -> int:
         return self._pending.numbered
 
+    @property
+    def dropped_logs(self) -> int:
+        """Log lines dropped under pressure, for the ledger."""
+        return self._pending.dropped_logs
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing gets through at the moment, or for good; None while all is well."""
+        return self._sender.trouble
+
+    @property
+    def refusal(self) -> Problem | None:
+        """What the server said when it refused everything for good; None otherwise."""
+        return None if self._sender.stopped_by is None else self._sender.stopped_by.problem
+
+    @property
+    def rejections(self) -> Sequence[Rejection]:
+        """The messages that the server stored as rejected (the first thousand)."""
+        return self._sender.rejections
+
     def on_control(self, callback: Callable[[Control], None]) -> None:
         """Calls back, on the background thread, whenever `control` changes."""
         self._on_control = callback
@@ -172,11 +199,14 @@ class Outbox:
         if self._to_open:
             self._open_in_child()
         if isinstance(message, Closed):
+            self._held_back = not self._deliver_for_children()
+            if self._held_back:
+                self._sender.stop(timeout=0.1)
             kept = self._pending.put_last("closed", lambda n, counts: _encode_closed(message, n, counts, sent_at))
         else:
             body = encode_json(message_to_wire(message, sent_at=sent_at))
             if len(body) > self._sender.limits.message_bytes:
-                body = self._shortened(message, size=len(body), sent_at=sent_at)
+                body = shortened(message, size=len(body), limit=self._sender.limits.message_bytes, sent_at=sent_at)
             kept = self._pending.put(message.method, body)
             if isinstance(message, Opened):
                 self._opens = True
@@ -202,11 +232,18 @@ class Outbox:
         with self._closing:
             if self._report is None:
                 seconds = self._seconds(CLOSE_TIMEOUT_VARIABLE, DEFAULT_CLOSE_SECONDS) if timeout is None else timeout
-                delivered = self.flush(seconds)
+                delivered = not self._held_back and self.flush(seconds)
                 # A thread in the middle of a request is not waited for longer than the caller allowed.
                 self._sender.stop(timeout=2.0 if delivered else 0.1)
-                late = "they were reported while this process closed"
-                self._report = self._settle(otherwise=late if delivered else "the time to close was over")
+                self._leftovers.stop()
+                # A signal handler may have closed it meanwhile.
+                self._report = self._report or settle(
+                    self._pending,
+                    self._sender,
+                    bootstrap=self._bootstrap,
+                    producer=self._producer,
+                    otherwise=_LATE if delivered else "the time to close was over",
+                )
             return self._report
 
     def _open_in_child(self) -> None:
@@ -216,6 +253,9 @@ class Outbox:
                 return
             self._to_open = False
         self.send(Opened())
+        # Waited for, because a child may leave by os._exit at any time, and one that the server has never heard of is
+        # missed by nobody. On disk it is already: Pending writes through until the first acknowledgement.
+        self.flush(OPEN_IN_CHILD_SECONDS)
 
     def close_child(self) -> None:
         """At the orderly end of a forked child: it shares its parent's context, so nobody else closes for it."""
@@ -242,8 +282,16 @@ class Outbox:
         self._forked = self._pid != os.getpid()
         self._opens = False
         self._to_open = False
+        self._forks = False
+        self._held_back = False
+        self._leftovers = Leftovers(self._environment)
         self._pending = Pending(
-            spool=self._make_spool, memory_messages=self._memory_messages, memory_bytes=self._memory_bytes
+            spool=self._make_spool,
+            memory_messages=self._memory_messages,
+            memory_bytes=self._memory_bytes,
+            disk_first=self._spool_first,
+            sheltered=self._forked,
+            dropped_note=_encode_dropped,
         )
         self._sender = Sender(
             bootstrap=self._bootstrap,
@@ -262,54 +310,20 @@ class Outbox:
                 self._sender.start()
                 if self._forked:
                     lifetime.close_at_end_of_multiprocessing_child(self)
+                else:
+                    self._leftovers.start()
 
-    def _settle(self, *, otherwise: str) -> DeliveryReport:
-        """Spools what is undelivered (unless it was refused for good) and writes the report."""
-        pending, sender = self._pending, self._sender
-        report = DeliveryReport(
-            producer=self._producer,
-            numbered=pending.numbered,
-            acknowledged=pending.acknowledged,
-            rejected=tuple(sender.rejections),
-            dropped=pending.dropped,
-        )
-        if report.undelivered == 0:
-            pending.spill()  # deletes an emptied file
-            return report
-        where = f"invocation {self._bootstrap.invocation} at {self._bootstrap.url}"
-        reason = sender.trouble or otherwise
-        if sender.stopped_by is not None:
-            _log.warning("%d messages of %s were not delivered: %s.", report.undelivered, where, reason.rstrip("."))
-            return replace(report, error=reason)
-        try:
-            spool, spooled = pending.spill()
-        except OSError as error:
-            _log.warning(
-                "%d messages of %s are lost: %s, and the spool file cannot be written: %s",
-                report.undelivered,
-                where,
-                reason,
-                error,
-            )
-            return replace(report, error=f"{reason}; the spool file could not be written: {error}")
-        if spool is None:
-            # The last acknowledgement came in after all.
-            return replace(report, acknowledged=pending.acknowledged)
-        spool.release()
-        _log.warning(
-            "%d messages of %s could not be delivered (%s). They are kept in %s; `standpipe deliver` sends them.",
-            spooled,
-            where,
-            reason,
-            spool.path,
-        )
-        return replace(
-            report,
-            acknowledged=pending.acknowledged,
-            spooled=spooled,
-            spool_file=str(spool.path),
-            error=reason,
-        )
+    def _deliver_for_children(self) -> bool:
+        """Before `closed`: what forked children left on disk. A child that nobody knows of must not end green.
+
+        False when something is left that can still be delivered. Then `closed` must not overtake it.
+        """
+        if not self._forks:
+            return True
+        from standpipe.leftovers import deliver_left_by_children
+
+        seconds = self._seconds(CLOSE_TIMEOUT_VARIABLE, DEFAULT_CLOSE_SECONDS)
+        return deliver_left_by_children(self._bootstrap, environment=self._environment, seconds=seconds)
 
     def _make_spool(self, first_seq: int) -> Spool:
         # Most processes never write one, and what it imports is a tenth of the client.
@@ -321,27 +335,17 @@ class Outbox:
         path = spool_folder(self._environment) / name
         return Spool(path, header=header, max_bytes=spool_limit(self._environment))
 
-    def _shortened(self, message: Message, *, size: int, sent_at: str) -> bytes:
-        limit = self._sender.limits.message_bytes
-        # JSON writes one character of a text in up to twelve bytes.
-        room = max(limit // 12 - 1000, 0)
-        match message:
-            case Log(message=text, level=level):
-                return encode_json(message_to_wire(Log(message=_cut(text, room), level=level), sent_at=sent_at))
-            case LogExternalStream(stream=stream, text=text):
-                return encode_json(
-                    message_to_wire(LogExternalStream(stream=stream, text=_cut(text, room)), sent_at=sent_at)
-                )
-            case _:
-                raise PipesMessageTooLarge(
-                    f"Calling `{message.method}` with a message of {size} bytes as JSON; the server takes {limit} at "
-                    "most. Write large data to a store of its own and report where it is."
-                )
-
     def _warn_of_loss(self) -> None:
         if not self._warned:
             self._warned = True
             reason = self._sender.trouble or "the memory queue and the spool file are full"
+            if self._pending.dropped_logs and not self._pending.dropped:
+                _log.warning(
+                    "Log lines of invocation %s are dropped: %s. Reports are kept. The number dropped is reported.",
+                    self._bootstrap.invocation,
+                    reason,
+                )
+                return
             _log.warning(
                 "A report of invocation %s cannot be kept: %s. This and all further losses are counted, and make the "
                 "invocation incomplete.",
@@ -356,15 +360,18 @@ class Outbox:
             return default
 
     def wait_until_imported(self) -> None:
-        """Waits until the background thread imports nothing more; a fork amid an import leaves its lock held for ever
-        in the child."""
+        """Waits until no background thread imports anything; a fork amid an import leaves its lock held for ever in
+        the child."""
+        self._forks = True
         self._sender.wait_until_imported(IMPORT_SECONDS)
+        self._leftovers.wait_until_imported(IMPORT_SECONDS)
 
     def begin_in_child(self) -> None:
         """Turns a forked child's copy into a producer of its own."""
         # Kept alive, not closed: the sockets are the parent's, and a collected one would warn.
         self._inherited += [self._sender, self._pending]
         self._pending.forget_in_child()
+        self._leftovers.forget_in_child()
         report, parents, opens = self._report, self._sender, self._opens or self._to_open
         self._opened_at = time.monotonic()
         self._begin(new_producer())
@@ -385,5 +392,8 @@ def _encode_closed(message: Closed, number: int, counts: dict[str, int], sent_at
     return encode_json(message_to_wire(Closed(exception=message.exception, ledger=ledger), sent_at=sent_at))
 
 
-def _cut(text: str, room: int) -> str:
-    return f"{text[:room]}… ({len(text) - room} more characters were cut: the message was too large)"
+def _encode_dropped(number: int) -> tuple[str, bytes]:
+    told = f"{number} log lines were dropped: memory and the spool file were full."
+    return Log.method, encode_json(
+        message_to_wire(Log(message=told, level="WARNING", details={"dropped_logs": number}), sent_at=utc_now())
+    )

@@ -51,6 +51,7 @@ class Pending:
         memory_messages: int = MEMORY_MESSAGES,
         memory_bytes: int = MEMORY_BYTES,
         disk_first: bool = False,
+        sheltered: bool = False,
         dropped_note: Callable[[int], tuple[str, bytes]] | None = None,
     ) -> None:
         """Keeps nothing yet.
@@ -58,6 +59,7 @@ class Pending:
         Args:
             spool: makes the file, for messages from this number on.
             disk_first: every message is on disk before `put` returns, room in memory or not.
+            sheltered: the same, until the first acknowledgement.
             dropped_note: method and body of a message that tells how many log lines were dropped.
         """
         self._lock = threading.RLock()
@@ -77,7 +79,7 @@ class Pending:
         self._spool: Spool | None = None
         self._disk_first = disk_first
         # While this is set, everything goes to disk as well as to memory.
-        self._write_through = disk_first
+        self._write_through = disk_first or sheltered
         self._dropped_note = dropped_note
         self._untold = 0
         self._refused: str | None = None
@@ -225,6 +227,17 @@ class Pending:
                 if not self._catch_up(spool) and spool.last_seq <= self.acknowledged:
                     raise OSError(f"the disk, or its bound, takes no message in {spool.path}")
                 return spool, spool.last_seq - self.acknowledged
+
+    def abandon(self) -> Spool | None:
+        """Lets go of the file, because nothing in it can ever be delivered; answers it where there is one."""
+        with self._lock:
+            spool, self._spool = self._spool, None
+            if spool is not None:
+                spool.release()
+                if spool.last_seq <= self.acknowledged:
+                    spool.discard()
+                    return None
+            return spool
 
     def shelter(self) -> None:
         """Puts on disk what is in memory and what comes, so that it outlives a killed process.

@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
+from io import BufferedRandom
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -29,7 +30,8 @@ from standpipe.delivery import (
     note_in_its_place,
 )
 from standpipe.errors import PipesConfigurationError
-from standpipe.spool import NEW_SUFFIX, SUFFIX, SpoolInUse, damaged_note, lock_file
+from standpipe.set_aside import set_aside
+from standpipe.spool import SUFFIX, SpoolInUse, damaged_note, lock_file
 from standpipe.spool_format import DamagedSpool, RecordReader, SpoolHeader
 from standpipe.transport import Transport
 from standpipe_protocol.problems import Problem
@@ -37,11 +39,9 @@ from standpipe_protocol.problems import Problem
 BATCH_MESSAGES = 500
 BATCH_BYTES = 512 * 1024
 DEFAULT_TRIES = 5
-SET_ASIDE = "set-aside"
-REASON_SUFFIX = ".reason.txt"
-SET_ASIDE_DAYS = 30
 _TAIL_BYTES = 64 * 1024
 # Answers of a Standpipe server that no later attempt changes.
+_in_hand: set[BufferedRandom] = set()
 _FINAL = ("unauthorized", "not-found", "invocation-ended")
 
 
@@ -61,6 +61,9 @@ class FileOutcome:
     set_aside: Path | None = None
     """Where the file is now, when it waits no more and is not delivered whole."""
     in_use: bool = False
+    """Whether a living process has it."""
+    may_change: bool = False
+    """Whether another attempt may do better: the server was away."""
 
 
 def waiting_files(folder: Path) -> list[Path]:
@@ -78,34 +81,12 @@ def waiting_files(folder: Path) -> list[Path]:
     return [path for *_, path in sorted(found)]
 
 
-def set_aside_files(folder: Path) -> list[tuple[Path, str]]:
-    """The files that were set aside, each with the reason."""
-    found: list[tuple[Path, str]] = []
-    for path in sorted((folder / SET_ASIDE).glob(f"*{SUFFIX}")):
-        reason = "the reason was not written"
-        with contextlib.suppress(OSError):
-            reason = _reason_file(path).read_text(encoding="utf-8").strip()
-        found.append((path, reason))
-    return found
-
-
-def tidy(folder: Path, *, now: float) -> list[Path]:
-    """Deletes what nobody misses: half-written files of dead processes, and what was set aside a month ago.
-
-    Answers the latter.
-    """
-    for path in folder.glob(f"*{NEW_SUFFIX}"):
-        with contextlib.suppress(OSError), path.open("r+b") as file:
-            lock_file(file)
-            path.unlink()
-    deleted: list[Path] = []
-    for path, _ in set_aside_files(folder):
-        with contextlib.suppress(OSError):
-            if now - path.stat().st_ctime > SET_ASIDE_DAYS * 86_400:
-                path.unlink()
-                deleted.append(path)
-                _reason_file(path).unlink()
-    return deleted
+def forget_in_child() -> None:
+    """After a fork: lets go of the files in hand, which are the parent's."""
+    for file in list(_in_hand):
+        # The descriptor below the buffer: the buffer's own lock may be held by a thread that is not here.
+        file.raw.close()
+    _in_hand.clear()
 
 
 def deliver_file(
@@ -122,7 +103,7 @@ def deliver_file(
         stopping: asked between requests; what is unsent then stays.
     """
     try:
-        with path.open("r+b") as file:
+        with _taken_in_hand(path) as file:
             lock_file(file)
             if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 raise SpoolInUse(f"The spool file {path} was just written anew by its process.")
@@ -166,6 +147,16 @@ def numbers(seqs: tuple[int, ...]) -> str:
     return f"{'message' if len(seqs) == 1 else 'messages'} {listed}{more}"
 
 
+@contextlib.contextmanager
+def _taken_in_hand(path: Path) -> Generator[BufferedRandom]:
+    with path.open("r+b") as file:
+        _in_hand.add(file)
+        try:
+            yield file
+        finally:
+            _in_hand.discard(file)
+
+
 class _Delivery:
     """One pass over one file."""
 
@@ -183,6 +174,7 @@ class _Delivery:
         self._known: int = 0
         self._noted = 0
         self._final = False
+        self._may_change = False
         self._rejected: list[Rejection] = []
         # The first answer tells how much of the file the server has already, so the first question is a small one.
         self._batch_messages = 1
@@ -202,6 +194,7 @@ class _Delivery:
             torn=reader.torn,
             error=error,
             set_aside=self._path if self._final else None,
+            may_change=self._may_change,
         )
 
     def _messages(self, reader: RecordReader) -> Iterator[tuple[int, bytes]]:
@@ -248,6 +241,7 @@ class _Delivery:
                 case Retry(delay=delay, reason=reason):
                     attempt += 1
                     if attempt >= self._tries:
+                        self._may_change = True
                         return f"not delivered after {attempt} attempts: {reason}"
                     time.sleep(delay)
                 case Stop(problem=problem) if problem.name == "sequence-gap" and not self._offset:
@@ -291,23 +285,7 @@ def _ends_closed(path: Path) -> bool:
 
 
 def _put_aside(outcome: FileOutcome, reason: str) -> FileOutcome:
-    """Moves the file out of the way of the others, and writes the reason beside it."""
-    path = outcome.path
-    folder = path.parent / SET_ASIDE
     try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        target = next(
-            candidate
-            for number in range(1, 10_000)
-            if not (candidate := folder / f"{path.stem}{f'.{number}' if number > 1 else ''}{SUFFIX}").exists()
-        )
-        path.replace(target)
-        with os.fdopen(os.open(_reason_file(target), os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(f"{reason}\n".encode())
-    except (OSError, StopIteration) as error:
+        return replace(outcome, error=reason, set_aside=set_aside(outcome.path, reason))
+    except OSError as error:
         return replace(outcome, error=f"{reason}; it could not be set aside: {error}", set_aside=None)
-    return replace(outcome, error=reason, set_aside=target)
-
-
-def _reason_file(path: Path) -> Path:
-    return path.with_name(path.name + REASON_SUFFIX)

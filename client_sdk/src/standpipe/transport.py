@@ -49,7 +49,7 @@ class Transport:
         Raises:
             PipesConfigurationError: the address or the CA file cannot be used.
         """
-        self._httpx = httpx = _import_httpx()
+        self._httpx = httpx = import_httpx()
         try:
             url = httpx.URL(bootstrap.url)
         except httpx.InvalidURL as error:
@@ -110,7 +110,7 @@ class Transport:
         return _answer(response)
 
 
-def _import_httpx() -> ModuleType:
+def import_httpx() -> ModuleType:
     """httpx without its command line, which it imports where rich and click are installed: more than the rest of it."""
     command_line = "httpx._main"
     blocked = "httpx" not in sys.modules
