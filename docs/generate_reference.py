@@ -174,7 +174,14 @@ _VARIABLES: Mapping[str, tuple[str, str]] = {
     ),
     "STANDPIPE_REQUESTS_PER_SECOND": ("server", "requests of one invocation's processes, on average; 1000, 0 for any"),
     "STANDPIPE_OPEN_TIMEOUT": ("process", "seconds that the first use of the context waits for it; 60"),
-    "STANDPIPE_CLOSE_TIMEOUT": ("process", "seconds that closing waits for the server; 30"),
+    "STANDPIPE_CLOSE_TIMEOUT": (
+        "process",
+        "seconds that closing, and a report of a strict context, waits for the server; 30",
+    ),
+    "STANDPIPE_SPOOL": (
+        "process",
+        "`first`: each report is on disk before it returns; `later`: when memory is full or the server away; `later`",
+    ),
     "STANDPIPE_SPOOL_BYTES": ("process", "how large one spool file may grow; 1 GiB"),
     "STANDPIPE_CA_FILE": ("process, orchestrator, terminal", "certificates to trust besides the usual ones"),
     "STANDPIPE_EXTRAS": ("process", "outside an orchestrator: the extras of the null context, a JSON object"),

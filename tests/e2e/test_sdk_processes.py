@@ -209,6 +209,33 @@ time.sleep(600)
     assert broker.custom_messages == list(range(100))
 
 
+@pytest.mark.parametrize("when", ["while a request is open", "with a server that never came"])
+def test_spool_first_loses_nothing_to_sigkill(broker: RecordingBroker, home: Path, tmp_path: Path, when: str) -> None:
+    script = """
+import os, signal
+from standpipe import open_pipes
+context = open_pipes(spool="first")
+for n in range(2000):
+    context.report_custom_message(n)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    if when == "while a request is open":
+        broker.hold()
+    else:
+        broker.stop()
+    done = run([sys.executable, "-c", script], env=environment(broker, home), check=False)
+    assert done.returncode == -9
+    if when == "while a request is open":
+        broker.let_go()
+    else:
+        broker.start()
+    delivered = run_python("-m", "standpipe.cli", "deliver", env=environment(broker, home))
+    assert delivered.stderr == ""
+    assert broker.custom_messages == list(range(2000))
+    assert [one.seq for one in broker.messages] == list(range(1, 2002))
+    assert list(home.rglob("*.ndjson")) == []
+
+
 def test_an_unreachable_server_is_named_at_the_line_that_needs_it(broker: RecordingBroker, home: Path) -> None:
     script = """
 from standpipe import open_pipes

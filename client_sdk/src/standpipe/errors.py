@@ -6,6 +6,7 @@
     ├── PipesConfigurationError                 the environment names no usable server
     └── PipesServerError                        the server cannot be reached, or refuses
         ├── PipesServerUnreachable
+        ├── PipesNotDelivered                   a strict context was closed and not everything is stored
         └── PipesProblem                        a refusal (RFC 9457); `problem` is what the server said
             ├── PipesMalformed                  PipesForbiddenHost             PipesMethodNotAllowed
             ├── PipesUnauthorized               PipesNotFound                  PipesSequenceGap
@@ -17,13 +18,14 @@
     DagsterPipesWarning (a Warning)             the process was not launched by an orchestrator
 
 Reporting raises `DagsterPipesError` only: a server's trouble never comes out of a `report_*` call, it comes out of the
-first use of the context, which cannot go on without it.
+first use of the context, which cannot go on without it. A context that was opened with `strict=True` is the exception.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from standpipe.delivery import DeliveryReport
     from standpipe_protocol.problems import Problem
 
 
@@ -52,6 +54,14 @@ class PipesServerError(StandpipeError):
 
 class PipesServerUnreachable(PipesServerError):
     """No answer came from the server within the time given."""
+
+
+class PipesNotDelivered(PipesServerError):
+    """A strict context was closed, and not everything that was reported is stored. `report` says what became of it."""
+
+    def __init__(self, message: str, *, report: DeliveryReport) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class PipesProblem(PipesServerError):

@@ -23,7 +23,7 @@ from standpipe.leftovers import Leftovers
 from standpipe.modes import spool_first
 from standpipe.pending import MEMORY_BYTES, MEMORY_MESSAGES, Pending
 from standpipe.sender import Sender
-from standpipe.settlement import settle
+from standpipe.settlement import settle, warn_of_loss
 from standpipe.shortening import shortened
 from standpipe.times import utc_now
 from standpipe_protocol.bootstrap import Bootstrap
@@ -140,6 +140,11 @@ class Outbox:
         return self._pending.dropped_logs
 
     @property
+    def close_seconds(self) -> float:
+        """How long the environment lets closing wait for the server."""
+        return self._seconds(CLOSE_TIMEOUT_VARIABLE, DEFAULT_CLOSE_SECONDS)
+
+    @property
     def trouble(self) -> str | None:
         """Why nothing gets through at the moment, or for good; None while all is well."""
         return self._sender.trouble
@@ -231,7 +236,7 @@ class Outbox:
         """
         with self._closing:
             if self._report is None:
-                seconds = self._seconds(CLOSE_TIMEOUT_VARIABLE, DEFAULT_CLOSE_SECONDS) if timeout is None else timeout
+                seconds = self.close_seconds if timeout is None else timeout
                 delivered = not self._held_back and self.flush(seconds)
                 # A thread in the middle of a request is not waited for longer than the caller allowed.
                 self._sender.stop(timeout=2.0 if delivered else 0.1)
@@ -322,8 +327,7 @@ class Outbox:
             return True
         from standpipe.leftovers import deliver_left_by_children
 
-        seconds = self._seconds(CLOSE_TIMEOUT_VARIABLE, DEFAULT_CLOSE_SECONDS)
-        return deliver_left_by_children(self._bootstrap, environment=self._environment, seconds=seconds)
+        return deliver_left_by_children(self._bootstrap, environment=self._environment, seconds=self.close_seconds)
 
     def _make_spool(self, first_seq: int) -> Spool:
         # Most processes never write one, and what it imports is a tenth of the client.
@@ -338,20 +342,7 @@ class Outbox:
     def _warn_of_loss(self) -> None:
         if not self._warned:
             self._warned = True
-            reason = self._sender.trouble or "the memory queue and the spool file are full"
-            if self._pending.dropped_logs and not self._pending.dropped:
-                _log.warning(
-                    "Log lines of invocation %s are dropped: %s. Reports are kept. The number dropped is reported.",
-                    self._bootstrap.invocation,
-                    reason,
-                )
-                return
-            _log.warning(
-                "A report of invocation %s cannot be kept: %s. This and all further losses are counted, and make the "
-                "invocation incomplete.",
-                self._bootstrap.invocation,
-                reason,
-            )
+            warn_of_loss(self._pending, self._sender, bootstrap=self._bootstrap)
 
     def _seconds(self, variable: str, default: float) -> float:
         try:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 from standpipe.context import PipesContext
 from standpipe.delivery import DeliveryReport
-from standpipe.errors import PipesConfigurationError
+from standpipe.errors import DagsterPipesError, PipesConfigurationError
 from standpipe.null_context import open_null_context
 from standpipe.outbox import Outbox
+from standpipe.strict import StrictChannel
 from standpipe_protocol.bootstrap import INVOCATION_VARIABLE, Bootstrap, BootstrapError
 from standpipe_protocol.context import ContextData
 from standpipe_protocol.invocation import Control
@@ -114,12 +115,19 @@ def open_plugged(
     params_loader: PipesParamsLoader | None,
     *,
     environment: Mapping[str, str],
+    strict: bool = False,
 ) -> PipesContext:
     """A context made with the plug-ins given; what is not given is the server.
 
     Raises:
+        DagsterPipesError: `strict` was asked for, and a message writer, which confirms nothing.
         PipesConfigurationError: a server is needed and the params do not name one.
     """
+    if strict and message_writer is not None:
+        raise DagsterPipesError(
+            "Calling `open_pipes` with `strict=True` and a `message_writer` is undefined. A message writer does not "
+            "tell what was stored; leave one of them out."
+        )
     params_loader = params_loader or PipesMappingParamsLoader(environment)
     if not params_loader.is_dagster_pipes_process():
         return open_null_context(environment)
@@ -127,9 +135,13 @@ def open_plugged(
     # Both from the server: one outbox. Only the context: an outbox that sends nothing and holds no lease.
     outbox: Outbox | None = None
     if message_writer is None:
-        outbox = Outbox.connect(_bootstrap(messages_params), fetch_context=context_loader is None)
+        outbox = Outbox.connect(
+            _bootstrap(messages_params), fetch_context=context_loader is None, environment=environment
+        )
     elif context_loader is None:
-        outbox = Outbox.connect(_bootstrap(context_params), fetch_context=True, heartbeat=False)
+        outbox = Outbox.connect(
+            _bootstrap(context_params), fetch_context=True, heartbeat=False, environment=environment
+        )
     with ExitStack() as opening:
         source: ContextSource
         if context_loader is not None:
@@ -142,7 +154,8 @@ def open_plugged(
             channel = _WrittenChannel(written, also_close=outbox)
             opened = Opened(extras=dict(message_writer.get_opened_extras()))
         else:
-            channel, opened = cast("MessageChannel", outbox), Opened()
+            connected = cast("Outbox", outbox)
+            channel, opened = StrictChannel(lambda: connected) if strict else connected, Opened()
         channel.send(opened)
         return _PluggedContext(source=source, channel=channel, plugs=opening.pop_all())
 

@@ -20,7 +20,9 @@ from standpipe.signals import forget, tell_of_termination
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Literal
 
+    from standpipe.channels import MessageChannel
     from standpipe.delivery import DeliveryReport
     from standpipe.outbox import Outbox
     from standpipe.plugs import PipesContextLoader, PipesMessageWriter, PipesParamsLoader
@@ -35,6 +37,8 @@ def open_pipes(
     context_loader: PipesContextLoader | None = None,
     message_writer: PipesMessageWriter | None = None,
     params_loader: PipesParamsLoader | None = None,
+    strict: bool = False,
+    spool: Literal["first", "later"] | None = None,
     on_cancel: Callable[[], object] | None = None,
     raise_on_cancel: bool | None = None,
 ) -> PipesContext:
@@ -53,6 +57,10 @@ def open_pipes(
         context_loader: where the context comes from instead of the server.
         message_writer: where messages go instead of to the server.
         params_loader: where URL, invocation and token come from instead of the environment.
+        strict: each report waits until the server has stored it, for at most `STANDPIPE_CLOSE_TIMEOUT` seconds, and
+            raises when it has not; so does closing. For the call that opens; a context that is open stays as it is.
+        spool: `"first"` has every report on disk before it returns, so that a killed process loses nothing;
+            `"later"` only when memory is full or the server is away. `STANDPIPE_SPOOL` or `"later"` by default.
         on_cancel: called once, on a thread of its own, when somebody asks this work to stop.
         raise_on_cancel: whether the next report in the main thread then raises `PipesCancelled`; it does by default.
 
@@ -60,15 +68,19 @@ def open_pipes(
         PipesConfigurationError: some of the three variables are set and some are not, or the address is malformed.
             A server that refuses or cannot be reached shows at the first use of the context, not here.
     """
+    from standpipe.modes import SPOOL_VARIABLE, spool_first
+
+    environment: Mapping[str, str] = os.environ if spool is None else {**os.environ, SPOOL_VARIABLE: spool}
+    spool_first(environment)  # raises where it is misspelt, here and not on a thread
     if context_loader is not None or message_writer is not None or params_loader is not None:
         from standpipe.plugs import open_plugged
 
         current = PipesContext.get() if PipesContext.is_initialized() else None
         if current is not None and not current.is_closed:
             return current
-        context = open_plugged(context_loader, message_writer, params_loader, environment=os.environ)
+        context = open_plugged(context_loader, message_writer, params_loader, environment=environment, strict=strict)
     else:
-        context = _open_by_environment(os.environ)
+        context = _open_by_environment(environment, strict=strict)
     PipesContext.set(context)
     if raise_on_cancel is not None:
         context.raise_on_cancel(raise_on_cancel)
@@ -84,14 +96,27 @@ open_dagster_pipes = open_pipes
 class HttpPipesContext(PipesContext):
     """A context that talks to a server; knows which invocation it belongs to."""
 
-    def __init__(self, bootstrap: Bootstrap, *, materialized: set[str] | None = None) -> None:
+    def __init__(
+        self,
+        bootstrap: Bootstrap,
+        *,
+        environment: Mapping[str, str],
+        strict: bool = False,
+        materialized: set[str] | None = None,
+    ) -> None:
         self.bootstrap = bootstrap
         self._opening = _OpeningOutbox(
             bootstrap,
+            environment=environment,
             in_forked_child=self._renew_lock,
             on_control=lambda control: self._cancellation.hear(control),  # noqa: PLW0108  made by `super().__init__`
         )
-        super().__init__(source=self._opening, channel=self._opening, materialized=materialized)
+        channel: MessageChannel = self._opening
+        if strict:
+            from standpipe.strict import StrictChannel
+
+            channel = StrictChannel(lambda: self._opening.outbox)
+        super().__init__(source=self._opening, channel=channel, materialized=materialized)
         self._opening.begin()
         tell_of_termination(self)
 
@@ -104,9 +129,9 @@ class HttpPipesContext(PipesContext):
         finally:
             forget(self)
 
-    def reopened(self) -> HttpPipesContext:
+    def reopened(self, *, environment: Mapping[str, str], strict: bool) -> HttpPipesContext:
         """A new context for the same invocation: another producer, the same memory of what was materialized."""
-        return HttpPipesContext(self.bootstrap, materialized=self._materialized)
+        return HttpPipesContext(self.bootstrap, environment=environment, strict=strict, materialized=self._materialized)
 
     def _send_closed(self, exc: BaseException | PipesException | Mapping[str, object] | None) -> None:
         outbox = self._opening.outbox
@@ -126,10 +151,12 @@ class _OpeningOutbox:
         self,
         bootstrap: Bootstrap,
         *,
+        environment: Mapping[str, str],
         in_forked_child: Callable[[], None],
         on_control: Callable[[Control], None],
     ) -> None:
         self._bootstrap = bootstrap
+        self._environment = environment
         self._in_forked_child = in_forked_child
         self._on_control = on_control
         self._made: Outbox | None = None
@@ -149,10 +176,10 @@ class _OpeningOutbox:
                     from standpipe.process_facts import process_facts
                     from standpipe_protocol.messages import Opened
 
-                    outbox = Outbox.connect(self._bootstrap, fetch_context=True)
+                    outbox = Outbox.connect(self._bootstrap, fetch_context=True, environment=self._environment)
                     outbox.after_fork(self._in_forked_child)
                     outbox.on_control(self._on_control)
-                    outbox.send(Opened(extras=process_facts(os.environ)))
+                    outbox.send(Opened(extras=process_facts(self._environment)))
                     self._made = outbox
         return self._made
 
@@ -210,7 +237,7 @@ def _finish_opening() -> None:
         opening.outbox.close()
 
 
-def _open_by_environment(environment: Mapping[str, str]) -> PipesContext:
+def _open_by_environment(environment: Mapping[str, str], *, strict: bool) -> PipesContext:
     from standpipe_protocol.bootstrap import Bootstrap, BootstrapError
 
     try:
@@ -225,8 +252,8 @@ def _open_by_environment(environment: Mapping[str, str]) -> PipesContext:
 
         return open_null_context(environment)
     if isinstance(current, HttpPipesContext) and current.bootstrap == bootstrap:
-        return current.reopened()
-    return HttpPipesContext(bootstrap)
+        return current.reopened(environment=environment, strict=strict)
+    return HttpPipesContext(bootstrap, environment=environment, strict=strict)
 
 
 def _still_serves(current: PipesContext, bootstrap: Bootstrap | None) -> bool:
