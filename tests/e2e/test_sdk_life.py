@@ -34,7 +34,8 @@ with open_pipes() as context:
     ended = job.finish(exit_code=0)
     assert ended["verdict"] == "succeeded"
     changes = [item["change"] for item in sqlite_server.http.get(f"{job.path}/history").json()["items"]]
-    assert changes.index("revived") > changes.index("lease-expired")
+    # A batch that closes, too, only changes the verdict.
+    assert set(changes[changes.index("lease-expired") :]) & {"revived", "revised"}
 
 
 def test_a_computation_in_python_that_never_pauses_keeps_its_lease(sqlite_server: Server, tmp_path: Path) -> None:
