@@ -12,6 +12,7 @@ import pytest
 from standpipe.testing import RecordingBroker, recording_broker
 from tests.support.processes import Process, child_environment, run_python
 from tests.support.server import Server
+from tests.support.waiting import wait_until
 from tests.support.wire import register
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
@@ -182,10 +183,10 @@ with open_pipes() as context:
         own = {**env, **other.environment()}
         with Process(command, log=tmp_path / "log", env=own, keep_stdin_open=True) as process:
             broker.wait_for(lambda b: len(b.custom_messages) == 100)
+            wait_until(lambda: not list((tmp_path / "home").rglob("*.ndjson")), what="the delivered file to go")
             process.close_stdin()
             assert process.wait() == 0
         assert other.custom_messages == ["mine"]
         assert other.closed is not None
         # Nothing of it was reported as the process's own.
         assert other.logs == []
-    assert list((tmp_path / "home").rglob("*.ndjson")) == []
