@@ -24,6 +24,7 @@ LOCKS = {
     "demo.txt": "demo",
     "image.txt": "image",
     "job.txt": "job",
+    "pages.txt": "pages",
     "sdk310.txt": "sdk-tests",
 }
 MEMBERS = ("client_sdk", "server", "orchestrator")

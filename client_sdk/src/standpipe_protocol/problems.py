@@ -27,6 +27,7 @@ PROBLEM_TYPES: Mapping[str, ProblemType] = {
         ProblemType("malformed", 400, "The request could not be read", ("line", "offset", "header")),
         ProblemType("unauthorized", 401, "No valid credential was given"),
         ProblemType("forbidden-host", 403, "This host name is not served here"),
+        ProblemType("wrong-csrf-token", 403, "A session's cookie came without the token of its page"),
         ProblemType("not-found", 404, "There is nothing here, or it is not yours"),
         ProblemType("method-not-allowed", 405, "This resource does not take this method", ("allowed",)),
         ProblemType("sequence-gap", 409, "The batch leaves a gap in its producer's sequence", ("expected_seq",)),

@@ -16,15 +16,17 @@ from standpipe_server.api.invocations import invocation_routes
 from standpipe_server.api.openapi import describe_api
 from standpipe_server.api.parts import ApiParts
 from standpipe_server.api.problems import from_http_exception, from_validation_error, problem_body, problem_headers
+from standpipe_server.api.login import login_routes
 from standpipe_server.api.process import process_routes
 from standpipe_server.api.root import root_routes
 from standpipe_server.broker.batches import Refused
 from standpipe_server.store import StoreError
+from standpipe_server.ui.pages import Pages
 
 
 def create_app(parts: ApiParts) -> Entrance:
     """The ASGI application over an open store; whoever opened the parts closes them."""
-    return Entrance(parts, control_plane=create_control_plane(parts))
+    return Entrance(parts, control_plane=create_control_plane(parts), pages=Pages(parts))
 
 
 def create_control_plane(parts: ApiParts) -> FastAPI:
@@ -39,7 +41,7 @@ def create_control_plane(parts: ApiParts) -> FastAPI:
         redirect_slashes=False,
     )
     app.openapi = lambda: describe_api(app)
-    for make_routes in (invocation_routes, process_routes, asset_routes, error_routes, root_routes):
+    for make_routes in (invocation_routes, process_routes, asset_routes, error_routes, login_routes, root_routes):
         app.include_router(make_routes(parts))
 
     async def answer(request: Request, error: Exception) -> Response:

@@ -44,8 +44,12 @@ def _serve(arguments: argparse.Namespace) -> int:
     from standpipe_server.serving import configure_logging, serve
     from standpipe_server.store import MigrationNeeded, UnusableDatabase
 
-    def ready(credentials: Credentials) -> None:
+    def ready(credentials: Credentials, link: str) -> None:
         _say(f"Standpipe is listening on {credentials.url}")
+        # Whoever embeds the server has no use for it, and may keep what it writes for ever.
+        if not settings.stop_with_stdin:
+            _say(f"Open it in a browser, once, within the hour: {link}")
+            _say("(`standpipe open` makes another such link and opens it.)")
 
     configure_logging()
     # What jobs tell is nobody else's on this machine, wherever the database lies.

@@ -21,6 +21,8 @@ import uvicorn
 import uvloop
 
 from standpipe_protocol.home import Credentials
+from standpipe_server.api.login import login_link
+from standpipe_server.api.sessions import FIRST_CODE_SECONDS
 from standpipe_server.app import create_app
 from standpipe_server.connections import Connection
 from standpipe_server.credentials import home_credentials, locked_home, publish_address
@@ -90,8 +92,10 @@ class StreamingServer(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def serve(settings: Settings, *, on_ready: Callable[[Credentials], None]) -> int:
+def serve(settings: Settings, *, on_ready: Callable[[Credentials, str], None]) -> int:
     """Runs a server until it is told to stop; returns the exit code.
+
+    `on_ready` is given the credentials and a link that signs one browser in.
 
     Raises:
         SettingsError: it cannot listen where it was told to.
@@ -105,7 +109,8 @@ def serve(settings: Settings, *, on_ready: Callable[[Credentials], None]) -> int
                 published = publish_address(settings.home, credentials, url=local_url(settings, listener))
                 _calm_collector()
                 _share_the_interpreter()
-                on_ready(published)
+                code = wiring.api.sessions.issue_code(FIRST_CODE_SECONDS)
+                on_ready(published, login_link(settings.public_url or published.url, code=code))
 
             server = StreamingServer(_uvicorn_config(wiring), wiring=wiring, on_started=started)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -17,6 +17,7 @@ from standpipe_server.api.guard import Guard, host_name
 from standpipe_server.api.metrics import Metrics
 from standpipe_server.api.parts import ApiParts
 from standpipe_server.api.rates import Rates
+from standpipe_server.api.sessions import Sessions
 from standpipe_server.api.streams import Streams
 from standpipe_server.feed.listener import Listener, is_postgres
 from standpipe_server.feed.wakeups import Feed
@@ -76,15 +77,18 @@ def _api_parts(
         "standpipe_read_connections", "Database connections reading.", lambda: store.statistics()["read_connections"]
     )
     metrics.gauge("standpipe_feed_deaf", "1 while other servers' commits go unheard.", lambda: float(feed.deaf))
+    sessions = Sessions(operator_key=credentials.api_key, now=time.time, monotonic=time.monotonic)
     return ApiParts(
         store=store,
         feed=feed,
         guard=Guard(
             store=store,
             operator_key=credentials.api_key,
+            sessions=sessions,
             hosts=_served_hosts(settings),
             rates=Rates(per_second=settings.limits.requests_per_second),
         ),
+        sessions=sessions,
         bodies=Bodies(limits=settings.limits, executor=executor, budget=BodyBudget(budget)),
         streams=streams,
         metrics=metrics,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from typing import Final
-from urllib.parse import quote, unquote, urlsplit
+from typing import Final, Protocol
+from urllib.parse import quote, unquote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from standpipe_protocol.problems import Problem
 from standpipe_server.api.control import control_members
 from standpipe_server.api.exchange import SCOPE_KEY, ClientGone, Exchange
+from standpipe_server.api.guard import is_page
 from standpipe_server.api.ingest import append_events
 from standpipe_server.api.parts import ApiParts
 from standpipe_server.api.reads import read_events
@@ -29,13 +30,26 @@ _ROOTS: Final = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 
-class Entrance:
-    """The ASGI application: the guard, then one of the three paths."""
+class PageServer(Protocol):
+    """The pages' room, which stands above this one."""
 
-    def __init__(self, parts: ApiParts, *, control_plane: ASGIApp) -> None:
+    async def serve(self, exchange: Exchange) -> None:
+        """Answers a request for a page that was let in."""
+        ...
+
+    async def invite(self, exchange: Exchange) -> bool:
+        """Answers a browser that asks for a page without a session; False when it is none."""
+        ...
+
+
+class Entrance:
+    """The ASGI application: the guard, then one of the paths."""
+
+    def __init__(self, parts: ApiParts, *, control_plane: ASGIApp, pages: PageServer) -> None:
         self.parts = parts
         self._control_plane = control_plane
-        self._base_path = unquote(urlsplit(parts.public_url or "").path).rstrip("/")
+        self._pages = pages
+        self._base_path = parts.base_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -58,7 +72,17 @@ class Entrance:
             self.parts.metrics.requests[method, exchange.route or "other", exchange.status] += 1
 
     async def _admit_and_serve(self, exchange: Exchange) -> None:
-        await self.parts.guard.admit(exchange)
+        for_page = is_page(exchange.segments)
+        try:
+            await self.parts.guard.admit(exchange)
+        except Refused as refused:
+            if for_page and refused.problem.name == "unauthorized" and await self._pages.invite(exchange):
+                return
+            raise
+        if for_page:
+            exchange.route = "/" + exchange.segments[1]
+            await self._pages.serve(exchange)
+            return
         match exchange.segments:
             case ["", "api", "v1", "invocations", invocation, "events"] if exchange.method == "POST":
                 exchange.route = EVENTS_ROUTE
@@ -91,7 +115,7 @@ class Entrance:
         base = self._base_path
         rest = path.removeprefix(base)
         # A base path may look like the beginning of ours (`/api`), so what is left must be an address of ours.
-        if rest != path and (rest in _ROOTS or rest.startswith(_BELOW_API)):
+        if rest != path and (rest in _ROOTS or rest.startswith(_BELOW_API) or is_page(rest.split("/"))):
             scope["path"] = path = rest
         if path.startswith(_ASSETS):
             raw: bytes = scope.get("raw_path") or quote(path).encode()

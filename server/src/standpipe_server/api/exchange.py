@@ -13,6 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.problems import PROBLEM_MEDIA_TYPE, Problem
 from standpipe_server.api.problems import problem_body, problem_headers
+from standpipe_server.api.sessions import Session
 from standpipe_server.store import Target
 
 JSON_MEDIA: Final = b"application/json"
@@ -65,6 +66,7 @@ class Exchange:
         "route",
         "scope",
         "segments",
+        "session",
         "status",
         "target",
     )
@@ -85,6 +87,8 @@ class Exchange:
         """The path's template, for metrics."""
         self.status = 0
         """0 until the answer has begun."""
+        self.session: Session | None = None
+        """The session of the person who asks, when a cookie said so."""
         self.target: Target | None = None
         """The invocation an external process speaks for or about, once it is known."""
         given = self.headers.get(b"x-request-id", b"")
@@ -132,7 +136,10 @@ class Exchange:
         """ASGI's send, with the marks that every answer bears."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), *_MARKS, (b"x-request-id", self.request_id)]
+            given = message.get("headers", ())
+            # Of all answers only a file whose name changes with its content may be kept.
+            marks = _MARKS[1:] if any(name == b"cache-control" for name, _ in given) else _MARKS
+            message["headers"] = [*given, *marks, (b"x-request-id", self.request_id)]
         await self._send(message)
 
 

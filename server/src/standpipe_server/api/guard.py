@@ -2,8 +2,9 @@
 
 | caller | may call |
 |---|---|
-| nobody in particular | `/healthz`, `/readyz` |
+| nobody in particular | `/healthz`, `/readyz`, `/login` |
 | an invocation's token | its own invocation's context (GET), events (POST) and heartbeat (POST) |
+| a person's session cookie | everything; what changes something with the session's CSRF token only |
 | the operator key | everything |
 """
 
@@ -16,13 +17,16 @@ from typing import Final
 
 from standpipe_protocol.problems import Problem
 from standpipe_server.api.exchange import Exchange
-from standpipe_server.api.problems import malformed_header, not_found, rate_limited, unauthorized
+from standpipe_server.api.problems import malformed_header, not_found, rate_limited, unauthorized, wrong_csrf_token
 from standpipe_server.api.rates import Rates
+from standpipe_server.api.sessions import CSRF_HEADER, Sessions
 from standpipe_server.broker.batches import Refused
 from standpipe_server.broker.ids import token_digest
 from standpipe_server.store import Store
 
-OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
+OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/login"})
+_PAGES: Final = frozenset({"", "login", "logout", "static", "invocations", "assets", "compare", "connect", "errors"})
+_READING: Final = frozenset({"GET", "HEAD"})
 PROCESS_CALLS: Final = frozenset({("GET", "context"), ("POST", "events"), ("POST", "heartbeat")})
 
 # Host names and addresses with an optional port; this text goes into the address that processes are given.
@@ -34,10 +38,13 @@ _KNOWN_HEADERS = 100
 class Guard:
     """Decides about a request before anything of its body is read."""
 
-    def __init__(self, *, store: Store, operator_key: str, hosts: frozenset[str] | None, rates: Rates) -> None:
+    def __init__(
+        self, *, store: Store, operator_key: str, sessions: Sessions, hosts: frozenset[str] | None, rates: Rates
+    ) -> None:
         """`hosts`: the host names that requests may carry; None allows any."""
         self._store = store
-        self._operator_digest = token_digest(operator_key)
+        self.operator_digest = token_digest(operator_key)
+        self._sessions = sessions
         self._hosts = hosts
         self._rates = rates
         # The few headers that clients really send, so that a request does not pay for taking one apart.
@@ -47,7 +54,7 @@ class Guard:
         """Lets a request pass; `exchange.target` is set when it speaks for an invocation.
 
         Raises:
-            Refused: `malformed`, `forbidden-host`, `unauthorized`, `not-found` or `rate-limited`.
+            Refused: `malformed`, `forbidden-host`, `unauthorized`, `wrong-csrf-token`, `not-found` or `rate-limited`.
         """
         if exchange.repeated is not None:
             raise Refused(malformed_header(exchange.repeated, expected="one value", got="several"))
@@ -56,9 +63,10 @@ class Guard:
             return
         digest = _given_digest(exchange.headers.get(b"authorization"))
         if digest is None:
-            raise Refused(unauthorized())
+            self._admit_person(exchange)
+            return
         # Digests are compared, so that neither content nor length of the key shows in the time it takes.
-        if hmac.compare_digest(digest, self._operator_digest):
+        if hmac.compare_digest(digest, self.operator_digest):
             return
         caller = self._store.known_caller(digest) or await self._store.authenticate(digest)
         if caller is None:
@@ -69,6 +77,19 @@ class Guard:
         early = self._rates.wait(caller.pk)
         if early > 0:
             raise Refused(rate_limited(early))
+
+    def _admit_person(self, exchange: Exchange) -> None:
+        """Lets a request with a session's cookie pass. A header, where there is one, counts alone."""
+        if b"authorization" in exchange.headers:
+            raise Refused(unauthorized())
+        session = self._sessions.read(exchange.headers.get(b"cookie"))
+        if session is None:
+            raise Refused(unauthorized())
+        if exchange.method not in _READING and not hmac.compare_digest(
+            exchange.headers.get(CSRF_HEADER, b""), session.csrf_token.encode()
+        ):
+            raise Refused(wrong_csrf_token())
+        exchange.session = session
 
     def _check_host(self, exchange: Exchange) -> None:
         header = exchange.headers.get(b"host", b"")
@@ -95,6 +116,13 @@ def _given_digest(authorization: bytes | None) -> bytes | None:
     if scheme.lower() != b"bearer" or not token:
         return None
     return token_digest(token.decode("latin-1"))
+
+
+def is_page(segments: Sequence[str]) -> bool:
+    """Whether a path is one of the pages' (or their files'), and not of the API or of nothing."""
+    return (
+        len(segments) > 1 and segments[0] == "" and segments[1] in _PAGES and (segments[1] != "" or len(segments) == 2)
+    )
 
 
 def process_call(method: str, segments: Sequence[str]) -> str | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
 
 from standpipe_protocol.limits import Limits
 from standpipe_server.api.bodies import Bodies
 from standpipe_server.api.guard import Guard
 from standpipe_server.api.metrics import Metrics
+from standpipe_server.api.sessions import Sessions
 from standpipe_server.api.streams import Streams
 from standpipe_server.feed.wakeups import Feed
 from standpipe_server.store import Store
@@ -19,6 +21,7 @@ class ApiParts:
     store: Store
     feed: Feed
     guard: Guard
+    sessions: Sessions
     bodies: Bodies
     streams: Streams
     metrics: Metrics
@@ -28,6 +31,11 @@ class ApiParts:
     """The home's secret, by which `/healthz` proves whose server this is."""
     public_url: str | None
     server_version: str
+
+    @property
+    def base_path(self) -> str:
+        """The path below which the pages and the API lie for whoever asks, without its final slash."""
+        return unquote(urlsplit(self.public_url or "").path).rstrip("/")
 
     def __repr__(self) -> str:
         return f"ApiParts(public_url={self.public_url!r}, server_version={self.server_version!r})"

@@ -37,6 +37,14 @@ def rate_limited(early: float) -> Problem:
     return Problem("rate-limited", detail, {"retry_after": seconds})
 
 
+def wrong_csrf_token() -> Problem:
+    return Problem(
+        "wrong-csrf-token",
+        "A session's cookie may change something only together with the header `Standpipe-CSRF`, whose value is in the "
+        "page. Reload the page; programs use the operator key instead of a cookie.",
+    )
+
+
 def invalid_parameter(name: str, *, expected: str, got: str) -> Problem:
     """A query parameter has a wrong value."""
     return Problem(

@@ -175,5 +175,6 @@ SCHEMAS: Final[dict[str, Schema]] = {
             }
         )
     ),
+    "LoginLink": _shape({"url": _TEXT, "expires_in_seconds": _WHOLE}),
     "LimitsAnswer": _shape({**_limits, "protocol": _TEXT, "server_version": _TEXT}),
 }

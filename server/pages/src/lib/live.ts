@@ -1,0 +1,104 @@
+// Following an invocation's events: server-sent events, resumed by position, with the state of the line for people.
+import { apiUrl, get, parseJson } from "./api";
+import type { Event, EventPage, Invocation } from "./types";
+
+export type Line = "catching up" | "live" | "disconnected" | "ended" | "paused";
+
+interface Hooks {
+  events: (batch: Event[]) => void;
+  line: (line: Line) => void;
+  ended: (invocation: Invocation) => void;
+}
+
+interface Options {
+  methods?: string[] | undefined;
+  after?: number | undefined;
+  level?: string | undefined;
+  text?: string | undefined;
+  producer?: string | undefined;
+}
+
+const PAGE = 5000;
+const GATHER_MILLISECONDS = 40;
+
+/** Follows until `close` is called or the invocation ends. */
+export function follow(id: string, { methods, after = 0, ...filters }: Options, hooks: Hooks): { close: () => void } {
+  const control = new AbortController();
+  const method = methods?.join(",");
+  let position = after;
+  let source: EventSource | undefined;
+  let waiting: Event[] = [];
+  let timer: number | undefined;
+  let retry: number | undefined;
+
+  const flush = () => {
+    timer = undefined;
+    const batch = waiting;
+    waiting = [];
+    if (batch.length) hooks.events(batch);
+  };
+
+  const take = (event: Event) => {
+    if (event.position <= position) return;
+    position = event.position;
+    waiting.push(event);
+    // A burst is drawn once; a single event not later than a blink.
+    timer ??= window.setTimeout(flush, GATHER_MILLISECONDS);
+  };
+
+  const listen = () => {
+    if (control.signal.aborted) return;
+    source = new EventSource(apiUrl(`/invocations/${id}/events`, { ...filters, after: position, method, limit: PAGE }));
+    source.onopen = () => hooks.line("live");
+    source.onmessage = (message) => take(parseJson(message.data as string) as Event);
+    source.addEventListener("end", (message) => {
+      flush();
+      close();
+      hooks.line("ended");
+      hooks.ended(parseJson((message as MessageEvent<string>).data) as Invocation);
+    });
+    const again = () => {
+      source?.close();
+      hooks.line("disconnected");
+      if (!control.signal.aborted) retry = window.setTimeout(start, 1000);
+    };
+    // The browser would resume by itself, but not after an answer that is no stream, such as a proxy's error.
+    source.addEventListener("bye", again);
+    source.onerror = again;
+  };
+
+  /** What is stored already comes in pages: a stream of fifty thousand small events is slow to take apart. */
+  const start = async () => {
+    try {
+      hooks.line("catching up");
+      for (;;) {
+        const page = await get<EventPage>(`/invocations/${id}/events`, { ...filters, after: position, limit: PAGE, method }, control.signal);
+        page.items.forEach(take);
+        flush();
+        position = Math.max(position, page.next_after);
+        if (page.ended) {
+          const invocation = await get<Invocation>(`/invocations/${id}`, {}, control.signal);
+          hooks.line("ended");
+          hooks.ended(invocation);
+          return;
+        }
+        if (page.items.length < PAGE / 2) break;
+      }
+      listen();
+    } catch {
+      if (control.signal.aborted) return;
+      hooks.line("disconnected");
+      retry = window.setTimeout(start, 1000);
+    }
+  };
+
+  const close = () => {
+    control.abort();
+    source?.close();
+    window.clearTimeout(timer);
+    window.clearTimeout(retry);
+  };
+
+  void start();
+  return { close };
+}

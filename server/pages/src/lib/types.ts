@@ -1,0 +1,136 @@
+// The shapes of the API that the pages read; docs/protocol.md says what they mean.
+export type Json = null | boolean | number | bigint | string | Json[] | { [name: string]: Json };
+export type JsonObject = { [name: string]: Json };
+
+export type Verdict = "succeeded" | "failed" | "cancelled" | "lost" | "incomplete";
+export type Status = "registered" | "running" | "ended";
+
+export interface Exception {
+  name?: string;
+  message?: string;
+  stack?: string[] | null;
+  cause?: Exception | null;
+  context?: Exception | null;
+}
+
+export interface Reason {
+  code: string;
+  detail: string;
+  producer?: string;
+  exception?: Exception;
+  exit_code?: number;
+  end?: string;
+  asset_key?: string;
+  check_name?: string;
+}
+
+export interface ProducerReceipt {
+  producer: string;
+  stored: number;
+  numbered: number | null;
+  rejected: number;
+  opened: boolean;
+  closed: boolean;
+  ledger: string;
+}
+
+export interface Receipt {
+  events: number;
+  rejected: number;
+  by_method: Record<string, number>;
+  producers: ProducerReceipt[];
+}
+
+export interface Context {
+  asset_keys?: string[] | null;
+  partition_key?: string | null;
+  partition_key_range?: { start: string; end: string } | null;
+  partition_time_window?: { start: string; end: string } | null;
+  run_id?: string | null;
+  job_name?: string | null;
+  retry_number?: number | null;
+  code_version_by_asset_key?: Record<string, string | null> | null;
+  provenance_by_asset_key?: Record<string, Json> | null;
+  extras?: JsonObject | null;
+  extras_omitted?: boolean;
+}
+
+export interface Expected {
+  asset_keys?: string[];
+  checks?: { asset_key: string; check_name: string }[];
+  custom_messages?: number;
+}
+
+export interface Invocation {
+  id: string;
+  status: Status;
+  verdict: Verdict | null;
+  reasons: Reason[];
+  revision: number;
+  context: Context;
+  tags: Record<string, string>;
+  expected: Expected | null;
+  launcher: Json;
+  retry_of: string | null;
+  created_at: string;
+  opened_at: string | null;
+  ended_at: string | null;
+  lease_expires_at: string | null;
+  last_position: number;
+  cancel_requested: boolean;
+  receipt: Receipt | null;
+  [more: string]: unknown;
+}
+
+export interface Problem {
+  type: string;
+  title: string;
+  status: number;
+  detail: string;
+  [member: string]: unknown;
+}
+
+export interface Event {
+  position: number;
+  producer: string;
+  seq: number;
+  sent_at: string | null;
+  received_at: string;
+  method: string | null;
+  params: JsonObject | null;
+  problem?: Problem;
+  notes?: { code: string; detail: string }[];
+  details?: JsonObject;
+  raw?: Json;
+}
+
+export interface Entry {
+  type: string;
+  raw_value: Json;
+  problem?: string;
+}
+
+export interface Reported {
+  position: number;
+  invocation_id: string;
+  asset_key: string;
+  received_at: string;
+  partition_key: string | null;
+  data_version?: string | null;
+  metadata: Record<string, Entry>;
+  check_name?: string;
+  passed?: boolean;
+  severity?: string;
+  [more: string]: unknown;
+}
+
+export interface Page<T> {
+  items: T[];
+  next_cursor: string | null;
+}
+
+export interface EventPage {
+  items: Event[];
+  next_after: number;
+  ended: boolean;
+}

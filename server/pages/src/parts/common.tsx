@@ -1,0 +1,157 @@
+// What every page is made of: badges, designed states, copying, small tables of facts.
+import type { ComponentChildren } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import type { ApiError } from "../lib/api";
+import { fullTime, listTime, utc, visible } from "../lib/format";
+import { standing, type CheckCounts } from "../lib/standing";
+import type { Invocation } from "../lib/types";
+import { Icon } from "./icons";
+
+export function Badge({ invocation, checks }: { invocation: Invocation; checks?: CheckCounts | null }) {
+  const { kind, words } = standing(invocation, checks);
+  return (
+    <span class={`badge ${kind}`}>
+      <Icon name={kind} size={13} />
+      {words}
+    </span>
+  );
+}
+
+/** Text from outside, with what could deceive a reader written out. */
+export function Text({ children }: { children: string | null | undefined }) {
+  return <>{visible(children ?? "")}</>;
+}
+
+/** `code` between backticks in a sentence of ours; the rest as it is. */
+export function Sentence({ text }: { text: string }) {
+  return (
+    <>
+      {visible(text)
+        .split("`")
+        .map((part, index) => (index % 2 ? <code key={index}>{part}</code> : part))}
+    </>
+  );
+}
+
+export function Time({ value, short }: { value: string | null | undefined; short?: boolean }) {
+  if (!value) return <span class="quiet">—</span>;
+  return (
+    <time dateTime={value} title={utc(value)}>
+      {short ? listTime(value) : fullTime(value)}
+    </time>
+  );
+}
+
+export function Loading({ what }: { what: string }) {
+  // Shown only when it takes a moment, so that quick answers do not flicker.
+  const [slow, setSlow] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setSlow(true), 150);
+    return () => clearTimeout(timer);
+  }, []);
+  return (
+    <div class="state" role="status" aria-live="polite">
+      {slow && (
+        <>
+          <span class="spinner" aria-hidden="true" /> Loading {what}…
+        </>
+      )}
+    </div>
+  );
+}
+
+export function Failure({ error, what, retry }: { error: ApiError; what: string; retry?: () => void }) {
+  const gone = error.status === 404;
+  return (
+    <div class="state failure" role="alert">
+      <strong>{error.disconnected ? "The server does not answer." : gone ? `There is no such ${what}.` : `The ${what} could not be loaded.`}</strong>
+      <p>
+        {error.disconnected ? "What you see may be old. The page tries again by itself." : gone ? "It may have been deleted, or the address is mistyped." : error.message}
+      </p>
+      {retry && !gone && (
+        <button type="button" onClick={retry}>
+          Try again
+        </button>
+      )}
+    </div>
+  );
+}
+
+export function Empty({ title, children }: { title: string; children?: ComponentChildren }) {
+  return (
+    <div class="state empty">
+      <strong>{title}</strong>
+      {children && <p>{children}</p>}
+    </div>
+  );
+}
+
+export function CopyButton({ text, label = "Copy" }: { text: string | (() => string); label?: string }) {
+  const [copied, setCopied] = useState(false);
+  const copy = async () => {
+    await copyText(typeof text === "string" ? text : text());
+    setCopied(true);
+    setTimeout(() => setCopied(false), 1200);
+  };
+  return (
+    <button type="button" class="ghost small" onClick={() => void copy()} aria-label={label} title={label}>
+      <Icon name={copied ? "succeeded" : "copy"} size={14} />
+      <span class="spoken" role="status">
+        {copied ? "Copied" : ""}
+      </span>
+    </button>
+  );
+}
+
+/** The clipboard, also where the address is plain HTTP and browsers hide theirs. */
+export async function copyText(text: string): Promise<void> {
+  if (navigator.clipboard) {
+    await navigator.clipboard.writeText(text);
+    return;
+  }
+  const area = document.createElement("textarea");
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
+}
+
+export function download(name: string, text: string, type = "text/plain"): void {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+export function Facts({ rows }: { rows: [string, ComponentChildren][] }) {
+  return (
+    <dl class="facts">
+      {rows.map(([name, value]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+export function Panel({ title, aside, children }: { title: string; aside?: ComponentChildren; children: ComponentChildren }) {
+  return (
+    <section class="panel" aria-label={title}>
+      <header>
+        <h2>{title}</h2>
+        {aside}
+      </header>
+      {children}
+    </section>
+  );
+}
+
+export function useTitle(title: string): void {
+  useEffect(() => {
+    document.title = `${title} · Standpipe`;
+  }, [title]);
+}

@@ -1,0 +1,231 @@
+// All invocations, newest first and live; what is looked for stands in the address.
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { get } from "../lib/api";
+import { count, duration } from "../lib/format";
+import { assetKeys, durations, launcherText, likeness, partitionText, taken } from "../lib/group";
+import { useLoaded, useNow } from "../lib/load";
+import { changeQuery, href, invocationHref, Link, navigate } from "../lib/router";
+import type { Invocation, Page } from "../lib/types";
+import { Badge, Empty, Failure, Loading, Text, Time, useTitle } from "../parts/common";
+import { Activity } from "./activity";
+import { FILTERS, Filters } from "./filters";
+
+const PAGE = 50;
+const AGAIN_MILLISECONDS = 2000;
+
+export function InvocationsPage({ query }: { query: URLSearchParams }) {
+  useTitle("Invocations");
+  const filter = useMemo(() => {
+    const found: Record<string, string[]> = {};
+    for (const name of FILTERS) if (query.has(name)) found[name] = query.getAll(name);
+    return found;
+  }, [query.toString()]);
+  const key = JSON.stringify(filter);
+  const first = useLoaded(key, (signal) => get<Page<Invocation>>("/invocations", { ...filter, limit: PAGE }, signal), { every: AGAIN_MILLISECONDS });
+  const older = useOlder(key, filter, first.value?.next_cursor ?? null);
+  const invocations = useMemo(() => {
+    const seen = new Set<string>();
+    return [...(first.value?.items ?? []), ...older.items].filter(({ id }) => !seen.has(id) && seen.add(id));
+  }, [first.value, older.items]);
+  const filtered = Object.keys(filter).length > 0;
+
+  return (
+    <>
+      <div class="page-head">
+        <h1>Invocations</h1>
+        <span class={first.error ? "line disconnected" : "line live"} role="status">
+          {first.error ? "disconnected" : "live"}
+        </span>
+      </div>
+      <Activity filter={filter} invocations={invocations} />
+      <Filters query={query} />
+      {first.error && !first.value && <Failure error={first.error} what="list" retry={first.reload} />}
+      {!first.value && !first.error && <Loading what="invocations" />}
+      {first.value && !invocations.length && filtered && (
+        <Empty title="No invocation fits.">
+          <Link to={href("")}>Show all of them</Link>
+        </Empty>
+      )}
+      {first.value && !invocations.length && !filtered && (
+        <Empty title="Nothing was launched yet.">
+          An invocation appears here the moment it is registered. <Link to={href("connect")}>Connect a program</Link>
+        </Empty>
+      )}
+      {invocations.length > 0 && <List invocations={invocations} />}
+      {older.cursor && (
+        <p class="more">
+          <button type="button" disabled={older.loading} onClick={older.load}>
+            {older.loading ? "Loading…" : "Show older ones"}
+          </button>
+        </p>
+      )}
+    </>
+  );
+}
+
+/** The pages after the first; they are asked for once, since what is old seldom changes. */
+function useOlder(key: string, filter: Record<string, string[]>, firstCursor: string | null) {
+  const none = { key, items: [] as Invocation[], cursor: null as string | null, begun: false };
+  const [state, setState] = useState(none);
+  const [loading, setLoading] = useState(false);
+  const ours = state.key === key ? state : none;
+  const cursor = ours.begun ? ours.cursor : firstCursor;
+  const load = async () => {
+    if (!cursor) return;
+    setLoading(true);
+    try {
+      const page = await get<Page<Invocation>>("/invocations", { ...filter, limit: PAGE, cursor });
+      setState({ key, items: [...ours.items, ...page.items], cursor: page.next_cursor, begun: true });
+    } finally {
+      setLoading(false);
+    }
+  };
+  return { items: ours.items, cursor, loading, load: () => void load() };
+}
+
+function List({ invocations }: { invocations: Invocation[] }) {
+  const body = useRef<HTMLTableSectionElement>(null);
+  const now = useNow(1000, invocations.some((one) => one.status !== "ended"));
+  const usual = useMemo(() => durations(invocations), [invocations]);
+  const [chosen, setChosen] = useState<string[]>([]);
+  useKeys(body);
+  const choose = (id: string) => setChosen((before) => (before.includes(id) ? before.filter((one) => one !== id) : [...before, id].slice(-10)));
+  return (
+    <>
+      {chosen.length > 0 && (
+        <div class="chosen" role="status">
+          {chosen.length} chosen{" "}
+          {chosen.length > 1 ? (
+            <Link class="button" to={href("compare", { id: chosen })}>
+              Compare them
+            </Link>
+          ) : (
+            <span class="quiet">Choose another to compare.</span>
+          )}
+          <button type="button" class="ghost small" onClick={() => setChosen([])}>
+            Clear
+          </button>
+        </div>
+      )}
+      <table class="list invocations">
+        <thead>
+          <tr>
+            <th scope="col" class="pick">
+              <span class="spoken">Choose</span>
+            </th>
+            <th scope="col">State</th>
+            <th scope="col">Assets</th>
+            <th scope="col">Job</th>
+            <th scope="col">Partition</th>
+            <th scope="col">Launcher</th>
+            <th scope="col">Started</th>
+            <th scope="col">Duration</th>
+            <th scope="col" class="number">
+              Events
+            </th>
+          </tr>
+        </thead>
+        <tbody ref={body}>
+          {invocations.map((one) => (
+            <Row key={one.id} invocation={one} now={now} usual={usual.get(likeness(one))} chosen={chosen.includes(one.id)} choose={choose} />
+          ))}
+        </tbody>
+      </table>
+      <p class="quiet hint">
+        <kbd>j</kbd> <kbd>k</kbd> move, <kbd>Enter</kbd> opens, <kbd>/</kbd> searches.
+      </p>
+    </>
+  );
+}
+
+interface RowProps {
+  invocation: Invocation;
+  now: number;
+  usual: { usual: number; longest: number; of: number } | undefined;
+  chosen: boolean;
+  choose: (id: string) => void;
+}
+
+function Row({ invocation, now, usual, chosen, choose }: RowProps) {
+  const assets = assetKeys(invocation);
+  const to = invocationHref(invocation.id);
+  const open = (event: MouseEvent) => {
+    if ((event.target as HTMLElement).closest("a,button,input,label") || getSelection()?.toString()) return;
+    navigate(to);
+  };
+  return (
+    <tr onClick={open}>
+      <td class="pick">
+        <input type="checkbox" checked={chosen} onChange={() => choose(invocation.id)} aria-label={`Choose ${assets.join(", ") || invocation.id}`} />
+      </td>
+      <td>
+        <Link to={to} class="row-link" title={invocation.id}>
+          <Badge invocation={invocation} />
+        </Link>
+      </td>
+      <td class="assets">
+        {assets.length ? (
+          <>
+            <Text>{assets.slice(0, 2).join(", ")}</Text>
+            {assets.length > 2 && <span class="quiet"> +{assets.length - 2}</span>}
+          </>
+        ) : (
+          <span class="quiet mono">{invocation.id.slice(0, 17)}…</span>
+        )}
+        {invocation.retry_of && <span class="chip">retry</span>}
+      </td>
+      <td class="cut" data-name="Job">
+        <Text>{invocation.context.job_name}</Text>
+      </td>
+      <td class="cut" data-name="Partition">
+        <Text>{partitionText(invocation)}</Text>
+      </td>
+      <td class="cut quiet" data-name="Launcher">
+        <Text>{launcherText(invocation)}</Text>
+      </td>
+      <td class="when">
+        <Time value={invocation.opened_at ?? invocation.created_at} short />
+      </td>
+      <td class="took">
+        <DurationBar millis={taken(invocation, now)} running={invocation.status !== "ended"} usual={usual} waiting={invocation.status === "registered"} />
+      </td>
+      <td class="number" data-name="Events">
+        {count(invocation.last_position)}
+      </td>
+    </tr>
+  );
+}
+
+function DurationBar({ millis, running, usual, waiting }: { millis: number; running: boolean; usual: RowProps["usual"]; waiting: boolean }) {
+  if (waiting) return <span class="quiet">not opened</span>;
+  const longest = Math.max(usual?.longest ?? 0, millis, 1);
+  const known = usual && usual.of > 1;
+  return (
+    <span class="duration" title={known ? `usually ${duration(usual.usual)}, at most ${duration(usual.longest)}, of ${usual.of} shown here` : undefined}>
+      <span>{duration(millis)}</span>
+      <svg viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true">
+        <rect width="100" height="4" class="bar-back" />
+        <rect width={known ? (100 * millis) / longest : 0} height="4" class={running ? "bar-running" : "bar"} />
+        {known && <rect x={Math.min(99, (100 * usual.usual) / longest)} width="1.2" height="4" class="bar-mark" />}
+      </svg>
+    </span>
+  );
+}
+
+/** j and k walk the rows, / goes to the search box; typing in a field is left alone. */
+function useKeys(body: { current: HTMLTableSectionElement | null }): void {
+  useEffect(() => {
+    const pressed = (event: KeyboardEvent) => {
+      if ((event.target as HTMLElement).closest("input:not([type=checkbox]),select,textarea,dialog") || event.metaKey || event.ctrlKey || event.altKey) return;
+      const links = [...(body.current?.querySelectorAll<HTMLElement>(".row-link") ?? [])];
+      const now = links.findIndex((link) => link.closest("tr")?.contains(document.activeElement));
+      if (event.key === "/") document.getElementById("search")?.focus();
+      else if (event.key === "j" || event.key === "k") links[Math.min(links.length - 1, Math.max(0, now + (event.key === "j" ? 1 : -1)))]?.focus();
+      else if (event.key === "Escape" && location.search) changeQuery(Object.fromEntries(FILTERS.map((name) => [name, null])));
+      else return;
+      event.preventDefault();
+    };
+    window.addEventListener("keydown", pressed);
+    return () => window.removeEventListener("keydown", pressed);
+  }, []);
+}

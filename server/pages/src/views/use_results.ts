@@ -1,0 +1,61 @@
+// Everything an invocation reported but its logs, as it comes, in the forms the tabs need.
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { follow, type Line } from "../lib/live";
+import type { CheckCounts } from "../lib/standing";
+import type { Event } from "../lib/types";
+
+export const LOG_METHODS = ["log", "log_external_stream"];
+const METHODS = ["opened", "closed", "report_asset_materialization", "report_asset_check", "report_custom_message"];
+const MOST = 100_000;
+
+export interface Results {
+  events: Event[];
+  opened: Event[];
+  closed: Event[];
+  materializations: Event[];
+  checks: Event[];
+  customs: Event[];
+  rejected: Event[];
+  line: Line;
+}
+
+/** `revision` begins anew what had ended: a late spool, or a lost process that came back. */
+export function useResults(id: string, revision: number | undefined, onEnd: () => void): Results {
+  const [events, setEvents] = useState<Event[]>([]);
+  const [line, setLine] = useState<Line>("catching up");
+  useEffect(() => {
+    if (revision === undefined) return undefined;
+    setEvents([]);
+    const following = follow(id, { methods: METHODS }, {
+      events: (batch) => setEvents((before) => (before.length < MOST ? [...before, ...batch] : before)),
+      line: setLine,
+      ended: onEnd,
+    });
+    return following.close;
+  }, [id, revision]);
+  return useMemo(() => {
+    const good = (method: string) => events.filter((event) => event.method === method && !event.problem);
+    return {
+      events,
+      opened: good("opened"),
+      closed: good("closed"),
+      materializations: good("report_asset_materialization"),
+      checks: good("report_asset_check"),
+      customs: good("report_custom_message"),
+      rejected: events.filter((event) => event.problem),
+      line,
+    };
+  }, [events, line]);
+}
+
+export function countChecks(checks: Event[]): CheckCounts {
+  const counts = { failed: 0, warned: 0, passed: 0 };
+  // Of a check that was reported again the last word counts.
+  const last = new Map(checks.map((event) => [JSON.stringify([event.params?.["asset_key"], event.params?.["check_name"]]), event]));
+  for (const { params } of last.values()) {
+    if (params?.["passed"]) counts.passed += 1;
+    else if (params?.["severity"] === "WARN") counts.warned += 1;
+    else counts.failed += 1;
+  }
+  return counts;
+}
