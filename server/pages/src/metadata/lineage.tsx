@@ -9,9 +9,12 @@ import { lineageOf, type Upstream } from "./normal";
 const ROW = 22;
 const HEAD = 26;
 const MOST_COLUMNS = 60;
+/** The graph's own node; the others are named "up:" and the asset's key. */
+const OWN = "own";
 
 interface Box {
   id: string;
+  name: string;
   columns: string[];
   x: number;
   y: number;
@@ -32,10 +35,10 @@ export function Lineage({ raw, asset }: { raw: Json; asset: string }) {
           ))}
           {drawn.boxes.map((box) => (
             <g key={box.id} transform={`translate(${box.x},${box.y})`}>
-              <rect width={box.width} height={box.height} rx="6" class={box.id === "" ? "box own" : "box"} />
+              <rect width={box.width} height={box.height} rx="6" class={box.id === OWN ? "box own" : "box"} />
               <text x="10" y="17" class="box-name">
-                {short(box.id === "" ? asset : box.id)}
-                <title>{visible(box.id || asset)}</title>
+                {short(box.name)}
+                <title>{visible(box.name)}</title>
               </text>
               <line x1="0" x2={box.width} y1={HEAD} y2={HEAD} class="box-line" />
               {box.columns.map((column, index) => (
@@ -71,37 +74,38 @@ export function Lineage({ raw, asset }: { raw: Json; asset: string }) {
   );
 }
 
+const nameOf = (id: string, asset: string): string => (id === OWN ? asset || "this asset" : id.slice("up:".length));
 const short = (text: string): string => visible(text.length > 26 ? `${text.slice(0, 24)}…` : text);
 
 function draw(deps: Record<string, Upstream[]>, asset: string) {
   const shown = Object.entries(deps).slice(0, MOST_COLUMNS);
-  const columnsOf = new Map<string, string[]>([["", shown.map(([column]) => column)]]);
+  const columnsOf = new Map<string, string[]>([[OWN, shown.map(([column]) => column)]]);
   for (const [, upstream] of shown) {
     for (const { asset: key, column } of upstream) {
-      const known = columnsOf.get(key || " ") ?? [];
+      const known = columnsOf.get(`up:${key}`) ?? [];
       if (!known.includes(column)) known.push(column);
-      columnsOf.set(key || " ", known);
+      columnsOf.set(`up:${key}`, known);
     }
   }
   const graph = new Graph();
   graph.setGraph({ rankdir: "LR", ranksep: 90, nodesep: 18, marginx: 2, marginy: 2 });
   graph.setDefaultEdgeLabel(() => ({}));
   for (const [id, columns] of columnsOf) {
-    const longest = Math.max(...[id || asset, ...columns].map((text) => Math.min(text.length, 26)));
+    const longest = Math.max(...[nameOf(id, asset), ...columns].map((text) => Math.min(text.length, 26)));
     graph.setNode(id, { width: Math.max(110, longest * 7.4 + 24), height: HEAD + ROW * columns.length + 4 });
-    if (id !== "") graph.setEdge(id, "");
+    if (id !== OWN) graph.setEdge(id, OWN);
   }
   layout(graph);
   const boxes: Box[] = [...columnsOf].map(([id, columns]) => {
     const { x = 0, y = 0, width = 0, height = 0 } = graph.node(id) as { x: number; y: number; width: number; height: number };
-    return { id, columns, x: x - width / 2, y: y - height / 2, width, height };
+    return { id, name: nameOf(id, asset), columns, x: x - width / 2, y: y - height / 2, width, height };
   });
   const find = (id: string) => boxes.find((box) => box.id === id) as Box;
   const middle = (box: Box, column: string) => box.y + HEAD + ROW * box.columns.indexOf(column) + ROW / 2;
-  const own = find("");
+  const own = find(OWN);
   const edges = shown.flatMap(([column, upstream]) =>
     upstream.map((one) => {
-      const from = find(one.asset || " ");
+      const from = find(`up:${one.asset}`);
       const [x1, y1, x2, y2] = [from.x + from.width, middle(from, one.column), own.x, middle(own, column)];
       const bend = Math.max(30, (x2 - x1) / 2);
       return { key: `${one.asset}\u0000${one.column}\u0000${column}`, path: `M${x1},${y1}C${x1 + bend},${y1} ${x2 - bend},${y2} ${x2},${y2}` };

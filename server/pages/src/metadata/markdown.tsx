@@ -6,6 +6,8 @@ import { useMemo } from "preact/hooks";
 const marked = new Marked({ gfm: true, async: false });
 marked.use({
   renderer: {
+    // HTML inside is shown as it was written.
+    html: ({ text }) => escapeHtml(text),
     // A picture would be fetched from another host the moment a page is opened.
     image: ({ href, text }) => `<a href="${escapeHtml(href)}">${escapeHtml(text || "picture")}</a>`,
   },

@@ -6,14 +6,14 @@ import { columnsOf, tableConstraints, type Column } from "./normal";
 
 const SHOWN = 20;
 
-export function Records({ value }: { value: JsonObject }) {
+export function Records({ value, name = "Table" }: { value: JsonObject; name?: string }) {
   const [most, setMost] = useState(SHOWN);
   const records = (Array.isArray(value["records"]) ? value["records"] : []) as JsonObject[];
   const described = columnsOf(value["schema"]) ?? [];
   const names = [...new Set([...described.map((column) => column.name), ...records.slice(0, 200).flatMap((record) => Object.keys(record))])];
   const types = new Map(described.map((column) => [column.name, column]));
   return (
-    <div class="scroll" tabIndex={0} role="region" aria-label="Table">
+    <div class="scroll" tabIndex={0} role="region" aria-label={name}>
       <table class="data">
         <thead>
           <tr>
@@ -43,7 +43,7 @@ export function Records({ value }: { value: JsonObject }) {
           </button>
         )}
       </p>
-      {described.some((column) => constraintWords(column).length) && <Schema raw={value["schema"] ?? null} />}
+      {described.some((column) => constraintWords(column).length) && <Schema raw={value["schema"] ?? null} name={`Schema of ${name}`} />}
     </div>
   );
 }
@@ -54,11 +54,11 @@ function Cell({ value }: { value: Json }) {
   return <td class={numeric ? "number" : undefined}>{visible(numeric ? numberText(value) : String(value))}</td>;
 }
 
-export function Schema({ raw }: { raw: Json }) {
+export function Schema({ raw, name = "Schema" }: { raw: Json; name?: string }) {
   const columns = columnsOf(raw) ?? [];
   const whole = tableConstraints(raw);
   return (
-    <div class="scroll" tabIndex={0} role="region" aria-label="Schema">
+    <div class="scroll" tabIndex={0} role="region" aria-label={name}>
       <table class="data schema">
         <thead>
           <tr>

@@ -25,7 +25,7 @@ export function Metadata({ metadata, asset = "" }: { metadata: Record<string, En
             {visible(name)} <small class="type">{visible(entry.type)}</small>
           </dt>
           <dd>
-            <Value entry={entry} asset={asset} />
+            <Value entry={entry} asset={asset} name={name} />
             {entry.problem && <p class="remark">Kept as JSON: {visible(entry.problem)}</p>}
           </dd>
         </div>
@@ -34,7 +34,7 @@ export function Metadata({ metadata, asset = "" }: { metadata: Record<string, En
   );
 }
 
-export function Value({ entry, asset = "" }: { entry: Entry; asset?: string }): ComponentChildren {
+export function Value({ entry, asset = "", name = "" }: { entry: Entry; asset?: string; name?: string }): ComponentChildren {
   const raw = entry.raw_value;
   if (raw === null) return <span class="quiet">{entry.type === "null" ? "null" : "nothing"}</span>;
   switch (entry.type) {
@@ -43,9 +43,9 @@ export function Value({ entry, asset = "" }: { entry: Entry; asset?: string }): 
     case "json":
       return <JsonTree value={raw} />;
     case "table":
-      return <Records value={raw as JsonObject} />;
+      return <Records value={raw as JsonObject} name={`Table ${name} ${asset}`} />;
     case "table_schema":
-      return <Schema raw={raw} />;
+      return <Schema raw={raw} name={`Schema ${name} ${asset}`} />;
     case "table_column_lineage":
       return <Lineage raw={raw} asset={asset} />;
     case "url":

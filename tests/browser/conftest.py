@@ -1,0 +1,66 @@
+"""A browser, a server full of awkward invocations, and a person who is signed in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.browser import Visit, chromium, running_browser, visiting
+from tests.support.processes import REPOSITORY
+from tests.support.server import Server
+from tests.support.story import whole_story
+from tests.support.wire import Job
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The machine's Chromium. Without one these tests say so and are skipped, unless STANDPIPE_NEEDS_BROWSER is set."""
+    pytest.importorskip("playwright.sync_api", reason="The package playwright is not installed.")
+    program = chromium()
+    if program is None:
+        assert not os.environ.get("STANDPIPE_NEEDS_BROWSER"), "There is no Chromium, and STANDPIPE_NEEDS_BROWSER is set."
+        pytest.skip("There is no Chromium here (Debian: apt install chromium); the pages were not tried in a browser.")
+    with running_browser(program) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with the whole story in it, for tests that change none of it."""
+    built = REPOSITORY / "server" / "src" / "standpipe_server" / "ui" / "built" / "manifest.json"
+    assert built.exists(), "The pages are not built: run scripts/pages."
+    with Server(tmp_path_factory.mktemp("site") / "home") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def story(site: Server) -> dict[str, Job]:
+    return whole_story(site)
+
+
+@pytest.fixture
+def visit(browser: Browser, site: Server) -> Iterator[Visit]:
+    """A signed-in person on a wide light screen; at the end nothing may have gone wrong in the browser."""
+    with visiting(browser, site) as person:
+        yield person
+        person.no_faults()
+
+
+Visitor = Callable[..., AbstractContextManager[Visit]]
+
+
+@pytest.fixture
+def visitor(browser: Browser, site: Server) -> Visitor:
+    """Others: another theme, another width."""
+
+    def other(**ways: Any) -> AbstractContextManager[Visit]:
+        return visiting(browser, site, **ways)
+
+    return other
