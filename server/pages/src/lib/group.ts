@@ -33,23 +33,3 @@ export function taken(invocation: Invocation, now: number): number {
   const begin = milliseconds(invocation.opened_at ?? invocation.created_at);
   return (invocation.ended_at ? milliseconds(invocation.ended_at) : now) - begin;
 }
-
-export const likeness = (invocation: Invocation): string =>
-  JSON.stringify([invocation.context.job_name ?? null, assetKeys(invocation)]);
-
-/** The usual and the longest duration of each group of like invocations that have ended. */
-export function durations(invocations: Invocation[]): Map<string, { usual: number; longest: number; of: number }> {
-  const groups = new Map<string, number[]>();
-  for (const one of invocations) {
-    if (!one.ended_at) continue;
-    const found = groups.get(likeness(one)) ?? [];
-    found.push(taken(one, 0));
-    groups.set(likeness(one), found);
-  }
-  return new Map(
-    [...groups].map(([key, values]) => {
-      const sorted = values.sort((left, right) => left - right);
-      return [key, { usual: sorted[sorted.length >> 1] ?? 0, longest: sorted.at(-1) ?? 0, of: sorted.length }];
-    }),
-  );
-}

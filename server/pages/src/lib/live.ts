@@ -82,7 +82,7 @@ export function follow(id: string, { methods, after = 0, ...filters }: Options, 
           hooks.ended(invocation);
           return;
         }
-        if (page.items.length < PAGE / 2) break;
+        if (position >= page.last_position) break;
       }
       listen();
     } catch {

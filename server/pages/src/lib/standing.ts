@@ -1,51 +1,42 @@
 // How an invocation stands, in one word and in a sentence. The badge shows the worst of verdict and checks.
 import { clockTime } from "./format";
-import type { Invocation, Reason, Verdict } from "./types";
+import type { BadgeName, Invocation, Reason } from "./types";
 
-export type Standing = Verdict | "running" | "registered" | "warning";
+export type Standing = "succeeded" | "failed" | "cancelled" | "lost" | "incomplete" | "running" | "registered" | "warning";
 
-/** What the list tells about checks, where it does. */
-export interface CheckCounts {
-  failed: number;
-  warned: number;
-  passed: number;
+const BADGES: Record<BadgeName, [Standing, string]> = {
+  registered: ["registered", "waiting"],
+  running: ["running", "running"],
+  cancelling: ["running", "stopping"],
+  succeeded: ["succeeded", "succeeded"],
+  warned: ["warning", "check warned"],
+  "check-failed": ["failed", "check failed"],
+  failed: ["failed", "failed"],
+  cancelled: ["cancelled", "cancelled"],
+  lost: ["lost", "lost"],
+  incomplete: ["incomplete", "incomplete"],
+};
+
+/** What is drawn for a badge. A name that is new to these pages is shown as it is. */
+export function badgeOf(name: string): { kind: Standing; words: string } {
+  const [kind, words] = BADGES[name as BadgeName] ?? (["registered", name] as const);
+  return { kind, words };
 }
 
-export function checkCounts(invocation: Invocation): CheckCounts | null {
-  const found = invocation["checks"] as Partial<Record<"failed" | "warned" | "passed", number>> | undefined;
-  return found ? { failed: found.failed ?? 0, warned: found.warned ?? 0, passed: found.passed ?? 0 } : null;
-}
-
-/** The verdict, or the status where there is none yet; a green verdict with a failed check is no green badge. */
-export function standing(invocation: Invocation, checks: CheckCounts | null = checkCounts(invocation)): { kind: Standing; words: string } {
-  if (invocation.status !== "ended") {
-    if (invocation.cancel_requested) return { kind: "running", words: "stopping" };
-    return { kind: invocation.status, words: invocation.status === "registered" ? "waiting" : "running" };
-  }
-  const verdict = invocation.verdict ?? "incomplete";
-  if (verdict === "succeeded" && checks && checks.failed > 0) {
-    return { kind: "failed", words: checks.failed === 1 ? "check failed" : `${checks.failed} checks failed` };
-  }
-  if (verdict === "succeeded" && checks && checks.warned > 0) return { kind: "warning", words: "check warned" };
-  return { kind: verdict, words: verdict };
-}
-
-/** "incomplete: check `no_nulls` of `orders` missing; producer 2 silent since 12:04" */
-export function verdictSentence(invocation: Invocation, reasons: Reason[] = invocation.reasons): string {
+/** "check `no_nulls` of `orders` missing; producer 2 silent since 12:04" */
+export function verdictSentence(invocation: Invocation): string {
+  const reasons = invocation.reasons;
   if (invocation.status === "registered") return "Waiting for the external process to open.";
   if (invocation.status === "running") {
     return invocation.cancel_requested ? "Asked to stop; the process has not ended yet." : "Running.";
   }
   const parts = reasons.slice(0, 3).map(reasonPhrase);
-  if (reasons.length > 3) parts.push(`${reasons.length - 3} more reasons below`);
-  switch (invocation.verdict) {
-    case "succeeded":
-      return "The process closed cleanly, every numbered event is stored, and everything expected was reported.";
-    case "lost":
-      return parts.join("; ") || `Nothing was heard any more${invocation.lease_expires_at ? ` after ${clockTime(invocation.lease_expires_at)}` : ""}.`;
-    default:
-      return parts.join("; ") || "No reason was given.";
+  if (reasons.length > 3) parts.push(reasons.length === 4 ? "one more reason below" : `${reasons.length - 3} more reasons below`);
+  if (invocation.verdict === "succeeded") {
+    return "The process closed cleanly, every numbered event is stored, and everything expected was reported.";
   }
+  if (parts.length) return capital(parts.join("; "));
+  return invocation.heard_at ? `Nothing was heard after ${clockTime(invocation.heard_at)}.` : "No reason was given.";
 }
 
 function reasonPhrase(reason: Reason): string {
@@ -62,6 +53,8 @@ function reasonPhrase(reason: Reason): string {
       return reason.detail.replace(/\.$/, "");
   }
 }
+
+const capital = (text: string): string => text.slice(0, 1).toUpperCase() + text.slice(1);
 
 function firstLine(text: string): string {
   const line = text.trim().split("\n")[0] ?? "";

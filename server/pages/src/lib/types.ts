@@ -79,7 +79,71 @@ export interface Invocation {
   last_position: number;
   cancel_requested: boolean;
   receipt: Receipt | null;
-  [more: string]: unknown;
+  /** The worst of status, verdict and checks. */
+  badge: BadgeName;
+  failed_checks: { error: number; warn: number };
+  duration_seconds: number | null;
+  heard_at: string | null;
+  pinned: boolean;
+  usual_seconds?: number | null;
+  matched?: { in: string; text: string }[];
+}
+
+export type BadgeName = "registered" | "running" | "cancelling" | "succeeded" | "warned" | "check-failed" | "failed" | "cancelled" | "lost" | "incomplete";
+
+export interface Counts {
+  bin: "day" | "hour" | "minute";
+  since: string;
+  until: string;
+  bins: { start: string; counts: Record<string, number> }[];
+  total: Record<string, number>;
+}
+
+export interface CheckState {
+  passed: number;
+  failed: number;
+  warned: number;
+}
+
+export interface Asset {
+  asset_key: string;
+  last_materialization: Reported | null;
+  last_check: Reported | null;
+  check_state: CheckState;
+  checks?: Reported[];
+  numeric_labels?: string[];
+}
+
+export interface SeriesPoint {
+  at: string;
+  value: number | string;
+  invocation_id: string;
+  position: number;
+  partition_key: string | null;
+  min?: number;
+  max?: number;
+  count?: number;
+}
+
+export interface SchemaChange {
+  invocation_id: string;
+  position: number;
+  received_at: string;
+  label: string;
+  added: Json[];
+  removed: Json[];
+  changed: { name: string; before: Json; after: Json }[];
+  previous: { invocation_id: string; position: number };
+}
+
+export interface Comparison {
+  items: { id: string; badge: BadgeName; verdict: Verdict | null; job_name: string | null; partition_key: string | null; created_at: string; duration_seconds: number | null; events: number }[];
+  context: { name: string; values: Json[]; absent?: boolean[] }[];
+  extras: { path: string; values: Json[]; masked: boolean; absent?: boolean[] }[];
+  metadata: { asset_key: string; label: string; values: (Entry | null)[] }[];
+  checks: { asset_key: string; check_name: string; values: ({ passed: boolean; severity: string } | null)[] }[];
+  logs: { template: string; level: string; counts: number[]; positions: (number | null)[] }[];
+  logs_complete: boolean[];
 }
 
 export interface Problem {
@@ -132,5 +196,7 @@ export interface Page<T> {
 export interface EventPage {
   items: Event[];
   next_after: number;
+  next_before?: number | null;
+  last_position: number;
   ended: boolean;
 }

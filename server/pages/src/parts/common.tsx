@@ -3,12 +3,11 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { ApiError } from "../lib/api";
 import { fullTime, listTime, utc, visible } from "../lib/format";
-import { standing, type CheckCounts } from "../lib/standing";
-import type { Invocation } from "../lib/types";
+import { badgeOf } from "../lib/standing";
 import { Icon } from "./icons";
 
-export function Badge({ invocation, checks }: { invocation: Invocation; checks?: CheckCounts | null }) {
-  const { kind, words } = standing(invocation, checks);
+export function Badge({ name }: { name: string }) {
+  const { kind, words } = badgeOf(name);
   return (
     <span class={`badge ${kind}`}>
       <Icon name={kind} size={13} />

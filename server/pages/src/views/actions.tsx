@@ -5,7 +5,7 @@ import { href, Link, navigate } from "../lib/router";
 import type { Invocation } from "../lib/types";
 import { Confirm } from "../parts/dialog";
 
-type Asked = "cancel" | "end" | "delete" | null;
+type Asked = "cancel" | "end" | "delete" | "pin" | null;
 
 export function Actions({ invocation, reload }: { invocation: Invocation; reload: () => void }) {
   const [asked, setAsked] = useState<Asked>(null);
@@ -29,6 +29,9 @@ export function Actions({ invocation, reload }: { invocation: Invocation; reload
           Mark ended
         </button>
       )}
+      <button type="button" aria-pressed={invocation.pinned} onClick={() => setAsked("pin")}>
+        {invocation.pinned ? "Pinned" : "Pin"}
+      </button>
       <button type="button" class="danger-ghost" onClick={() => setAsked("delete")}>
         Delete
       </button>
@@ -48,13 +51,22 @@ export function Actions({ invocation, reload }: { invocation: Invocation; reload
           <p>The verdict is computed from what is stored now. The process itself is not stopped.</p>
         </Confirm>
       )}
+      {asked === "pin" && (
+        <Confirm title={invocation.pinned ? "Take the pin out?" : "Pin this invocation?"} action={invocation.pinned ? "Unpin" : "Pin"} {...(invocation.pinned ? {} : { reason: "optional" as const })} close={close} run={async (reason) => {
+          await send(invocation.pinned ? "DELETE" : "POST", `${path}/pin`, reason ? { reason } : undefined);
+          reload();
+        }}>
+          <p>{invocation.pinned ? "It can be deleted like any other then." : "A pinned invocation is kept until somebody takes the pin out, and can be found by it."}</p>
+        </Confirm>
+      )}
       {asked === "delete" && (
         <Confirm title="Delete this invocation with its events?" action="Delete for ever" danger close={close} run={async () => {
-          await send("DELETE", `${path}${running ? "?force=true" : ""}`);
+          await send("DELETE", `${path}${running || invocation.pinned ? "?force=true" : ""}`);
           navigate(href(""));
         }}>
           <p>
             {running ? "It has not ended: what its process still reports will be refused. " : ""}
+            {invocation.pinned ? "It is pinned: somebody wanted it kept. " : ""}
             Everything it reported goes with it, also from the pages of its assets. This cannot be taken back.
           </p>
         </Confirm>

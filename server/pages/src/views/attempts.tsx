@@ -26,7 +26,7 @@ export function Attempts({ invocation }: { invocation: Invocation }) {
     <nav class="attempts" aria-label="Attempts">
       {attempts.map((one, index) => (
         <Link key={one.id} to={invocationHref(one.id)} aria-current={one.id === invocation.id ? "page" : undefined} class="attempt">
-          <span class="quiet">Attempt {index + 1}</span> <Badge invocation={one} /> <Time value={one.created_at} short />
+          <span class="quiet">Attempt {index + 1}</span> <Badge name={one.badge} /> <Time value={one.created_at} short />
         </Link>
       ))}
     </nav>

@@ -3,10 +3,10 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { changeQuery } from "../lib/router";
 import { Icon } from "../parts/icons";
 
-export const FILTERS = ["text", "status", "verdict", "asset_key", "job_name", "partition_key", "run_id", "tag", "since", "until"];
+export const FILTERS = ["text", "status", "verdict", "asset_key", "job_name", "partition_key", "run_id", "tag", "since", "until", "failed_checks", "pinned"];
 
 const STATES: [string, Record<string, string | null>][] = [
-  ["Any", { status: null, verdict: null }],
+  ["Any", { status: null, verdict: null, failed_checks: null, pinned: null }],
   ["Running", { status: "running", verdict: null }],
   ["Waiting", { status: "registered", verdict: null }],
   ["Succeeded", { status: null, verdict: "succeeded" }],
@@ -14,6 +14,8 @@ const STATES: [string, Record<string, string | null>][] = [
   ["Incomplete", { status: null, verdict: "incomplete" }],
   ["Lost", { status: null, verdict: "lost" }],
   ["Cancelled", { status: null, verdict: "cancelled" }],
+  ["Failed checks", { failed_checks: "true" }],
+  ["Pinned", { pinned: "true" }],
 ];
 
 const NAMED: [string, string][] = [
@@ -40,9 +42,10 @@ export function Filters({ query }: { query: URLSearchParams }) {
       <Search value={query.get("text") ?? ""} />
       <div class="states" role="group" aria-label="State">
         {STATES.map(([label, change]) => {
-          const on = (query.get("status") ?? null) === change["status"] && (query.get("verdict") ?? null) === change["verdict"];
+          const names = Object.keys(change);
+          const on = names.every((name) => query.get(name) === change[name]);
           return (
-            <button type="button" key={label} aria-pressed={on} onClick={() => changeQuery(change, { replace: false })}>
+            <button type="button" key={label} aria-pressed={on} onClick={() => changeQuery(on ? Object.fromEntries(names.map((name) => [name, null])) : change, { replace: false })}>
               {label}
             </button>
           );

@@ -1,11 +1,11 @@
 // One invocation: how it stands in words, what it reported, when, and what can be done about it.
 import { useMemo } from "preact/hooks";
 import { get } from "../lib/api";
-import { count, duration } from "../lib/format";
+import { ago, count, duration } from "../lib/format";
 import { assetKeys, launcherText, partitionText, taken, title } from "../lib/group";
 import { useLoaded, useNow } from "../lib/load";
 import { assetHref, href, invocationHref, Link } from "../lib/router";
-import { verdictSentence } from "../lib/standing";
+import { badgeOf, verdictSentence } from "../lib/standing";
 import type { Invocation } from "../lib/types";
 import { LogPanel } from "../logs/panel";
 import { Badge, CopyButton, Facts, Failure, Loading, Sentence, Text, Time, useTitle } from "../parts/common";
@@ -19,7 +19,7 @@ import { ExpectedPanel, ReceiptPanel } from "./expected";
 import { HistoryTab } from "./history";
 import { Customs, Materializations } from "./results";
 import { Timeline } from "./timeline";
-import { countChecks, LOG_METHODS, useResults } from "./use_results";
+import { LOG_METHODS, useResults } from "./use_results";
 
 export function InvocationPage({ id, query }: { id: string; query: URLSearchParams }) {
   const loaded = useLoaded(id, (signal) => get<Invocation>(`/invocations/${id}`, {}, signal), { every: 2000 });
@@ -41,12 +41,12 @@ function Shown({ invocation, query, reload, stale }: ShownProps) {
   const running = invocation.status !== "ended";
   const now = useNow(1000, running);
   const results = useResults(invocation.id, invocation.revision, reload);
-  const checks = useMemo(() => countChecks(results.checks), [results.checks]);
+  const failedChecks = invocation.failed_checks.error;
   const exceptions = useMemo(() => exceptionsOf(invocation, results.closed), [invocation, results.closed]);
   const logs = LOG_METHODS.reduce((sum, method) => sum + (invocation.receipt?.by_method[method] ?? 0), 0);
   const tabs: Tab[] = [
     { id: "results", name: "Results", count: count(results.materializations.length) },
-    { id: "checks", name: "Checks", count: count(results.checks.length), alarming: checks.failed > 0 },
+    { id: "checks", name: "Checks", count: count(results.checks.length), alarming: failedChecks > 0 },
     { id: "logs", name: "Logs", count: invocation.receipt ? count(logs) : undefined },
     { id: "messages", name: "Messages", count: count(results.customs.length) },
     { id: "context", name: "Context" },
@@ -63,9 +63,9 @@ function Shown({ invocation, query, reload, stale }: ShownProps) {
         <Link to={href("")}>Invocations</Link> / <span class="mono">{invocation.id}</span>
         <CopyButton text={invocation.id} label="Copy the id" />
       </nav>
-      <div class={`verdict ${running ? invocation.status : (invocation.verdict ?? "")}`}>
+      <div class={`verdict ${badgeOf(invocation.badge).kind}`}>
         <div class="verdict-head">
-          <Badge invocation={invocation} checks={checks} />
+          <Badge name={invocation.badge} />
           <h1>
             <Text>{title(invocation)}</Text>
           </h1>
@@ -78,10 +78,10 @@ function Shown({ invocation, query, reload, stale }: ShownProps) {
         </div>
         <p class="verdict-words">
           <Sentence text={verdictSentence(invocation)} />
-          {invocation.verdict === "succeeded" && checks.failed > 0 && (
+          {invocation.verdict === "succeeded" && failedChecks > 0 && (
             <strong>
               {" "}
-              But {checks.failed === 1 ? "a check" : `${checks.failed} checks`} failed.
+              But {failedChecks === 1 ? "a check" : `${failedChecks} checks`} failed.
             </strong>
           )}
         </p>
@@ -107,8 +107,8 @@ function Shown({ invocation, query, reload, stale }: ShownProps) {
       </div>
       <Facts rows={facts(invocation, now)} />
       <Attempts invocation={invocation} />
-      <div class="side-by-side">
-        <ExpectedPanel invocation={invocation} results={results} />
+      <div class={invocation.expected ? "side-by-side" : undefined}>
+        {invocation.expected && <ExpectedPanel invocation={invocation} results={results} />}
         <ReceiptPanel invocation={invocation} rejected={results.rejected} />
       </div>
       <Timeline invocation={invocation} results={results} now={now} />
@@ -128,6 +128,7 @@ function Shown({ invocation, query, reload, stale }: ShownProps) {
 function facts(invocation: Invocation, now: number): [string, preact.ComponentChildren][] {
   const { context } = invocation;
   const assets = assetKeys(invocation);
+  const running = invocation.status === "running";
   const rows: [string, preact.ComponentChildren][] = [];
   if (context.job_name) rows.push(["Job", <Link to={href("", { job_name: context.job_name })}><Text>{context.job_name}</Text></Link>]);
   if (assets.length) {
@@ -137,11 +138,11 @@ function facts(invocation: Invocation, now: number): [string, preact.ComponentCh
   if (context.run_id) rows.push(["Run", <Link to={href("", { run_id: context.run_id })}><span class="mono"><Text>{context.run_id}</Text></span></Link>]);
   if (launcherText(invocation)) rows.push(["Launcher", <Text>{launcherText(invocation)}</Text>]);
   rows.push(["Registered", <Time value={invocation.created_at} />]);
-  if (invocation.opened_at) rows.push([invocation.status === "ended" ? "Took" : "Running for", <span title={`since ${invocation.opened_at}`}>{duration(taken(invocation, now))}</span>]);
+  if (invocation.opened_at) rows.push([running ? "Running for" : "Took", <span title={`since ${invocation.opened_at}`}>{duration(taken(invocation, now))}{usual(invocation)}</span>]);
   if (invocation.ended_at) rows.push(["Ended", <Time value={invocation.ended_at} />]);
-  if (invocation.status === "running" && invocation.lease_expires_at) {
-    const left = Date.parse(invocation.lease_expires_at) - now;
-    rows.push(["Heartbeat", left > 0 ? `heard; lost in ${duration(left)} without another` : "overdue"]);
+  if (running && invocation.heard_at) {
+    const lease = invocation.lease_expires_at;
+    rows.push(["Last word", <span title={lease ? `taken for lost at ${lease} without another` : undefined}>{ago(invocation.heard_at, now)}</span>]);
   }
   rows.push(["Events", count(invocation.last_position)]);
   const tags = Object.entries(invocation.tags);
@@ -151,4 +152,8 @@ function facts(invocation: Invocation, now: number): [string, preact.ComponentCh
   if (invocation.retry_of) rows.push(["Retry of", <Link to={invocationHref(invocation.retry_of)}><span class="mono">{invocation.retry_of}</span></Link>]);
   if (invocation.revision > 1) rows.push(["Verdict revised", `${invocation.revision - 1} times`]);
   return rows;
+}
+
+function usual(invocation: Invocation) {
+  return invocation.usual_seconds ? <span class="quiet"> usually {duration(invocation.usual_seconds * 1000)}</span> : null;
 }

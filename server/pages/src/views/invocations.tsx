@@ -1,8 +1,8 @@
 // All invocations, newest first and live; what is looked for stands in the address.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { get } from "../lib/api";
-import { count, duration } from "../lib/format";
-import { assetKeys, durations, launcherText, likeness, partitionText, taken } from "../lib/group";
+import { ago, count, duration } from "../lib/format";
+import { assetKeys, launcherText, partitionText, taken } from "../lib/group";
 import { useLoaded, useNow } from "../lib/load";
 import { changeQuery, href, invocationHref, Link, navigate } from "../lib/router";
 import type { Invocation, Page } from "../lib/types";
@@ -21,7 +21,7 @@ export function InvocationsPage({ query }: { query: URLSearchParams }) {
     return found;
   }, [query.toString()]);
   const key = JSON.stringify(filter);
-  const first = useLoaded(key, (signal) => get<Page<Invocation>>("/invocations", { ...filter, limit: PAGE }, signal), { every: AGAIN_MILLISECONDS });
+  const first = useLoaded(key, (signal) => get<Page<Invocation>>("/invocations", { ...filter, limit: PAGE, usual: true }, signal), { every: AGAIN_MILLISECONDS });
   const older = useOlder(key, filter, first.value?.next_cursor ?? null);
   const invocations = useMemo(() => {
     const seen = new Set<string>();
@@ -37,7 +37,7 @@ export function InvocationsPage({ query }: { query: URLSearchParams }) {
           {first.error ? "disconnected" : "live"}
         </span>
       </div>
-      <Activity filter={filter} invocations={invocations} />
+      <Activity filter={filter} />
       <Filters query={query} />
       {first.error && !first.value && <Failure error={first.error} what="list" retry={first.reload} />}
       {!first.value && !first.error && <Loading what="invocations" />}
@@ -74,7 +74,7 @@ function useOlder(key: string, filter: Record<string, string[]>, firstCursor: st
     if (!cursor) return;
     setLoading(true);
     try {
-      const page = await get<Page<Invocation>>("/invocations", { ...filter, limit: PAGE, cursor });
+      const page = await get<Page<Invocation>>("/invocations", { ...filter, limit: PAGE, usual: true, cursor });
       setState({ key, items: [...ours.items, ...page.items], cursor: page.next_cursor, begun: true });
     } finally {
       setLoading(false);
@@ -86,7 +86,6 @@ function useOlder(key: string, filter: Record<string, string[]>, firstCursor: st
 function List({ invocations }: { invocations: Invocation[] }) {
   const body = useRef<HTMLTableSectionElement>(null);
   const now = useNow(1000, invocations.some((one) => one.status !== "ended"));
-  const usual = useMemo(() => durations(invocations), [invocations]);
   const [chosen, setChosen] = useState<string[]>([]);
   useKeys(body);
   const choose = (id: string) => setChosen((before) => (before.includes(id) ? before.filter((one) => one !== id) : [...before, id].slice(-10)));
@@ -127,7 +126,7 @@ function List({ invocations }: { invocations: Invocation[] }) {
         </thead>
         <tbody ref={body}>
           {invocations.map((one) => (
-            <Row key={one.id} invocation={one} now={now} usual={usual.get(likeness(one))} chosen={chosen.includes(one.id)} choose={choose} />
+            <Row key={one.id} invocation={one} now={now} chosen={chosen.includes(one.id)} choose={choose} />
           ))}
         </tbody>
       </table>
@@ -141,12 +140,11 @@ function List({ invocations }: { invocations: Invocation[] }) {
 interface RowProps {
   invocation: Invocation;
   now: number;
-  usual: { usual: number; longest: number; of: number } | undefined;
   chosen: boolean;
   choose: (id: string) => void;
 }
 
-function Row({ invocation, now, usual, chosen, choose }: RowProps) {
+function Row({ invocation, now, chosen, choose }: RowProps) {
   const assets = assetKeys(invocation);
   const to = invocationHref(invocation.id);
   const open = (event: MouseEvent) => {
@@ -160,7 +158,7 @@ function Row({ invocation, now, usual, chosen, choose }: RowProps) {
       </td>
       <td>
         <Link to={to} class="row-link" title={invocation.id}>
-          <Badge invocation={invocation} />
+          <Badge name={invocation.badge} />
         </Link>
       </td>
       <td class="assets">
@@ -173,6 +171,12 @@ function Row({ invocation, now, usual, chosen, choose }: RowProps) {
           <span class="quiet mono">{invocation.id.slice(0, 17)}…</span>
         )}
         {invocation.retry_of && <span class="chip">retry</span>}
+        {invocation.pinned && <span class="chip">pinned</span>}
+        {invocation.matched?.filter((one) => one.in !== "names").slice(0, 1).map((one) => (
+          <small class="quiet matched" key={one.in}>
+            {one.in}: <Text>{one.text}</Text>
+          </small>
+        ))}
       </td>
       <td class="cut" data-name="Job">
         <Text>{invocation.context.job_name}</Text>
@@ -187,7 +191,8 @@ function Row({ invocation, now, usual, chosen, choose }: RowProps) {
         <Time value={invocation.opened_at ?? invocation.created_at} short />
       </td>
       <td class="took">
-        <DurationBar millis={taken(invocation, now)} running={invocation.status !== "ended"} usual={usual} waiting={invocation.status === "registered"} />
+        <DurationBar millis={taken(invocation, now)} running={invocation.status !== "ended"} usual={invocation.usual_seconds} waiting={invocation.status === "registered"} />
+        {invocation.status === "running" && invocation.heard_at && <small class="quiet">heard {ago(invocation.heard_at, now)}</small>}
       </td>
       <td class="number" data-name="Events">
         {count(invocation.last_position)}
@@ -196,18 +201,27 @@ function Row({ invocation, now, usual, chosen, choose }: RowProps) {
   );
 }
 
-function DurationBar({ millis, running, usual, waiting }: { millis: number; running: boolean; usual: RowProps["usual"]; waiting: boolean }) {
+interface DurationProps {
+  millis: number;
+  running: boolean;
+  usual: number | null | undefined;
+  waiting: boolean;
+}
+
+/** The duration with a bar whose mark is what like invocations usually take; twice that fills it. */
+function DurationBar({ millis, running, usual, waiting }: DurationProps) {
   if (waiting) return <span class="quiet">not opened</span>;
-  const longest = Math.max(usual?.longest ?? 0, millis, 1);
-  const known = usual && usual.of > 1;
+  const scale = usual ? 50 / (usual * 1000) : 0;
   return (
-    <span class="duration" title={known ? `usually ${duration(usual.usual)}, at most ${duration(usual.longest)}, of ${usual.of} shown here` : undefined}>
+    <span class="duration" title={usual ? `usually ${duration(usual * 1000)}` : undefined}>
       <span>{duration(millis)}</span>
-      <svg viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true">
-        <rect width="100" height="4" class="bar-back" />
-        <rect width={known ? (100 * millis) / longest : 0} height="4" class={running ? "bar-running" : "bar"} />
-        {known && <rect x={Math.min(99, (100 * usual.usual) / longest)} width="1.2" height="4" class="bar-mark" />}
-      </svg>
+      {usual ? (
+        <svg viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true">
+          <rect width="100" height="4" class="bar-back" />
+          <rect width={Math.min(100, millis * scale)} height="4" class={running ? "bar-running" : millis * scale > 75 ? "bar-long" : "bar"} />
+          <rect x="49.4" width="1.2" height="4" class="bar-mark" />
+        </svg>
+      ) : null}
     </span>
   );
 }

@@ -1,7 +1,6 @@
 // Everything an invocation reported but its logs, as it comes, in the forms the tabs need.
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { follow, type Line } from "../lib/live";
-import type { CheckCounts } from "../lib/standing";
 import type { Event } from "../lib/types";
 
 export const LOG_METHODS = ["log", "log_external_stream"];
@@ -46,16 +45,4 @@ export function useResults(id: string, revision: number | undefined, onEnd: () =
       line,
     };
   }, [events, line]);
-}
-
-export function countChecks(checks: Event[]): CheckCounts {
-  const counts = { failed: 0, warned: 0, passed: 0 };
-  // Of a check that was reported again the last word counts.
-  const last = new Map(checks.map((event) => [JSON.stringify([event.params?.["asset_key"], event.params?.["check_name"]]), event]));
-  for (const { params } of last.values()) {
-    if (params?.["passed"]) counts.passed += 1;
-    else if (params?.["severity"] === "WARN") counts.warned += 1;
-    else counts.failed += 1;
-  }
-  return counts;
 }

@@ -1,0 +1,72 @@
+// How the columns changed from one materialization to the next, the schema as it is, and where the columns come from.
+import { get } from "../lib/api";
+import { visible } from "../lib/format";
+import { useLoaded } from "../lib/load";
+import { invocationHref, Link } from "../lib/router";
+import type { Json, JsonObject, Page, Reported, SchemaChange } from "../lib/types";
+import { Lineage } from "../metadata/lineage";
+import { columnsOf, type Column } from "../metadata/normal";
+import { constraintWords, Schema } from "../metadata/table";
+import { Empty, Failure, Loading, Panel, Time } from "../parts/common";
+
+export function SchemaChanges({ path, asset, last }: { path: string; asset: string; last: Reported | null }) {
+  const loaded = useLoaded(path, (signal) => get<Page<SchemaChange>>(`${path}/schema-changes`, {}, signal));
+  const metadata = Object.entries(last?.metadata ?? {});
+  const schemas = metadata.flatMap(([label, entry]) => {
+    const raw = entry.type === "table_schema" ? entry.raw_value : entry.type === "table" ? ((entry.raw_value as JsonObject)["schema"] ?? null) : null;
+    return raw === null ? [] : [[label, raw] as [string, Json]];
+  });
+  const lineages = metadata.filter(([, entry]) => entry.type === "table_column_lineage");
+  return (
+    <>
+      {lineages.map(([label, entry]) => (
+        <Panel key={label} title={`Where the columns come from${lineages.length > 1 ? ` (${visible(label)})` : ""}`}>
+          <Lineage raw={entry.raw_value} asset={asset} />
+        </Panel>
+      ))}
+      {schemas.map(([label, raw]) => (
+        <Panel key={label} title={`Schema as last reported (${visible(label)})`}>
+          <Schema raw={raw} name={`Schema ${label}`} />
+        </Panel>
+      ))}
+      {loaded.error && <Failure error={loaded.error} what="list of changes" retry={loaded.reload} />}
+      {!loaded.value && !loaded.error && <Loading what="changes of the schema" />}
+      {loaded.value && !loaded.value.items.length && (
+        <Empty title={schemas.length ? "The schema never changed." : "No schema was reported."}>Columns come from metadata of the types table_schema and table.</Empty>
+      )}
+      {loaded.value && loaded.value.items.length > 0 && (
+        <Panel title="Changes of the schema">
+          <ol>
+            {loaded.value.items.map((change) => (
+              <li key={`${change.invocation_id} ${change.position} ${change.label}`} class="schema-change">
+                <Link to={invocationHref(change.invocation_id)}>
+                  <Time value={change.received_at} />
+                </Link>
+                <ul class="plain">
+                  {names(change.added).map((column) => (
+                    <li key={`+${column.name}`} class="added">
+                      + <code>{visible(column.name)}</code> {visible(describe(column))}
+                    </li>
+                  ))}
+                  {names(change.removed).map((column) => (
+                    <li key={`-${column.name}`} class="removed">
+                      − <code>{visible(column.name)}</code> {visible(describe(column))}
+                    </li>
+                  ))}
+                  {change.changed.map(({ name, before, after }) => (
+                    <li key={name} class="changed">
+                      ~ <code>{visible(name)}</code> {visible(describe(names([before])[0]))} → {visible(describe(names([after])[0]))}
+                    </li>
+                  ))}
+                </ul>
+              </li>
+            ))}
+          </ol>
+        </Panel>
+      )}
+    </>
+  );
+}
+
+const names = (columns: Json[]): Column[] => columnsOf(columns) ?? [];
+const describe = (column: Column | undefined): string => (column ? [column.type, ...constraintWords(column)].join(", ") : "");
