@@ -30,6 +30,7 @@ _KNOWN_VERBS = {
     "compare": "standpipe-orchestrator",
     "assets": "standpipe-orchestrator",
     "completion": "standpipe-orchestrator",
+    "open": "standpipe-orchestrator",
 }
 COMPLETING_VARIABLE = "_ARGCOMPLETE"
 """Set where a shell asks what may stand at the cursor; the verb `completion`, which made its script, answers."""

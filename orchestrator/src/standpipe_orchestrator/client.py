@@ -325,6 +325,22 @@ class BrokerClient:
         body = self._transport.call("GET", "/limits").body
         return Limits.from_wire(body if isinstance(body, dict) else {})
 
+    def login_link(self) -> str:
+        """An address that signs one browser in to the server's pages, once, within a quarter of an hour.
+
+        Raises:
+            NotFound: the server is older than its pages.
+        """
+        body = self._transport.call("POST", "/login-links", retry=False).body
+        link = body.get("url") if isinstance(body, dict) else None
+        if not isinstance(link, str):
+            raise UnexpectedAnswer(
+                f"`POST /api/v1/login-links` on {self.url} was answered without an address.",
+                call="POST /api/v1/login-links",
+                url=self.url,
+            )
+        return link
+
     def close(self) -> None:
         """Closes the connections; calls that wait for another try give up."""
         self._transport.close()

@@ -43,5 +43,6 @@ COMPLETION = Command(
     help="print what makes a shell complete verbs, options, ids and keys",
     module="standpipe_orchestrator.cli.completion",
 )
+OPEN = Command(help="open the server's pages in a browser", module="standpipe_orchestrator.cli.open")
 
-__all__ = ["ASSETS", "CANCEL", "COMPARE", "COMPLETION", "LOGS", "LS", "MATERIALIZE", "SHOW", "TAIL", "Command"]
+__all__ = ["ASSETS", "CANCEL", "COMPARE", "COMPLETION", "LOGS", "LS", "MATERIALIZE", "OPEN", "SHOW", "TAIL", "Command"]

@@ -31,7 +31,7 @@ export function LogPanel({ invocation, query }: { invocation: Invocation; query:
     }),
     [query.get("level"), query.get("q"), query.get("producer"), source],
   );
-  const log = useLog(invocation.id, invocation.revision, filter, paused);
+  const log = useLog(invocation, { filter, paused, chosen });
   const producers = useProducers(invocation, log.rows);
   const filtered = Boolean(filter.level || filter.text || filter.producer || source);
   const line = paused ? "paused" : log.line;
@@ -87,7 +87,14 @@ export function LogPanel({ invocation, query }: { invocation: Invocation; query:
           </button>
         </span>
       </div>
-      {log.dropped > 0 && <p class="remark">The first {count(log.dropped)} lines are not kept here any more; a filter or the API shows them.</p>}
+      {(log.dropped > 0 || log.begin > 0 || log.cut) && (
+        <p class="remark">
+          This log is long: {log.begin > 0 && `what came before event ${count(log.begin)} is not shown. `}
+          {log.dropped > 0 && `the first ${count(log.dropped)} lines are not kept here any more. `}
+          {log.cut && "What came later is not shown. "}
+          Searching and filtering look through all of it.
+        </p>
+      )}
       {!log.rows.length && log.line !== "catching up" ? (
         <Empty title={filtered ? "No line fits." : "Nothing was logged."}>{log.line === "live" ? "Lines appear here as they come." : undefined}</Empty>
       ) : (

@@ -1,10 +1,12 @@
 // The rows of a log as they come, bounded: beyond the bound the oldest go, and the page says so.
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { follow, type Line } from "../lib/live";
-import type { Event } from "../lib/types";
-import { rowsOf, type Row } from "./lines";
+import type { Event, Invocation } from "../lib/types";
+import { LEVELS, rowsOf, type Level, type Row } from "./lines";
 
-const MOST_ROWS = 300_000;
+export const MOST_ROWS = 300_000;
+/** What is read before a line that somebody linked to, in a log that is too long to be read whole. */
+const BEFORE_LINE = 2000;
 
 export interface Log {
   rows: Row[];
@@ -12,6 +14,9 @@ export interface Log {
   line: Line;
   /** Rows that came since the log was paused. */
   held: number;
+  /** The log is too long: what lies before this position, or behind the last row, is not here. */
+  begin: number;
+  cut: boolean;
 }
 
 export interface LogFilter {
@@ -21,8 +26,21 @@ export interface LogFilter {
   methods: string[];
 }
 
-export function useLog(id: string, revision: number, filter: LogFilter, paused: boolean): Log {
-  const [log, setLog] = useState<Log>({ rows: [], dropped: 0, line: "catching up", held: 0 });
+const NONE: Log = { rows: [], dropped: 0, line: "catching up", held: 0, begin: 0, cut: false };
+
+/** Levels from this one on: the API takes them one by one. */
+const fromLevel = (level: string): string => (level ? LEVELS.slice(LEVELS.indexOf(level as Level)).join(",") : "");
+
+interface Options {
+  filter: LogFilter;
+  paused: boolean;
+  /** A line that must be among the rows. */
+  chosen: number | null;
+}
+
+export function useLog(invocation: Invocation, { filter, paused, chosen }: Options): Log {
+  const { id, revision } = invocation;
+  const [log, setLog] = useState<Log>(NONE);
   const waiting = useRef<Row[]>([]);
   const pausedNow = useRef(paused);
   pausedNow.current = paused;
@@ -41,9 +59,20 @@ export function useLog(id: string, revision: number, filter: LogFilter, paused: 
 
   useEffect(() => {
     waiting.current = [];
-    setLog({ rows: [], dropped: 0, line: "catching up", held: 0 });
-    const following = follow(id, { methods: filter.methods, level: filter.level, text: filter.text, producer: filter.producer }, {
+    const filtered = Boolean(filter.level || filter.text || filter.producer);
+    const long = invocation.last_position > MOST_ROWS && !filtered;
+    const begin = !long ? 0 : chosen === null ? invocation.last_position - MOST_ROWS : Math.max(0, chosen - BEFORE_LINE);
+    let taken = 0;
+    setLog({ ...NONE, begin });
+    const query = { methods: filter.methods, level: fromLevel(filter.level), text: filter.text, producer: filter.producer, after: begin };
+    const following = follow(id, query, {
       events: (batch: Event[]) => {
+        taken += batch.length;
+        if (long && chosen !== null && taken > MOST_ROWS / 2) {
+          following.close();
+          setLog((before) => ({ ...before, line: "ended", cut: true }));
+          return;
+        }
         for (const event of batch) waiting.current.push(...rowsOf(event));
         if (pausedNow.current) setLog((before) => ({ ...before, held: waiting.current.length }));
         else show();
