@@ -97,6 +97,8 @@ class Invocation:
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     expected: Mapping[str, JsonValue] | None = None
     launcher: JsonValue = None
+    exit_code: int | None = None
+    """As the launcher told it."""
     receipt: Mapping[str, JsonValue] | None = None
     producers: Sequence[Mapping[str, JsonValue]] = ()
     """Who writes into it, as its own address shows them and no list: those that have not closed first, and of them the
@@ -141,6 +143,7 @@ class Invocation:
             tags=cast("Mapping[str, str]", _object(wire, "tags") or {}),
             expected=_object(wire, "expected"),
             launcher=wire.get("launcher"),
+            exit_code=_integer(wire, "exit_code") if isinstance(wire.get("exit_code"), int) else None,
             receipt=_object(wire, "receipt"),
             producers=[one for one in (producers if isinstance(producers, list) else []) if isinstance(one, dict)],
             expected_progress=_object(wire, "expected_progress"),

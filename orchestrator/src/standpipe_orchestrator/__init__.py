@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from standpipe_orchestrator.errors import DagsterPipesExecutionError as DagsterPipesExecutionError
     from standpipe_orchestrator.errors import DefinitionError as DefinitionError
     from standpipe_orchestrator.errors import InvalidDefinition as InvalidDefinition
+    from standpipe_orchestrator.errors import InvocationNotFound as InvocationNotFound
     from standpipe_orchestrator.errors import NotFound as NotFound
     from standpipe_orchestrator.errors import PipesError as PipesError
     from standpipe_orchestrator.errors import PipesExecutionError as PipesExecutionError
@@ -77,13 +78,14 @@ if TYPE_CHECKING:
     from standpipe_orchestrator.metadata import TextMetadataValue as TextMetadataValue
     from standpipe_orchestrator.metadata import TimestampMetadataValue as TimestampMetadataValue
     from standpipe_orchestrator.metadata import UrlMetadataValue as UrlMetadataValue
+    from standpipe_orchestrator.opening import attach as attach
+    from standpipe_orchestrator.opening import open_pipes_session as open_pipes_session
     from standpipe_orchestrator.results import AssetCheckResult as AssetCheckResult
     from standpipe_orchestrator.results import AssetCheckSeverity as AssetCheckSeverity
     from standpipe_orchestrator.results import DataVersion as DataVersion
     from standpipe_orchestrator.results import MaterializeResult as MaterializeResult
     from standpipe_orchestrator.run_context import PipesRunContext as PipesRunContext
     from standpipe_orchestrator.session import PipesSession as PipesSession
-    from standpipe_orchestrator.session import open_pipes_session as open_pipes_session
     from standpipe_orchestrator.stdio import forwarding_to as forwarding_to
     from standpipe_orchestrator.tables import TableColumn as TableColumn
     from standpipe_orchestrator.tables import TableColumnConstraints as TableColumnConstraints
@@ -143,6 +145,7 @@ _MODULES = {
         "DagsterPipesExecutionError",
         "DefinitionError",
         "InvalidDefinition",
+        "InvocationNotFound",
         "NotFound",
         "PipesError",
         "PipesExecutionError",
@@ -178,6 +181,10 @@ _MODULES = {
         "TimestampMetadataValue",
         "UrlMetadataValue",
     ),
+    "standpipe_orchestrator.opening": (
+        "attach",
+        "open_pipes_session",
+    ),
     "standpipe_orchestrator.results": (
         "AssetCheckResult",
         "AssetCheckSeverity",
@@ -185,10 +192,7 @@ _MODULES = {
         "MaterializeResult",
     ),
     "standpipe_orchestrator.run_context": ("PipesRunContext",),
-    "standpipe_orchestrator.session": (
-        "PipesSession",
-        "open_pipes_session",
-    ),
+    "standpipe_orchestrator.session": ("PipesSession",),
     "standpipe_orchestrator.stdio": ("forwarding_to",),
     "standpipe_orchestrator.tables": (
         "TableColumn",
@@ -247,6 +251,7 @@ __all__ = [
     "IntMetadataValue",
     "InvalidDefinition",
     "Invocation",
+    "InvocationNotFound",
     "JsonMetadataValue",
     "MarkdownMetadataValue",
     "MaterializeResult",
@@ -290,6 +295,7 @@ __all__ = [
     "UrlMetadataValue",
     "asset",
     "asset_check",
+    "attach",
     "close_default_client",
     "default_client",
     "file_relative_path",

@@ -14,7 +14,8 @@ from typing import Self, cast
 from urllib.parse import quote
 
 from standpipe_orchestrator.across import AssetOperations, ErrorOperations, Page, page_of
-from standpipe_orchestrator.errors import UnexpectedAnswer
+from standpipe_orchestrator.errors import IdempotencyConflict, InvocationEnded, UnexpectedAnswer
+from standpipe_orchestrator.launch_claims import LAUNCH_KEY
 from standpipe_orchestrator.reader import Tail
 from standpipe_orchestrator.transport import RETRY_SECONDS, Transport
 from standpipe_protocol.context import ContextData
@@ -49,12 +50,14 @@ class EventPage:
 
 @dataclass(frozen=True, slots=True)
 class RegisteredInvocation:
-    """A new invocation, with what its external process needs."""
+    """An invocation, with what its external process needs."""
 
     invocation: Invocation
     url: str
     token: str
     env: Mapping[str, str]
+    replayed: bool = False
+    """It was registered before, under the same key."""
 
     def __repr__(self) -> str:
         return f"RegisteredInvocation(invocation={self.invocation.id!r}, url={self.url!r}, token='***', env='***')"
@@ -112,6 +115,7 @@ class InvocationOperations:
             url=str(wire.get("url", "")),
             token=token,
             env={name: str(value) for name, value in env.items()},
+            replayed=answer.replayed,
         )
 
     def get(self, invocation_id: str) -> Invocation:
@@ -152,6 +156,18 @@ class InvocationOperations:
         """Asks the process to stop; it hears it in its next answer."""
         path = f"{_path(invocation_id)}/cancel"
         return self._invocation(self._transport.call("POST", path, body={}).body, call=f"POST /api/v1{path}")
+
+    def claim_launch(self, invocation_id: str, message: JsonObject) -> bool:
+        """Stores the claim of whoever is about to launch the work; False when another one was stored before it.
+
+        A request without numbers is remembered under its idempotency key, so that of several claims one is stored.
+        """
+        path = f"{_path(invocation_id)}/events"
+        try:
+            self._transport.call("POST", path, body=message, headers={"Idempotency-Key": LAUNCH_KEY})
+        except (IdempotencyConflict, InvocationEnded):
+            return False
+        return True
 
     def heartbeat(self, invocation_id: str) -> Control:
         """Renews the lease, and starts one where none runs. Tried once: the next beat is another try."""
@@ -307,6 +323,7 @@ class BrokerClient:
         retry_seconds: float = RETRY_SECONDS,
         environment: Mapping[str, str] | None = None,
     ) -> None:
+        self._api_key = api_key
         self._transport = Transport(
             url, api_key=api_key, request_id=request_id, retry_seconds=retry_seconds, environment=environment
         )
@@ -314,6 +331,11 @@ class BrokerClient:
         self.events = EventOperations(self._transport, self.invocations)
         self.assets = AssetOperations(self._transport)
         self.errors = ErrorOperations(self._transport)
+
+    @property
+    def api_key(self) -> str:
+        """The operator key: for a process that is to act in this one's place."""
+        return self._api_key
 
     @property
     def url(self) -> str:

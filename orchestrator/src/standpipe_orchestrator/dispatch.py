@@ -36,6 +36,8 @@ _LEVELS: Mapping[str, int] = {
     "FATAL": logging.CRITICAL,
 }
 
+_TAIL_CHARACTERS = 4096
+
 _RESULTS = frozenset({"report_asset_materialization", "report_asset_check", "report_custom_message"})
 """What callers ask for: one that cannot be read must not look as if it had not been reported."""
 
@@ -47,6 +49,9 @@ class Dispatch:
         own_producer: of the launcher itself; what it captured was forwarded when it was captured.
         on_result: called with each result as it comes.
         on_opened: called once, when the first process has opened.
+
+    Attributes:
+        stderr_tail: the end of what was captured of the work's stderr.
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class Dispatch:
         self._on_result = on_result
         self._on_opened = on_opened
         self._opened = False
+        self.stderr_tail = ""
 
     def handle(self, event: Event) -> None:
         if event.rejected:
@@ -89,6 +95,8 @@ class Dispatch:
                 if event.producer != self._own_producer:
                     self._log.log(_LEVELS[message.level.upper()], "%s", message.message)
             case LogExternalStream():
+                if message.stream == "stderr":
+                    self.stderr_tail = (self.stderr_tail + message.text)[-_TAIL_CHARACTERS:]
                 if self._forward_stdio and event.producer != self._own_producer:
                     forward_text(message.stream, message.text)
             case Opened():

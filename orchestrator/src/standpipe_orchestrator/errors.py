@@ -16,6 +16,7 @@
     │   ├── ValueNotStorable                     an asset's value that the I/O manager cannot keep
     │   └── ValueNotStored                       an asset's value that no run has stored
     ├── BrokerNotFound                           no server to talk to, and none could be started
+    ├── InvocationNotFound                       neither an id nor a key of an invocation
     └── BrokerError                              a call to the broker failed: names call, address and what to do
         ├── BrokerUnreachable                    no answer
         ├── UnexpectedAnswer                     an answer that is not the protocol's
@@ -76,6 +77,10 @@ class ValueNotStored(DefinitionError):
 
 class BrokerNotFound(StandpipeError):
     """There is no server to use, and none could be started."""
+
+
+class InvocationNotFound(StandpipeError, LookupError):
+    """What was named is neither an id nor a key of an invocation on that broker."""
 
 
 class PipesExecutionError(StandpipeError):
@@ -219,6 +224,7 @@ __all__ = [
     "InvalidPartition",
     "InvalidRequest",
     "InvocationEnded",
+    "InvocationNotFound",
     "InvocationRunning",
     "NotFound",
     "Overloaded",

@@ -45,13 +45,20 @@ class Reading:
     Args:
         handle: what is done with each.
         log: is told when reading stops before the end.
+        on_over: called once, when nothing more is read.
 
     Attributes:
         unhandled: the first events whose handling raised.
     """
 
     def __init__(
-        self, invocation_id: str, *, client: BrokerClient, handle: Callable[[Event], None], log: logging.Logger
+        self,
+        invocation_id: str,
+        *,
+        client: BrokerClient,
+        handle: Callable[[Event], None],
+        log: logging.Logger,
+        on_over: Callable[[], None] = lambda: None,
     ) -> None:
         self.unhandled: list[Unhandled] = []
         self._failed = 0
@@ -61,7 +68,9 @@ class Reading:
         self._client = client
         self._handle = handle
         self._log = log
+        self._on_over = on_over
         self._tail = client.events.stream(invocation_id, patience_seconds=None)
+        self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"standpipe-reader-{invocation_id}", daemon=True)
 
     @property
@@ -69,8 +78,17 @@ class Reading:
         """Of the last event that was taken; all before it were taken too."""
         return self._tally.events
 
+    @property
+    def ended(self) -> Invocation | None:
+        """The invocation as it ended, once all its events were read."""
+        return self._tail.invocation if self._over.is_set() else None
+
     def start(self) -> None:
         self._thread.start()
+
+    def wait(self, timeout: float | None) -> bool:
+        """Waits until nothing more is read, since the invocation ended or its events cannot be had."""
+        return self._over.wait(timeout)
 
     def stop(self) -> None:
         """Ends the reading soon; idempotent."""
@@ -146,6 +164,9 @@ class Reading:
         except Exception as error:
             # The end of the block reads the rest by itself, and there the same trouble is raised.
             self._log.warning("[pipes] reading the invocation's events stopped: %s", error)
+        finally:
+            self._over.set()
+            self._on_over()
 
     def _take(self, event: Event) -> None:
         """Handles an event, unless it was taken already, or one before it was not: that one has to come first."""

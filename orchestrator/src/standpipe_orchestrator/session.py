@@ -1,15 +1,15 @@
-"""One launch of external work, from registration to results, whatever launches it.
+"""One invocation as launching code sees it: results, the launch, the end. Opened by `open_pipes_session` and `attach`.
 
-`open_pipes_session` registers the invocation, reads its events while the block runs, tells the broker at the end that
-the work is over, and drains. The invariant: after the block everything the broker has stored is in the results, and a
-verdict other than `succeeded` has raised (unless that was declined), and so has anything that could not be taken.
+A session takes everything from the invocation's stored events, from the first, so that one which takes up what another
+process began has the same results. The invariant: after `end()` everything the broker has stored is in the results, or
+`trouble` says what is not.
 """
 
 from __future__ import annotations
 
+import secrets
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 
@@ -17,28 +17,22 @@ from standpipe.outbox import Outbox, new_producer
 from standpipe_orchestrator.client import BrokerClient, RegisteredInvocation
 from standpipe_orchestrator.collected import CollectedResults, with_metadata
 from standpipe_orchestrator.completed import PipesClientCompletedInvocation
-from standpipe_orchestrator.discovery import default_client
 from standpipe_orchestrator.dispatch import Dispatch
-from standpipe_orchestrator.errors import BrokerError, PipesResultsIncomplete
+from standpipe_orchestrator.errors import BrokerError
+from standpipe_orchestrator.launch_claims import EARLY_EVENTS, claim_message, launch_facts
 from standpipe_orchestrator.lease import LeaseKeeper
 from standpipe_orchestrator.metadata import MetadataValue
 from standpipe_orchestrator.reading import Reading
 from standpipe_orchestrator.results import PipesResult
-from standpipe_orchestrator.run_context import RunContext, context_data_for, logger_of
-from standpipe_orchestrator.verdicts import execution_error
+from standpipe_orchestrator.run_context import RunContext, logger_of
 from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.context import ContextData
-from standpipe_protocol.invocation import Control, Expected, Invocation
-from standpipe_protocol.json_text import JsonValue
+from standpipe_protocol.invocation import Control, Invocation
+from standpipe_protocol.json_text import JsonObject, JsonValue
 from standpipe_protocol.messages import Log, Message
 
 DELIVERY_SECONDS = 30.0
 """How long the end of the block waits for what the launcher itself reports (captured output) to arrive."""
-
-_NO_RESULTS = (
-    "Did you forget to `yield from pipes_session.get_results()` or `return <PipesClient>.run(...).get_results()`? "
-    "If using `open_pipes_session`, `pipes_session.get_results()` should be called once after the block has exited."
-)
 
 
 class PipesSession:
@@ -52,13 +46,24 @@ class PipesSession:
         context: RunContext,
         context_data: ContextData,
         forward_stdio: bool,
-        lease_seconds: float | None,
+        lease_seconds: float | None = None,
+        key: str | None = None,
+        finishes: bool = True,
     ) -> None:
         self.context = context
         self.context_data = context_data
         self.created_at = datetime.now(UTC)
         self.client = client
+        self.key = key
+        """Under which it was registered, so that another process can take it up."""
+        self.is_new = not registered.replayed
+        """Whether this session registered the invocation, and no other before it. Whether the work was launched is
+        another question: see `claim_launch`."""
         self._registered = registered
+        self._finishes = finishes
+        self.left_running = False
+        """Whether it only followed, and was ended before the invocation."""
+        self._launch: Mapping[str, JsonValue] | None = None
         self._latest = registered.invocation
         self._log = logger_of(context)
         self._collected = CollectedResults(context_data.asset_keys)
@@ -71,7 +76,7 @@ class PipesSession:
         """Set when somebody asked through the broker that the work be stopped, as far as this process has heard."""
         self.opened = threading.Event()
         """Set when a process of the work has opened: from then on it hears what it is asked for."""
-        dispatch = Dispatch(
+        self._dispatch = Dispatch(
             collected=self._collected,
             log=self._log,
             own_producer=self._producer,
@@ -79,7 +84,9 @@ class PipesSession:
             on_result=getattr(context, "result_reported", None),
             on_opened=self._note_opened,
         )
-        self._reading = Reading(self.invocation_id, client=client, handle=dispatch.handle, log=self._log)
+        self._reading = Reading(
+            self.invocation_id, client=client, handle=self._dispatch.handle, log=self._log, on_over=self.wake
+        )
         self._lease: LeaseKeeper | None = None
         if lease_seconds is not None:
             beat = partial(client.invocations.heartbeat, self.invocation_id)
@@ -109,11 +116,15 @@ class PipesSession:
         """Where the external process reports, and its token."""
         bootstrap = Bootstrap.from_environment(self._registered.env)
         if bootstrap is None:
-            raise BrokerError("The broker registered an invocation without its environment.", call="", url=self.url)
+            raise RuntimeError(
+                f"This session of invocation {self.invocation_id} has no token: `attach` only follows. "
+                "`open_pipes_session` with the same key and context gives one."
+            )
         return bootstrap
 
     def get_bootstrap_env_vars(self) -> dict[str, str]:
         """The environment variables that the external process needs; the token among them is a secret."""
+        _ = self.bootstrap
         return dict(self._registered.env)
 
     def get_bootstrap_params(self) -> dict[str, str]:
@@ -169,6 +180,60 @@ class PipesSession:
     def wake(self) -> None:
         """Lets whoever waits in `stream_results` go on."""
         self._collected.wake()
+
+    def claim_launch(self, facts: Mapping[str, object] | None = None) -> bool:
+        """Whether the work is this session's to launch: true once in an invocation's life, whoever asks from wherever.
+
+        Ask right before the launch. A process that is killed between the two has launched nothing, and nobody will:
+        the invocation then ends `incomplete`. Where the launch can be made idempotent itself (a job with a name made
+        of `invocation_id`) launch again instead, unless `already_launched`.
+
+        Args:
+            facts: kept with the claim, for whoever comes later: `{"host": ..., "pid": ...}`.
+        """
+        if self._latest.ended:
+            return False
+        message: JsonObject = claim_message({"claim": secrets.token_hex(16), **(facts or {})})  # pyright: ignore[reportArgumentType]  encoding checks it
+        return self.client.invocations.claim_launch(self.invocation_id, message)
+
+    @property
+    def already_launched(self) -> bool:
+        """Whether somebody launched the work, or was about to: it was claimed or told, or a process has opened."""
+        return self.opened.is_set() or self._latest.opened_at is not None or self.launched is not None
+
+    @property
+    def launched(self) -> Mapping[str, JsonValue] | None:
+        """What is known of the launch, of a claim or of `report_launched`; asks the broker until it is known."""
+        if self._launch is None:
+            page = self.client.events.read(self.invocation_id, methods=["log"], limit=EARLY_EVENTS)
+            self._launch = launch_facts(page.items)
+        return self._launch
+
+    @property
+    def over(self) -> bool:
+        """Whether no more will come: the invocation has ended, or its events cannot be had any more."""
+        return self._reading.wait(0)
+
+    @property
+    def stderr_tail(self) -> str:
+        """The end of what a launcher captured of the work's stderr."""
+        return self._dispatch.stderr_tail
+
+    def wait(self, timeout: float | None = None) -> Invocation:
+        """Waits until the invocation has ended, by whatever ends it, and all its events were read.
+
+        Raises:
+            TimeoutError: it has not, within so many seconds.
+            BrokerError: it can be read no longer (somebody deleted it).
+        """
+        if not self._reading.wait(timeout):
+            raise TimeoutError(f"Invocation {self.invocation_id} has not ended within {timeout:g} s.")
+        return self.refresh()
+
+    def refresh(self) -> Invocation:
+        """The invocation as the broker has it now."""
+        self._latest = self.client.invocations.get(self.invocation_id)
+        return self._latest
 
     def report_launched(self, launched: Mapping[str, object]) -> None:
         """Notes facts about the launch (`{"extras": {"job_id": ...}}`) among the invocation's events."""
@@ -229,12 +294,14 @@ class PipesSession:
             if self._out_of_reach:
                 # It was tried for as long as anything is tried; the block has raised for it.
                 return
-            if not self._finished:
+            if not self._finished and self._finishes and not self._ended_before():
                 if cancel:
                     self.cancel()
                 self.finish(reason=reason)
-            self._latest = self._reading.drain(self._latest)
-            drained = True
+            self.left_running = not self._finishes and self._reading.ended is None
+            if not self.left_running:
+                self._latest = self._reading.drain(self._latest)
+                drained = True
         finally:
             self._leave_lease_to_process()
             self._reading.stop()
@@ -254,6 +321,12 @@ class PipesSession:
         self.cancel_requested.set()
         self.wake()
 
+    def _ended_before(self) -> bool:
+        """Whether the invocation of a key had ended by itself: then whoever took it up has nothing to add."""
+        if self.key is None:
+            return False
+        return self._latest.ended or self._reading.ended is not None
+
     def _note_opened(self) -> None:
         self.opened.set()
         self._leave_lease_to_process()
@@ -272,88 +345,3 @@ class PipesSession:
                 self._outbox = Outbox.connect(self.bootstrap, producer=self._producer, heartbeat=False)
                 self._outbox.on_control(self._hear)
             return self._outbox
-
-
-@contextmanager
-def open_pipes_session(
-    context: RunContext,
-    extras: Mapping[str, object] | None = None,
-    *,
-    client: BrokerClient | None = None,
-    expected: Expected | Mapping[str, object] | None = None,
-    tags: Mapping[str, str] | None = None,
-    launcher: object = None,
-    retry_of: str | None = None,
-    lease_seconds: float | None = None,
-    open_within_seconds: float | None = None,
-    settle_seconds: float | None = None,
-    forward_stdio: bool = True,
-    require_success: bool = True,
-) -> Generator[PipesSession]:
-    """Registers an invocation and reads it while the block launches external work and waits for it.
-
-    Args:
-        context: of the step, a `ContextData`, or None for ad-hoc work.
-        extras: any JSON values for the external process.
-        client: the broker; this process's own when not given.
-        expected: what must have been reported for the verdict `succeeded`.
-        launcher: what launches the work, for the history.
-        retry_of: id of the invocation of which this is another attempt.
-        lease_seconds: without a word for so long the work counts as lost; until it has opened, this process beats.
-        forward_stdio: print what remote processes report of their output.
-        require_success: raise at the end of the block when the verdict is another than `succeeded`.
-
-    Raises:
-        PipesExecutionError: the verdict; `error.completed` has what was reported all the same.
-        PipesResultsIncomplete: an event could not be handled, or a green invocation's events are not all here, as the
-            broker's receipt has them; also without `require_success`.
-        BrokerError: the broker could not be reached, or refused.
-    """
-    context_data = context_data_for(context, extras)
-    client = default_client() if client is None else client
-    registered = client.invocations.register(
-        context_data,
-        expected=expected,
-        tags=tags,
-        launcher=launcher,
-        retry_of=retry_of,
-        lease_seconds=lease_seconds,
-        open_within_seconds=open_within_seconds,
-        settle_seconds=settle_seconds,
-    )
-    session = PipesSession(
-        registered,
-        client=client,
-        context=context,
-        context_data=context_data,
-        forward_stdio=forward_stdio,
-        lease_seconds=lease_seconds,
-    )
-    _tell_context(context, session)
-    session.start()
-    try:
-        yield session
-    except BaseException as error:
-        # By its name, since asyncio need not be imported for the many who do without it.
-        stopped = isinstance(error, KeyboardInterrupt | GeneratorExit) or type(error).__name__ == "CancelledError"
-        try:
-            session.end(reason=f"The orchestration code raised {type(error).__name__}: {error}"[:4000], cancel=stopped)
-        except (BrokerError, TimeoutError) as second:
-            # What the user's code raised is what matters; that the broker was not told belongs to it.
-            error.add_note(f"The end of invocation {session.invocation_id} could not be told: {second}")
-        if session.trouble is not None:
-            error.add_note(session.trouble)
-        raise
-    session.end()
-    if session.trouble is not None:
-        raise execution_error(session.completed(), because=session.trouble, kind=PipesResultsIncomplete)
-    if require_success and session.invocation.verdict != "succeeded":
-        raise execution_error(session.completed())
-
-
-def _tell_context(context: RunContext, session: PipesSession) -> None:
-    """Hooks that the definitions' contexts, and upstream's, have; others have none."""
-    if session.context_data.asset_keys and hasattr(context, "set_requires_typed_event_stream"):
-        context.set_requires_typed_event_stream(error_message=_NO_RESULTS)  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue, reportOptionalMemberAccess]  asked just above
-    if hasattr(context, "invocation_registered"):
-        context.invocation_registered(session.invocation_id)  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue, reportOptionalMemberAccess]  asked just above

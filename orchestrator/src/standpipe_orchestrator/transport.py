@@ -53,6 +53,8 @@ class Answer:
     status: int
     body: JsonValue
     etag: str | None = None
+    replayed: bool = False
+    """What was asked for was there already, under the same idempotency key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +291,8 @@ class Transport:
             decoded = decode_json(response.content)
         except ValueError:
             raise self._unexpected(response, call=call) from None
-        return Answer(response.status_code, decoded, response.headers.get("etag"))
+        replayed = response.headers.get("idempotency-replayed") == "true"
+        return Answer(response.status_code, decoded, response.headers.get("etag"), replayed)
 
     def _refuse(self, response: httpx.Response, *, call: str) -> None:
         kind = response.headers.get("content-type", "").partition(";")[0].strip()

@@ -47,12 +47,14 @@ class Child:
         env: Mapping[str, str],
         cwd: str | os.PathLike[str] | None,
         on_exit: Callable[[], None],
+        keep_open: Sequence[int] = (),
     ) -> None:
         """Starts it.
 
         Args:
             command: a sequence of words, or one text for the shell.
             on_exit: called once, on a thread of its own, when the process has ended.
+            keep_open: descriptors that the command, and what it starts, holds open too.
 
         Raises:
             OSError: it could not be started.
@@ -69,6 +71,7 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
+            pass_fds=tuple(keep_open),
             process_group=None if sys.platform == "win32" else 0,
             creationflags=subprocess.CREATE_NEW_PROCESS_GROUP if sys.platform == "win32" else 0,
         )

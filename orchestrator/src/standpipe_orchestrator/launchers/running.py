@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Generator, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,9 +26,10 @@ from standpipe_orchestrator.errors import (
 from standpipe_orchestrator.launchers.cancel import CancelWatch
 from standpipe_orchestrator.launchers.capture import StreamCapture
 from standpipe_orchestrator.launchers.child import Child, Command
+from standpipe_orchestrator.opening import open_pipes_session
 from standpipe_orchestrator.results import PipesResult
 from standpipe_orchestrator.run_context import RunContext, logger_of
-from standpipe_orchestrator.session import PipesSession, open_pipes_session
+from standpipe_orchestrator.session import PipesSession
 from standpipe_orchestrator.verdicts import execution_error
 from standpipe_protocol.invocation import Expected
 from standpipe_protocol.json_text import JsonValue
@@ -36,7 +38,7 @@ OUTPUT_SECONDS = 5.0
 """How long output is waited for after the end: what the command started may hold its streams open for ever."""
 REASON_CHARACTERS = 4096
 
-_LOOK_SECONDS = 1.0
+LOOK_SECONDS = 1.0
 """Windows delivers Ctrl-C only between two waits."""
 
 
@@ -53,6 +55,7 @@ class Launch:
     tags: Mapping[str, str] | None
     retry_of: str | None
     lease_seconds: float | None
+    key: str | None
     timeout: float | None
     client: BrokerClient | None
     forward_termination: bool
@@ -62,7 +65,7 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
+class Seen:
     """How the command ended, as this machine saw it."""
 
     exit_code: int | None = None
@@ -122,25 +125,12 @@ class RunningSubprocess:
         self.close()
 
     def _run(self) -> Generator[PipesResult]:
-        launch = self._launch
-        seen = _Seen()
-        opened = open_pipes_session(
-            launch.context,
-            launch.extras,
-            client=launch.client,
-            expected=launch.expected,
-            tags=launch.tags,
-            launcher={"name": "subprocess", "command": _shown(launch.command)},
-            retry_of=launch.retry_of,
-            lease_seconds=launch.lease_seconds,
-            forward_stdio=launch.forward_stdio,
-            require_success=False,
-        )
+        seen = Seen()
         try:
-            with opened as session:
+            with self._open() as session:
                 self.session = session
                 seen = yield from self._supervise(session)
-                session.finish(exit_code=seen.exit_code, reason=seen.reason(), launched=seen.launched)
+                self._finish(session, seen)
             yield from session.stream_results()
         except PipesResultsIncomplete as error:
             self._completed = error.completed
@@ -174,7 +164,30 @@ class RunningSubprocess:
                 kind=PipesLaunchError if seen.launched is False else PipesExecutionError,
             )
 
-    def _supervise(self, session: PipesSession) -> Generator[PipesResult, None, _Seen]:
+    def _open(self) -> AbstractContextManager[PipesSession]:
+        launch = self._launch
+        return open_pipes_session(
+            launch.context,
+            launch.extras,
+            client=launch.client,
+            expected=launch.expected,
+            tags=launch.tags,
+            launcher={"name": "subprocess", "command": _shown(launch.command)},
+            retry_of=launch.retry_of,
+            lease_seconds=launch.lease_seconds,
+            key=launch.key,
+            forward_stdio=launch.forward_stdio,
+            require_success=False,
+        )
+
+    def _finish(self, session: PipesSession, seen: Seen) -> None:
+        session.finish(exit_code=seen.exit_code, reason=seen.reason(), launched=seen.launched)
+
+    def _keep_open(self) -> tuple[int, ...]:
+        """Descriptors that the command holds open beside its streams."""
+        return ()
+
+    def _supervise(self, session: PipesSession) -> Generator[PipesResult, None, Seen]:
         """Starts the command, gives its results, and returns how it ended; it is gone when this returns or raises."""
         launch = self._launch
         try:
@@ -183,9 +196,10 @@ class RunningSubprocess:
                 env={**launch.env, **session.get_bootstrap_env_vars()},
                 cwd=launch.cwd,
                 on_exit=session.wake,
+                keep_open=self._keep_open(),
             )
         except (OSError, ValueError) as error:
-            return _Seen(because=_why_not(launch, error), launched=False)
+            return Seen(because=_why_not(launch, error), launched=False)
         captures = [
             StreamCapture(pipe, stream=stream, report=session.report, forward=launch.forward_stdio)
             for pipe, stream in ((child.stdout, "stdout"), (child.stderr, "stderr"))
@@ -215,7 +229,7 @@ class RunningSubprocess:
 
         while True:
             moments = [moment for moment in (deadline, terminate_at) if moment is not None]
-            left = min([_LOOK_SECONDS, *(max(moment - time.monotonic(), 0.0) for moment in moments)])
+            left = min([LOOK_SECONDS, *(max(moment - time.monotonic(), 0.0) for moment in moments)])
             yield from session.stream_results(wait=left, implicit_materializations=False, or_until=over)
             if child.exit_code is not None:
                 return None if terminate_at is None else "The command ended by itself after its cancel was requested."
@@ -244,14 +258,14 @@ class RunningSubprocess:
             logger_of(session.context).info("[pipes] execution interrupted, sending SIGINT to subprocess.")
         child.end(grace_seconds=launch.termination_timeout_seconds)
 
-    def _tell_interrupted(self, session: PipesSession, seen: _Seen) -> None:
+    def _tell_interrupted(self, session: PipesSession, seen: Seen) -> None:
         try:
             session.cancel()
             session.finish(exit_code=seen.exit_code, reason=seen.reason())
         except BrokerError as error:
             logger_of(session.context).warning("[pipes] the broker could not be told of the interruption: %s", error)
 
-    def _seen(self, child: Child, captures: list[StreamCapture], because: str | None) -> _Seen:
+    def _seen(self, child: Child, captures: list[StreamCapture], because: str | None) -> Seen:
         deadline = time.monotonic() + OUTPUT_SECONDS
         for capture in captures:
             if not capture.join(max(deadline - time.monotonic(), 0.0)):
@@ -260,7 +274,7 @@ class RunningSubprocess:
                     "writes from now on is not captured."
                 )
                 capture.abandon()
-        return _Seen(exit_code=child.exit_code, stderr_tail=captures[1].tail(), because=because)
+        return Seen(exit_code=child.exit_code, stderr_tail=captures[1].tail(), because=because)
 
 
 def _why_not(launch: Launch, error: OSError | ValueError) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from standpipe_orchestrator.client import BrokerClient
 from standpipe_orchestrator.completed import PipesClientCompletedInvocation
 from standpipe_orchestrator.launchers.child import Command, require_words
+from standpipe_orchestrator.launchers.kept import KeptSubprocess
 from standpipe_orchestrator.launchers.running import Launch, RunningSubprocess
 from standpipe_orchestrator.run_context import RunContext
 from standpipe_protocol.bootstrap import API_KEY_VARIABLE, DATABASE_VARIABLE
@@ -67,6 +68,7 @@ class PipesSubprocessClient:
         tags: Mapping[str, str] | None = None,
         retry_of: str | None = None,
         lease_seconds: float | None = None,
+        key: str | None = None,
         timeout: float | None = None,
     ) -> PipesClientCompletedInvocation:
         """Runs a command to its end.
@@ -78,6 +80,9 @@ class PipesSubprocessClient:
             env: variables for the command. Of the same names this wins over the client's, which win over this
                 process's; the three variables of the invocation win over all.
             expected: what must have been reported for the verdict `succeeded`.
+            key: names this very run of the command (`f"{context.run_id}/orders"`). The command is then started once
+                in the key's life, goes on when this process dies, and whoever runs the same again takes it up, running
+                or ended, with all its results. Its output comes as text.
             timeout: seconds after which the command is ended.
 
         Raises:
@@ -95,6 +100,7 @@ class PipesSubprocessClient:
             tags=tags,
             retry_of=retry_of,
             lease_seconds=lease_seconds,
+            key=key,
             timeout=timeout,
         ) as results:
             for _ in results:
@@ -113,6 +119,7 @@ class PipesSubprocessClient:
         tags: Mapping[str, str] | None = None,
         retry_of: str | None = None,
         lease_seconds: float | None = None,
+        key: str | None = None,
         timeout: float | None = None,
     ) -> RunningSubprocess:
         """Like `run`, but gives each result while the command still runs:
@@ -131,7 +138,8 @@ class PipesSubprocessClient:
             if secret not in self._env and secret not in (env or {}):
                 child_env.pop(secret, None)
         folder = cwd if cwd is not None else self._cwd
-        return RunningSubprocess(
+        kind = RunningSubprocess if key is None else KeptSubprocess
+        return kind(
             Launch(
                 context=context,
                 command=command,
@@ -142,6 +150,7 @@ class PipesSubprocessClient:
                 tags=tags,
                 retry_of=retry_of,
                 lease_seconds=lease_seconds,
+                key=key,
                 timeout=timeout,
                 client=self._client,
                 forward_termination=self._forward_termination,

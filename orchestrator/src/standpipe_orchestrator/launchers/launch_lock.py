@@ -1,0 +1,125 @@
+"""A file that says whether a launched command, or the process that keeps it, still lives on this machine.
+
+`<home>/launches/<invocation id>` is locked by the keeper, and the command inherits the lock: the kernel lets go of it
+when the last of them is gone, however they ended, and no process id can be taken for another's. The file names the
+claims that were tried from this disk, so that a claim made elsewhere is never judged here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from pathlib import Path
+from typing import IO, Literal, Self
+
+ACQUIRE_SECONDS = 2.0
+"""Who only looks holds the lock for a moment."""
+_PAUSE_SECONDS = 0.02
+_MOST_BYTES = 64 * 1024
+
+Life = Literal["held", "free", "elsewhere"]
+
+
+def lock_path(home: Path, invocation_id: str) -> Path:
+    return home / "launches" / invocation_id
+
+
+def open_log(path: Path) -> IO[bytes]:
+    """Where a keeper writes what it cannot tell the broker: beside its lock, and gone with it when it is empty."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return os.fdopen(os.open(_log_of(path), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
+
+
+def log_end(path: Path, *, limit: int = 2000) -> str:
+    with contextlib.suppress(OSError):
+        return _log_of(path).read_text(encoding="utf-8", errors="replace")[-limit:].strip()
+    return ""
+
+
+class LaunchLock:
+    """A lock that is held until `release()` or the end of this process and of all that inherited it."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self.descriptor = descriptor
+
+    @classmethod
+    def acquire(cls, path: Path) -> Self | None:
+        """The lock, or None where another process has it."""
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        deadline = time.monotonic() + ACQUIRE_SECONDS
+        while True:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            # Who held it before may have removed the file since it was opened here.
+            if _try_lock(descriptor) and _is(path, descriptor):
+                return cls(path, descriptor)
+            os.close(descriptor)
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(_PAUSE_SECONDS)
+
+    def note(self, claim: str) -> None:
+        """Writes down a claim that is about to be made."""
+        os.write(self.descriptor, claim.encode() + b"\n")
+
+    def release(self) -> None:
+        """Removes the file: the broker has been told how it ended."""
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+            if not _log_of(self.path).stat().st_size:
+                _log_of(self.path).unlink()
+        os.close(self.descriptor)
+
+
+def life(path: Path, *, claim: str | None) -> Life:
+    """What the lock says of the command that was launched under a claim, or of a launch that is under way.
+
+    Args:
+        claim: None while none is stored.
+
+    Returns:
+        `elsewhere` where nothing can be seen from here: the claim was made on another disk, or its file is gone.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:
+        return "elsewhere"
+    try:
+        if claim is not None and claim.encode() not in os.read(descriptor, _MOST_BYTES).split(b"\n"):
+            return "elsewhere"
+        # The lock goes with the descriptor.
+        return "free" if _try_lock(descriptor) else "held"
+    finally:
+        os.close(descriptor)
+
+
+def _log_of(path: Path) -> Path:
+    return path.with_name(path.name + ".log")
+
+
+if sys.platform == "win32":
+
+    def _try_lock(descriptor: int) -> bool:
+        # A lock there is not inherited. The broker's one claim still keeps the command from starting twice.
+        return descriptor >= 0
+
+    def _is(path: Path, descriptor: int) -> bool:
+        return path.exists() and descriptor >= 0
+
+else:
+    import fcntl
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+    def _is(path: Path, descriptor: int) -> bool:
+        try:
+            return os.path.samestat(path.stat(), os.fstat(descriptor))
+        except OSError:
+            return False

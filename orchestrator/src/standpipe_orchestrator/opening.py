@@ -1,0 +1,187 @@
+"""Opens sessions: registers an invocation, or takes up one that is there, and sees it to its end.
+
+`open_pipes_session` registers the invocation, reads its events while the block runs, tells the broker at the end that
+the work is over, and drains. With a key it takes up what an earlier process registered under it; `attach` only follows.
+The invariant: after the block a verdict other than `succeeded` has raised (unless that was declined), and so has
+anything that could not be taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+
+from standpipe_orchestrator.client import BrokerClient, RegisteredInvocation
+from standpipe_orchestrator.discovery import default_client
+from standpipe_orchestrator.errors import BrokerError, InvocationNotFound, NotFound, PipesResultsIncomplete
+from standpipe_orchestrator.launch_claims import KEY_TAG, require_key
+from standpipe_orchestrator.run_context import RunContext, context_data_for
+from standpipe_orchestrator.session import PipesSession
+from standpipe_orchestrator.verdicts import execution_error
+from standpipe_protocol.context import ContextData
+from standpipe_protocol.invocation import Expected, Invocation
+
+_NO_RESULTS = (
+    "Did you forget to `yield from pipes_session.get_results()` or `return <PipesClient>.run(...).get_results()`? "
+    "If using `open_pipes_session`, `pipes_session.get_results()` should be called once after the block has exited."
+)
+
+
+@contextmanager
+def open_pipes_session(
+    context: RunContext,
+    extras: Mapping[str, object] | None = None,
+    *,
+    client: BrokerClient | None = None,
+    expected: Expected | Mapping[str, object] | None = None,
+    tags: Mapping[str, str] | None = None,
+    launcher: object = None,
+    retry_of: str | None = None,
+    lease_seconds: float | None = None,
+    open_within_seconds: float | None = None,
+    settle_seconds: float | None = None,
+    key: str | None = None,
+    forward_stdio: bool = True,
+    require_success: bool = True,
+) -> Generator[PipesSession]:
+    """Registers an invocation and reads it while the block launches external work and waits for it.
+
+    Args:
+        context: of the step, a `ContextData`, or None for ad-hoc work.
+        extras: any JSON values for the external process.
+        client: the broker; this process's own when not given.
+        expected: what must have been reported for the verdict `succeeded`.
+        launcher: what launches the work, for the history.
+        retry_of: id of the invocation of which this is another attempt.
+        lease_seconds: without a word for so long the work counts as lost; until it has opened, this process beats.
+        key: names this very launch (`f"{context.run_id}/orders"`). A process that opens a session under a key that was
+            used before, with the same context and the same arguments, takes up that invocation, running or ended,
+            from its first event. `session.claim_launch()` says whether the work is still to be launched.
+        forward_stdio: print what remote processes report of their output.
+        require_success: raise at the end of the block when the verdict is another than `succeeded`.
+
+    Raises:
+        IdempotencyConflict: the key was used with another context or other arguments.
+        PipesExecutionError: the verdict; `error.completed` has what was reported all the same.
+        PipesResultsIncomplete: an event could not be handled, or a green invocation's events are not all here, as the
+            broker's receipt has them; also without `require_success`.
+        BrokerError: the broker could not be reached, or refused.
+    """
+    context_data = context_data_for(context, extras)
+    client = default_client() if client is None else client
+    if key is not None:
+        require_key(key)
+        tags = {**(tags or {}), KEY_TAG: key}
+    registered = client.invocations.register(
+        context_data,
+        expected=expected,
+        tags=tags,
+        launcher=launcher,
+        retry_of=retry_of,
+        lease_seconds=lease_seconds,
+        open_within_seconds=open_within_seconds,
+        settle_seconds=settle_seconds,
+        idempotency_key=key,
+    )
+    session = PipesSession(
+        registered,
+        client=client,
+        context=context,
+        context_data=context_data,
+        forward_stdio=forward_stdio,
+        lease_seconds=lease_seconds,
+        key=key,
+    )
+    with seen_through(session, require_success=require_success):
+        yield session
+
+
+@contextmanager
+def attach(
+    id_or_key: str,
+    *,
+    client: BrokerClient | None = None,
+    context: RunContext = None,
+    forward_stdio: bool = True,
+    require_success: bool = True,
+) -> Generator[PipesSession]:
+    """Follows an invocation that is there, running or ended, from its first event; launches, finishes, ends nothing.
+
+        with attach("run-7/orders") as session:
+            session.wait()
+            results = session.get_results()
+
+    Leaving the block while the invocation runs leaves it running. A block that saw the end raises as that of
+    `open_pipes_session` does.
+
+    Args:
+        id_or_key: the invocation's id, or the key of `open_pipes_session` or `run`.
+        context: where its log records go; `context.log`.
+
+    Raises:
+        InvocationNotFound: there is none.
+        PipesExecutionError, PipesResultsIncomplete, BrokerError: as from `open_pipes_session`.
+    """
+    client = default_client() if client is None else client
+    invocation = find_invocation(client, id_or_key)
+    session = PipesSession(
+        RegisteredInvocation(invocation=invocation, url=client.url, token="", env={}, replayed=True),
+        client=client,
+        context=context,
+        context_data=ContextData.from_wire(dict(invocation.context)),
+        forward_stdio=forward_stdio,
+        key=invocation.tags.get(KEY_TAG),
+        finishes=False,
+    )
+    with seen_through(session, require_success=require_success):
+        yield session
+
+
+def find_invocation(client: BrokerClient, id_or_key: str) -> Invocation:
+    """Raises:
+    InvocationNotFound: neither an id nor a key of an invocation.
+    """
+    try:
+        if id_or_key.startswith("inv_"):
+            return client.invocations.get(id_or_key)
+        require_key(id_or_key)
+        found = client.invocations.list(limit=1, tag=f"{KEY_TAG}={id_or_key}").items
+        # A list leaves out extras that are large.
+        return client.invocations.get(found[0].id)
+    except (NotFound, IndexError):
+        raise InvocationNotFound(
+            f"{client.url} has no invocation with the id or key {id_or_key!r}. `standpipe ls` lists them."
+        ) from None
+
+
+@contextmanager
+def seen_through(session: PipesSession, *, require_success: bool) -> Generator[None]:
+    """Reads while the block runs, ends the session after it, and raises for what is not as it should be."""
+    _tell_context(session.context, session)
+    session.start()
+    try:
+        yield
+    except BaseException as error:
+        # By its name, since asyncio need not be imported for the many who do without it.
+        stopped = isinstance(error, KeyboardInterrupt | GeneratorExit) or type(error).__name__ == "CancelledError"
+        try:
+            session.end(reason=f"The orchestration code raised {type(error).__name__}: {error}"[:4000], cancel=stopped)
+        except (BrokerError, TimeoutError) as second:
+            # What the user's code raised is what matters; that the broker was not told belongs to it.
+            error.add_note(f"The end of invocation {session.invocation_id} could not be told: {second}")
+        if session.trouble is not None:
+            error.add_note(session.trouble)
+        raise
+    session.end()
+    if session.trouble is not None:
+        raise execution_error(session.completed(), because=session.trouble, kind=PipesResultsIncomplete)
+    if require_success and not session.left_running and session.invocation.verdict != "succeeded":
+        raise execution_error(session.completed(), exit_code=session.invocation.exit_code)
+
+
+def _tell_context(context: RunContext, session: PipesSession) -> None:
+    """Hooks that the definitions' contexts, and upstream's, have; others have none."""
+    if session.context_data.asset_keys and hasattr(context, "set_requires_typed_event_stream"):
+        context.set_requires_typed_event_stream(error_message=_NO_RESULTS)  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue, reportOptionalMemberAccess]  asked just above
+    if hasattr(context, "invocation_registered"):
+        context.invocation_registered(session.invocation_id)  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue, reportOptionalMemberAccess]  asked just above

@@ -1,0 +1,205 @@
+"""Sessions with a key, and `attach`: an invocation that is there is taken up, not registered or launched again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from standpipe_orchestrator import (
+    BrokerClient,
+    ContextData,
+    InvocationNotFound,
+    MaterializeResult,
+    PipesExecutionError,
+    PipesLaunchError,
+    PipesSession,
+    PipesSubprocessClient,
+    attach,
+    open_pipes_session,
+)
+from standpipe_orchestrator.errors import IdempotencyConflict
+from tests.support.processes import child_environment
+
+Script = Callable[[str], list[str]]
+TARGETS = ContextData(asset_keys=("orders",), run_id="r")
+ORDERS = MaterializeResult(asset_key="orders")
+REPORTS = "from standpipe import open_pipes\nwith open_pipes() as context:\n    context.report_asset_materialization()"
+
+
+def run_for(session: PipesSession, command: list[str]) -> None:
+    subprocess.run(command, env=child_environment(session.get_bootstrap_env_vars()), check=False, timeout=60)
+
+
+def test_a_key_gives_the_same_invocation_and_its_results_again(client: BrokerClient, script: Script) -> None:
+    for new in (True, False, False):
+        with open_pipes_session(TARGETS, client=client, key="taking-up/same") as session:
+            assert session.is_new is new
+            assert session.already_launched is not new
+            if session.claim_launch({"host": "here"}):
+                run_for(session, script(REPORTS))
+                session.finish(exit_code=0)
+            session.wait(60)
+        assert session.get_results() == (ORDERS,)
+        assert (session.invocation.verdict, session.invocation.revision) == ("succeeded", 0)
+    assert len(client.invocations.list(tag="standpipe.key=taking-up/same").items) == 1
+
+
+def test_of_many_who_claim_a_launch_one_may(client: BrokerClient) -> None:
+    with open_pipes_session(TARGETS, client=client, key="taking-up/claims", require_success=False) as session:
+        together = threading.Barrier(8)
+
+        def claim(_: int) -> bool:
+            together.wait(30)
+            return session.claim_launch()
+
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            assert sorted(pool.map(claim, range(8))) == [False] * 7 + [True]
+        assert session.already_launched
+
+
+def test_what_is_cancelled_before_its_launch_is_not_launched(client: BrokerClient) -> None:
+    for _ in range(2):
+        with open_pipes_session(TARGETS, client=client, key="taking-up/cancel", require_success=False) as session:
+            if session.is_new:
+                session.cancel()
+                session.finish(launched=False)
+            assert not session.claim_launch()
+        assert session.invocation.verdict == "cancelled"
+
+
+def test_a_launch_that_was_told_counts_as_launched(client: BrokerClient) -> None:
+    for new in (True, False):
+        with open_pipes_session(TARGETS, client=client, key="taking-up/told", require_success=False) as session:
+            assert session.already_launched is not new
+            if new:
+                session.report_launched({"extras": {"job_id": 7}})
+    assert session.launched == {"job_id": 7}
+
+
+def test_the_same_key_for_something_else_is_refused(client: BrokerClient) -> None:
+    with open_pipes_session(TARGETS, client=client, key="taking-up/other", require_success=False):
+        pass
+    with (
+        pytest.raises(IdempotencyConflict),
+        open_pipes_session(TARGETS, {"more": 1}, client=client, key="taking-up/other"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "ü", "inv_mine", " blank "])
+def test_a_key_that_cannot_be_one_is_refused_at_the_call(client: BrokerClient, key: str) -> None:
+    with pytest.raises(ValueError, match="expected"), open_pipes_session(TARGETS, client=client, key=key):
+        pass
+
+
+def test_attach_finds_by_id_and_by_key_and_has_everything(client: BrokerClient, script: Script) -> None:
+    with open_pipes_session(TARGETS, client=client, key="taking-up/attach") as session:
+        run_for(session, script(REPORTS))
+    for name in (session.invocation_id, "taking-up/attach"):
+        with attach(name, client=client) as followed:
+            followed.wait(60)
+        assert followed.get_results() == session.get_results() == (ORDERS,)
+
+
+def test_attach_follows_what_runs_and_leaving_it_leaves_it_running(client: BrokerClient, script: Script) -> None:
+    with open_pipes_session(TARGETS, client=client) as session:
+        with attach(session.invocation_id, client=client) as followed:
+            with pytest.raises(TimeoutError, match="has not ended"):
+                followed.wait(0)
+            with pytest.raises(RuntimeError, match="only follows"):
+                followed.get_bootstrap_env_vars()
+        assert not client.invocations.get(session.invocation_id).ended
+        with attach(session.invocation_id, client=client) as followed:
+            run_for(session, script(REPORTS))
+            assert next(followed.stream_results(wait=60)) == ORDERS
+            session.finish(exit_code=0)
+            assert followed.wait(60).verdict == "succeeded"
+
+
+def test_attach_raises_for_what_did_not_succeed(client: BrokerClient) -> None:
+    with open_pipes_session(TARGETS, client=client, require_success=False) as session:
+        session.finish(exit_code=3)
+    with (
+        pytest.raises(PipesExecutionError, match="failed with code 3"),
+        attach(session.invocation_id, client=client) as all_,
+    ):
+        all_.wait(60)
+
+
+@pytest.mark.parametrize("name", ["inv_019a0000-0000-7000-8000-000000000000", "no-such-key"])
+def test_attach_to_nothing_says_so(client: BrokerClient, name: str) -> None:
+    with pytest.raises(InvocationNotFound, match=name), attach(name, client=client):
+        pass
+
+
+def test_a_kept_command_is_run_once_and_fails_each_time_as_it_failed(
+    pipes: PipesSubprocessClient,
+    script: Script,
+    tmp_path: Path,
+    client: BrokerClient,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    starts = tmp_path / "starts"
+    command = script(
+        f"""
+import pathlib, sys
+from standpipe import open_pipes
+with pathlib.Path({str(starts)!r}).open("a") as file: file.write("x")
+with open_pipes() as context:
+    context.report_asset_materialization()
+print("to ☃ out")
+print("the reason", file=sys.stderr)
+sys.exit(3)
+"""
+    )
+    for _ in range(2):
+        with pytest.raises(PipesExecutionError, match="failed with code 3") as raised:
+            pipes.run(context=TARGETS, command=command, key="taking-up/fails", cwd=tmp_path)
+        assert (raised.value.verdict, raised.value.exit_code) == ("failed", 3)
+        assert raised.value.stderr_tail == "the reason\n"
+        assert raised.value.completed is not None
+        assert raised.value.completed.partial_results == (ORDERS,)
+        out, err = capfd.readouterr()
+        assert out == "to ☃ out\n"
+        assert "the reason" in err
+    assert starts.read_text() == "x"
+
+
+def test_what_is_kept_of_a_claim_holds_no_secret(pipes: PipesSubprocessClient, client: BrokerClient) -> None:
+    completed = pipes.run(
+        context=TARGETS, command=[sys.executable, "-c", REPORTS], key="taking-up/secrets", env={"SECRET": "hidden"}
+    )
+    (claim,) = client.events.read(completed.invocation.id, methods=["log"]).items
+    assert claim.details is not None
+    facts = claim.details["launch"]
+    assert isinstance(facts, dict)
+    assert set(facts) == {"claim", "host", "pid", "lock"}
+
+
+def test_a_kept_command_that_cannot_be_started_says_so_each_time(pipes: PipesSubprocessClient) -> None:
+    for _ in range(2):
+        with pytest.raises(PipesLaunchError, match="no such program"):
+            pipes.run(context=TARGETS, command=["no-such-program-anywhere"], key="taking-up/no-program")
+
+
+def test_leaving_the_results_of_a_kept_command_ends_it(
+    pipes: PipesSubprocessClient, script: Script, client: BrokerClient
+) -> None:
+    command = script(f"{REPORTS}\n    import time\n    time.sleep(600)")
+    results = pipes.stream(context=TARGETS, command=command, key="taking-up/left")
+    assert next(results) == ORDERS
+    results.close()
+    assert results.session is not None
+    assert client.invocations.get(results.session.invocation_id).verdict == "cancelled"
+
+
+def test_a_kept_command_takes_as_long_as_it_may(pipes: PipesSubprocessClient) -> None:
+    command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with pytest.raises(PipesExecutionError, match=r"longer than 0\.5 s"):
+        pipes.run(context=TARGETS, command=command, key="taking-up/timeout", timeout=0.5)
