@@ -17,7 +17,7 @@ import pytest
 from standpipe_orchestrator import BrokerClient
 from standpipe_orchestrator.launch_claims import KEY_TAG
 from standpipe_protocol.invocation import Invocation
-from tests.support.processes import Process
+from tests.support.processes import Process, child_environment
 from tests.support.server import Server
 from tests.support.stub_broker import Reply, Request, StubBroker
 from tests.support.waiting import wait_until
@@ -59,20 +59,24 @@ pathlib.Path(results + ".new").rename(results)
 
 
 class Orchestrator:
-    """The orchestration code, to be started and killed again and again."""
+    """The orchestration code, to be started and killed again and again.
 
-    def __init__(self, folder: Path, *, broker: Server, url: str | None = None, seconds: float = 1.0) -> None:
-        self.folder, self.broker, self.seconds = folder, broker, seconds
+    Args:
+        broker: the one it uses; without one, an embedded one.
+    """
+
+    def __init__(self, folder: Path, *, broker: Server | None, url: str | None = None, seconds: float = 1.0) -> None:
+        self.folder, self.seconds = folder, seconds
         self.starts, self.results = folder / "starts", folder / "results"
-        self._url = url or broker.url
+        self._environment: dict[str, str | None] = {}
+        if broker is not None:
+            self._environment = {"STANDPIPE_URL": url or broker.url, "STANDPIPE_API_KEY": broker.api_key}
         (folder / "job.py").write_text(JOB)
         (folder / "orchestrator.py").write_text(ORCHESTRATOR)
 
     def start(self, *, home: str = "orchestrators-home") -> Process:
         words = [self.folder / "job.py", self.starts, self.results, str(self.seconds)]
-        env = self.broker.orchestrator_environment(
-            {"STANDPIPE_URL": self._url, "STANDPIPE_HOME": str(self.folder / home)}
-        )
+        env = child_environment(self._environment, home=self.folder / home)
         command = [sys.executable, str(self.folder / "orchestrator.py"), *map(str, words)]
         return Process(command, log=self.folder / "log", env=env)
 
@@ -118,7 +122,6 @@ def assert_as_unbroken(told: dict[str, object], orchestrator: Orchestrator) -> N
     assert "not_empty" in check
     assert "users" in implicit
     assert orchestrator.started() == 1
-    assert len(invocations(orchestrator.broker)) == 1
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -132,6 +135,7 @@ def test_killed_at_random_moments_and_started_again(seed: int, fresh_broker: Ser
             process.kill9()
     told = orchestrator.run_to_the_end()
     assert_as_unbroken(told, orchestrator)
+    assert len(invocations(fresh_broker)) == 1
     orchestrator.results.unlink()
     assert orchestrator.run_to_the_end() == told
     assert orchestrator.started() == 1
@@ -178,6 +182,16 @@ def test_the_command_goes_on_and_its_end_is_told_while_no_orchestrator_lives(
     assert (invocation.verdict, invocation.exit_code) == ("succeeded", 0)
     assert_as_unbroken(orchestrator.run_to_the_end(), orchestrator)
     assert not list((tmp_path / "orchestrators-home" / "launches").iterdir())
+
+
+def test_killed_with_an_embedded_broker_its_command_reports_on_and_is_taken_up(tmp_path: Path) -> None:
+    orchestrator = Orchestrator(tmp_path, broker=None, seconds=2.0)
+    with orchestrator.start() as process:
+        wait_until(orchestrator.started, what="the job to have started")
+        process.kill9()
+    assert_as_unbroken(orchestrator.run_to_the_end(), orchestrator)
+    # Once more when nobody is left who had the first broker: another one, on the same history.
+    assert_as_unbroken(orchestrator.run_to_the_end(), orchestrator)
 
 
 def test_taken_up_from_another_machine_it_is_not_launched_again(fresh_broker: Server, tmp_path: Path) -> None:

@@ -45,6 +45,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--select", metavar="SELECTION", action="append", help="run these assets only, and their checks"
     )
     parser.add_argument("--partition", metavar="KEY", help="the slice that partitioned assets make")
+    parser.add_argument(
+        "--run-id",
+        metavar="ID",
+        type=_run_id,
+        help="the run's id: the same again takes up launches that have keys of it",
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="show debug messages too")
 
 
@@ -60,6 +66,12 @@ def run(args: argparse.Namespace) -> int:
         return _materialize(definitions, args)
 
 
+def _run_id(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("expected a run's id, got an empty text")
+    return text
+
+
 def _materialize(definitions: Definitions, args: argparse.Namespace) -> int:
     file: Path = args.file
     progress = Progress(title=visible(file.name))
@@ -71,6 +83,7 @@ def _materialize(definitions: Definitions, args: argparse.Namespace) -> int:
                 selection=args.select,
                 partition_key=args.partition,
                 raise_on_error=False,
+                run_id=args.run_id,
                 job_name=file.stem,
                 on_event=progress,
             )
