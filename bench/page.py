@@ -37,7 +37,8 @@ further index; no network, no checks. A materialization is also entered into the
 Each connection sends its next message when the last one is acknowledged. The bound is a bare ASGI app on uvicorn that
 neither authenticates nor parses; its one writer thread commits what has gathered into one table.""",
     "What the SDK costs the job": """\
-One process that reports as fast as it can, until the last message is acknowledged, against the `executemany` above.
+One process that reports as fast as it can, until the last message is acknowledged, against the `executemany` above;
+and the same with `STANDPIPE_SPOOL=first`, against itself without.
 The time of one call to `report_custom_message` while the process reports as fast as it can, against `json.dumps` of
 the same messages. The time from the first line of a program to the first one after `open_pipes()`, against
 `import dagster_pipes`. A whole `PipesSubprocessClient.run()` (register, launch, report one

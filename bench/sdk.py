@@ -91,8 +91,9 @@ def run() -> Generator[Row]:
         given = Path(folder) / "messages.ndjson"
         given.write_bytes(b"\n".join(events))
 
-        def reported_per_second() -> float:
-            return len(events) / float(_python(_LOOP, str(given), service=service))
+        def reported_per_second(spool: str = "later") -> float:
+            variables = {"STANDPIPE_SPOOL": spool, "STANDPIPE_HOME": f"{folder}/home"}
+            return len(events) / float(_python(_LOOP, str(given), service=service, **variables))
 
         value, bounds = bracketed(lambda: raw_sqlite.rows_per_second(events), reported_per_second)
         yield Row(
@@ -102,6 +103,15 @@ def run() -> Generator[Row]:
             bound="raw executemany",
             bounds=bounds,
             aim=0.25,
+        )
+        value, bounds = bracketed(reported_per_second, lambda: reported_per_second("first"))
+        yield Row(
+            what="the same with each on disk before its report returns",
+            value=value,
+            unit="events/s",
+            bound="without",
+            bounds=bounds,
+            aim=0.8,
         )
         value, *both = map(float, _python(_CALL, str(given), service=service).split())
         yield _time("a report call, median", value, (both[0], both[1]), unit="us", bound="json.dumps", aim=2.0)
@@ -153,8 +163,8 @@ def _milliseconds(function: Callable[[], None]) -> float:
     return (time.perf_counter() - start) * 1000
 
 
-def _python(code: str, *arguments: str, service: Service | None = None) -> str:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("STANDPIPE_")}
+def _python(code: str, *arguments: str, service: Service | None = None, **variables: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("STANDPIPE_")} | variables
     if service is not None:
         environment |= service.register().to_environment()
     command = [sys.executable, "-c", code, *arguments]

@@ -30,7 +30,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 when everything is delivered, 1 when something is not."""
     folder = spool_folder(os.environ)
     given: Sequence[Path] = arguments.spool
-    files = [file for path in given or [folder] for file in (waiting_files(path) if path.is_dir() else [path])]
+    files = [file for path in given for file in (waiting_files(path) if path.is_dir() else [path])]
+    if not given:
+        files = waiting_files(folder)
     if arguments.list:
         sys.stdout.writelines(f"{path} ({path.stat().st_size} bytes)\n" for path in files)
         sys.stdout.writelines(f"{path} was set aside: {reason}\n" for path, reason in set_aside_files(folder))
