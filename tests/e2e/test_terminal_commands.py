@@ -23,6 +23,7 @@ from tests.support.waiting import wait_until
 
 BIN = Path(sys.executable).parent
 STANDPIPE = BIN / "standpipe"
+BASH = shutil.which("bash")
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +159,31 @@ def test_followed_logs_go_on_where_a_line_was_left(broker: Server, tmp_path: Pat
     assert logs.output() == "begun\nfirst half\nlast\n"
 
 
+def test_following_goes_on_through_a_restart_of_the_server(sqlite_server: Server, tmp_path: Path) -> None:
+    job = wire.register(sqlite_server)
+    job.append([wire.opened(), wire.log("before")])
+    with following("logs", "-f", "--raw", job.id, broker=sqlite_server, log=tmp_path / "out") as logs:
+        logs.wait_for_output("before")
+        sqlite_server.kill9()
+        sqlite_server.restart()
+        back = wire.Job(sqlite_server, job.registered, sqlite_server.client(token=job.registered["token"]))
+        back.append([wire.log("after"), wire.closed()])
+        back.finish()
+        assert logs.wait() == 0
+    assert logs.output() == "before\nafter\n"
+
+
+@pytest.mark.skipif(BASH is None, reason="there is no bash here")
+@pytest.mark.parametrize("words", ["logs", "logs --raw", "logs --json", "tail -n 9999", "tail -n 9999 --json"])
+def test_who_has_read_enough_of_it_hears_no_complaint(broker: Server, words: str) -> None:
+    job = finished(broker, [wire.log(f"{number} " + "x" * 100) for number in range(5_000)])
+    assert BASH is not None
+    script = f"set -o pipefail; '{STANDPIPE}' {words} {job.id} | head -n 1 | wc -l"
+    done = run([BASH, "-c", script], env=child_environment(home=broker.home))
+
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "1", "")
+
+
 def test_what_was_asked_to_stop_is_waited_for_and_its_verdict_told(broker: Server, tmp_path: Path) -> None:
     job = wire.register(broker)
     job.append([wire.opened()])
@@ -284,9 +310,6 @@ def test_on_a_terminal_there_are_colours_and_no_line_is_wider_than_it(broker: Se
     for words in (("ls", "--job", "shown"), ("compare", job.id, other.id)):
         plain = re.sub(r"\x1b\[[\d;]*m", "", printed[words][0])
         assert max(len(line.rstrip()) for line in plain.splitlines()) <= columns
-
-
-BASH = shutil.which("bash")
 
 
 def completed(line: str, *, home: Path) -> list[str]:

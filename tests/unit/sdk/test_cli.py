@@ -33,6 +33,15 @@ def test_a_verb_that_is_not_installed_names_what_brings_it(
     assert "pip install standpipe-orchestrator" in capsys.readouterr().out
 
 
+def test_a_shell_that_asks_what_may_follow_gets_nothing_where_no_verb_can_answer(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("standpipe.cli._installed_verbs", dict)
+    monkeypatch.setenv("_ARGCOMPLETE", "1")
+    assert main(["deliver"]) == 2
+    assert capsys.readouterr().out == ""
+
+
 def test_a_verbs_own_usage_error_is_exit_code_two(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main(["deliver", "--spam"])

@@ -30,9 +30,9 @@ def answering(verb: str, answer: Callable[[BrokerClient, Console], int]) -> int:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]  asked just above
     if sys.stdout.isatty():
-        console = Console(highlight=False)
+        console: Console = _Console(highlight=False)
     else:
-        console = Console(highlight=False, width=_WIDE, file=cast("IO[str]", _WithoutPadding(sys.stdout)))
+        console = _Console(highlight=False, width=_WIDE, file=cast("IO[str]", _WithoutPadding(sys.stdout)))
     try:
         return answer(default_client(), console)
     except StandpipeError as error:
@@ -44,6 +44,13 @@ def answering(verb: str, answer: Callable[[BrokerClient, Console], int]) -> int:
         return 0
     except KeyboardInterrupt:
         return 130
+
+
+class _Console(Console):
+    """A console that lets `answering` hear of a reader that has gone; rich would end the process with 1."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
 
 
 class _WithoutPadding:
