@@ -13,7 +13,7 @@
             ├── PipesInvocationEnded            PipesInvocationRunning         PipesDuplicateMaterialization
             ├── PipesIdempotencyConflict        PipesTooLarge                  PipesUnsupportedMediaType
             ├── PipesInvalidMessage             PipesInvalidRequest            PipesRateLimited
-            └── PipesInternal                   PipesOverloaded
+            └── PipesInternal                   PipesOverloaded                PipesWrongCsrfToken
 
     DagsterPipesWarning (a Warning)             the process was not launched by an orchestrator
 
@@ -88,6 +88,10 @@ class PipesForbiddenHost(PipesProblem):
     name = "forbidden-host"
 
 
+class PipesWrongCsrfToken(PipesProblem):
+    name = "wrong-csrf-token"
+
+
 class PipesNotFound(PipesProblem):
     """There is no such invocation, or the token is another one's."""
 
@@ -158,6 +162,7 @@ _PROBLEM_ERRORS: dict[str, type[PipesProblem]] = {
         PipesMalformed,
         PipesUnauthorized,
         PipesForbiddenHost,
+        PipesWrongCsrfToken,
         PipesNotFound,
         PipesMethodNotAllowed,
         PipesSequenceGap,

@@ -19,9 +19,10 @@ from standpipe import lifetime
 from standpipe.context_box import unreachable
 from standpipe.delivery import DeliveryReport, Rejection
 from standpipe.errors import DagsterPipesError
+from standpipe.ledger import encode_closed
 from standpipe.leftovers import Leftovers
 from standpipe.modes import spool_first
-from standpipe.pending import MEMORY_BYTES, MEMORY_MESSAGES, Pending
+from standpipe.pending import MEMORY_BYTES, MEMORY_MESSAGES, Account, Pending
 from standpipe.sender import Sender
 from standpipe.settlement import settle, warn_of_loss
 from standpipe.shortening import shortened
@@ -30,7 +31,7 @@ from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.context import ContextData
 from standpipe_protocol.invocation import Control
 from standpipe_protocol.json_text import encode_json
-from standpipe_protocol.messages import Closed, Ledger, Log, Message, Opened, message_to_wire
+from standpipe_protocol.messages import Closed, Log, Message, Opened, message_to_wire
 
 if TYPE_CHECKING:
     from standpipe.spool import Spool
@@ -207,7 +208,7 @@ class Outbox:
             self._held_back = not self._deliver_for_children()
             if self._held_back:
                 self._sender.stop(timeout=0.1)
-            kept = self._pending.put_last("closed", lambda n, counts: _encode_closed(message, n, counts, sent_at))
+            kept = self._pending.put_last("closed", lambda account: _encode_closed(message, account, sent_at))
         else:
             body = encode_json(message_to_wire(message, sent_at=sent_at))
             if len(body) > self._sender.limits.message_bytes:
@@ -378,9 +379,15 @@ def new_producer() -> str:
     return f"py-{os.urandom(10).hex()}"
 
 
-def _encode_closed(message: Closed, number: int, counts: dict[str, int], sent_at: str) -> bytes:
-    ledger = Ledger(messages=number, by_method=counts)
-    return encode_json(message_to_wire(Closed(exception=message.exception, ledger=ledger), sent_at=sent_at))
+def _encode_closed(message: Closed, account: Account, sent_at: str) -> bytes:
+    return encode_closed(
+        message,
+        number=account.number,
+        by_method=account.by_method,
+        dropped_logs=account.dropped_logs,
+        sha256=account.sha256,
+        sent_at=sent_at,
+    )
 
 
 def _encode_dropped(number: int) -> tuple[str, bytes]:

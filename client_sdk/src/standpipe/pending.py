@@ -20,6 +20,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from standpipe.ledger import MOST_BYTES_READ_BACK, RunningSum
+
 if TYPE_CHECKING:
     from standpipe.spool import Spool
 
@@ -31,6 +33,19 @@ DROPPABLE = frozenset({"log", "log_external_stream"})
 """What may be dropped under pressure; the number is reported instead."""
 RESERVE = 0.25
 """The part of memory and disk that log lines leave to reports."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What is told of all messages of a producer in its last one."""
+
+    number: int
+    """Of the last one itself; what could not be kept counts as numbered, so that the server finds it missing."""
+    by_method: dict[str, int]
+    """Itself included."""
+    dropped_logs: int
+    sha256: str | None
+    """Over the messages before it; None where too much waits on disk to be read again for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +99,7 @@ class Pending:
         self._untold = 0
         self._refused: str | None = None
         self._by_method: defaultdict[str, int] = defaultdict(int)
+        self._sum = RunningSum()
         self.acknowledged = 0
         self.dropped = 0
         self.dropped_logs = 0
@@ -108,18 +124,20 @@ class Pending:
             self.kick()
         return kept
 
-    def put_last(self, method: str, encode: Callable[[int, dict[str, int]], bytes]) -> bool:
-        """Like `put`, for a message that tells its own number and the count by method, itself included.
-
-        Messages that could not be kept count as numbered here, so that the server finds them missing.
-        """
+    def put_last(self, method: str, encode: Callable[[Account], bytes]) -> bool:
+        """Like `put`, for a message that tells of all before it."""
 
         def put() -> bool:
             self._tell_dropped(reserve=0.0)
-            counts = {**self._by_method, method: self._by_method[method] + 1}
-            return self._put(method, encode(self.numbered + self.dropped + 1, counts))
+            account = Account(
+                number=self.numbered + self.dropped + 1,
+                by_method={**self._by_method, method: self._by_method[method] + 1},
+                dropped_logs=self.dropped_logs,
+                sha256=self._sum_of_all(),
+            )
+            return self._put(method, encode(account))
 
-        with self._lock:
+        with self._sum.lock, self._lock:
             if self._busy:
                 self._late.append(put)
                 return True
@@ -155,9 +173,16 @@ class Pending:
 
     def acknowledge(self, through: int) -> None:
         """Forgets everything through this number, on disk too."""
+        with self._sum.lock:
+            # Outside the lock that reports wait for.
+            self._sum.add(self._forget(through))
+
+    def _forget(self, through: int) -> list[bytes]:
+        gone: list[bytes] = []
         with self._changing():
             while self.acknowledged < through and self._memory:
-                self._memory_size -= len(self._memory.popleft())
+                gone.append(self._memory.popleft())
+                self._memory_size -= len(gone[-1])
                 self.acknowledged += 1
             self._write_through = self._disk_first
             if self._spool is not None:
@@ -167,6 +192,23 @@ class Pending:
                     self._spool.discard()
                     self._spool = None
             self._progress.notify_all()
+        return gone
+
+    def _sum_of_all(self) -> str | None:
+        if self._spool is None or self._unread <= 0:
+            return self._sum.with_rest(self._memory)
+        if self._spool.unread_bytes > MOST_BYTES_READ_BACK or self._busy:
+            return None
+        with self._changing():
+            return self._sum.with_rest(itertools.chain(self._memory, self._read_through(self._spool)))
+
+    def _read_through(self, spool: Spool) -> Generator[bytes]:
+        """What the file holds and memory does not, without counting as read."""
+        kept = self.acknowledged + len(self._memory)
+        spool.forget_reading_beyond(kept)
+        while bodies := spool.read(size=REFILL_BYTES, messages=self._memory_messages):
+            yield from bodies
+        spool.forget_reading_beyond(kept)
 
     def replace(self, seq: int, body: bytes) -> None:
         """Puts another message under the oldest number."""

@@ -137,6 +137,11 @@ class Spool:
             self._reader.close()
 
     @property
+    def unread_bytes(self) -> int:
+        """How much in the file was not read yet."""
+        return self._size - self._read_offset
+
+    @property
     def _dead(self) -> int:
         return self._acknowledged_offset - self._start
 

@@ -182,7 +182,7 @@ def test_the_number_dropped_is_told_at_the_latest_with_the_last_message(tmp_path
     for n in range(10):
         pending.put("log", made(n, "log"))
     assert (pending.numbered, pending.dropped_logs) == (6, 4)
-    assert pending.put_last("closed", lambda number, _: made(number, "closed"))
+    assert pending.put_last("closed", lambda account: made(account.number, "closed"))
     assert [one for _, one in taken(pending)][-2:] == [made(4, "log"), made(8, "closed")]
     assert pending.dropped == 0
 
