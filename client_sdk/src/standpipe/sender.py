@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from standpipe.context_box import ContextBox
+from standpipe.course import Course
 from standpipe.delivery import (
     Advance,
     Answer,
@@ -25,8 +26,6 @@ from standpipe.delivery import (
     Retry,
     Split,
     Stop,
-    decide_after_append,
-    decide_after_refusal,
     method_of,
     note_in_its_place,
 )
@@ -47,14 +46,8 @@ from standpipe_protocol.problems import Problem
 if TYPE_CHECKING:
     from standpipe.transport import Transport
 
-# A program that reports as fast as it can leaves this thread the interpreter only now and then (5 ms a turn, several
-# turns a request), so the throughput of such a program is the size of a request. All others never fill one.
-BATCH_MESSAGES = 2000
 BATCH_BYTES = 2 * 1024 * 1024
-HURRIED_BACKOFF_CAP_SECONDS = 2.0
 REMEMBERED_REJECTIONS = 1000
-FAILURES_OF_AN_OUTAGE = 3
-"""In a row: about a second and a half after the first. From here on it is told, and reports wait on disk."""
 
 _log = logging.getLogger("standpipe.outbox")
 
@@ -88,14 +81,11 @@ class Sender:
         self._lease_seconds = DEFAULT_LEASE_SECONDS
         self._telling = threading.Lock()
         self._heart = self._make_heart() if heartbeat else None
-        self._batch_messages = BATCH_MESSAGES
-        self._acquainted = False
-        self._failures = 0
-        self._retry_at = 0.0
-        self._not_before = 0.0
+        self._course = Course()
+        # Flags of their own, because other threads set them: until the server answers, and until the next request.
         self._hurried = False
+        self._try_now = False
         self._stopping = False
-        self._replaced = 0
         self._last_word = time.monotonic()
         self._imported = threading.Event()
         self._thread = threading.Thread(target=self._run, name="standpipe-outbox", daemon=True)
@@ -110,8 +100,7 @@ class Sender:
 
     def hurry(self) -> None:
         """Somebody waits: try now, though not before a time the server has named."""
-        self._hurried = True
-        self._retry_at = self._not_before
+        self._hurried = self._try_now = True
         self._pending.kick()
 
     def stop(self, *, timeout: float) -> None:
@@ -155,29 +144,31 @@ class Sender:
 
     def _turn(self, transport: Transport) -> None:
         """One look at what there is to do: the context, a batch, or nothing."""
-        now = time.monotonic()
-        rested = now >= self._retry_at
+        pause = self._course.next_attempt(hurried=self._try_now) - time.monotonic()
+        rested = pause <= 0
         if rested and self._wants_context and not self.context.settled:
             self._fetch_context(transport)
         elif rested and (batch := self._pending.take(messages=self._batch_limit, size=self._batch_size)) is not None:
             self._send(transport, batch)
         elif not rested:
-            self._pending.wait_for_work(self._retry_at - now, new_messages=False)
+            self._pending.wait_for_work(pause, new_messages=False)
         else:
             self._pending.wait_for_work(None, new_messages=True)
 
     @property
     def _batch_limit(self) -> int:
-        return max(1, min(self._batch_messages, self.limits.batch_messages))
+        return max(1, min(self._course.batch_messages, self.limits.batch_messages))
 
     @property
     def _batch_size(self) -> int:
         return min(BATCH_BYTES, self.limits.body_bytes, self.limits.decompressed_bytes)
 
     def _fetch_context(self, transport: Transport) -> None:
+        self._try_now = False
         answer = transport.get_context()
         if isinstance(answer, Answer) and answer.status == 200 and answer.body is not None:
-            self._hear(answer)
+            failures, self._course = self._course.failures, self._course.after_word()
+            self._hear(answer, failures=failures)
             limits, lease = answer.body.get("limits"), answer.body.get("lease")
             if isinstance(limits, dict):
                 self.limits = Limits.from_wire(limits)
@@ -192,43 +183,35 @@ class Sender:
                 told = f"The server at {self._bootstrap.url} sent a context that cannot be read: {error}"
                 self.context.fail(PipesServerError(told))
             return
-        self._after_refusal(answer, decide_after_refusal(answer, **self._circumstances()))
+        self._course, decision = self._course.after_refusal(answer, **self._circumstances())
+        self._after_refusal(decision)
 
     def _send(self, transport: Transport, batch: Batch) -> None:
         first_seq, bodies = batch.first_seq, batch.bodies
+        self._try_now = False
         answer = transport.append(
             b"\n".join(bodies) + b"\n",
             producer=self._producer,
             first_seq=first_seq,
             numbered=self._pending.numbered,
         )
-        decision = decide_after_append(
-            answer,
-            first_seq=first_seq,
-            count=len(bodies),
-            attempt=self._failures,
-            jitter=_random(),
-            acquainted=self._acquainted,
+        before = self._course
+        self._course, decision = before.after_append(
+            answer, first_seq=first_seq, count=len(bodies), **self._circumstances()
         )
         match decision:
             case Advance(through=through, rejections=rejections):
                 for rejection in rejections:
                     self._note_rejection(rejection, bodies, first_seq)
-                self._hear(answer)
-                self._batch_messages = min(BATCH_MESSAGES, self._batch_messages * 2)
+                self._hear(answer, failures=before.failures)
                 self._pending.acknowledge(through)
             case Split():
-                self._batch_messages = max(1, len(bodies) // 2)
+                pass  # the next batch is smaller
             case Replace(rejection=rejection):
-                if self._replaced == first_seq:
-                    told = f"the server refuses message {first_seq} in every form: {rejection.problem.detail}"
-                    self._give_up(Stop(problem=rejection.problem, reason=told))
-                    return
-                self._replaced = first_seq
                 self._note_rejection(rejection, bodies, first_seq)
                 self._pending.replace(first_seq, note_in_its_place(bodies[0], rejection.problem))
             case Retry() | Stop():
-                self._after_refusal(answer, decision)
+                self._after_refusal(decision)
 
     def _make_heart(self) -> Heart:
         return Heart(
@@ -239,17 +222,15 @@ class Sender:
         )
 
     def _circumstances(self) -> _Circumstances:
-        cap = HURRIED_BACKOFF_CAP_SECONDS if self._hurried else 30.0
-        return {"attempt": self._failures, "jitter": _random(), "acquainted": self._acquainted, "cap": cap}
+        return {"now": time.monotonic(), "jitter": _random(), "hurried": self._hurried}
 
-    def _hear(self, answer: Answer | NoAnswer) -> None:
+    def _hear(self, answer: Answer | NoAnswer, *, failures: int) -> None:
         """Takes note of an answer that came from the server itself."""
         self._last_word = time.monotonic()
-        self._acquainted = True
         self._hurried = False
-        if self._failures:
+        if failures:
             _log.info("The Standpipe server at %s answers again.", self._bootstrap.url)
-        self._failures, self._retry_at, self._not_before, self.trouble = 0, 0.0, 0.0, None
+        self.trouble = None
         if self._heart is not None:
             self._heart.start(lease_seconds=self._lease_seconds)
         if isinstance(answer, Answer):
@@ -271,18 +252,12 @@ class Sender:
             except Exception:
                 _log.exception("The callback for a change of control failed.")
 
-    def _after_refusal(self, answer: Answer | NoAnswer, decision: Retry | Stop) -> None:
+    def _after_refusal(self, decision: Retry | Stop) -> None:
         if isinstance(decision, Stop):
             self._give_up(decision)
             return
-        self._failures += 1
         self.trouble = decision.reason
-        now = time.monotonic()
-        delay = min(decision.delay, HURRIED_BACKOFF_CAP_SECONDS) if self._hurried else decision.delay
-        named = answer.retry_after if isinstance(answer, Answer) else None
-        self._not_before = now + named if named else 0.0
-        self._retry_at = max(now + delay, self._not_before)
-        if self._failures == FAILURES_OF_AN_OUTAGE:
+        if self._course.outage_begins:
             self._shelter()
             _log.warning(
                 "The Standpipe server at %s takes no reports of invocation %s (%s). They are kept and tried again.",
@@ -328,10 +303,9 @@ if TYPE_CHECKING:
     from typing import TypedDict
 
     class _Circumstances(TypedDict):
-        attempt: int
+        now: float
         jitter: float
-        acquainted: bool
-        cap: float
+        hurried: bool
 
 
 def _what_to_do(problem: Problem) -> str:

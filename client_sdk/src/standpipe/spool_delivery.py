@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
+from standpipe.course import Course
 from standpipe.delivery import (
     Advance,
     Answer,
@@ -26,7 +27,6 @@ from standpipe.delivery import (
     Retry,
     Split,
     Stop,
-    decide_after_append,
     note_in_its_place,
 )
 from standpipe.errors import PipesConfigurationError
@@ -172,12 +172,11 @@ class _Delivery:
         self._stopping = stopping
         self._delivered = 0
         self._known: int = 0
-        self._noted = 0
         self._final = False
         self._may_change = False
         self._rejected: list[Rejection] = []
         # The first answer tells how much of the file the server has already, so the first question is a small one.
-        self._batch_messages = 1
+        self._course = Course(batch_messages=1, most_messages=BATCH_MESSAGES)
 
     def run(self, file: BinaryIO) -> FileOutcome:
         reader = RecordReader(file, version=self._header.version, expected=self._header.first_seq)
@@ -206,11 +205,10 @@ class _Delivery:
 
     def _send(self, waiting: list[tuple[int, bytes]]) -> str | None:
         """Sends the first messages of the list and takes them off; answers why it cannot."""
-        attempt = 0
         while True:
             if self._stopping():
                 return "not delivered before the process that delivered it ended"
-            batch = waiting[: self._batch_messages]
+            batch = waiting[: self._course.batch_messages]
             first_seq = batch[0][0] - self._offset
             answer = self._transport.append(
                 b"\n".join(line for _, line in batch) + b"\n",
@@ -218,32 +216,29 @@ class _Delivery:
                 first_seq=first_seq,
                 numbered=waiting[-1][0] - self._offset,
             )
-            match decide_after_append(
-                answer, first_seq=first_seq, count=len(batch), attempt=attempt, jitter=1.0, acquainted=False
-            ):
+            now = time.monotonic()
+            self._course, decision = self._course.after_append(
+                answer, first_seq=first_seq, count=len(batch), now=now, jitter=1.0
+            )
+            match decision:
                 case Advance(through=through, rejections=rejections):
                     self._rejected += rejections
                     self._known = max(self._known, through, _stored_through(answer))
                     taken = sum(seq - self._offset <= self._known for seq, _ in waiting)
                     self._delivered += taken
                     del waiting[:taken]
-                    self._batch_messages = min(BATCH_MESSAGES, self._batch_messages * 8)
                     return None
                 case Split():
-                    self._batch_messages = max(1, len(batch) // 2)
+                    pass  # the next batch is smaller
                 case Replace(rejection=rejection):
                     seq, body = batch[0]
-                    if self._noted == seq:
-                        return f"message {seq} is refused in every form: {rejection.problem.detail}"
-                    self._noted = seq
                     self._rejected.append(rejection)
                     waiting[0] = (seq, note_in_its_place(body, rejection.problem))
-                case Retry(delay=delay, reason=reason):
-                    attempt += 1
-                    if attempt >= self._tries:
+                case Retry(reason=reason):
+                    if self._course.failures >= self._tries:
                         self._may_change = True
-                        return f"not delivered after {attempt} attempts: {reason}"
-                    time.sleep(delay)
+                        return f"not delivered after {self._course.failures} attempts: {reason}"
+                    time.sleep(max(self._course.retry_at - now, 0.0))
                 case Stop(problem=problem) if problem.name == "sequence-gap" and not self._offset:
                     # What came before died in the memory of a killed process. The rest is not lost for that: it goes in
                     # as a producer of its own, the same at every attempt, and the gap stays visible in the first one's.
