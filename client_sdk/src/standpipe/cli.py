@@ -29,6 +29,9 @@ _KNOWN_VERBS = {
     "cancel": "standpipe-orchestrator",
     "compare": "standpipe-orchestrator",
     "assets": "standpipe-orchestrator",
+    "export": "standpipe-orchestrator",
+    "import": "standpipe-orchestrator",
+    "replay": "standpipe-orchestrator",
     "completion": "standpipe-orchestrator",
     "open": "standpipe-orchestrator",
 }

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from standpipe_orchestrator.errors import DagsterPipesError as DagsterPipesError
     from standpipe_orchestrator.errors import DagsterPipesExecutionError as DagsterPipesExecutionError
     from standpipe_orchestrator.errors import DefinitionError as DefinitionError
+    from standpipe_orchestrator.errors import InvalidArchive as InvalidArchive
     from standpipe_orchestrator.errors import InvalidDefinition as InvalidDefinition
     from standpipe_orchestrator.errors import InvocationNotFound as InvocationNotFound
     from standpipe_orchestrator.errors import NotFound as NotFound
@@ -80,6 +81,8 @@ if TYPE_CHECKING:
     from standpipe_orchestrator.metadata import UrlMetadataValue as UrlMetadataValue
     from standpipe_orchestrator.opening import attach as attach
     from standpipe_orchestrator.opening import open_pipes_session as open_pipes_session
+    from standpipe_orchestrator.replaying import Replay as Replay
+    from standpipe_orchestrator.replaying import replay as replay
     from standpipe_orchestrator.results import AssetCheckResult as AssetCheckResult
     from standpipe_orchestrator.results import AssetCheckSeverity as AssetCheckSeverity
     from standpipe_orchestrator.results import DataVersion as DataVersion
@@ -144,6 +147,7 @@ _MODULES = {
         "DagsterPipesError",
         "DagsterPipesExecutionError",
         "DefinitionError",
+        "InvalidArchive",
         "InvalidDefinition",
         "InvocationNotFound",
         "NotFound",
@@ -184,6 +188,10 @@ _MODULES = {
     "standpipe_orchestrator.opening": (
         "attach",
         "open_pipes_session",
+    ),
+    "standpipe_orchestrator.replaying": (
+        "Replay",
+        "replay",
     ),
     "standpipe_orchestrator.results": (
         "AssetCheckResult",
@@ -249,6 +257,7 @@ __all__ = [
     "IOManager",
     "InputContext",
     "IntMetadataValue",
+    "InvalidArchive",
     "InvalidDefinition",
     "Invocation",
     "InvocationNotFound",
@@ -275,6 +284,7 @@ __all__ = [
     "PipesSubprocessClient",
     "ProblemError",
     "RegisteredInvocation",
+    "Replay",
     "StandpipeError",
     "StaticPartitionsDefinition",
     "StepExecutionContext",
@@ -303,6 +313,7 @@ __all__ = [
     "materialize",
     "multi_asset",
     "open_pipes_session",
+    "replay",
 ]
 
 

@@ -14,6 +14,7 @@ from typing import Self, cast
 from urllib.parse import quote
 
 from standpipe_orchestrator.across import AssetOperations, ErrorOperations, Page, page_of
+from standpipe_orchestrator.archive import ArchiveOperations
 from standpipe_orchestrator.errors import IdempotencyConflict, InvocationEnded, UnexpectedAnswer
 from standpipe_orchestrator.launch_claims import LAUNCH_KEY
 from standpipe_orchestrator.reader import Tail
@@ -313,6 +314,7 @@ class BrokerClient:
     events: EventOperations
     assets: AssetOperations
     errors: ErrorOperations
+    archives: ArchiveOperations
 
     def __init__(
         self,
@@ -331,6 +333,7 @@ class BrokerClient:
         self.events = EventOperations(self._transport, self.invocations)
         self.assets = AssetOperations(self._transport)
         self.errors = ErrorOperations(self._transport)
+        self.archives = ArchiveOperations(self._transport)
 
     @property
     def api_key(self) -> str:

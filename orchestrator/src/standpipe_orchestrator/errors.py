@@ -15,6 +15,7 @@
     │   ├── InvalidResult                        a step returned what it did not declare, or less than that
     │   ├── ValueNotStorable                     an asset's value that the I/O manager cannot keep
     │   └── ValueNotStored                       an asset's value that no run has stored
+    ├── InvalidArchive                           a file is not a whole export of an invocation
     ├── BrokerNotFound                           no server to talk to, and none could be started
     ├── InvocationNotFound                       neither an id nor a key of an invocation
     └── BrokerError                              a call to the broker failed: names call, address and what to do
@@ -77,6 +78,10 @@ class ValueNotStored(DefinitionError):
 
 class BrokerNotFound(StandpipeError):
     """There is no server to use, and none could be started."""
+
+
+class InvalidArchive(StandpipeError, ValueError):
+    """A file is not what `standpipe export` wrote, or not all of it."""
 
 
 class InvocationNotFound(StandpipeError, LookupError):
@@ -218,6 +223,7 @@ __all__ = [
     "DagsterPipesExecutionError",
     "DefinitionError",
     "IdempotencyConflict",
+    "InvalidArchive",
     "InvalidContextUse",
     "InvalidDefinition",
     "InvalidMetadata",

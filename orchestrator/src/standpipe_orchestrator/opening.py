@@ -148,7 +148,7 @@ def find_invocation(client: BrokerClient, id_or_key: str) -> Invocation:
         found = client.invocations.list(limit=1, tag=f"{KEY_TAG}={id_or_key}").items
         # A list leaves out extras that are large.
         return client.invocations.get(found[0].id)
-    except (NotFound, IndexError):
+    except (NotFound, IndexError, ValueError):
         raise InvocationNotFound(
             f"{client.url} has no invocation with the id or key {id_or_key!r}. `standpipe ls` lists them."
         ) from None

@@ -39,10 +39,32 @@ LOGS = Command(help="show log messages and captured output of an invocation", mo
 CANCEL = Command(help="ask the processes of invocations to stop", module="standpipe_orchestrator.cli.cancel")
 COMPARE = Command(help="show in what invocations differ", module="standpipe_orchestrator.cli.compare")
 ASSETS = Command(help="list assets, and what was reported on one", module="standpipe_orchestrator.cli.assets")
+EXPORT = Command(
+    help="write an invocation with everything it reported to a file", module="standpipe_orchestrator.cli.export"
+)
+IMPORT = Command(help="store an exported invocation as a new one", module="standpipe_orchestrator.cli.import_")
+REPLAY = Command(
+    help="rebuild results from stored events or an exported file", module="standpipe_orchestrator.cli.replay"
+)
 COMPLETION = Command(
     help="print what makes a shell complete verbs, options, ids and keys",
     module="standpipe_orchestrator.cli.completion",
 )
 OPEN = Command(help="open the server's pages in a browser", module="standpipe_orchestrator.cli.open")
 
-__all__ = ["ASSETS", "CANCEL", "COMPARE", "COMPLETION", "LOGS", "LS", "MATERIALIZE", "OPEN", "SHOW", "TAIL", "Command"]
+__all__ = [
+    "ASSETS",
+    "CANCEL",
+    "COMPARE",
+    "COMPLETION",
+    "EXPORT",
+    "IMPORT",
+    "LOGS",
+    "LS",
+    "MATERIALIZE",
+    "OPEN",
+    "REPLAY",
+    "SHOW",
+    "TAIL",
+    "Command",
+]

@@ -26,6 +26,11 @@ _WIDE = 240
 
 def answering(verb: str, answer: Callable[[BrokerClient, Console], int]) -> int:
     """Runs a verb that asks the broker; what goes wrong is a sentence on stderr and exit code 1."""
+    return answering_with(verb, lambda console: answer(default_client(), console))
+
+
+def answering_with(verb: str, answer: Callable[[Console], int]) -> int:
+    """The same for a verb that may do without the broker."""
     # A terminal that cannot show a character shows its escape instead of ending the command.
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]  asked just above
@@ -34,7 +39,7 @@ def answering(verb: str, answer: Callable[[BrokerClient, Console], int]) -> int:
     else:
         console = _Console(highlight=False, width=_WIDE, file=cast("IO[str]", _WithoutPadding(sys.stdout)))
     try:
-        return answer(default_client(), console)
+        return answer(console)
     except StandpipeError as error:
         print(f"standpipe {verb}: {visible(str(error))}", file=sys.stderr)  # noqa: T201
         return 1

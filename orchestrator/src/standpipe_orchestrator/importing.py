@@ -1,0 +1,162 @@
+"""An exported invocation, told again to another broker: registered with the same words, its events sent as they came.
+
+The broker judges everything anew, so nothing is believed that a file says of itself. The invariant: an import that was
+interrupted and is started again goes on, and one that is repeated stores nothing twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import cast
+
+from standpipe_orchestrator.archive import ArchiveOperations, ArchiveReader
+from standpipe_orchestrator.launch_claims import KEY_TAG
+from standpipe_protocol.invocation import FIRST_SEQ_HEADER, NUMBERED_HEADER, PRODUCER_HEADER, Invocation
+from standpipe_protocol.json_text import JsonObject, JsonValue, encode_json
+
+IMPORTED_FROM = "imported_from"
+IMPORTED_KEY = "imported_key"
+_ANONYMOUS = "anonymous"
+"""The broker numbers its messages; nobody else may."""
+_BATCH_MESSAGES = 500
+_BATCH_BYTES = 4 * 1024 * 1024
+_SETTLE_SECONDS = 3600.0
+"""It must not end by itself while it is told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """What became of an import. Without `differences` the broker says of it what the first one said."""
+
+    invocation: Invocation
+    original: Invocation
+    differences: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Messages of one producer that follow each other, in positions and in numbers."""
+
+    producer: str
+    first_seq: int
+    first_position: int
+    messages: list[JsonValue] = field(default_factory=list[JsonValue])
+    size: int = 0
+
+    def takes(self, event: JsonObject, *, size: int) -> bool:
+        return (
+            event["producer"] == self.producer
+            and event["seq"] == self.first_seq + len(self.messages)
+            and len(self.messages) < _BATCH_MESSAGES
+            and self.size + size <= _BATCH_BYTES
+        )
+
+
+def import_archive(broker: ArchiveOperations, archive: ArchiveReader) -> Imported:
+    """Stores an exported invocation as a new one.
+
+    Raises:
+        InvalidArchive: the file is damaged or was cut short; what came before that is stored, and not finished.
+        BrokerError: the broker could not be reached, or refused.
+    """
+    original = archive.invocation
+    identity = f"{original['id']} {archive.exported_at}".encode()
+    key = f"import-{hashlib.sha256(identity).hexdigest()[:32]}"
+    new_id = str(broker.register(_registration(original), key=key)["id"])
+    numbered = _numbered(original)
+    for batch in _batches(archive.events()):
+        headers = {"Idempotency-Key": f"{key}-{batch.first_position}"}
+        if batch.producer != _ANONYMOUS:
+            headers = {PRODUCER_HEADER: batch.producer, FIRST_SEQ_HEADER: str(batch.first_seq)}
+            if batch.producer in numbered:
+                headers[NUMBERED_HEADER] = str(numbered[batch.producer])
+        broker.append(new_id, batch.messages, headers=headers)
+    if original.get("cancel_requested"):
+        broker.cancel(new_id)
+    before, after = Invocation.from_wire(original), Invocation.from_wire(broker.finish(new_id, _last_word(archive)))
+    return Imported(invocation=after, original=before, differences=tuple(_differences(before, after)))
+
+
+def _registration(original: JsonObject) -> JsonObject:
+    tags = dict(cast("dict[str, JsonValue]", original.get("tags") or {}))
+    # A key is taken up by whoever knows it: what is only told again must not stand in its place.
+    if KEY_TAG in tags:
+        tags[IMPORTED_KEY] = tags.pop(KEY_TAG)
+    body: JsonObject = {
+        "context": original.get("context"),
+        "tags": {**tags, IMPORTED_FROM: original["id"]},
+        "settle_seconds": _SETTLE_SECONDS,
+    }
+    body.update({name: original[name] for name in ("expected", "launcher") if original.get(name) is not None})
+    return body
+
+
+def _numbered(original: JsonObject) -> dict[str, int]:
+    """How many messages each producer said it had numbered, as the receipt has it."""
+    receipt = original.get("receipt")
+    producers = receipt.get("producers") if isinstance(receipt, dict) else None
+    return {
+        str(one["producer"]): numbered
+        for one in (producers if isinstance(producers, list) else [])
+        if isinstance(one, dict) and isinstance(numbered := one.get("numbered"), int) and "producer" in one
+    }
+
+
+def _batches(events: Iterable[JsonObject]) -> Iterator[_Batch]:
+    batch: _Batch | None = None
+    for event in events:
+        message = _message(event)
+        size = len(encode_json(message))
+        if batch is not None and not batch.takes(event, size=size):
+            yield batch
+            batch = None
+        if batch is None:
+            position, seq = cast("int", event["position"]), cast("int", event["seq"])
+            batch = _Batch(producer=str(event["producer"]), first_seq=seq, first_position=position)
+        batch.messages.append(message)
+        batch.size += size
+    if batch is not None:
+        yield batch
+
+
+def _message(event: JsonObject) -> JsonValue:
+    """The message of an event, as its producer would send it."""
+    if "raw" in event:
+        return event["raw"]
+    message = {name: event[name] for name in ("method", "params", "sent_at", "details") if event.get(name) is not None}
+    ledger = event.get("ledger")
+    if isinstance(ledger, dict):
+        # Its digest is over the bytes that were sent, which a file of values does not hold.
+        message["ledger"] = {name: value for name, value in ledger.items() if name != "sha256"}
+    return message
+
+
+def _last_word(archive: ArchiveReader) -> JsonObject:
+    """What the launcher told last; for what ended by itself, or had not ended, how it stood."""
+    for change in reversed(archive.history):
+        detail = change.get("detail")
+        if change.get("change") == "finished" and isinstance(detail, dict):
+            return {name: detail[name] for name in ("exit_code", "reason", "launched") if detail.get(name) is not None}
+    if archive.invocation.get("status") != "ended":
+        return {"reason": "It was exported while it ran."}
+    if archive.invocation.get("verdict") == "lost":
+        return {"reason": "Its lease had run out when it was exported."}
+    return {}
+
+
+def _differences(before: Invocation, after: Invocation) -> Iterator[str]:
+    if before.last_position != after.last_position:
+        yield f"{before.last_position} events were exported, and {after.last_position} are stored."
+    if before.verdict != after.verdict:
+        yield f"The verdict was {before.verdict or 'not known yet'} and is {after.verdict} here."
+    codes = [{reason.code for reason in one.reasons} for one in (before, after)]
+    if gone := codes[0] - codes[1]:
+        yield f"Reasons that are not found here: {', '.join(sorted(gone))}."
+    if new := codes[1] - codes[0]:
+        yield f"Reasons that were not there: {', '.join(sorted(new))}."
+    for name in ("events", "rejected", "by_method"):
+        was, found = (before.receipt or {}).get(name), (after.receipt or {}).get(name)
+        if before.receipt is not None and was != found:
+            yield f"The receipt had {name}: {was!r}, and has {found!r} here."
