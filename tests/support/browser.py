@@ -20,10 +20,16 @@ Theme: TypeAlias = Literal["light", "dark"]
 _AXE = REPOSITORY / "server" / "pages" / "node_modules" / "axe-core" / "axe.min.js"
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # As root there is no sandbox; the rest keeps the browser from talking to anybody but the server.
-_ARGUMENTS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --force-color-profile=srgb"
-).split()
+_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--force-color-profile=srgb",
+]
 
 
 def chromium() -> str | None:

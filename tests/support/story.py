@@ -124,8 +124,17 @@ def red_check(server: Server) -> Job:
 def failed(server: Server, *, retry_of: str | None = None) -> Job:
     """An exception with a chain of causes, and the end of stderr."""
     frame = '  File "/app/load.py", line {}, in {}\n    {}\n'
-    root = {"name": "ConnectionRefusedError", "message": "[Errno 111] refused", "stack": [frame.format(9, "dial", "s()")]}
-    cause = {"name": "OSError", "message": "no database", "stack": [frame.format(21, "open", "dial()")], "context": root}
+    root = {
+        "name": "ConnectionRefusedError",
+        "message": "[Errno 111] refused",
+        "stack": [frame.format(9, "dial", "s()")],
+    }
+    cause = {
+        "name": "OSError",
+        "message": "no database",
+        "stack": [frame.format(21, "open", "dial()")],
+        "context": root,
+    }
     exception = {
         "name": "RuntimeError",
         "message": f"loading failed\nwith a second line {HOSTILE}",
@@ -214,7 +223,9 @@ def _line(number: int) -> Json:
 def many_producers(server: Server, *, ranks: int = 40) -> Job:
     job = register(server, context={"asset_keys": ["wide/table"], "job_name": "wide"})
     for rank in range(ranks):
-        job.append([opened(), log(f"rank {rank} works"), custom({"rank": rank})], producer=f"rank-{rank:02}", first_seq=1)
+        job.append(
+            [opened(), log(f"rank {rank} works"), custom({"rank": rank})], producer=f"rank-{rank:02}", first_seq=1
+        )
     for rank in range(ranks):
         job.append([closed()], producer=f"rank-{rank:02}", first_seq=4)
     job.finish(exit_code=0)
@@ -227,7 +238,11 @@ def history_of_an_asset(server: Server, *, key: str = "shop/daily", times: int =
     for number in range(times):
         columns: list[Json] = [{"name": "id", "type": "int"}, {"name": "total", "type": "float"}]
         if number > times // 2:
-            columns = [{"name": "id", "type": "string"}, {"name": "total", "type": "float"}, {"name": "tax", "type": "float"}]
+            columns = [
+                {"name": "id", "type": "string"},
+                {"name": "total", "type": "float"},
+                {"name": "tax", "type": "float"},
+            ]
         metadata: dict[str, Any] = {
             "rows": {"type": "int", "raw_value": 1000 + 37 * number + (400 if number % 7 == 3 else 0)},
             "mean delay": {"type": "float", "raw_value": round(12 + (number * 7919 % 100) / 25, 3)},
@@ -239,7 +254,12 @@ def history_of_an_asset(server: Server, *, key: str = "shop/daily", times: int =
         }
         job = register(
             server,
-            context={"asset_keys": [key], "job_name": "daily", "partition_key": f"2026-01-{number + 1:02}", "extras": {"n": number}},
+            context={
+                "asset_keys": [key],
+                "job_name": "daily",
+                "partition_key": f"2026-01-{number + 1:02}",
+                "extras": {"n": number},
+            },
         )
         job.append(
             [
@@ -272,5 +292,3 @@ def whole_story(server: Server) -> dict[str, Job]:
         "everything": everything(server),
         "running": running(server),
     }
-
-

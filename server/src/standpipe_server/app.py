@@ -13,10 +13,10 @@ from standpipe_server.api.control import control_members
 from standpipe_server.api.entrance import Entrance, internal
 from standpipe_server.api.errors import error_routes
 from standpipe_server.api.invocations import invocation_routes
+from standpipe_server.api.login import login_routes
 from standpipe_server.api.openapi import describe_api
 from standpipe_server.api.parts import ApiParts
 from standpipe_server.api.problems import from_http_exception, from_validation_error, problem_body, problem_headers
-from standpipe_server.api.login import login_routes
 from standpipe_server.api.process import process_routes
 from standpipe_server.api.root import root_routes
 from standpipe_server.broker.batches import Refused

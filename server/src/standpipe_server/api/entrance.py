@@ -114,8 +114,13 @@ class Entrance:
         path: str = scope["path"]
         base = self._base_path
         rest = path.removeprefix(base)
-        # A base path may look like the beginning of ours (`/api`), so what is left must be an address of ours.
-        if rest != path and (rest in _ROOTS or rest.startswith(_BELOW_API) or is_page(rest.split("/"))):
+        # A base path may look like the beginning of ours (`/api`), so what is left must be an address of ours, and a
+        # page's only where the whole is none of the API's.
+        if rest != path and (
+            rest in _ROOTS
+            or rest.startswith(_BELOW_API)
+            or (is_page(rest.split("/")) and not path.startswith(_BELOW_API))
+        ):
             scope["path"] = path = rest
         if path.startswith(_ASSETS):
             raw: bytes = scope.get("raw_path") or quote(path).encode()
