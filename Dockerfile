@@ -6,9 +6,9 @@ ARG PYTHON_IMAGE=python:3.13-slim-bookworm
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /build
-COPY requirements/build.txt requirements/image.txt requirements/
+COPY requirements/build.txt requirements/pages.txt requirements/image.txt requirements/
 RUN python -m venv /build/tools \
- && /build/tools/bin/python -m pip install --no-deps --require-hashes -r requirements/build.txt
+ && /build/tools/bin/python -m pip install --no-deps --require-hashes -r requirements/build.txt -r requirements/pages.txt
 RUN python -m venv /opt/standpipe \
  && /opt/standpipe/bin/python -m pip install --no-deps --require-hashes -r requirements/image.txt
 COPY client_sdk client_sdk

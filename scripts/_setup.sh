@@ -101,6 +101,12 @@ stamp_of() { cat "$@" pyproject.toml ./*/pyproject.toml scripts/_setup.sh | cksu
 # Programs in a virtual environment name its path: one that was moved with its checkout is of no use.
 is_at_home() { [ ! -e "$1/standpipe-root" ] || [ "$(cat "$1/standpipe-root")" = "$ROOT" ]; }
 
+# The server's pages, when they are out of step. Without them everything else works, so that is all that is said.
+build_pages() {
+  "$VENV/bin/python" server/build_pages.py ||
+    say "The server's pages are not built; it answers with that where they would be."
+}
+
 set_up() {
   local profile="$1" venv="$VENV" lock members=(client_sdk server orchestrator) python
   lock="requirements/$profile.txt"

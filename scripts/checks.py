@@ -36,8 +36,8 @@ _FOREIGN = re.compile(
 
 
 def long_files() -> Iterator[str]:
-    """Python files with more lines than a reader keeps in mind."""
-    for path in _tracked("*.py"):
+    """Files of code with more lines than a reader keeps in mind."""
+    for path in _tracked("*.py", "server/pages/*.ts", "server/pages/*.tsx", "server/pages/*.css", "server/pages/*.mjs"):
         lines = len(path.read_text(encoding="utf-8").splitlines())
         if lines > CEILING:
             yield f"{path.relative_to(ROOT)} has {lines} lines; the ceiling is {CEILING}: split it by concept."
@@ -55,6 +55,11 @@ def lock_faults() -> Iterator[str]:
             yield f"requirements/{name} is not made from the present pyproject files: run scripts/lock."
         if "--hash=sha256:" not in text:
             yield f"requirements/{name} holds no hashes: run scripts/lock."
+    packages = (ROOT / "server" / "pages" / "package-lock.json").read_text(encoding="utf-8")
+    if '"resolved"' in packages:
+        yield "server/pages/package-lock.json names a registry's host: npm has to be run in server/pages, with its .npmrc."
+    if '"integrity": "sha512-' not in packages:
+        yield "server/pages/package-lock.json holds no hashes."
 
 
 def declarations(group: str) -> str:
@@ -76,8 +81,8 @@ def sign_lock(path: Path, group: str) -> None:
     path.write_text("\n".join([_SIGNATURE + declarations(group), *lines]) + "\n", encoding="utf-8")
 
 
-def _tracked(pattern: str) -> list[Path]:
-    command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "--", pattern]
+def _tracked(*patterns: str) -> list[Path]:
+    command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns]
     listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     return [path for path in (ROOT / line for line in listed) if path.is_file()]
 

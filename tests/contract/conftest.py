@@ -13,7 +13,7 @@ from tests.support.clean_venv import CleanVenv
 from tests.support.processes import REPOSITORY, run
 
 MEMBERS = {"standpipe": "client_sdk", "standpipe-server": "server", "standpipe-orchestrator": "orchestrator"}
-_NOT_SOURCE = shutil.ignore_patterns("__pycache__", "*.pyc", "*.egg-info", ".*cache", "dist", "build")
+_NOT_SOURCE = shutil.ignore_patterns("__pycache__", "*.pyc", "*.egg-info", ".*cache", "dist", "build", "node_modules")
 
 
 @dataclass(frozen=True, slots=True)

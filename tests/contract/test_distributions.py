@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import tarfile
 from pathlib import Path
@@ -39,6 +40,20 @@ def test_the_servers_migrations_are_real_files_in_sdist_and_wheel(distributions:
     assert own <= {Path(member.name).name for member in members}
     carried = [name for name in ZipFile(built.wheel).namelist() if "/store/_migrations/" in name]
     assert own | {"env.py"} <= {Path(name).name for name in carried}
+
+
+def test_the_servers_pages_are_in_its_wheel_and_need_no_building(distributions: dict[str, Built]) -> None:
+    built = distributions["standpipe-server"]
+    folder = "standpipe_server/ui/built/"
+    wheel = ZipFile(built.wheel)
+    carried = {name.removeprefix(folder) for name in wheel.namelist() if name.startswith(folder)}
+    entries: dict[str, str] = json.loads(wheel.read(folder + "manifest.json"))["entries"]
+    assert {"app.js", "app.css", "theme.js", "icon.svg", "licences.txt"} <= set(entries)
+    assert carried == {"manifest.json", *entries.values()}
+    with tarfile.open(built.sdist) as archive:
+        names = archive.getnames()
+    assert [name for name in names if name.endswith("/ui/built/manifest.json")]
+    assert not [name for name in names if "node_modules" in name]
 
 
 def test_the_distributions_have_one_version_and_state_bounds_between_them(distributions: dict[str, Built]) -> None:

@@ -1,4 +1,4 @@
-"""The HTML that the server writes itself: the shell of the pages, the login page, and what stands in when none is built.
+"""The HTML that the server writes itself: the shell of the pages, the login page, what stands in without a build.
 
 No script stands in a page, no style without its hash in the policy, and nothing comes from another host.
 """
