@@ -80,7 +80,7 @@ function Shown({ place }: { place: Place }) {
 
 function Nowhere() {
   useTitle("Not found");
-  return <Empty title="There is no page at this address.">The invocations are one click away, above.</Empty>;
+  return <Empty page title="There is no page at this address.">The invocations are one click away, above.</Empty>;
 }
 
 function Theme() {

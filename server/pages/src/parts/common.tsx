@@ -41,7 +41,8 @@ export function Time({ value, short }: { value: string | null | undefined; short
   );
 }
 
-export function Loading({ what }: { what: string }) {
+/** `page`: nothing else is on the page, so that this is its heading. */
+export function Loading({ what, page }: { what: string; page?: boolean }) {
   // Shown only when it takes a moment, so that quick answers do not flicker.
   const [slow, setSlow] = useState(false);
   useEffect(() => {
@@ -50,6 +51,7 @@ export function Loading({ what }: { what: string }) {
   }, []);
   return (
     <div class="state" role="status" aria-live="polite">
+      {page && <h1 class="spoken">Loading {what}</h1>}
       {slow && (
         <>
           <span class="spinner" aria-hidden="true" /> Loading {what}…
@@ -59,11 +61,12 @@ export function Loading({ what }: { what: string }) {
   );
 }
 
-export function Failure({ error, what, retry }: { error: ApiError; what: string; retry?: () => void }) {
+export function Failure({ error, what, retry, page }: { error: ApiError; what: string; retry?: () => void; page?: boolean }) {
   const gone = error.status === 404;
+  const Head = page ? "h1" : "strong";
   return (
     <div class="state failure" role="alert">
-      <strong>{error.disconnected ? "The server does not answer." : gone ? `There is no such ${what}.` : `The ${what} could not be loaded.`}</strong>
+      <Head>{error.disconnected ? "The server does not answer." : gone ? `There is no such ${what}.` : `The ${what} could not be loaded.`}</Head>
       <p>
         {error.disconnected ? "What you see may be old. The page tries again by itself." : gone ? "It may have been deleted, or the address is mistyped." : error.message}
       </p>
@@ -76,10 +79,11 @@ export function Failure({ error, what, retry }: { error: ApiError; what: string;
   );
 }
 
-export function Empty({ title, children }: { title: string; children?: ComponentChildren }) {
+export function Empty({ title, children, page }: { title: string; children?: ComponentChildren; page?: boolean }) {
+  const Head = page ? "h1" : "strong";
   return (
     <div class="state empty">
-      <strong>{title}</strong>
+      <Head>{title}</Head>
       {children && <p>{children}</p>}
     </div>
   );

@@ -12,7 +12,7 @@ const MOST_BINS = 180;
 const AGAIN_MILLISECONDS = 5000;
 const SPANS: Record<string, { bin: Counts["bin"]; millis: number; words: string }> = {
   hour: { bin: "minute", millis: 3_600_000, words: "1 hour" },
-  day: { bin: "hour", millis: 48 * 3_600_000, words: "2 days" },
+  day: { bin: "hour", millis: 7 * 86_400_000, words: "7 days" },
   quarter: { bin: "day", millis: 90 * 86_400_000, words: "90 days" },
 };
 const BIN_MILLIS = { minute: 60_000, hour: 3_600_000, day: 86_400_000 };

@@ -24,8 +24,8 @@ export function AssetPage({ asset, query }: { asset: string; query: URLSearchPar
   useTitle(asset);
   const path = `/assets/${encodeURIComponent(asset)}`;
   const loaded = useLoaded(asset, (signal) => get<Asset>(path, {}, signal), { every: 5000 });
-  if (loaded.error && !loaded.value) return <Failure error={loaded.error} what="asset" retry={loaded.reload} />;
-  if (!loaded.value) return <Loading what="the asset" />;
+  if (loaded.error && !loaded.value) return <Failure page error={loaded.error} what="asset" retry={loaded.reload} />;
+  if (!loaded.value) return <Loading page what="the asset" />;
   const { last_materialization: last, check_state: checks, numeric_labels: labels = [] } = loaded.value;
   const asked = query.get("tab") ?? "numbers";
   const tabs = [

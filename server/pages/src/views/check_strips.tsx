@@ -45,10 +45,13 @@ export function CheckStrips({ path, since, until }: { path: string; since: strin
           {failed.map((item) => (
             <details key={`${item.invocation_id} ${item.position}`}>
               <summary>
-                <span class={item.severity === "WARN" ? "changed" : "wrong"}>{visible(item.check_name ?? "")}</span> <Time value={item.received_at} />{" "}
-                <Link to={invocationHref(item.invocation_id, { tab: "checks" })}>its invocation</Link>
+                <span class={item.severity === "WARN" ? "changed" : "wrong"}>{visible(item.check_name ?? "")}</span> <Time value={item.received_at} />
+                {item.partition_key && ` ${visible(item.partition_key)}`}
               </summary>
-              <Metadata metadata={item.metadata} />
+              <div class="inside">
+                <Link to={invocationHref(item.invocation_id, { tab: "checks" })}>Its invocation</Link>
+                <Metadata metadata={item.metadata} />
+              </div>
             </details>
           ))}
         </Panel>

@@ -29,14 +29,17 @@ export function ComparePage({ query }: { query: URLSearchParams }) {
 
 function WithLastGood({ id }: { id: string }) {
   const loaded = useLoaded(id, (signal) => get<{ invocation: Invocation | null }>(`/invocations/${id}/last-good`, {}, signal));
-  if (loaded.error) return <Failure error={loaded.error} what="invocation" retry={loaded.reload} />;
-  if (!loaded.value) return <Loading what="the last good one" />;
+  if (loaded.error) return <Failure page error={loaded.error} what="invocation" retry={loaded.reload} />;
+  if (!loaded.value) return <Loading page what="the last good one" />;
   const good = loaded.value.invocation;
   if (good) return <Compared ids={[good.id, id]} />;
   return (
-    <Empty title="There is no good one before it.">
-      No earlier invocation of the same job, assets and partition succeeded. <Link to={invocationHref(id)}>Back to the invocation</Link>
-    </Empty>
+    <>
+      <h1>Compare</h1>
+      <Empty title="There is no good one before it.">
+        No earlier invocation of the same job, assets and partition succeeded. <Link to={invocationHref(id)}>Back to the invocation</Link>
+      </Empty>
+    </>
   );
 }
 

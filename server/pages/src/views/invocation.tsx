@@ -25,8 +25,8 @@ export function InvocationPage({ id, query }: { id: string; query: URLSearchPara
   const loaded = useLoaded(id, (signal) => get<Invocation>(`/invocations/${id}`, {}, signal), { every: 2000 });
   const invocation = loaded.value;
   useTitle(invocation ? title(invocation) : "Invocation");
-  if (loaded.error && !invocation) return <Failure error={loaded.error} what="invocation" retry={loaded.reload} />;
-  if (!invocation) return <Loading what="the invocation" />;
+  if (loaded.error && !invocation) return <Failure page error={loaded.error} what="invocation" retry={loaded.reload} />;
+  if (!invocation) return <Loading page what="the invocation" />;
   return <Shown invocation={invocation} query={query} reload={loaded.reload} stale={loaded.error !== undefined} />;
 }
 

@@ -218,7 +218,7 @@ function DurationBar({ millis, running, usual, waiting }: DurationProps) {
       {usual ? (
         <svg viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true">
           <rect width="100" height="4" class="bar-back" />
-          <rect width={Math.min(100, millis * scale)} height="4" class={running ? "bar-running" : millis * scale > 75 ? "bar-long" : "bar"} />
+          <rect width={Math.min(100, millis * scale)} height="4" class={running ? "bar-running" : millis > 2000 && millis > usual * 2000 ? "bar-long" : "bar"} />
           <rect x="49.4" width="1.2" height="4" class="bar-mark" />
         </svg>
       ) : null}

@@ -118,7 +118,7 @@ function chart(element: HTMLElement, points: SeriesPoint[], label: string): uPlo
       padding: [8, 12, 0, 0],
       cursor: { drag: { x: true, y: false, setScale: false }, points: { size: 9 } },
       scales: { x: { time: true } },
-      axes: [axis, { ...axis, size: 62 }],
+      axes: [{ ...axis, values: timeMarks, space: 80 }, { ...axis, size: 62 }],
       series: [
         {},
         { label, stroke: line, width: 1.6, points: { show: points.length < 120, size: 5, fill: line } },
@@ -150,6 +150,17 @@ function chart(element: HTMLElement, points: SeriesPoint[], label: string): uPlo
     plot.over.title = point ? `${fullTime(point.at)}${point.partition_key ? `, ${visible(point.partition_key)}` : ""}: ${numberText(point.value)}` : "";
   });
   return plot;
+}
+
+const DAY = 86_400;
+const dayMark = new Intl.DateTimeFormat(undefined, { day: "2-digit", month: "short" });
+const clockMark = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const secondMark = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+
+/** Times as fine as their distance asks for, in the reader's zone. */
+function timeMarks(_: uPlot, splits: number[], __: number, ___: number, step: number): string[] {
+  const mark = step >= DAY ? dayMark : step >= 60 ? clockMark : secondMark;
+  return splits.map((seconds) => mark.format(seconds * 1000));
 }
 
 /** A colour as the canvas needs it: without variables and without light-dark(). */
