@@ -24,17 +24,35 @@ export interface Reason {
   check_name?: string;
 }
 
-export interface ProducerReceipt {
+export interface Producer {
   producer: string;
+  process: { rank?: number | string; host?: string; pid?: number } | null;
+  opened: boolean;
+  closed: boolean;
   stored: number;
   numbered: number | null;
   rejected: number;
-  opened: boolean;
-  closed: boolean;
+  last_word_at: string | null;
+}
+
+export interface ProducerReceipt extends Producer {
+  sent: number;
+  dropped_logs: number;
   ledger: string;
+  sha256: string | null;
+}
+
+export interface Progress {
+  complete: boolean;
+  asset_keys: { reported: string[]; missing: string[] };
+  checks: Record<"reported" | "missing", { asset_key: string; check_name: string }[]>;
+  custom_messages: { reported: number; expected: number };
 }
 
 export interface Receipt {
+  whole: boolean;
+  summary: string;
+  dropped_logs: number;
   events: number;
   rejected: number;
   by_method: Record<string, number>;
@@ -79,6 +97,8 @@ export interface Invocation {
   last_position: number;
   cancel_requested: boolean;
   receipt: Receipt | null;
+  producers?: Producer[];
+  expected_progress?: Progress | null;
   /** The worst of status, verdict and checks. */
   badge: BadgeName;
   failed_checks: { error: number; warn: number };
@@ -190,6 +210,8 @@ export interface Reported {
 
 export interface Page<T> {
   items: T[];
+  /** How far back a search has looked that had to stop somewhere. */
+  searched_to?: string | null;
   next_cursor: string | null;
 }
 

@@ -21,13 +21,21 @@ export function Text({ children }: { children: string | null | undefined }) {
   return <>{visible(children ?? "")}</>;
 }
 
-/** `code` between backticks in a sentence of ours; the rest as it is. */
+const INSTANT = /(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)/;
+
+/** A sentence of the server's or ours: `code` between backticks as code, times in the reader's zone. */
 export function Sentence({ text }: { text: string }) {
   return (
     <>
       {visible(text)
         .split("`")
-        .map((part, index) => (index % 2 ? <code key={index}>{part}</code> : part))}
+        .map((part, index) =>
+          index % 2 ? (
+            <code key={index}>{part}</code>
+          ) : (
+            part.split(INSTANT).map((piece, inner) => (inner % 2 ? <Time key={inner} value={piece} short /> : piece))
+          ),
+        )}
     </>
   );
 }

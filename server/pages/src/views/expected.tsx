@@ -1,93 +1,117 @@
-// What was promised and what of it came; and the server's own count of what it stored.
-import { count, visible } from "../lib/format";
+// What was promised and what of it came; and what was sent against what is stored, producer by producer.
+import { ago, count, utc, visible } from "../lib/format";
 import { producerName } from "../lib/standing";
-import type { Event, Invocation } from "../lib/types";
+import type { Event, Invocation, Producer, ProducerReceipt } from "../lib/types";
 import { Panel, Sentence } from "../parts/common";
 import { Icon } from "../parts/icons";
-import type { Results } from "./use_results";
 
-export function ExpectedPanel({ invocation, results }: { invocation: Invocation; results: Results }) {
-  const expected = invocation.expected;
-  const wanted: [string, boolean][] = [];
-  for (const key of expected?.asset_keys ?? []) {
-    wanted.push([`Asset \`${key}\``, results.materializations.some(({ params }) => params?.["asset_key"] === key)]);
+const SHOWN = 300;
+
+export function ExpectedPanel({ invocation }: { invocation: Invocation }) {
+  const progress = invocation.expected_progress;
+  if (!progress) return null;
+  const { asset_keys: assets, checks, custom_messages: customs } = progress;
+  const wanted: [string, boolean][] = [
+    ...assets.missing.map((key): [string, boolean] => [`Asset \`${key}\``, false]),
+    ...checks.missing.map((one): [string, boolean] => [`Check \`${one.check_name}\` of \`${one.asset_key}\``, false]),
+    ...assets.reported.map((key): [string, boolean] => [`Asset \`${key}\``, true]),
+    ...checks.reported.map((one): [string, boolean] => [`Check \`${one.check_name}\` of \`${one.asset_key}\``, true]),
+  ];
+  if (customs.expected) {
+    wanted.push([`Custom messages: ${Math.min(customs.reported, customs.expected)} of ${customs.expected}`, customs.reported >= customs.expected]);
   }
-  for (const { asset_key: key, check_name: name } of expected?.checks ?? []) {
-    wanted.push([`Check \`${name}\` of \`${key}\``, results.checks.some(({ params }) => params?.["asset_key"] === key && params?.["check_name"] === name)]);
-  }
-  const customs = expected?.custom_messages ?? 0;
-  if (customs) wanted.push([`Custom messages: ${Math.min(results.customs.length, customs)} of ${customs}`, results.customs.length >= customs]);
   const came = wanted.filter(([, there]) => there).length;
   const ended = invocation.status === "ended";
   return (
-    <Panel title="Expected" aside={wanted.length ? <span class="quiet">{came} of {wanted.length}</span> : undefined}>
-      {wanted.length === 0 ? (
-        <p class="quiet">Nothing was declared as expected.</p>
-      ) : (
-        <>
-          <progress max={wanted.length} value={came} aria-label="Expected reports that came" />
-          <ul class="expected">
-            {wanted.map(([words, there]) => (
-              <li key={words} class={there ? "there" : ended ? "missing" : "open"}>
-                <Icon name={there ? "succeeded" : ended ? "failed" : "registered"} size={14} />
-                <Sentence text={words} />
-                <span class="quiet">{there ? "reported" : ended ? "missing" : "awaited"}</span>
-              </li>
-            ))}
-          </ul>
-        </>
-      )}
+    <Panel
+      title="Expected"
+      aside={
+        <span class="quiet">
+          {count(came)} of {count(wanted.length)}
+        </span>
+      }
+    >
+      <progress max={wanted.length} value={came} aria-label="Expected reports that came" />
+      <ul class="expected" tabIndex={0} aria-label="Expected reports">
+        {wanted.slice(0, SHOWN).map(([words, there]) => (
+          <li key={words} class={there ? "there" : ended ? "missing" : "open"}>
+            <Icon name={there ? "succeeded" : ended ? "failed" : "registered"} size={14} />
+            <Sentence text={words} />
+            <span class="quiet">{there ? "reported" : ended ? "missing" : "awaited"}</span>
+          </li>
+        ))}
+        {wanted.length > SHOWN && <li class="quiet">{count(wanted.length - SHOWN)} more</li>}
+      </ul>
     </Panel>
   );
 }
 
-export function ReceiptPanel({ invocation, rejected }: { invocation: Invocation; rejected: Event[] }) {
-  const receipt = invocation.receipt;
+export function ReceiptPanel({ invocation, rejected, now }: { invocation: Invocation; rejected: Event[]; now: number }) {
+  const { receipt } = invocation;
+  const producers: (Producer | ProducerReceipt)[] = receipt?.producers ?? invocation.producers ?? [];
   return (
-    <Panel title="Receipt" aside={receipt ? <span class="quiet">{count(receipt.events)} events stored</span> : undefined}>
-      {!receipt ? (
-        <p class="quiet">The server counts {count(invocation.last_position)} events so far; the receipt is written at the end.</p>
-      ) : (
-        <>
-          <p class="methods">
-            {Object.entries(receipt.by_method).map(([method, number]) => (
-              <span key={method}>
-                <b>{count(number)}</b> {visible(method.replace("report_", "").replaceAll("_", " "))}
-              </span>
-            ))}
-            {receipt.rejected > 0 && (
-              <span class="wrong">
-                <b>{count(receipt.rejected)}</b> rejected
-              </span>
-            )}
-          </p>
-          <div class="scroll" tabIndex={0} role="region" aria-label="Producers">
-            <table class="data">
-              <thead>
-                <tr>
-                  <th scope="col">Producer</th>
-                  <th scope="col" class="number">Stored</th>
-                  <th scope="col" class="number">Numbered</th>
-                  <th scope="col">Opened</th>
-                  <th scope="col">Closed</th>
-                  <th scope="col">Ledger</th>
-                </tr>
-              </thead>
-              <tbody>
-                {receipt.producers.map((one) => (
-                  <tr key={one.producer}>
-                    <th scope="row" title={one.producer}>{visible(producerName(one.producer))}</th>
-                    <td class="number">{count(one.stored)}</td>
-                    <td class={one.numbered !== null && one.numbered > one.stored ? "number wrong" : "number"}>{one.numbered === null ? "—" : count(one.numbered)}</td>
-                    <td>{one.opened ? "yes" : "no"}</td>
-                    <td class={one.opened && !one.closed ? "wrong" : ""}>{one.closed ? "yes" : "no"}</td>
-                    <td class={one.ledger !== "agrees" && one.ledger !== "none" ? "wrong" : ""}>{visible(one.ledger)}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
-        </>
+    <Panel
+      title="Receipt"
+      aside={
+        receipt ? (
+          <span class={receipt.whole ? "yes" : "wrong"}>{receipt.whole ? "whole" : "not whole"}</span>
+        ) : (
+          <span class="quiet">written at the end</span>
+        )
+      }
+    >
+      <p class="methods">
+        {receipt && (
+          <span>
+            <Sentence text={receipt.summary} />
+          </span>
+        )}
+        {!receipt && (
+          <span>
+            <b>{count(invocation.last_position)}</b> events stored so far
+          </span>
+        )}
+        {Object.entries(receipt?.by_method ?? {}).map(([method, number]) => (
+          <span key={method}>
+            <b>{count(number)}</b> {visible(method.replace("report_", "").replaceAll("_", " "))}
+          </span>
+        ))}
+        {receipt && receipt.rejected > 0 && (
+          <span class="wrong">
+            <b>{count(receipt.rejected)}</b> rejected
+          </span>
+        )}
+        {receipt && receipt.dropped_logs > 0 && (
+          <span class="wrong">
+            <b>{count(receipt.dropped_logs)}</b> log lines dropped by the process
+          </span>
+        )}
+      </p>
+      {producers.length > 0 && (
+        <div class="scroll" tabIndex={0} role="region" aria-label="Producers">
+          <table class="data">
+            <thead>
+              <tr>
+                <th scope="col">Producer</th>
+                <th scope="col">Process</th>
+                <th scope="col">State</th>
+                <th scope="col" class="number">
+                  Stored
+                </th>
+                <th scope="col" class="number">
+                  Sent
+                </th>
+                <th scope="col">Last word</th>
+                {receipt && <th scope="col">Ledger</th>}
+              </tr>
+            </thead>
+            <tbody>
+              {producers.map((one) => (
+                <Row key={one.producer} one={one} ended={invocation.status === "ended"} now={now} />
+              ))}
+            </tbody>
+          </table>
+        </div>
       )}
       {rejected.length > 0 && (
         <ul class="rejected">
@@ -100,4 +124,28 @@ export function ReceiptPanel({ invocation, rejected }: { invocation: Invocation;
       )}
     </Panel>
   );
+}
+
+function Row({ one, ended, now }: { one: Producer | ProducerReceipt; ended: boolean; now: number }) {
+  const sent = "sent" in one ? one.sent : one.numbered;
+  const open = one.opened && !one.closed;
+  return (
+    <tr>
+      <th scope="row" title={one.producer}>
+        {visible(producerName(one.producer))}
+      </th>
+      <td>{visible(processWords(one))}</td>
+      <td class={ended && open ? "wrong" : undefined}>{one.closed ? "closed" : open ? (ended ? "never closed" : "open") : "not opened"}</td>
+      <td class="number">{count(one.stored)}</td>
+      <td class={sent !== null && sent > one.stored ? "number wrong" : "number"}>{sent === null ? "—" : count(sent)}</td>
+      <td title={one.last_word_at ? utc(one.last_word_at) : undefined}>{one.last_word_at ? ago(one.last_word_at, now) : "—"}</td>
+      {"ledger" in one && <td class={one.ledger === "agrees" || one.ledger === "none" ? undefined : "wrong"}>{visible(one.ledger)}</td>}
+    </tr>
+  );
+}
+
+function processWords({ process }: Producer): string {
+  if (!process) return "";
+  const { rank, host, pid } = process;
+  return [rank === undefined || rank === null ? "" : `rank ${rank}`, host ?? "", pid ? `pid ${pid}` : ""].filter(Boolean).join(", ");
 }

@@ -92,7 +92,7 @@ function Search({ value }: { value: string }) {
     <label class="search">
       <Icon name="search" />
       <span class="spoken">Search invocations</span>
-      <input id="search" type="search" value={words} placeholder="Search ids, jobs, runs, partitions, assets, tags" onInput={(event) => typed(event.currentTarget.value)} />
+      <input id="search" type="search" value={words} placeholder="Search names, ids, reasons, errors" onInput={(event) => typed(event.currentTarget.value)} />
     </label>
   );
 }

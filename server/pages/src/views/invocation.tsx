@@ -93,7 +93,7 @@ function Shown({ invocation, query, reload, stale }: ShownProps) {
             <ul class="reasons">
               {invocation.reasons.map((reason, index) => (
                 <li key={index}>
-                  <code>{reason.code}</code> <Text>{reason.detail}</Text>
+                  <code>{reason.code}</code> <Sentence text={reason.detail} />
                 </li>
               ))}
             </ul>
@@ -107,9 +107,9 @@ function Shown({ invocation, query, reload, stale }: ShownProps) {
       </div>
       <Facts rows={facts(invocation, now)} />
       <Attempts invocation={invocation} />
-      <div class={invocation.expected ? "side-by-side" : undefined}>
-        {invocation.expected && <ExpectedPanel invocation={invocation} results={results} />}
-        <ReceiptPanel invocation={invocation} rejected={results.rejected} />
+      <div class={invocation.expected_progress ? "side-by-side" : undefined}>
+        {invocation.expected_progress && <ExpectedPanel invocation={invocation} />}
+        <ReceiptPanel invocation={invocation} rejected={results.rejected} now={now} />
       </div>
       <Timeline invocation={invocation} results={results} now={now} />
       <Tabs tabs={tabs} chosen={tab} label="What the invocation reported">

@@ -27,6 +27,7 @@ export function InvocationsPage({ query }: { query: URLSearchParams }) {
     const seen = new Set<string>();
     return [...(first.value?.items ?? []), ...older.items].filter(({ id }) => !seen.has(id) && seen.add(id));
   }, [first.value, older.items]);
+  const searched = older.cursor ? (older.searched ?? first.value?.searched_to ?? null) : null;
   const filtered = Object.keys(filter).length > 0;
 
   return (
@@ -42,7 +43,12 @@ export function InvocationsPage({ query }: { query: URLSearchParams }) {
       {first.error && !first.value && <Failure error={first.error} what="list" retry={first.reload} />}
       {!first.value && !first.error && <Loading what="invocations" />}
       {first.value && !invocations.length && filtered && (
-        <Empty title="No invocation fits.">
+        <Empty title={searched ? "Nothing was found so far." : "No invocation fits."}>
+          {searched && (
+            <>
+              Searched back to <Time value={searched} />.{" "}
+            </>
+          )}
           <Link to={href("")}>Show all of them</Link>
         </Empty>
       )}
@@ -55,7 +61,7 @@ export function InvocationsPage({ query }: { query: URLSearchParams }) {
       {older.cursor && (
         <p class="more">
           <button type="button" disabled={older.loading} onClick={older.load}>
-            {older.loading ? "Loading…" : "Show older ones"}
+            {older.loading ? "Loading…" : searched ? "Search further back" : "Show older ones"}
           </button>
         </p>
       )}
@@ -65,7 +71,7 @@ export function InvocationsPage({ query }: { query: URLSearchParams }) {
 
 /** The pages after the first; they are asked for once, since what is old seldom changes. */
 function useOlder(key: string, filter: Record<string, string[]>, firstCursor: string | null) {
-  const none = { key, items: [] as Invocation[], cursor: null as string | null, begun: false };
+  const none = { key, items: [] as Invocation[], cursor: null as string | null, searched: null as string | null, begun: false };
   const [state, setState] = useState(none);
   const [loading, setLoading] = useState(false);
   const ours = state.key === key ? state : none;
@@ -75,12 +81,12 @@ function useOlder(key: string, filter: Record<string, string[]>, firstCursor: st
     setLoading(true);
     try {
       const page = await get<Page<Invocation>>("/invocations", { ...filter, limit: PAGE, usual: true, cursor });
-      setState({ key, items: [...ours.items, ...page.items], cursor: page.next_cursor, begun: true });
+      setState({ key, items: [...ours.items, ...page.items], cursor: page.next_cursor, searched: page.searched_to ?? null, begun: true });
     } finally {
       setLoading(false);
     }
   };
-  return { items: ours.items, cursor, loading, load: () => void load() };
+  return { items: ours.items, cursor, searched: ours.searched, loading, load: () => void load() };
 }
 
 function List({ invocations }: { invocations: Invocation[] }) {
