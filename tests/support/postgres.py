@@ -35,6 +35,8 @@ _SETTINGS = {
     "autovacuum": "off",
     "log_min_messages": "warning",
 }
+# PostgreSQL refuses root.
+_USER = "nobody" if os.geteuid() == 0 else None
 # The cluster must not outlive a killed test run: the shell waits for the end of its stdin (which only the test run
 # holds open), then stops the server and removes the folder.
 # A word on stdin is the signal to end with, for a cluster that is to be started again.
@@ -103,6 +105,19 @@ class Cluster(Postgres):
         self._keepers.append(keeper)
         wait_until(lambda: _answers(self.admin_url), what="PostgreSQL to start", ignoring=(psycopg.OperationalError,))
 
+    def create_in(self, folder: Path) -> str:
+        """Makes an empty database whose files lie below this folder, and returns its URL."""
+        own = folder / "tablespace"
+        own.mkdir(mode=0o700)
+        if _USER is not None:
+            _hand_over(own, user=_USER)
+        name = f"standpipe_test_{os.getpid()}_in_{folder.name}"
+        place = sql.Identifier(name)
+        with psycopg.connect(self.admin_url, autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE TABLESPACE {} LOCATION {}").format(place, sql.Literal(str(own))))
+            connection.execute(sql.SQL("CREATE DATABASE {} TABLESPACE {}").format(place, place))
+        return urlunsplit(urlsplit(self.admin_url)._replace(path=f"/{name}"))
+
     def stop(self, *, crash: bool = False) -> None:
         """Ends it; `crash`: at once, so that it has to recover at its next start."""
         keeper = self._keepers.pop()
@@ -124,21 +139,14 @@ class Cluster(Postgres):
 
 
 @contextmanager
-def own_cluster(
-    server_settings: Mapping[str, str], *, env: Mapping[str, str] | None = None, wal: Path | None = None
-) -> Generator[Cluster]:
-    """A cluster with the given settings, which is gone afterwards.
-
-    Args:
-        env: further variables of the server.
-        wal: an existing folder for the write-ahead log, which then lies elsewhere than the data.
-    """
+def own_cluster(server_settings: Mapping[str, str], *, env: Mapping[str, str] | None = None) -> Generator[Cluster]:
+    """A cluster with the given settings and further variables in its environment, which is gone afterwards."""
     # A socket's path may have at most 107 bytes, so the cluster lives in a short folder whatever TMPDIR says.
     cluster = Path(tempfile.mkdtemp(prefix="standpipe-pg-", dir="/tmp"))
-    user = "nobody" if os.geteuid() == 0 else None
+    user = _USER
     program = _installation()
     if user is not None:
-        # PostgreSQL refuses root, and an unprivileged user need not be able to enter the checkout: it gets a copy.
+        # An unprivileged user need not be able to enter the checkout: it gets a copy.
         program = _copy(program, cluster / "program")
         _hand_over(cluster, user=user)
     binaries, data, log = program / "pginstall" / "bin", cluster / "data", cluster / "log"
@@ -163,7 +171,7 @@ def own_cluster(
                 ["/bin/sh", "-c", _KEEPER, "keeper", binaries / "postgres", "-D", data, "-k", cluster, *settings],
                 user=user,
                 cwd="/",
-                env=environment,
+                env=environment | dict(env or {}),
                 stdin=subprocess.PIPE,
                 stdout=sink,
                 stderr=subprocess.STDOUT,

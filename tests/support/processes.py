@@ -103,6 +103,11 @@ def run_python(
     return run([sys.executable, *arguments], env=env, cwd=cwd, timeout=timeout)
 
 
+def resident_mib(pid: int) -> float:
+    """The memory that a process holds at this moment, in MiB."""
+    return int(run(["ps", "-o", "rss=", "-p", str(pid)]).stdout) / 1024
+
+
 class Process:
     """A process that runs beside the test, in a process group of its own. Use it as a context manager.
 

@@ -32,6 +32,7 @@ class Producer:
         self._client = next(self._clients)
         self._enough = threading.Event()
         self._patience = threading.Event()
+        self._given_up = False
 
     def run(self) -> int:
         """Reports until it is told that it is enough; answers how many messages it has sent."""
@@ -44,10 +45,17 @@ class Producer:
     def enough(self) -> None:
         self._enough.set()
 
+    def give_up(self) -> None:
+        """For a test that has failed: who still waits would hide why."""
+        self._given_up = True
+        self._enough.set()
+
     def _send(self, *messages: Json) -> None:
         headers = {"Standpipe-Producer": self.name, "Standpipe-First-Seq": str(self.sent + 1)}
         last = self.sent + len(messages)
         for attempt in range(600):
+            if self._given_up:
+                break
             try:
                 answer = self._client.post(f"{self._path}/events", json=list(messages), headers=headers)
             except httpx.TransportError:
@@ -76,9 +84,12 @@ def reporting(job: Job, *servers: Server) -> Generator[list[Producer]]:
         running: list[Future[int]] = [pool.submit(producer.run) for producer in producers]
         try:
             yield producers
-        finally:
+        except BaseException:
             for producer in producers:
-                producer.enough()
+                producer.give_up()
+            raise
+        for producer in producers:
+            producer.enough()
         sent = {producer.name: future.result(90) for producer, future in zip(producers, running, strict=True)}
     _check(job, sent)
 
@@ -91,7 +102,7 @@ class _Clients:
 
     def open(self, server: Server, token: str) -> httpx.Client:
         headers = {"Authorization": f"Bearer {token}"}
-        made = httpx.Client(base_url=f"{server.url}/api/v1", headers=headers, timeout=30, trust_env=False)
+        made = httpx.Client(base_url=f"{server.url}/api/v1", headers=headers, timeout=20, trust_env=False)
         self._open.append(made)
         return made
 

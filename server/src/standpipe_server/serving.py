@@ -36,7 +36,7 @@ _READS_SECONDS = 2
 # Then connections are cut on which somebody does not read his answer, or has not sent all of his request.
 _PATIENCE_SECONDS = 5
 # Only then uvicorn would cancel what still runs.
-_GRACE_SECONDS = 10
+_GRACE_SECONDS = 6
 _LOOK_AGAIN_SECONDS = 0.02
 _BACKLOG = 2048
 _SWITCH_SECONDS = 0.0005

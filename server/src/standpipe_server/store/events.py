@@ -22,6 +22,9 @@ from standpipe_server.store.segments import (
 )
 
 _SEGMENTS_AT_A_TIME = 64
+# Segments may be large: the first few tell how many of their like are fetched together.
+_SEGMENTS_AT_FIRST = 2
+_BYTES_AT_A_TIME = 2 * 1024 * 1024
 
 # Made once: these are what a live reader waits for, and building a statement costs as much as running it.
 _state_of = select(tables.invocation.c.status, tables.invocation.c.last_position).where(
@@ -35,7 +38,7 @@ _segments_from = (
     select(tables.segment)
     .where(tables.segment.c.invocation_pk == bindparam("pk"), tables.segment.c.first_position >= bindparam("start"))
     .order_by(tables.segment.c.first_position)
-    .limit(_SEGMENTS_AT_A_TIME)
+    .limit(bindparam("most", type_=Integer))
 )
 _segments_with = _segments_from.where(tables.segment.c.methods.bitwise_and(bindparam("mask", type_=Integer)) != 0)
 
@@ -133,13 +136,16 @@ def _segments(
 ) -> Iterator[StoredSegment]:
     start = connection.scalar(_segment_at, {"pk": pk, "position": after + 1}) or 0
     statement, mask = (_segments_from, {}) if methods is None else (_segments_with, {"mask": method_mask(methods)})
+    most = _SEGMENTS_AT_FIRST
     while True:
-        found = connection.execute(statement, {"pk": pk, "start": start, **mask}).mappings().all()
+        found = connection.execute(statement, {"pk": pk, "start": start, "most": most, **mask}).mappings().all()
         for row in found:
             yield _stored(connection, row, names=names)
-        if len(found) < _SEGMENTS_AT_A_TIME:
+        if len(found) < most:
             return
         start = found[-1]["first_position"] + 1
+        mean = sum(len(row["body"]) for row in found) // len(found)
+        most = min(max(_BYTES_AT_A_TIME // (mean + 1), 1), _SEGMENTS_AT_A_TIME)
 
 
 def _stored(connection: Connection, row: RowMapping, *, names: ProducerNames) -> StoredSegment:
