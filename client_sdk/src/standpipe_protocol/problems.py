@@ -33,6 +33,7 @@ PROBLEM_TYPES: Mapping[str, ProblemType] = {
         ProblemType("sequence-gap", 409, "The batch leaves a gap in its producer's sequence", ("expected_seq",)),
         ProblemType("invocation-ended", 409, "The invocation has ended", ("verdict", "last_position")),
         ProblemType("invocation-running", 409, "The invocation has not ended"),
+        ProblemType("invocation-pinned", 409, "The invocation is pinned"),
         ProblemType(
             "duplicate-materialization", 409, "The asset was already materialized in this invocation", ("asset_key",)
         ),

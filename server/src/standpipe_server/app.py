@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from standpipe_protocol.problems import PROBLEM_MEDIA_TYPE, Problem
 from standpipe_server.api.answers import exchange_of
 from standpipe_server.api.assets import asset_routes
+from standpipe_server.api.browsing import browsing_routes
 from standpipe_server.api.control import control_members
 from standpipe_server.api.entrance import Entrance, internal
 from standpipe_server.api.errors import error_routes
@@ -41,7 +42,15 @@ def create_control_plane(parts: ApiParts) -> FastAPI:
         redirect_slashes=False,
     )
     app.openapi = lambda: describe_api(app)
-    for make_routes in (invocation_routes, process_routes, asset_routes, error_routes, login_routes, root_routes):
+    for make_routes in (
+        browsing_routes,
+        invocation_routes,
+        process_routes,
+        asset_routes,
+        error_routes,
+        login_routes,
+        root_routes,
+    ):
         app.include_router(make_routes(parts))
 
     async def answer(request: Request, error: Exception) -> Response:

@@ -121,7 +121,6 @@ _FILLER = {
     "last_position": 0,
     "asset_keys": "[]",
     "tags": "{}",
-    "search": "",
     "created_at": 0,
     "open_within": 1.0,
     "settle": 1.0,

@@ -99,7 +99,7 @@ async def test_every_filter_finds_what_it_names(bench: Bench) -> None:
         InvocationFilter(until=bench.clock.now),
         InvocationFilter(text="TEAM=dat"),
         InvocationFilter(text=target.id[-12:]),
-        InvocationFilter(status="registered", until=bench.clock.now),
+        InvocationFilter(statuses=("registered",), until=bench.clock.now),
     ):
         page = await bench.store.list_invocations(filters, limit=5, cursor=None)
         assert [json.loads(item)["id"] for item in page.items] == [target.id], filters

@@ -12,7 +12,7 @@ from standpipe_server.api.invocations import MOST_ITEMS, Cursor, Limit
 from standpipe_server.api.parameters import instant
 from standpipe_server.api.parts import ApiParts
 from standpipe_server.broker.facts import canonical_asset_key
-from standpipe_server.store import ReportFilter
+from standpipe_server.store import ReportFilter, SeriesFilter
 
 
 def _asset_key(
@@ -25,6 +25,8 @@ def _asset_key(
 AssetKey = Annotated[str, Depends(_asset_key)]
 Since = Annotated[str | None, Query(description="Received at or after this RFC 3339 time.")]
 Until = Annotated[str | None, Query(description="Received before this RFC 3339 time.")]
+CheckName = Annotated[str, Query(description="The numbers of this check instead of those of materializations.")]
+MOST_POINTS = 5_000
 Partition = Annotated[str | None, Query(description="Only what was reported for this partition.")]
 
 
@@ -82,5 +84,39 @@ def asset_routes(parts: ApiParts) -> APIRouter:
             until=instant("until", until),
         )
         return page_answer(await store.list_checks(key, filters, limit=min(limit, MOST_ITEMS), cursor=cursor))
+
+    @routes.get("/{key}/metadata", responses=describe("LabelPage"))
+    async def list_labels(key: AssetKey, check_name: CheckName = "") -> Response:
+        """The labels of metadata under which numbers were reported, each with its last point."""
+        items = await store.browse.list_labels(key, check_name=check_name)
+        return json_answer({"items": items, "next_cursor": None})
+
+    @routes.get("/{key}/metadata/{label}/series", responses=describe("Series", "invalid-request"))
+    async def read_series(
+        *,
+        key: AssetKey,
+        label: Annotated[str, Path(description="The label, percent-encoded.")],
+        check_name: CheckName = "",
+        partition_key: Partition = None,
+        since: Since = None,
+        until: Until = None,
+        max_points: Annotated[int, Query(ge=1, description=f"At most {MOST_POINTS} are given.")] = 500,
+    ) -> Response:
+        """The numbers under one label over time, oldest first; where there are more, the last of each bin."""
+        wanted = SeriesFilter(
+            max_points=min(max_points, MOST_POINTS),
+            check_name=check_name,
+            partition_key=partition_key,
+            since=instant("since", since),
+            until=instant("until", until),
+        )
+        name = unquote(label)
+        series = await store.browse.read_series(key, name, wanted)
+        return json_answer({"asset_key": key, "label": name, "points": series.points, "binned": series.binned})
+
+    @routes.get("/{key}/schema-changes", responses=describe("SchemaChangePage", "malformed"))
+    async def list_schema_changes(key: AssetKey, limit: Limit = 50, cursor: Cursor = None) -> Response:
+        """How the asset's table schema changed, newest first. A page may be short before the last one."""
+        return page_answer(await store.browse.list_schema_changes(key, limit=min(limit, MOST_ITEMS), cursor=cursor))
 
     return routes

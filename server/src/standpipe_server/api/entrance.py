@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Final, Protocol
 from urllib.parse import quote, unquote
 
@@ -24,7 +25,8 @@ EVENTS_ROUTE: Final = "/api/v1/invocations/{invocation_id}/events"
 RAW_ROUTES: Final = (("POST", EVENTS_ROUTE), ("GET", EVENTS_ROUTE))
 """What this room answers beside FastAPI's routes."""
 _ASSETS: Final = "/api/v1/assets/"
-_ASSET_LISTS: Final = ("/materializations", "/checks")
+_ASSET_LISTS: Final = ("/materializations", "/checks", "/metadata", "/schema-changes")
+_SERIES: Final = re.compile(r"(.+)/metadata/([^/]+)/series")
 _BELOW_API: Final = "/api/v1/"
 _ROOTS: Final = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"})
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
@@ -139,6 +141,9 @@ def internal(exchange: Exchange) -> Problem:
 
 def _one_segment(rest: str) -> str:
     """`pre/a%2Fb/checks` -> `pre%2Fa%2Fb/checks`: the key escaped as one segment, a literal list name kept apart."""
+    if series := _SERIES.fullmatch(rest):
+        key, label = (quote(unquote(part), safe="") for part in series.groups())
+        return f"{key}/metadata/{label}/series"
     for name in _ASSET_LISTS:
         if rest.endswith(name) and len(rest) > len(name):
             return quote(unquote(rest[: -len(name)]), safe="") + name

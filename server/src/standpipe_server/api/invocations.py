@@ -8,7 +8,6 @@ from typing import Annotated, TypeVar
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from standpipe_protocol.bootstrap import Bootstrap
-from standpipe_protocol.invocation import Status, VerdictName
 from standpipe_protocol.json_text import encode_json
 from standpipe_server.api.answers import (
     InvocationId,
@@ -17,15 +16,12 @@ from standpipe_server.api.answers import (
     exchange_of,
     json_answer,
     not_modified,
-    page_answer,
 )
 from standpipe_server.api.guard import request_origin
-from standpipe_server.api.parameters import idempotency_key, instant
+from standpipe_server.api.parameters import idempotency_key
 from standpipe_server.api.parts import ApiParts
-from standpipe_server.broker.facts import canonical_asset_key
-from standpipe_server.broker.ids import INVOCATION_ID
-from standpipe_server.broker.requests import json_digest, parse_finish, parse_registration
-from standpipe_server.store import InvocationFilter, InvocationView
+from standpipe_server.broker.requests import json_digest, parse_finish, parse_reason, parse_registration
+from standpipe_server.store import InvocationView
 from standpipe_server.store.commands import Registered
 
 MOST_ITEMS = 500
@@ -64,39 +60,6 @@ def invocation_routes(parts: ApiParts) -> APIRouter:
         registered, invocation = await store.register(registration, idempotency_key=key, request_digest=digest)
         return _registered(registered, invocation, url=origin)
 
-    @routes.get("", responses=describe("InvocationPage", "invalid-request", "malformed"))
-    async def list_invocations(
-        *,
-        status: Status | None = None,
-        verdict: VerdictName | None = None,
-        asset_key: str | None = None,
-        tag: Annotated[list[str] | None, Query(description="`name=value` or `name`; repeatable, all must fit.")] = None,
-        job_name: str | None = None,
-        run_id: str | None = None,
-        partition_key: str | None = None,
-        retry_of: Annotated[str | None, Query(pattern=f"^{INVOCATION_ID.pattern}$")] = None,
-        since: Annotated[str | None, Query(description="Created at or after this RFC 3339 time.")] = None,
-        until: Annotated[str | None, Query(description="Created before this RFC 3339 time.")] = None,
-        text: str | None = None,
-        limit: Limit = 50,
-        cursor: Cursor = None,
-    ) -> Response:
-        """Lists invocations, newest first."""
-        filters = InvocationFilter(
-            status=status,
-            verdict=verdict,
-            asset_key=None if asset_key is None else canonical_asset_key(asset_key),
-            tags=tuple(_tag(text) for text in tag or ()),
-            job_name=job_name,
-            run_id=run_id,
-            partition_key=partition_key,
-            retry_of=retry_of,
-            since=instant("since", since),
-            until=instant("until", until),
-            text=text,
-        )
-        return page_answer(await store.list_invocations(filters, limit=min(limit, MOST_ITEMS), cursor=cursor))
-
     @routes.get("/{invocation_id}", responses={**describe("Invocation"), 304: {"description": "Nothing has changed."}})
     async def get_invocation(request: Request, invocation_id: InvocationId) -> Response:
         """The invocation itself, with an ETag for conditional reads."""
@@ -111,10 +74,30 @@ def invocation_routes(parts: ApiParts) -> APIRouter:
         """The invocation's changes of state, oldest first."""
         return json_answer({"items": await store.read_history(invocation_id), "next_cursor": None})
 
-    @routes.post("/{invocation_id}/cancel", responses=describe("Invocation", "overloaded"))
-    async def cancel_invocation(invocation_id: InvocationId) -> Response:
+    @routes.post(
+        "/{invocation_id}/cancel",
+        responses=describe("Invocation", "malformed", "invalid-request", "overloaded"),
+        openapi_extra=describe_body("Reason", required=False),
+    )
+    async def cancel_invocation(request: Request, invocation_id: InvocationId) -> Response:
         """Asks the external process to stop; it hears it in its next answer."""
-        return json_answer((await store.request_cancel(invocation_id)).json)
+        reason = parse_reason(await parts.bodies.read(exchange_of(request)))
+        return json_answer((await store.request_cancel(invocation_id, reason=reason)).json)
+
+    @routes.post(
+        "/{invocation_id}/pin",
+        responses=describe("Invocation", "malformed", "invalid-request", "overloaded"),
+        openapi_extra=describe_body("Reason", required=False),
+    )
+    async def pin_invocation(request: Request, invocation_id: InvocationId) -> Response:
+        """Keeps the invocation until somebody unpins it, or deletes it with force. Idempotent."""
+        reason = parse_reason(await parts.bodies.read(exchange_of(request)))
+        return json_answer((await store.pin(invocation_id, pinned=True, reason=reason)).json)
+
+    @routes.delete("/{invocation_id}/pin", responses=describe("Invocation", "overloaded"))
+    async def unpin_invocation(invocation_id: InvocationId) -> Response:
+        """Takes the pin away. Idempotent."""
+        return json_answer((await store.pin(invocation_id, pinned=False)).json)
 
     @routes.post(
         "/{invocation_id}/finish",
@@ -127,11 +110,13 @@ def invocation_routes(parts: ApiParts) -> APIRouter:
         return json_answer((await store.finish(invocation_id, parse_finish(body))).json)
 
     @routes.delete(
-        "/{invocation_id}", status_code=204, responses=describe(None, "invocation-running", "overloaded", status=204)
+        "/{invocation_id}",
+        status_code=204,
+        responses=describe(None, "invocation-running", "invocation-pinned", "overloaded", status=204),
     )
     async def delete_invocation(
         invocation_id: InvocationId,
-        force: Annotated[bool, Query(description="Also while it runs.")] = False,
+        force: Annotated[bool, Query(description="Also while it runs, or is pinned.")] = False,
     ) -> Response:
         """Deletes an invocation with its events."""
         await store.delete(invocation_id, force=force)
@@ -151,8 +136,3 @@ def _registered(registered: Registered, invocation: InvocationView, *, url: str)
     if not registered.created:
         headers["Idempotency-Replayed"] = "true"
     return json_answer(b'{"invocation":' + invocation.json + b"," + rest[1:], status=201, headers=headers)
-
-
-def _tag(text: str) -> tuple[str, str | None]:
-    name, equals, value = text.partition("=")
-    return name, value if equals else None

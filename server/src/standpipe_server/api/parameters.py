@@ -12,15 +12,20 @@ from urllib.parse import parse_qs
 import msgspec
 
 from standpipe_protocol.invocation import FIRST_SEQ_HEADER, NUMBERED_HEADER, PRODUCER_HEADER
+from standpipe_protocol.messages import STREAMS
 from standpipe_server.api.exchange import Exchange
 from standpipe_server.api.problems import invalid_parameter, malformed_header
 from standpipe_server.broker.batches import Media, Refused
 from standpipe_server.broker.ids import PRODUCER_ID
 from standpipe_server.broker.times import from_rfc3339
+from standpipe_server.store import EventMatch, canonical_level
 
 DEFAULT_EVENTS: Final = 1_000
 MOST_EVENTS: Final = 10_000
 LONGEST_WAIT: Final = 60.0
+_LONGEST_TEXT: Final = 512
+# Of events that must be of two kinds at once there are none.
+_NO_METHOD: Final = "none"
 _LARGEST_NUMBER: Final = 2**53
 _NDJSON: Final = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
@@ -49,6 +54,9 @@ class ReadQuery:
     after: int
     limit: int
     methods: frozenset[str] | None
+    match: EventMatch | None
+    before: int | Literal["end"] | None
+    """Reads backwards from there."""
     wait: float
 
 
@@ -99,13 +107,19 @@ def read_query(exchange: Exchange) -> ReadQuery:
         Refused: `invalid-request` or `malformed`, naming the parameter or header.
     """
     query = parse_qs(exchange.scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
-    methods = {name.strip() for value in query.get("method", ()) for name in value.split(",")} - {""}
+    methods = _names(query, "method")
+    match, only = _match(query)
+    if only is not None:
+        # Where levels are asked for only logs can fit, and so on: what holds none of them is not even looked at.
+        methods = (methods & only if methods else only) or {_NO_METHOD}
     after = _number_header(exchange, "Last-Event-ID", least=0) if exchange.header(b"last-event-id") else None
     return ReadQuery(
         read_as=_read_as(exchange.header(b"accept") or ""),
         after=_number(query, "after", default=0, least=0) if after is None else after,
         limit=min(_number(query, "limit", default=DEFAULT_EVENTS, least=1), MOST_EVENTS),
         methods=frozenset(methods) or None,
+        match=match,
+        before=_before(query),
         wait=_wait(query),
     )
 
@@ -118,6 +132,39 @@ def instant(name: str, text: str | None) -> int | None:
         return from_rfc3339(text)
     except ValueError:
         raise Refused(invalid_parameter(name, expected="an RFC 3339 time", got=text)) from None
+
+
+def _names(query: dict[str, list[str]], name: str) -> set[str]:
+    return {one.strip() for value in query.get(name, ()) for one in value.split(",")} - {""}
+
+
+def _match(query: dict[str, list[str]]) -> tuple[EventMatch | None, set[str] | None]:
+    """What fits, and the only methods that can; None where nothing was asked for."""
+    levels = {canonical_level(level) for level in _names(query, "level")}
+    text, stream = query.get("text", [""])[-1], query["stream"][-1] if "stream" in query else None
+    if len(text) > _LONGEST_TEXT:
+        raise Refused(invalid_parameter("text", expected=f"at most {_LONGEST_TEXT} characters", got=text[:40] + "…"))
+    if stream is not None and stream not in STREAMS:
+        raise Refused(invalid_parameter("stream", expected="stdout or stderr", got=stream))
+    producers = _names(query, "producer")
+    if not (levels or text or stream or producers):
+        return None, None
+    only: set[str] | None = None
+    for asked, method in ((levels, "log"), (stream, "log_external_stream")):
+        if asked:
+            only = {method} if only is None else only & {method}
+    match = EventMatch(text=text or None, levels=frozenset(levels), producers=frozenset(producers), stream=stream)
+    return match, only
+
+
+def _before(query: dict[str, list[str]]) -> int | Literal["end"] | None:
+    if "before" not in query:
+        return None
+    for other in ("after", "wait"):
+        if other in query:
+            got = query[other][-1]
+            raise Refused(invalid_parameter(other, expected="nothing, since `before` is given", got=got))
+    return "end" if query["before"][-1] == "end" else _number(query, "before", default=1, least=1)
 
 
 def _read_as(accept: str) -> ReadAs:

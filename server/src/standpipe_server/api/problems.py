@@ -100,6 +100,7 @@ def from_validation_error(error: RequestValidationError) -> Problem:
     """A query, path or header parameter that the framework could not read."""
     found = error.errors()
     first = found[0] if found else {"loc": (), "msg": "a valid request"}
-    pointer = "".join(f"/{part}" for part in first["loc"])
+    # A parameter is named by its name, also where it may be given several times.
+    pointer = "".join(f"/{part}" for part in first["loc"][:2])
     expected = str(first["msg"])
     return Problem("invalid-request", f"At `{pointer}`: {expected}.", {"pointer": pointer, "expected": expected})

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
+from standpipe_protocol.json_text import encode_json
 from standpipe_server.api.exchange import Exchange
 from standpipe_server.api.parameters import ReadQuery, read_query
 from standpipe_server.api.parts import ApiParts
@@ -31,6 +32,8 @@ async def read_events(parts: ApiParts, exchange: Exchange, target: Target) -> No
     """Answers `GET /invocations/{id}/events`."""
     query = read_query(exchange)
     match query.read_as:
+        case "json" if query.before is not None:
+            await _answer_before(parts, exchange, target.pk, query)
         case "json" if query.wait:
             async with parts.streams.following(exchange, target.pk) as subscription:
                 page = await _waited_page(parts, subscription, query)
@@ -45,8 +48,27 @@ async def read_events(parts: ApiParts, exchange: Exchange, target: Target) -> No
 
 async def _page(parts: ApiParts, pk: int, query: ReadQuery, *, after: int, following: bool = False) -> EventPage:
     return await parts.store.read_events(
-        pk, after=after, limit=query.limit, methods=query.methods, max_bytes=_PAGE_BYTES, following=following
+        pk,
+        after=after,
+        limit=query.limit,
+        methods=query.methods,
+        match=query.match,
+        max_bytes=_PAGE_BYTES,
+        following=following,
     )
+
+
+async def _answer_before(parts: ApiParts, exchange: Exchange, pk: int, query: ReadQuery) -> None:
+    page = await parts.store.read_events_before(
+        pk,
+        before=None if query.before == "end" else query.before,
+        limit=query.limit,
+        methods=query.methods,
+        match=query.match,
+    )
+    told = (encode_json(page.next_before), b"true" if page.ended else b"false", page.last_position)
+    rest = b'],"next_before":%b,"ended":%b,"last_position":%d}' % told
+    await exchange.answer(200, b'{"items":[' + b",".join(page.events) + rest)
 
 
 async def _waited_page(parts: ApiParts, subscription: Subscription, query: ReadQuery) -> EventPage:
@@ -69,7 +91,8 @@ async def _waited_page(parts: ApiParts, subscription: Subscription, query: ReadQ
 async def _answer_page(exchange: Exchange, page: EventPage) -> None:
     # `ended` says that there is nothing more to come, so it is only told with the last of the events.
     ended = page.ended and page.latest and page.next_after >= page.last_position
-    rest = b'],"next_after":%d,"ended":%b}' % (page.next_after, b"true" if ended else b"false")
+    told = (page.next_after, b"true" if ended else b"false", page.last_position)
+    rest = b'],"next_after":%d,"ended":%b,"last_position":%d}' % told
     await exchange.answer(200, b'{"items":[' + b",".join(page.events) + rest)
 
 
@@ -133,6 +156,7 @@ def _tail(parts: ApiParts, subscription: Subscription, query: ReadQuery):
         subscription,
         after=query.after,
         methods=query.methods,
+        match=query.match,
         limit=query.limit,
         max_bytes=_WRITE_BYTES,
         idle_seconds=_KEEPALIVE_SECONDS,

@@ -9,6 +9,7 @@ from standpipe_protocol.invocation import STATUSES, VERDICTS
 from standpipe_protocol.limits import Limits
 from standpipe_protocol.messages import METHODS
 from standpipe_protocol.problems import PROBLEM_TYPES
+from standpipe_server.broker.badge import BADGES
 
 Schema = dict[str, Any]
 
@@ -44,6 +45,19 @@ def _page(items: Schema) -> Schema:
 _control = _shape({"cancel_requested": _FLAG})
 _lease = _shape({"seconds": _NUMBER, "expires_at": _null(_TIME)})
 _limits: dict[str, Schema] = {field.name: _WHOLE for field in fields(Limits)}
+_COUNTS: Final[Schema] = {"type": "object", "additionalProperties": _WHOLE}
+_point = _shape(
+    {
+        "at": _TIME,
+        "value": _NUMBER,
+        "invocation_id": _TEXT,
+        "position": _WHOLE,
+        "partition_key": _null(_TEXT),
+        "min": _NUMBER,
+        "max": _NUMBER,
+        "count": _WHOLE,
+    }
+)
 _event_members: dict[str, Schema] = {
     "position": _WHOLE,
     "producer": _TEXT,
@@ -131,12 +145,56 @@ SCHEMAS: Final[dict[str, Schema]] = {
         },
         producers=_list(_FREE),
         expected_progress=_null(_FREE),
+        badge={"type": "string", "enum": list(BADGES)},
+        failed_checks=_shape({"error": _WHOLE, "warn": _WHOLE}),
+        duration_seconds=_null(_NUMBER),
+        usual_seconds=_null(_NUMBER),
+        heard_at=_null(_TIME),
+        pinned=_FLAG,
+        matched=_list(_shape({"in": _TEXT, "text": _TEXT})),
     ),
-    "InvocationPage": _page(_ref("Invocation")),
+    "InvocationPage": _shape(
+        {"items": _list(_ref("Invocation")), "next_cursor": _null(_TEXT), "searched_to": _null(_TIME)}
+    ),
+    "InvocationCounts": _shape(
+        {
+            "bin": _TEXT,
+            "since": _TIME,
+            "until": _TIME,
+            "bins": _list(_shape({"start": _TIME, "counts": _COUNTS})),
+            "total": _COUNTS,
+        }
+    ),
+    "LastGood": _shape({"invocation": _null(_ref("Invocation")), "same": _list(_TEXT)}),
+    "Comparison": _shape(
+        {
+            "items": _list(_FREE),
+            "context": _list(_shape({"name": _TEXT, "values": _list({})})),
+            "extras": _list(_shape({"path": _TEXT, "values": _list({}), "absent": _list(_FLAG), "masked": _FLAG})),
+            "metadata": _list(_shape({"asset_key": _TEXT, "label": _TEXT, "values": _list(_null(_FREE))})),
+            "checks": _list(_shape({"asset_key": _TEXT, "check_name": _TEXT, "values": _list(_null(_FREE))})),
+            "logs": _list(
+                _shape(
+                    {
+                        "template": _TEXT,
+                        "level": _TEXT,
+                        "counts": _list(_WHOLE),
+                        "positions": _list(_null(_WHOLE)),
+                    }
+                )
+            ),
+            "logs_complete": _list(_FLAG),
+        }
+    ),
+    "Reason": _shape({}, reason=_null(_TEXT)),
     "History": _page(_FREE),
     "Finish": _shape({}, exit_code=_null(_WHOLE), reason=_null(_TEXT), launched=_null(_FLAG)),
     "Event": _shape(_event_members, problem=_ref("Problem"), notes=_list(_FREE), details=_FREE, ledger=_FREE),
-    "EventPage": _shape({"items": _list(_ref("Event")), "next_after": _WHOLE, "ended": _FLAG}),
+    "EventPage": _shape(
+        {"items": _list(_ref("Event")), "ended": _FLAG, "last_position": _WHOLE},
+        next_after=_WHOLE,
+        next_before=_null(_WHOLE),
+    ),
     "ContextAnswer": _shape(
         {
             "context": _FREE,
@@ -162,6 +220,23 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "MaterializationPage": _page(_ref("Materialization")),
     "CheckPage": _page(_FREE),
+    "Point": _point,
+    "LabelPage": _page(_shape({"label": _TEXT, "last": _ref("Point")})),
+    "Series": _shape({"asset_key": _TEXT, "label": _TEXT, "points": _list(_ref("Point")), "binned": _FLAG}),
+    "SchemaChangePage": _page(
+        _shape(
+            {
+                "invocation_id": _TEXT,
+                "position": _WHOLE,
+                "received_at": _TIME,
+                "label": _TEXT,
+                "added": _list(_FREE),
+                "removed": _list(_FREE),
+                "changed": _list(_shape({"name": _TEXT, "before": _FREE, "after": _FREE})),
+                "previous": _FREE,
+            }
+        )
+    ),
     "ErrorPage": _page(
         _shape(
             {

@@ -95,6 +95,10 @@ class _Finish(msgspec.Struct):
     launched: bool | None = None
 
 
+class _Reason(msgspec.Struct):
+    reason: str | None = None
+
+
 class _Heartbeat(msgspec.Struct):
     producer: Annotated[str, Meta(pattern=f"^{PRODUCER_ID.pattern}$")] | None = None
     numbered: Annotated[int, Meta(ge=0, lt=2**53)] | None = None
@@ -160,6 +164,12 @@ def parse_finish(body: bytes) -> Finish:
     wire = _decode(_standard_json(body), _Finish) if body.strip() else _Finish()
     reason = wire.reason if wire.reason is None else wire.reason[-_REASON_CHARACTERS:]
     return Finish(exit_code=wire.exit_code, reason=reason, launched=wire.launched)
+
+
+def parse_reason(body: bytes) -> str | None:
+    """Reads the optional body `{"reason"?}` of an action that people take."""
+    wire = _decode(_standard_json(body), _Reason) if body.strip() else _Reason()
+    return None if wire.reason is None else wire.reason[:_REASON_CHARACTERS]
 
 
 def parse_heartbeat(body: bytes) -> Heartbeat:

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TypeAlias
 
 from standpipe_server.feed.wakeups import Subscription
-from standpipe_server.store import EventPage, Store
+from standpipe_server.store import EventMatch, EventPage, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ async def tail(
     limit: int,
     max_bytes: int,
     idle_seconds: float,
+    match: EventMatch | None = None,
 ) -> AsyncGenerator[Step]:
     """Yields pages of events as they come; ends after `Stopping`, or when the subscription was closed.
 
@@ -51,7 +52,13 @@ async def tail(
             yield Stopping()
             return
         page = await store.read_events(
-            subscription.pk, after=after, limit=limit, methods=methods, max_bytes=max_bytes, following=True
+            subscription.pk,
+            after=after,
+            limit=limit,
+            methods=methods,
+            match=match,
+            max_bytes=max_bytes,
+            following=True,
         )
         after = page.next_after
         if page.events:

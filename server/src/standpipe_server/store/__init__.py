@@ -18,9 +18,12 @@ from standpipe_server.store.errors import (
     UnusableDatabase,
 )
 from standpipe_server.store.events import EventPage
+from standpipe_server.store.finding import InvocationFilter
 from standpipe_server.store.first_errors import ErrorFilter
-from standpipe_server.store.invocations import InvocationFilter, InvocationView
+from standpipe_server.store.invocations import InvocationPage, InvocationView
 from standpipe_server.store.lookups import ContextAnswer, Target
+from standpipe_server.store.matching import EventMatch, canonical_level
+from standpipe_server.store.series import SeriesFilter
 from standpipe_server.store.settings import StoreSettings
 from standpipe_server.store.store import NOTIFY_CHANNEL, Store, Wake
 
@@ -32,14 +35,17 @@ __all__ = [
     "Conflict",
     "ContextAnswer",
     "ErrorFilter",
+    "EventMatch",
     "EventPage",
     "InvocationFilter",
+    "InvocationPage",
     "InvocationView",
     "MigrationNeeded",
     "NotFound",
     "Overloaded",
     "Page",
     "ReportFilter",
+    "SeriesFilter",
     "Store",
     "StoreClosed",
     "StoreError",
@@ -47,4 +53,5 @@ __all__ = [
     "Target",
     "UnusableDatabase",
     "Wake",
+    "canonical_level",
 ]

@@ -15,6 +15,10 @@ from standpipe_server.store import tables
 from standpipe_server.store.cursors import Page, decode_cursor, encode_cursor
 from standpipe_server.store.errors import BadCursor, NotFound
 from standpipe_server.store.events import ProducerNames, read_events_at
+from standpipe_server.store.skipping import distinct_values
+
+_MOST_CHECKS = 200
+_MOST_LABELS = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,16 +53,13 @@ def list_assets(
 
 def read_asset(connection: Connection, asset_key: str, *, names: ProducerNames) -> bytes:
     """One asset: its latest materialization and the latest report of each of its checks. Raises NotFound."""
-    pk, integers = _asset_pk(connection, asset_key), LongIntegers()
+    pk, integers = asset_pk_of(connection, asset_key), LongIntegers()
     summary = _summary(connection, pk, asset_key, integers, names=names)
-    table = tables.asset_check
-    newest: dict[str, RowMapping] = {}
-    for name in connection.scalars(
-        select(table.c.check_name).where(table.c.asset_pk == pk).distinct().order_by(table.c.check_name).limit(1000)
-    ):
-        statement = _reports(table, pk).where(table.c.check_name == name).limit(1)
-        newest[name] = connection.execute(statement).mappings().one()
-    summary["checks"] = cast("JsonValue", _items(connection, list(newest.values()), asset_key, integers, names=names))
+    newest = list(_newest_checks(connection, pk).values())
+    summary["checks"] = cast("JsonValue", report_items(connection, newest, asset_key, integers, names=names))
+    labels = tables.metadata_number
+    held = [labels.c.asset_pk == pk, labels.c.check_name == ""]
+    summary["numeric_labels"] = list(distinct_values(connection, labels.c.label, held, limit=_MOST_LABELS))
     return integers.encode(summary)
 
 
@@ -74,7 +75,7 @@ def list_reports(
 ) -> Page:
     """Materializations or checks (`table`) of an asset, newest first. Raises NotFound when nothing was reported."""
     binding = (table.name, asset_key, filters)
-    statement = _reports(table, _asset_pk(connection, asset_key)).limit(limit + 1)
+    statement = select_reports(table, asset_pk_of(connection, asset_key)).limit(limit + 1)
     if filters.partition_key is not None:
         statement = statement.where(table.c.partition_key == filters.partition_key)
     if filters.check_name is not None and table is tables.asset_check:
@@ -90,7 +91,9 @@ def list_reports(
         statement = statement.where(table.c.pk < last_pk)
     found = connection.execute(statement).mappings().all()
     integers = LongIntegers()
-    items = [integers.encode(item) for item in _items(connection, found[:limit], asset_key, integers, names=names)]
+    items = [
+        integers.encode(item) for item in report_items(connection, found[:limit], asset_key, integers, names=names)
+    ]
     return Page(items, encode_cursor(binding, found[limit - 1]["pk"]) if len(found) > limit else None)
 
 
@@ -101,7 +104,8 @@ def _reported_on() -> Any:
     return or_(materialized, checked)
 
 
-def _asset_pk(connection: Connection, asset_key: str) -> int:
+def asset_pk_of(connection: Connection, asset_key: str) -> int:
+    """Raises NotFound when nothing was reported on it."""
     statement = select(tables.asset.c.pk).where(tables.asset.c.asset_key == asset_key, _reported_on())
     pk = connection.scalar(statement)
     if pk is None:
@@ -109,7 +113,7 @@ def _asset_pk(connection: Connection, asset_key: str) -> int:
     return pk
 
 
-def _reports(table: Table, asset_pk: int) -> Select[Any]:
+def select_reports(table: Table, asset_pk: int) -> Select[Any]:
     invocation = tables.invocation
     return (
         select(table, invocation.c.id.label("invocation_id"))
@@ -124,13 +128,30 @@ def _summary(
 ) -> dict[str, JsonValue]:
     summary: dict[str, JsonValue] = {"asset_key": asset_key}
     for member, table in (("last_materialization", tables.materialization), ("last_check", tables.asset_check)):
-        row = connection.execute(_reports(table, pk).limit(1)).mappings().first()
-        found = [] if row is None else _items(connection, [row], asset_key, integers, names=names)
+        row = connection.execute(select_reports(table, pk).limit(1)).mappings().first()
+        found = [] if row is None else report_items(connection, [row], asset_key, integers, names=names)
         summary[member] = found[0] if found else None
+    newest = _newest_checks(connection, pk).values() if summary["last_check"] is not None else ()
+    summary["check_state"] = {
+        "passed": sum(row["passed"] for row in newest),
+        "failed": sum(not row["passed"] and row["severity"] != "WARN" for row in newest),
+        "warned": sum(not row["passed"] and row["severity"] == "WARN" for row in newest),
+    }
     return summary
 
 
-def _items(
+def _newest_checks(connection: Connection, pk: int) -> dict[str, RowMapping]:
+    """The last report of each check of an asset, by the check's name."""
+    table = tables.asset_check
+    held = [table.c.asset_pk == pk]
+    newest: dict[str, RowMapping] = {}
+    for name in distinct_values(connection, table.c.check_name, held, limit=_MOST_CHECKS):
+        statement = select_reports(table, pk).where(table.c.check_name == name).limit(1)
+        newest[name] = connection.execute(statement).mappings().one()
+    return newest
+
+
+def report_items(
     connection: Connection,
     found: Sequence[RowMapping],
     asset_key: str,

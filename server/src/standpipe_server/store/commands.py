@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import zstandard
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, update
 
 from standpipe_protocol.invocation import Control
 from standpipe_protocol.json_text import JsonValue
 from standpipe_server.broker import ids, lifecycle, verdict
+from standpipe_server.broker.badge import family_of
 from standpipe_server.broker.progress import Reported, expected_assets
 from standpipe_server.broker.receipt import make_receipt
 from standpipe_server.broker.requests import Heartbeat, Registration, effective_lease_seconds
@@ -28,6 +29,7 @@ from standpipe_server.store.unit import UnitOfWork
 _Result_co = TypeVar("_Result_co", covariant=True)
 _TOKENS = 16
 """Tokens that work for one invocation at a time: each repeated registration gives a new one, the oldest go."""
+_SEARCHED_CHARACTERS = 8192
 
 
 class Command(Protocol[_Result_co]):
@@ -103,15 +105,16 @@ class Register:
             "tags": json.dumps(dict(given.tags)),
             "launcher": None if given.launcher_json is None else given.launcher_json.decode(),
             "retry_of": given.retry_of,
+            "family": None,
             "job_name": context.job_name,
             "run_id": context.run_id,
             "partition_key": context.partition_key,
-            "search": _search_text(invocation_id, given),
             "created_at": unit.now,
             "open_within": given.open_within_seconds,
             "settle": given.settle_seconds,
             "lease_seconds": effective_lease_seconds(given),
         }
+        fixed["family"] = family_of(job_name=context.job_name, asset_keys=fixed["asset_keys"])
         changing: dict[str, Any] = {
             "status": "registered",
             "reasons": "[]",
@@ -129,6 +132,8 @@ class Register:
         unit.deadlines.append(changing["due_at"])
         packed = zstandard.ZstdCompressor(level=1).compress(given.context_json)
         unit.insert(tables.invocation_context, {"invocation_pk": pk, "context": packed})
+        names = {"kind": "names", "text": _search_text(invocation_id, given)}
+        unit.insert(tables.invocation_text, {"created_at": unit.now, "invocation_pk": pk} | names)
         for asset_pk in unit.asset_pks(given.asset_keys).values():
             unit.insert(tables.invocation_asset, {"invocation_pk": pk, "asset_pk": asset_pk})
         for name, value in given.tags.items():
@@ -181,13 +186,32 @@ class Beat:
 @dataclass(frozen=True, slots=True)
 class RequestCancel:
     pk: int
+    reason: str | None = None
 
     def execute(self, unit: UnitOfWork) -> None:
         state = unit.invocation(self.pk)
         if state.ended or state.cancel_requested_at is not None:
             return
         unit.put_invocation(replace(state, cancel_requested_at=unit.now))
-        unit.add_history(self.pk, "cancel-requested", {})
+        unit.add_history(self.pk, "cancel-requested", _because(self.reason))
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A pinned invocation stays until somebody unpins it or deletes it with force."""
+
+    pk: int
+    pinned: bool
+    reason: str | None = None
+
+    def execute(self, unit: UnitOfWork) -> None:
+        unit.put_invocation(unit.invocation(self.pk))
+        table = tables.invocation
+        before = table.c.pinned_at.is_(None) if self.pinned else table.c.pinned_at.is_not(None)
+        change = update(table).where(table.c.pk == self.pk, before)
+        changed = unit.connection.execute(change.values(pinned_at=unit.now if self.pinned else None)).rowcount
+        if changed:
+            unit.add_history(self.pk, "pinned" if self.pinned else "unpinned", _because(self.reason))
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +268,10 @@ class Delete:
         if not state.ended and not self.force:
             detail = f"Invocation {state.id} is {state.status}; end it first, or delete it with ?force=true."
             raise Conflict("invocation-running", detail)
+        pinned_at = tables.invocation.c.pinned_at
+        if not self.force and unit.connection.scalar(select(pinned_at).where(tables.invocation.c.pk == self.pk)):
+            detail = f"Invocation {state.id} is pinned; unpin it first, or delete it with ?force=true."
+            raise Conflict("invocation-pinned", detail)
         for table in tables.OWNED_BY_INVOCATION:
             unit.connection.execute(delete(table).where(table.c.invocation_pk == self.pk))
         unit.connection.execute(delete(tables.invocation).where(tables.invocation.c.pk == self.pk))
@@ -268,12 +296,19 @@ def conclude(unit: UnitOfWork, state: InvocationState) -> None:
         receipt=make_receipt(state, producers),
     )
     unit.put_invocation(after)
+    if decided.reasons or after.revision:
+        details = " ".join(str(reason["detail"]) for reason in decided.reasons)
+        unit.put_text(after, "reasons", details.lower()[:_SEARCHED_CHARACTERS])
     codes: list[JsonValue] = [str(reason["code"]) for reason in decided.reasons]
     unit.add_history(
         state.pk,
         "revised" if again else "ended",
         {"verdict": decided.name, "reasons": codes, "revision": after.revision},
     )
+
+
+def _because(reason: str | None) -> dict[str, JsonValue]:
+    return {"reason": reason} if reason else {}
 
 
 def put_heard(unit: UnitOfWork, before: InvocationState, after: InvocationState) -> None:
@@ -297,4 +332,4 @@ def _search_text(invocation_id: str, registration: Registration) -> str:
         *sorted(registration.asset_keys)[:100],
         *(f"{name}={value}" for name, value in registration.tags.items()),
     ]
-    return " ".join(word for word in words if word).lower()[:8192]
+    return " ".join(word for word in words if word).lower()[:_SEARCHED_CHARACTERS]

@@ -10,10 +10,12 @@ from sqlalchemy import Connection, Integer, RowMapping, bindparam, func, select
 from standpipe_server.store import tables
 from standpipe_server.store.caches import RecentlyUsed
 from standpipe_server.store.errors import NotFound
+from standpipe_server.store.matching import EventMatch
 from standpipe_server.store.segments import (
     Run,
     StoredEvent,
     StoredSegment,
+    decoded_size,
     method_mask,
     read_event,
     read_events,
@@ -25,6 +27,8 @@ _SEGMENTS_AT_A_TIME = 64
 # Segments may be large: the first few tell how many of their like are fetched together.
 _SEGMENTS_AT_FIRST = 2
 _BYTES_AT_A_TIME = 2 * 1024 * 1024
+_MOST_EVENTS_LOOKED_AT = 60_000
+_MOST_BYTES_LOOKED_AT = 24 * 1024 * 1024
 
 # Made once: these are what a live reader waits for, and building a statement costs as much as running it.
 _state_of = select(tables.invocation.c.status, tables.invocation.c.last_position).where(
@@ -39,6 +43,15 @@ _segments_from = (
     .where(tables.segment.c.invocation_pk == bindparam("pk"), tables.segment.c.first_position >= bindparam("start"))
     .order_by(tables.segment.c.first_position)
     .limit(bindparam("most", type_=Integer))
+)
+_segments_until = (
+    select(tables.segment)
+    .where(tables.segment.c.invocation_pk == bindparam("pk"), tables.segment.c.first_position < bindparam("end"))
+    .order_by(tables.segment.c.first_position.desc())
+    .limit(bindparam("count", type_=Integer))
+)
+_segments_until_with = _segments_until.where(
+    tables.segment.c.methods.bitwise_and(bindparam("mask", type_=Integer)) != 0
 )
 _segments_with = _segments_from.where(tables.segment.c.methods.bitwise_and(bindparam("mask", type_=Integer)) != 0)
 
@@ -57,6 +70,8 @@ class EventPage:
     last_position: int
     ended: bool
     latest: bool = True
+    next_before: int | None = None
+    """Of a page that was read backwards: where to read on; None at the beginning."""
 
 
 def read_event_page(
@@ -68,8 +83,11 @@ def read_event_page(
     methods: frozenset[str] | None,
     max_bytes: int,
     names: ProducerNames,
+    match: EventMatch | None = None,
 ) -> EventPage:
     """The events beyond position `after`: at most `limit`, and no more once they weigh `max_bytes`.
+
+    With a `match` no more is looked at than a request's share, and the page may end before there is anything on it.
 
     Raises:
         NotFound: there is no such invocation (any more).
@@ -77,19 +95,89 @@ def read_event_page(
     state = connection.execute(_state_of, {"pk": pk}).first()
     if state is None:
         raise NotFound("There is no such invocation; it may have been deleted.")
-    seen = after
+    seen, share, cut_short = after, _Share(), False
 
     def found() -> Iterator[StoredEvent]:
-        nonlocal seen
+        nonlocal seen, cut_short
         for segment in _segments(connection, pk, after=after, methods=methods, names=names):
-            yield from read_events(segment, after=after, methods=methods)
+            if match is not None and share.used_up:
+                cut_short = True
+                return
+            yield from read_events(segment, after=after, methods=methods, match=match)
             seen = segment.first_position + _count(segment) - 1
+            share.take(segment)
 
     events, positions, complete = take_events(found(), methods=methods, limit=limit, max_bytes=max_bytes)
     # Everything was looked at; what a filter passed over need not be looked at again.
-    looked_at = max(seen, after, state.last_position if methods is not None else 0)
+    filtered = methods is not None or match is not None
+    looked_at = seen if cut_short else max(seen, after, state.last_position if filtered else 0)
     next_after = looked_at if complete else positions[-1]
     return EventPage(events, positions, next_after, state.last_position, state.status == "ended")
+
+
+def read_event_page_before(
+    connection: Connection,
+    pk: int,
+    *,
+    before: int | None,
+    limit: int,
+    methods: frozenset[str] | None,
+    max_bytes: int,
+    names: ProducerNames,
+    match: EventMatch | None = None,
+) -> EventPage:
+    """The last events before position `before` (None: before the end), in their order; bounded as above.
+
+    Raises:
+        NotFound: there is no such invocation (any more).
+    """
+    state = connection.execute(_state_of, {"pk": pk}).first()
+    if state is None:
+        raise NotFound("There is no such invocation; it may have been deleted.")
+    end = state.last_position + 1 if before is None else min(before, state.last_position + 1)
+    taken: list[StoredEvent] = []
+    size, share = 0, _Share()
+    next_before: int | None = None
+    for segment in _segments_before(connection, pk, before=end, methods=methods, names=names):
+        # The first of the next ones would lie before this.
+        if share.used_up:
+            next_before = segment.first_position + _count(segment)
+            break
+        for event in reversed(list(read_events(segment, methods=methods, match=match))):
+            if event.position >= end:
+                continue
+            if len(taken) >= limit or (taken and size + len(event.text) > max_bytes):
+                next_before = taken[-1].position
+                break
+            taken.append(event)
+            size += len(event.text)
+        if next_before is not None:
+            break
+        share.take(segment)
+    taken.reverse()
+    return EventPage(
+        [event.text for event in taken],
+        [event.position for event in taken],
+        next_after=taken[-1].position if taken else end - 1,
+        last_position=state.last_position,
+        ended=state.status == "ended",
+        next_before=next_before,
+    )
+
+
+class _Share:
+    """How much one request has looked at: what it may, before it answers with what it has."""
+
+    def __init__(self) -> None:
+        self._events = self._bytes = 0
+
+    def take(self, segment: StoredSegment) -> None:
+        self._events += _count(segment)
+        self._bytes += decoded_size(segment)
+
+    @property
+    def used_up(self) -> bool:
+        return self._events >= _MOST_EVENTS_LOOKED_AT or self._bytes >= _MOST_BYTES_LOOKED_AT
 
 
 def take_events(
@@ -146,6 +234,23 @@ def _segments(
         start = found[-1]["first_position"] + 1
         mean = sum(len(row["body"]) for row in found) // len(found)
         most = min(max(_BYTES_AT_A_TIME // (mean + 1), 1), _SEGMENTS_AT_A_TIME)
+
+
+def _segments_before(
+    connection: Connection, pk: int, *, before: int, methods: frozenset[str] | None, names: ProducerNames
+) -> Iterator[StoredSegment]:
+    """From the one that holds the last position before `before` backwards. A few first: often they are enough."""
+    statement, mask = (
+        (_segments_until, {}) if methods is None else (_segments_until_with, {"mask": method_mask(methods)})
+    )
+    end, count = before, 4
+    while True:
+        found = connection.execute(statement, {"pk": pk, "end": end, "count": count, **mask}).mappings().all()
+        for row in found:
+            yield _stored(connection, row, names=names)
+        if len(found) < count:
+            return
+        end, count = found[-1]["first_position"], _SEGMENTS_AT_A_TIME
 
 
 def _stored(connection: Connection, row: RowMapping, *, names: ProducerNames) -> StoredSegment:

@@ -10,14 +10,16 @@ from typing import Any
 import msgspec
 import zstandard
 from msgspec import Raw
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, exists, select, union_all
+from sqlalchemy import Connection, RowMapping, Select, select
 
 from standpipe_protocol.json_text import JsonValue
 from standpipe_server.broker.times import to_rfc3339
 from standpipe_server.store import tables
 from standpipe_server.store.cursors import Page, decode_cursor, encode_cursor
-from standpipe_server.store.errors import BadCursor, NotFound
+from standpipe_server.store.errors import NotFound
+from standpipe_server.store.finding import InvocationFilter, find_invocations, key_of
 from standpipe_server.store.progress import read_progress
+from standpipe_server.store.summaries import read_summaries
 
 _LISTED_CONTEXT_BYTES = 16 * 1024
 
@@ -34,22 +36,11 @@ class InvocationView:
     json: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InvocationFilter:
-    """Which invocations a list shows; None means any. Instants are microseconds since the epoch."""
+@dataclass(frozen=True, slots=True)
+class InvocationPage(Page):
+    """`searched_to` is how far back a search that was bounded has looked."""
 
-    status: str | None = None
-    verdict: str | None = None
-    asset_key: str | None = None
-    tags: tuple[tuple[str, str | None], ...] = ()
-    """Name and value; a value of None takes any."""
-    job_name: str | None = None
-    run_id: str | None = None
-    partition_key: str | None = None
-    retry_of: str | None = None
-    since: int | None = None
-    until: int | None = None
-    text: str | None = None
+    searched_to: str | None = None
 
 
 def read_invocation(connection: Connection, invocation_id: str) -> InvocationView:
@@ -59,6 +50,7 @@ def read_invocation(connection: Connection, invocation_id: str) -> InvocationVie
     if row is None:
         raise NotFound(f"There is no invocation {invocation_id[:80]!r}.")
     progress = read_progress(connection, row)
+    summary = read_summaries(connection, [row], usual=True).of(row)
     return InvocationView(
         id=row["id"],
         ended=row["status"] == "ended",
@@ -66,30 +58,38 @@ def read_invocation(connection: Connection, invocation_id: str) -> InvocationVie
         cancel_requested=row["cancel_requested_at"] is not None,
         etag=_etag(row, heard_at=progress.heard_at),
         json=_invocation_json(
-            row, context=zstandard.ZstdDecompressor().decompress(row["context"]), more=progress.to_wire()
+            row, context=zstandard.ZstdDecompressor().decompress(row["context"]), more=progress.to_wire() | summary
         ),
     )
 
 
-def list_invocations(connection: Connection, filters: InvocationFilter, *, limit: int, cursor: str | None) -> Page:
-    """Newest first."""
+def list_invocations(
+    connection: Connection, filters: InvocationFilter, *, limit: int, cursor: str | None, usual: bool = False
+) -> InvocationPage:
+    """Newest registration first. A page may be short, or empty, and yet not the last: then it says how far it looked.
+
+    `usual` adds how long the green ones of each family take.
+    """
+    binding = ("invocations", filters)
+    after = None if cursor is None else key_of(decode_cursor(binding, cursor))
+    found = find_invocations(connection, filters, limit=limit, after=after)
     table = tables.invocation
-    statement = _with_context().where(*_conditions(filters)).order_by(table.c.pk.desc()).limit(limit + 1)
-    if cursor is not None:
-        last_pk = decode_cursor(("invocations", filters), cursor)
-        if not isinstance(last_pk, int):
-            raise BadCursor
-        statement = statement.where(table.c.pk < last_pk)
-    items: list[bytes] = []
-    last_shown = 0
-    # A few at a time: each row brings its context, which may be megabytes.
-    with connection.execute(statement.execution_options(yield_per=8)) as found:
-        for row in found.mappings():
-            if len(items) == limit:
-                return Page(items, encode_cursor(("invocations", filters), last_shown))
-            items.append(_invocation_json(row, context=_listed_context(row)))
-            last_shown = row["pk"]
-    return Page(items, None)
+    pks = [pk for _, pk in found.keys]
+    rows = {row["pk"]: row for row in connection.execute(select(table).where(table.c.pk.in_(pks))).mappings()}
+    summaries = read_summaries(connection, list(rows.values()), usual=usual, text=filters.text)
+    context = tables.invocation_context
+    statement = select(context).where(context.c.invocation_pk.in_(pks))
+    made: dict[int, bytes] = {}
+    # A few at a time: a context may be megabytes.
+    with connection.execute(statement.execution_options(yield_per=8)) as contexts:
+        for packed in contexts:
+            # It may have been deleted between two statements.
+            if (row := rows.get(packed.invocation_pk)) is not None:
+                listed = _listed_context(packed.context)
+                made[row["pk"]] = _invocation_json(row, context=listed, more=summaries.of(row))
+    items = [made[pk] for pk in pks if pk in made]
+    next_cursor = None if found.next is None else encode_cursor(binding, list(found.next))
+    return InvocationPage(items, next_cursor, searched_to=_time(found.window_ended))
 
 
 def read_history(connection: Connection, invocation_id: str) -> list[dict[str, JsonValue]]:
@@ -110,38 +110,9 @@ def _with_context() -> Select[Any]:
     return select(table, context.c.context).join(context, context.c.invocation_pk == table.c.pk)
 
 
-def _conditions(filters: InvocationFilter) -> list[ColumnElement[bool]]:
-    table = tables.invocation
-    conditions: list[ColumnElement[bool]] = []
-    for name in ("status", "verdict", "job_name", "run_id", "partition_key", "retry_of"):
-        value = getattr(filters, name)
-        if value is not None:
-            conditions.append(table.c[name] == value)
-    if filters.asset_key is not None:
-        asset_pk = select(tables.asset.c.pk).where(tables.asset.c.asset_key == filters.asset_key).scalar_subquery()
-        targeting_or_reporting = union_all(
-            *(
-                select(link.c.invocation_pk).where(link.c.asset_pk == asset_pk)
-                for link in (tables.invocation_asset, tables.materialization, tables.asset_check)
-            )
-        )
-        conditions.append(table.c.pk.in_(targeting_or_reporting))
-    for name, value in filters.tags:
-        tag = tables.invocation_tag
-        condition = exists().where(tag.c.invocation_pk == table.c.pk, tag.c.name == name)
-        conditions.append(condition if value is None else condition.where(tag.c.value == value))
-    if filters.since is not None:
-        conditions.append(table.c.created_at >= filters.since)
-    if filters.until is not None:
-        conditions.append(table.c.created_at < filters.until)
-    if filters.text:
-        conditions.append(table.c.search.contains(filters.text.lower(), autoescape=True))
-    return conditions
-
-
-def _listed_context(row: RowMapping) -> bytes:
+def _listed_context(packed: bytes) -> bytes:
     """Extras can be megabytes; a list shows them only where they are small."""
-    context = zstandard.ZstdDecompressor().decompress(row["context"])
+    context = zstandard.ZstdDecompressor().decompress(packed)
     if len(context) <= _LISTED_CONTEXT_BYTES:
         return context
     fields = msgspec.json.decode(context, type=dict[str, Raw])
@@ -156,6 +127,7 @@ def _etag(row: RowMapping, *, heard_at: int) -> str:
         row["cancel_requested_at"],
         row["lease_expires_at"],
         heard_at,
+        row["pinned_at"],
     )
     return 'W/"' + "-".join(str(part or 0) for part in parts) + '"'
 

@@ -13,11 +13,9 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import zstandard
-
 from standpipe_server.broker.state import InvocationState
 from standpipe_server.store.events import EventPage, take_events
-from standpipe_server.store.segments import ZSTD, StoredEvent, StoredSegment, read_events
+from standpipe_server.store.segments import StoredEvent, StoredSegment, decoded_size, read_events
 
 MOST_BYTES = 32 * 1024 * 1024
 _MOST_BYTES_OF_ONE = 512 * 1024
@@ -71,7 +69,7 @@ class RecentEvents:
         self, segments: Sequence[tuple[int, StoredSegment]], states: Sequence[InvocationState], deleted: Sequence[int]
     ) -> None:
         """Takes what one transaction has committed; called in the order of an invocation's commits."""
-        kept = [(pk, segment, _size(segment)) for pk, segment in segments]
+        kept = [(pk, segment, decoded_size(segment)) for pk, segment in segments]
         with self._lock:
             for pk, segment, size in kept:
                 if size > _MOST_BYTES_OF_A_SEGMENT:
@@ -126,10 +124,3 @@ class RecentEvents:
         known = self._invocations.pop(pk, None)
         if known is not None:
             self._weight -= known.weight
-
-
-def _size(segment: StoredSegment) -> int:
-    """What the events' texts weigh, about."""
-    if segment.encoding == ZSTD:
-        return zstandard.frame_content_size(segment.body)
-    return len(segment.body)

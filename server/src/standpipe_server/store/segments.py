@@ -20,6 +20,7 @@ from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import METHODS
 from standpipe_server.broker.batches import Batch, join_messages
 from standpipe_server.broker.times import to_rfc3339
+from standpipe_server.store.matching import EventMatch
 
 PLAIN: Final = 0
 ZSTD: Final = 1
@@ -122,16 +123,23 @@ def stored_segment(row: Mapping[Any, Any], runs: Sequence[Run]) -> StoredSegment
 
 
 def read_events(
-    segment: StoredSegment, *, after: int = 0, methods: frozenset[str] | None = None
+    segment: StoredSegment,
+    *,
+    after: int = 0,
+    methods: frozenset[str] | None = None,
+    match: EventMatch | None = None,
 ) -> Iterator[StoredEvent]:
-    """The segment's events beyond position `after`, of these methods if any are named."""
+    """The segment's events beyond position `after`, of these methods and fitting `match` if they are given."""
     texts = _messages(segment)
+    if match is not None and not match.may_hold(b"".join(texts)):
+        return
     offset = 0
     for run in segment.runs:
         received_at = to_rfc3339(run.received_at)
         for index in range(run.count):
             position = segment.first_position + offset
-            if position > after:
+            wanted = position > after and (match is None or _fits(match, run.producer, texts[offset]))
+            if wanted:
                 event = _event(
                     bytes(texts[offset]),
                     head=f'"position":{position},"producer":"{run.producer}","seq":{run.first_seq + index}',
@@ -143,6 +151,10 @@ def read_events(
                 if methods is None or event.method in methods:
                     yield event
             offset += 1
+
+
+def _fits(match: EventMatch, producer: str, message: Raw) -> bool:
+    return (not match.producers or producer in match.producers) and match.takes(bytes(message))
 
 
 def read_event(segment: StoredSegment, position: int) -> StoredEvent:
@@ -157,6 +169,13 @@ def _encode(body: bytes, *, methods: int) -> EncodedBody:
         if len(compressed) < len(body):
             return EncodedBody(ZSTD, compressed, methods)
     return EncodedBody(PLAIN, body, methods)
+
+
+def decoded_size(segment: StoredSegment) -> int:
+    """What the messages' texts weigh."""
+    if segment.encoding == ZSTD:
+        return zstandard.frame_content_size(segment.body)
+    return len(segment.body)
 
 
 def read_texts(encoding: int, body: bytes) -> list[Raw]:

@@ -27,14 +27,17 @@ from standpipe_server.broker.requests import Heartbeat, Registration
 from standpipe_server.broker.state import Finish
 from standpipe_server.store import assets, commands, engines, events, first_errors, invocations, lookups, tables
 from standpipe_server.store.append import Append, AppendOutcome, AppendRequest
+from standpipe_server.store.browsing import Browsing
 from standpipe_server.store.caches import RecentlyUsed
 from standpipe_server.store.checkpointer import Checkpointer
 from standpipe_server.store.clock import WatchedClock
 from standpipe_server.store.cursors import Page
 from standpipe_server.store.digests import append_with_digests, digest_stored
 from standpipe_server.store.errors import Overloaded
+from standpipe_server.store.finding import InvocationFilter
 from standpipe_server.store.leases import Forgiveness
 from standpipe_server.store.lookups import ContextAnswer, Target
+from standpipe_server.store.matching import EventMatch
 from standpipe_server.store.memory import Caches
 from standpipe_server.store.read_threads import Lane, ReadThreads
 from standpipe_server.store.recent import RecentEvents
@@ -53,6 +56,7 @@ NOTIFY_CHANNEL = "standpipe"
 """On PostgreSQL every commit notifies this channel: `pk:last_position:ended` with ended 0 or 1."""
 _ENCODE_ON_A_THREAD_FROM = 64 * 1024
 _CLOSE_SECONDS = 10.0
+_PAGE_BYTES = 8 * 1024 * 1024
 _DIGESTS_AT_ONCE = 2
 """How many read at once what a producer has stored; other reads must not wait for many that close together."""
 
@@ -93,6 +97,7 @@ class Store:
         self._caches = Caches()
         self._recent = RecentEvents(alone=not self.is_postgresql)
         self._names: events.ProducerNames = RecentlyUsed(10_000)
+        self.browse = Browsing(self._read, names=self._names)
         self._targets: RecentlyUsed[bytes, Target] = RecentlyUsed(10_000)
         self._checkpointer = None if self.is_postgresql else Checkpointer(Path(str(url.database)))
         self.on_commit: Callable[[Sequence[Wake]], None] = _ignore
@@ -196,12 +201,16 @@ class Store:
     async def heartbeat(self, target: Target, heartbeat: Heartbeat) -> commands.Beaten:
         return await self._write(commands.Beat(target.pk, heartbeat, start=True))
 
-    async def request_cancel(self, invocation_id: str) -> invocations.InvocationView:
-        await self._write(commands.RequestCancel((await self.find(invocation_id)).pk))
+    async def request_cancel(self, invocation_id: str, *, reason: str | None = None) -> invocations.InvocationView:
+        await self._write(commands.RequestCancel((await self.find(invocation_id)).pk, reason))
         return await self.read_invocation(invocation_id)
 
     async def finish(self, invocation_id: str, finish: Finish) -> invocations.InvocationView:
         await self._write(commands.FinishInvocation((await self.find(invocation_id)).pk, finish))
+        return await self.read_invocation(invocation_id)
+
+    async def pin(self, invocation_id: str, *, pinned: bool, reason: str | None = None) -> invocations.InvocationView:
+        await self._write(commands.Pin((await self.find(invocation_id)).pk, pinned, reason))
         return await self.read_invocation(invocation_id)
 
     async def delete(self, invocation_id: str, *, force: bool) -> None:
@@ -246,8 +255,10 @@ class Store:
     async def read_invocation(self, invocation_id: str) -> invocations.InvocationView:
         return await self._read(invocations.read_invocation, invocation_id)
 
-    async def list_invocations(self, filters: invocations.InvocationFilter, *, limit: int, cursor: str | None) -> Page:
-        return await self._read(invocations.list_invocations, filters, limit=limit, cursor=cursor)
+    async def list_invocations(
+        self, filters: InvocationFilter, *, limit: int, cursor: str | None, usual: bool = False
+    ) -> invocations.InvocationPage:
+        return await self._read(invocations.list_invocations, filters, limit=limit, cursor=cursor, usual=usual)
 
     async def read_history(self, invocation_id: str) -> list[dict[str, Any]]:
         return await self._read(invocations.read_history, invocation_id)
@@ -259,11 +270,12 @@ class Store:
         after: int,
         limit: int,
         methods: frozenset[str] | None = None,
+        match: EventMatch | None = None,
         max_bytes: int = 4 * 1024 * 1024,
         following: bool = False,
     ) -> events.EventPage:
         """`following`: the caller reads on until it was told the latest, and waits for wake-ups then."""
-        if following:
+        if following and match is None:
             recent = self._recent.read(pk, after=after, limit=limit, methods=methods, max_bytes=max_bytes)
             if recent is not None:
                 return recent
@@ -272,10 +284,19 @@ class Store:
             after=after,
             limit=limit,
             methods=methods,
+            match=match,
             max_bytes=max_bytes,
             names=self._names,
         )
         return await self._read_on(self._follows if following else self._reads, read, pk)
+
+    async def read_events_before(
+        self, pk: int, *, before: int | None, limit: int, methods: frozenset[str] | None, match: EventMatch | None
+    ) -> events.EventPage:
+        """The last events before a position, or before the end."""
+        read = events.read_event_page_before
+        bounds: Any = {"limit": limit, "methods": methods, "match": match, "max_bytes": _PAGE_BYTES}
+        return await self._read(read, pk, before=before, names=self._names, **bounds)
 
     async def list_assets(self, *, limit: int, cursor: str | None, text: str | None = None) -> Page:
         return await self._read(assets.list_assets, limit=limit, cursor=cursor, text=text, names=self._names)

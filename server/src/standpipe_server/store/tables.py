@@ -106,7 +106,8 @@ invocation = Table(
     Column("job_name", CarriedText),
     Column("run_id", CarriedText),
     Column("partition_key", CarriedText),
-    Column("search", CarriedText, nullable=False),
+    # Of one job on the same assets; None where neither was named. What came before is found by it.
+    Column("family", BigInteger),
     Column("created_at", BigInteger, nullable=False),
     Column("opened_at", BigInteger),
     Column("ended_at", BigInteger),
@@ -123,13 +124,40 @@ invocation = Table(
     Column("receipt", Text),
     # When the sweeper has to look at it: to end it, or, once it has ended, to merge its small segments.
     Column("due_at", BigInteger),
-    Index(None, "status", "pk"),
-    Index(None, "verdict", "pk"),
-    Index(None, "job_name", "pk"),
-    Index(None, "run_id", "pk"),
-    Index(None, "partition_key", "pk"),
-    Index(None, "created_at"),
+    Column("pinned_at", BigInteger),
+    # Lists are in the order of registration, so that a filter and a range of time are one walk along one index.
+    Index(None, "status", "created_at", "pk"),
+    Index(None, "verdict", "created_at", "pk"),
+    Index(None, "job_name", "created_at", "pk"),
+    Index(None, "run_id", "created_at", "pk"),
+    Index(None, "partition_key", "created_at", "pk"),
+    # What the counts by day need stands in it.
+    Index("ix_invocation_created", "created_at", "pk", "status", "verdict"),
     Index(None, "retry_of"),
+    Index(
+        "ix_invocation_good",
+        "family",
+        "created_at",
+        "pk",
+        sqlite_where=text("verdict = 'succeeded'"),
+        postgresql_where=text("verdict = 'succeeded'"),
+    ),
+    Index(
+        "ix_invocation_good_partition",
+        "family",
+        "partition_key",
+        "created_at",
+        "pk",
+        sqlite_where=text("verdict = 'succeeded'"),
+        postgresql_where=text("verdict = 'succeeded'"),
+    ),
+    Index(
+        "ix_invocation_pinned",
+        "created_at",
+        "pk",
+        sqlite_where=text("pinned_at IS NOT NULL"),
+        postgresql_where=text("pinned_at IS NOT NULL"),
+    ),
     Index(
         "ix_invocation_due",
         "due_at",
@@ -146,6 +174,19 @@ invocation_context = Table(
     metadata,
     _invocation_pk(primary_key=True),
     Column("context", LargeBinary, nullable=False),
+)
+
+# What a search across invocations looks through, in lower case: `names` (id, job, tags and their like), `reasons`, and
+# the first errors. Narrow, and in the order of the lists, so that much of it is read at once.
+invocation_text = Table(
+    "invocation_text",
+    metadata,
+    Column("created_at", BigInteger, primary_key=True),
+    _invocation_pk(primary_key=True),
+    Column("kind", String(12), primary_key=True),
+    Column("text", CarriedText, nullable=False),
+    Index(None, "invocation_pk"),
+    sqlite_with_rowid=False,
 )
 
 invocation_token = Table(
@@ -279,6 +320,30 @@ asset_check = Table(
     Index(None, "asset_pk", "pk"),
     Index(None, "asset_pk", "check_name", "pk"),
     Index(None, "invocation_pk"),
+    Index(
+        "ix_asset_check_failed",
+        "invocation_pk",
+        "severity",
+        sqlite_where=text("passed = 0"),
+        postgresql_where=text("NOT passed"),
+    ),
+)
+
+# The numbers in the metadata of materializations (`check_name` is empty then) and of checks, for plots over time.
+metadata_number = Table(
+    "metadata_number",
+    metadata,
+    Column("pk", Key, primary_key=True),
+    _invocation_pk(),
+    Column("position", BigInteger, nullable=False),
+    Column("asset_pk", BigInteger, ForeignKey("asset.pk"), nullable=False),
+    Column("check_name", CarriedText, nullable=False),
+    Column("label", CarriedText, nullable=False),
+    Column("value", Float, nullable=False),
+    Column("partition_key", CarriedText),
+    Column("received_at", BigInteger, nullable=False),
+    Index("ix_metadata_number_series", "asset_pk", "check_name", "label", "received_at", "pk"),
+    Index(None, "invocation_pk"),
 )
 
 # The first exception, the first rejected message and the first error log of an invocation.
@@ -309,6 +374,7 @@ history = Table(
 OWNED_BY_INVOCATION: Sequence[Table] = (
     history,
     first_error,
+    metadata_number,
     asset_check,
     materialization,
     append_key,
@@ -317,5 +383,6 @@ OWNED_BY_INVOCATION: Sequence[Table] = (
     invocation_asset,
     invocation_tag,
     invocation_token,
+    invocation_text,
     invocation_context,
 )

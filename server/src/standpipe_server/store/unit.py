@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, Table, bindparam, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from standpipe_protocol.json_text import JsonValue
@@ -34,6 +34,16 @@ SEGMENT_COLUMNS = tuple(column.name for column in tables.segment.c if column.nam
 _CHANGING = ("pk", *rows.STATE_COLUMNS)
 _PRODUCER = ("pk", "invocation_pk", "name", *rows.PRODUCER_COLUMNS)
 MATERIALIZATION_COLUMNS = ("invocation_pk", "position", "asset_pk", "partition_key", "data_version", "received_at")
+NUMBER_COLUMNS = (
+    "invocation_pk",
+    "position",
+    "asset_pk",
+    "check_name",
+    "label",
+    "value",
+    "partition_key",
+    "received_at",
+)
 # An ended invocation is left alone for a while: late messages may still come, and readers are catching up.
 _MERGE_AFTER = seconds(60)
 
@@ -66,6 +76,7 @@ class UnitOfWork:
         self._inserts: dict[Table, list[dict[str, Any]]] = defaultdict(list)
         self._segments: list[tuple[Any, ...]] = []
         self._materializations: list[tuple[Any, ...]] = []
+        self._numbers: list[tuple[Any, ...]] = []
         self._new_assets: dict[str, int] = {}
         self.reported_so_far = caches.reported.begin()
         self.segments: list[tuple[int, StoredSegment]] = []
@@ -257,6 +268,18 @@ class UnitOfWork:
         """The values in the order of `MATERIALIZATION_COLUMNS`; the one row that comes by the thousand."""
         self._materializations.append(row)
 
+    def insert_number(self, row: tuple[Any, ...]) -> None:
+        """The values in the order of `NUMBER_COLUMNS`."""
+        self._numbers.append(row)
+
+    def put_text(self, state: InvocationState, kind: str, text: str) -> None:
+        """What a search finds the invocation by, of one kind; replaces what was there."""
+        table = tables.invocation_text
+        place = {"created_at": state.created_at, "invocation_pk": state.pk, "kind": kind}
+        self.connection.execute(delete(table).where(*(table.c[name] == value for name, value in place.items())))
+        if text:
+            self.connection.execute(insert(table).values(**place, text=text))
+
     def insert_one(self, table: Table, values: dict[str, Any]) -> int:
         """Inserts a row at once and answers its key."""
         result = self.connection.execute(insert(table).returning(table.c.pk), values)
@@ -275,7 +298,7 @@ class UnitOfWork:
         for table, values in self._inserts.items():
             if not values:
                 continue
-            if table in (tables.invocation_asset, tables.first_error):
+            if table in (tables.invocation_asset, tables.first_error, tables.invocation_text):
                 self._insert_missing(table, values)
             else:
                 self.connection.execute(_insert_into[table], values)
@@ -283,6 +306,7 @@ class UnitOfWork:
         for table, columns, values in (
             (tables.segment, SEGMENT_COLUMNS, self._segments),
             (tables.materialization, MATERIALIZATION_COLUMNS, self._materializations),
+            (tables.metadata_number, NUMBER_COLUMNS, self._numbers),
         ):
             if values:
                 insert_rows(self.connection, table, columns, values)

@@ -1,0 +1,59 @@
+"""What people look at beside single invocations: counts over time, series of numbers, comparisons.
+
+A part of the store by its subject; every method is one short reading transaction on the store's reading threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
+
+from sqlalchemy import Connection
+
+from standpipe_protocol.json_text import JsonValue
+from standpipe_server.store import comparing, counts, good, invocations, schema_changes, series
+from standpipe_server.store.cursors import Page
+from standpipe_server.store.events import ProducerNames
+from standpipe_server.store.finding import InvocationFilter
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+class Read(Protocol):
+    """Runs a function with a connection on a reading thread."""
+
+    async def __call__(
+        self, function: Callable[Concatenate[Connection, _P], _R], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> _R: ...
+
+
+class Browsing:
+    def __init__(self, read: Read, *, names: ProducerNames) -> None:
+        self._read = read
+        self._names = names
+
+    async def count_invocations(self, filters: InvocationFilter, *, width: int) -> counts.Counts:
+        return await self._read(counts.count_invocations, filters, width=width)
+
+    async def last_good(self, invocation_id: str) -> tuple[invocations.InvocationView | None, Sequence[str]]:
+        """The last green one like it before it, and in what they are alike. Raises NotFound."""
+        return await self._read(good.last_good, invocation_id)
+
+    async def compare(self, invocation_ids: Sequence[str]) -> bytes:
+        """Raises NotFound when one of them is not there."""
+        return await self._read(comparing.compare_invocations, invocation_ids, names=self._names)
+
+    async def list_labels(self, asset_key: str, *, check_name: str) -> list[JsonValue]:
+        """Raises NotFound."""
+        return await self._read(series.list_labels, asset_key, check_name=check_name)
+
+    async def read_series(self, asset_key: str, label: str, wanted: series.SeriesFilter) -> series.Series:
+        """Raises NotFound."""
+        return await self._read(series.read_series, asset_key, label, wanted)
+
+    async def list_schema_changes(self, asset_key: str, *, limit: int, cursor: str | None) -> Page:
+        """Raises NotFound."""
+        return await self._read(
+            schema_changes.list_schema_changes, asset_key, limit=limit, cursor=cursor, names=self._names
+        )

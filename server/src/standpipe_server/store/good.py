@@ -1,0 +1,39 @@
+"""The last good one: the invocation that one compares a failed one with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, select, tuple_
+
+from standpipe_server.store import tables
+from standpipe_server.store.errors import NotFound
+from standpipe_server.store.finding import GOOD
+from standpipe_server.store.invocations import InvocationView, read_invocation
+
+
+def last_good(connection: Connection, invocation_id: str) -> tuple[InvocationView | None, Sequence[str]]:
+    """The last green one of the same job on the same assets that was registered before; one of the same partition if
+    there is one. Raises NotFound."""
+    table = tables.invocation
+    row = connection.execute(
+        select(table.c.created_at, table.c.pk, table.c.family, table.c.partition_key).where(table.c.id == invocation_id)
+    ).first()
+    if row is None:
+        raise NotFound(f"There is no invocation {invocation_id[:80]!r}.")
+    if row.family is None:
+        return None, ()
+    place = (table.c.created_at, table.c.pk)
+    before = (
+        select(table.c.id)
+        .where(table.c.family == row.family, GOOD, tuple_(*place) < tuple_(row.created_at, row.pk))
+        .order_by(*(column.desc() for column in place))
+        .limit(1)
+    )
+    alike = ["job_name", "asset_keys", "partition_key"]
+    found = connection.scalar(before.where(table.c.partition_key == row.partition_key))
+    if found is None:
+        # Where there is no partition, all are of the same.
+        found = connection.scalar(before)
+        alike = alike if row.partition_key is None else alike[:2]
+    return (None, ()) if found is None else (read_invocation(connection, found), alike)

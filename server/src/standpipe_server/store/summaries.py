@@ -1,0 +1,130 @@
+"""What a list shows of each invocation beside its row, for a whole page in a few statements."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, func, select, union_all
+
+from standpipe_protocol.json_text import JsonValue
+from standpipe_server.broker.badge import badge_of
+from standpipe_server.broker.times import to_rfc3339
+from standpipe_server.store import tables
+from standpipe_server.store.finding import GOOD, text_condition
+
+_USUAL_OF = 20
+"""How many green invocations of the same family tell what is usual."""
+_MATCH_CHARACTERS = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summaries:
+    """Beside the rows of a page of invocations, by their keys."""
+
+    failed: Mapping[int, Mapping[str, int]]
+    heard_at: Mapping[int, int]
+    usual: Mapping[int, float] | None
+    matched: Mapping[int, Sequence[JsonValue]] | None
+
+    def of(self, row: Mapping[Any, Any]) -> dict[str, JsonValue]:
+        failed = self.failed.get(row["pk"], {})
+        errors, warnings = failed.get("ERROR", 0), failed.get("WARN", 0)
+        heard_at = max(self.heard_at.get(row["pk"], 0), row["last_event_at"] or 0)
+        members: dict[str, JsonValue] = {
+            "badge": badge_of(
+                status=row["status"],
+                verdict=row["verdict"],
+                cancel_requested=row["cancel_requested_at"] is not None,
+                failed=errors,
+                warned=warnings,
+            ),
+            "failed_checks": {"error": errors, "warn": warnings},
+            "duration_seconds": duration_of(row),
+            "heard_at": to_rfc3339(heard_at) if heard_at else None,
+            "pinned": row["pinned_at"] is not None,
+        }
+        if self.usual is not None:
+            members["usual_seconds"] = self.usual.get(row["family"])
+        if self.matched is not None:
+            members["matched"] = list(self.matched.get(row["pk"], ()))
+        return members
+
+
+def read_summaries(
+    connection: Connection, rows: Sequence[Mapping[Any, Any]], *, usual: bool = False, text: str | None = None
+) -> Summaries:
+    pks = [row["pk"] for row in rows]
+    return Summaries(
+        failed=_failed_checks(connection, pks),
+        heard_at=_heard_at(connection, [row["pk"] for row in rows if row["status"] != "ended"]),
+        usual=_usual(connection, {row["family"] for row in rows} - {None}) if usual else None,
+        matched=_matched(connection, pks, text) if text else None,
+    )
+
+
+def duration_of(row: Mapping[Any, Any]) -> float | None:
+    """From its opening, or where nobody opened from its registration, to its end."""
+    if row["ended_at"] is None:
+        return None
+    return max(0, row["ended_at"] - (row["opened_at"] or row["created_at"])) / 1e6
+
+
+def _failed_checks(connection: Connection, pks: Sequence[int]) -> Mapping[int, Mapping[str, int]]:
+    check = tables.asset_check
+    statement = (
+        select(check.c.invocation_pk, check.c.severity, func.count())
+        .where(check.c.invocation_pk.in_(pks), ~check.c.passed)
+        .group_by(check.c.invocation_pk, check.c.severity)
+    )
+    failed: dict[int, dict[str, int]] = defaultdict(dict)
+    for pk, severity, count in connection.execute(statement) if pks else ():
+        failed[pk][severity] = count
+    return failed
+
+
+def _heard_at(connection: Connection, pks: Sequence[int]) -> Mapping[int, int]:
+    producer = tables.producer
+    statement = (
+        select(producer.c.invocation_pk, func.max(producer.c.heard_at))
+        .where(producer.c.invocation_pk.in_(pks))
+        .group_by(producer.c.invocation_pk)
+    )
+    return {pk: heard_at or 0 for pk, heard_at in connection.execute(statement)} if pks else {}
+
+
+def _usual(connection: Connection, families: set[int]) -> Mapping[int, float]:
+    """The median duration of the last green ones of each family."""
+    table = tables.invocation
+    latest = [
+        select(
+            select(table.c.family, table.c.opened_at, table.c.created_at, table.c.ended_at)
+            .where(table.c.family == family, GOOD)
+            .order_by(table.c.created_at.desc(), table.c.pk.desc())
+            .limit(_USUAL_OF)
+            .subquery()
+        )
+        for family in sorted(families)
+    ]
+    durations: dict[int, list[float]] = defaultdict(list)
+    # SQLite takes five hundred parts in one statement; fewer are quicker to plan.
+    for start in range(0, len(latest), 50):
+        for row in connection.execute(union_all(*latest[start : start + 50])).mappings():
+            if (duration := duration_of(row)) is not None:
+                durations[row["family"]].append(duration)
+    return {family: statistics.median(found) for family, found in durations.items()}
+
+
+def _matched(connection: Connection, pks: Sequence[int], wanted: str) -> Mapping[int, Sequence[JsonValue]]:
+    table = tables.invocation_text
+    statement = select(table.c.invocation_pk, table.c.kind, table.c.text).where(
+        table.c.invocation_pk.in_(pks), text_condition(wanted)
+    )
+    matched: dict[int, list[JsonValue]] = defaultdict(list)
+    for pk, kind, found in connection.execute(statement) if pks else ():
+        at = max(0, found.find(wanted.lower()) - _MATCH_CHARACTERS // 3)
+        matched[pk].append({"in": kind, "text": found[at : at + _MATCH_CHARACTERS]})
+    return matched
