@@ -48,7 +48,7 @@ def test_ended_is_told_with_the_last_events_and_not_before(shared_server: Server
     first, last = job.page(limit=4), job.page(after=4, limit=4)
     assert (len(first["items"]), first["ended"]) == (4, False)
     assert (len(last["items"]), last["ended"]) == (2, True)
-    assert job.page(after=6) == {"items": [], "next_after": 6, "ended": True}
+    assert job.page(after=6) == {"items": [], "next_after": 6, "ended": True, "last_position": 6}
 
 
 def test_only_the_methods_asked_for_are_given(shared_server: Server) -> None:
@@ -110,13 +110,13 @@ def test_a_long_poll_answers_when_an_event_comes(shared_server: Server) -> None:
 
 def test_a_long_poll_with_nothing_to_tell_answers_when_its_time_is_up(shared_server: Server) -> None:
     job = register(shared_server)
-    assert job.page(wait=0.2) == {"items": [], "next_after": 0, "ended": False}
+    assert job.page(wait=0.2) == {"items": [], "next_after": 0, "ended": False, "last_position": 0}
 
 
 def test_a_long_poll_on_an_ended_invocation_answers_at_once(shared_server: Server) -> None:
     job = _ended(shared_server, events=3)
     # The client's own patience is 30 s, so that waiting the 60 s would fail the test.
-    assert job.page(after=3, wait=60) == {"items": [], "next_after": 3, "ended": True}
+    assert job.page(after=3, wait=60) == {"items": [], "next_after": 3, "ended": True, "last_position": 3}
 
 
 def test_a_long_poll_answers_when_the_invocation_ends(shared_server: Server) -> None:
@@ -125,7 +125,7 @@ def test_a_long_poll_answers_when_the_invocation_ends(shared_server: Server) -> 
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(job.page, after=2, wait=25)
         job.finish(exit_code=0)
-        assert waiting.result(30) == {"items": [], "next_after": 2, "ended": True}
+        assert waiting.result(30) == {"items": [], "next_after": 2, "ended": True, "last_position": 2}
 
 
 def test_a_long_poll_for_one_method_sleeps_through_the_others(shared_server: Server) -> None:

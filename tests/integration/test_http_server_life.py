@@ -108,7 +108,7 @@ def test_a_long_poll_is_answered_when_the_server_stops(server: Server) -> None:
         waiting = pool.submit(job.page, wait=60)
         wait_until(lambda: "standpipe_open_streams 1.0" in _metrics(server), what="the poll to be open")
         server.process.signal(signal.SIGTERM)
-        assert waiting.result(30) == {"items": [], "next_after": 0, "ended": False}
+        assert waiting.result(30) == {"items": [], "next_after": 0, "ended": False, "last_position": 0}
     assert server.process.wait() == 0
 
 
