@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 import zstandard
@@ -183,8 +183,8 @@ def _fill_numbers(connection: sa.Connection, method: str, table: str) -> None:
                 kept = pk, first, messages = _segment(connection, row["invocation_pk"], row["position"])
             if not first <= row["position"] < first + len(messages):
                 continue
-            message = messages[row["position"] - first]
-            if isinstance(message, dict) and message.get("method") == method:
+            message = _members(messages[row["position"] - first])
+            if message.get("method") == method:
                 found += [{**row, "label": label, "value": value} for label, value in _numbers(message)]
         if found:
             connection.execute(insert, found)
@@ -204,13 +204,15 @@ def _segment(connection: sa.Connection, pk: int, position: int) -> tuple[int, in
 
 
 def _numbers(message: dict[str, Any]) -> Iterator[tuple[str, float]]:
-    params = message.get("params")
-    metadata = params.get("metadata") if isinstance(params, dict) else None
     given = 0
-    for label, entry in (metadata or {}).items() if isinstance(metadata, dict) else ():
-        value = entry
-        if isinstance(entry, dict):
-            value = entry.get("raw_value") if entry.get("type") in ("int", "float", "__infer__") else None
+    for label, entry in _members(_members(message.get("params")).get("metadata")).items():
+        value: object = entry
+        if typed := _members(entry):
+            value = typed.get("raw_value") if typed.get("type") in ("int", "float", "__infer__") else None
         if isinstance(value, float) and math.isfinite(value) and len(label) <= 512 and given < _MOST_NUMBERS:
             given += 1
             yield _carried(label), value
+
+
+def _members(value: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}

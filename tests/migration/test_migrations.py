@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 import pytest
+import zstandard
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, text
 
+from standpipe_server.broker.badge import family_of
 from standpipe_server.store.engines import database_url as parse_url
 from standpipe_server.store.errors import MigrationNeeded
 from standpipe_server.store.tables import metadata
@@ -91,3 +94,61 @@ def test_contexts_are_kept_when_they_move_to_a_table_of_their_own(engine: Engine
         assert [(row.invocation_pk, bytes(row.context)) for row in found] == [(1, b"packed 1"), (2, b"packed 2")]
         # What refers to an invocation is still there.
         assert connection.scalar(text("SELECT count(*) FROM history WHERE invocation_pk = 2")) == 1
+
+
+def test_history_from_before_is_found_by_text_and_numbers(engine: Engine) -> None:
+    message = {
+        "method": "report_asset_materialization",
+        "params": {
+            "asset_key": "a",
+            "metadata": {"rows": {"raw_value": 7, "type": "int"}, "plain": 0.5, "text": "9", "on": True},
+        },
+    }
+    body = json.dumps([{"method": "opened"}, message]).encode()
+    reasons = json.dumps([{"code": "exit-code", "detail": "The process ended with 3."}])
+    statements: list[tuple[str, dict[str, object]]] = [
+        (
+            "INSERT INTO invocation (id, request_digest, status, verdict, reasons, revision, last_position, asset_keys,"
+            " tags, search, job_name, created_at, open_within, settle, lease_seconds, lease_lost, producers_opened,"
+            " producers_open) VALUES ('inv_1', '', 'ended', 'failed', :reasons, 1, 2, '[]', '{}', 'inv_1 nightly',"
+            " 'nightly', 5, 1, 1, 1, FALSE, 0, 0)",
+            {"reasons": reasons},
+        ),
+        ("INSERT INTO asset (asset_key) VALUES ('a')", {}),
+        (
+            "INSERT INTO segment (invocation_pk, first_position, count, producer_pk, first_seq, received_at, methods,"
+            " encoding, body) VALUES (1, 1, 2, 1, 1, 6, 0, 1, :body)",
+            {"body": zstandard.ZstdCompressor().compress(body)},
+        ),
+        (
+            "INSERT INTO materialization (invocation_pk, position, asset_pk, partition_key, received_at)"
+            " VALUES (1, 2, 1, 'p', 6)",
+            {},
+        ),
+        (
+            "INSERT INTO first_error (invocation_pk, kind, position, summary, received_at)"
+            " VALUES (1, 'exception', 2, 'It BROKE', 6)",
+            {},
+        ),
+    ]
+    with engine.connect() as connection, connection.begin():
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+        for statement, values in statements:
+            connection.execute(text(statement), values)
+    upgrade_database(engine, migrate="auto")
+    with engine.connect() as connection:
+        texts = connection.execute(text("SELECT kind, text FROM invocation_text WHERE created_at = 5 ORDER BY kind"))
+        assert [tuple(row) for row in texts] == [
+            ("exception", "it broke"),
+            ("names", "inv_1 nightly"),
+            ("reasons", "the process ended with 3."),
+        ]
+        numbers = connection.execute(
+            text("SELECT label, value, position, partition_key, check_name FROM metadata_number ORDER BY label")
+        )
+        assert [tuple(row) for row in numbers] == [("plain", 0.5, 2, "p", ""), ("rows", 7.0, 2, "p", "")]
+        # As the server itself would have written it.
+        family = connection.scalar(text("SELECT family FROM invocation"))
+        assert family == family_of(job_name="nightly", asset_keys="[]")
