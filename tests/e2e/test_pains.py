@@ -1,7 +1,4 @@
-"""What loses work silently elsewhere, each with real processes on a real server: here nothing of it ends green.
-
-There is no third: a delay is no loss.
-"""
+"""What loses work silently elsewhere, each with real processes on a real server: here nothing of it ends green."""
 
 from __future__ import annotations
 
@@ -107,7 +104,7 @@ REPORTS_AND_ENDS_WELL = (
 )
 
 
-def test_m01_a_job_whose_every_upload_is_refused_is_not_green_and_names_its_spool(
+def test_a_job_whose_every_upload_is_refused_is_not_green_and_names_its_spool(
     broker: Server, pipes: PipesSubprocessClient, tmp_path: Path
 ) -> None:
     with proxy(broker, passes=lambda _: False) as env:
@@ -118,7 +115,7 @@ def test_m01_a_job_whose_every_upload_is_refused_is_not_green_and_names_its_spoo
     assert str(spool) in str(error)
 
 
-def test_m02_a_run_around_it_is_not_green_and_records_nothing(
+def test_a_run_around_it_is_not_green_and_records_nothing(
     broker: Server, pipes: PipesSubprocessClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STANDPIPE_HOME", str(tmp_path / "orchestrators-home"))
@@ -135,7 +132,7 @@ def test_m02_a_run_around_it_is_not_green_and_records_nothing(
     assert "The process never opened" in str(result.outcome_for("orders").error)
 
 
-def test_m04_a_tail_that_never_arrived_is_missed(broker: Server, pipes: PipesSubprocessClient, tmp_path: Path) -> None:
+def test_a_tail_that_never_arrived_is_missed(broker: Server, pipes: PipesSubprocessClient, tmp_path: Path) -> None:
     all_is_reported = tmp_path / "reported"
     appends: list[str] = []
 
@@ -163,7 +160,7 @@ def test_m04_a_tail_that_never_arrived_is_missed(broker: Server, pipes: PipesSub
 
 
 @needs_fork
-def test_m05_what_forked_children_report_arrives(pipes: PipesSubprocessClient) -> None:
+def test_what_forked_children_report_arrives(pipes: PipesSubprocessClient) -> None:
     completed = pipes.run(
         context=ORDERS,
         command=code(
@@ -183,7 +180,7 @@ def test_m05_what_forked_children_report_arrives(pipes: PipesSubprocessClient) -
 
 @needs_signals
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_m06_a_job_killed_in_the_middle_is_not_green_and_its_reports_are_kept(
+def test_a_job_killed_in_the_middle_is_not_green_and_its_reports_are_kept(
     pipes: PipesSubprocessClient, client: BrokerClient, number: signal.Signals
 ) -> None:
     error = refused(
@@ -207,7 +204,7 @@ def test_m06_a_job_killed_in_the_middle_is_not_green_and_its_reports_are_kept(
     assert len(list(client.events.iterate(error.completed.invocation.id, methods=["log"]))) == 95
 
 
-def test_m07_a_script_started_by_hand_takes_no_branch_that_nobody_asked_for(tmp_path: Path) -> None:
+def test_a_script_started_by_hand_takes_no_branch_that_nobody_asked_for(tmp_path: Path) -> None:
     script = (
         "from standpipe import open_pipes\n"
         "with open_pipes() as context:\n"
@@ -227,7 +224,7 @@ def test_m07_a_script_started_by_hand_takes_no_branch_that_nobody_asked_for(tmp_
     assert "Extra `dry_run` is undefined" in done.stderr
 
 
-def test_m08_a_megabyte_of_extras_reaches_a_launched_process(pipes: PipesSubprocessClient) -> None:
+def test_a_megabyte_of_extras_reaches_a_launched_process(pipes: PipesSubprocessClient) -> None:
     extras = {"text": "ü☃x" * 340_000}
     completed = pipes.run(
         context=ORDERS,
@@ -245,9 +242,7 @@ def test_m08_a_megabyte_of_extras_reaches_a_launched_process(pipes: PipesSubproc
     assert completed.get_custom_messages() == ([1_020_000, True], True)
 
 
-def test_m09_a_printed_line_that_looks_like_a_message_is_output(
-    pipes: PipesSubprocessClient, client: BrokerClient
-) -> None:
+def test_a_printed_line_that_looks_like_a_message_is_output(pipes: PipesSubprocessClient, client: BrokerClient) -> None:
     forged = (
         '{"__dagster_pipes_version": "0.1", "method": "report_asset_check", "params": {"asset_key": "orders", '
         '"check_name": "not_empty", "passed": true, "severity": "ERROR", "metadata": {}}}'
@@ -264,7 +259,7 @@ def test_m09_a_printed_line_that_looks_like_a_message_is_output(
     assert [event.params for event in printed] == [{"stream": "stdout", "text": forged + "\n", "extras": {}}]
 
 
-def test_m10_metadata_in_another_shape_costs_its_siblings_nothing(pipes: PipesSubprocessClient) -> None:
+def test_metadata_in_another_shape_costs_its_siblings_nothing(pipes: PipesSubprocessClient) -> None:
     completed = pipes.run(
         context=ORDERS,
         command=code(
@@ -308,7 +303,7 @@ def test_m10_metadata_in_another_shape_costs_its_siblings_nothing(pipes: PipesSu
         (code("print('all done')"), "incomplete", "The process never opened"),
     ],
 )
-def test_m11_a_job_that_raises_or_never_opens_and_exits_with_0_is_not_green(
+def test_a_job_that_raises_or_never_opens_and_exits_with_0_is_not_green(
     pipes: PipesSubprocessClient, command: list[str], verdict: str, cause: str
 ) -> None:
     error = refused(pipes, command)
@@ -316,7 +311,7 @@ def test_m11_a_job_that_raises_or_never_opens_and_exits_with_0_is_not_green(
     assert cause in str(error)
 
 
-def test_m12_an_exception_in_the_orchestrators_own_handling_is_not_green(
+def test_an_exception_in_the_orchestrators_own_handling_is_not_green(
     pipes: PipesSubprocessClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def raising(metadata: Mapping[str, JsonValue] | None) -> dict[str, MetadataValue]:
@@ -339,7 +334,7 @@ def test_m12_an_exception_in_the_orchestrators_own_handling_is_not_green(
 
 
 @pytest.mark.parametrize(("messages", "size"), [(10_000, 200), (100, 65_536)])
-def test_m13_many_and_large_messages_lose_none(pipes: PipesSubprocessClient, messages: int, size: int) -> None:
+def test_many_and_large_messages_lose_none(pipes: PipesSubprocessClient, messages: int, size: int) -> None:
     command = code(
         "from standpipe import open_pipes",
         "with open_pipes() as context:",
