@@ -6,7 +6,7 @@ const PATHS = {
   lost: "M6 6a2 2 0 1 1 2.6 1.9c-.4.2-.6.5-.6 1v.6m0 2v.1",
   incomplete: "M8 4v5m0 2.4v.2",
   running: "M6 4.5l5.5 3.5L6 11.5z",
-  registered: "M8 4.8v3.4l2.2 1.4",
+  registered: "M8 2.5a5.5 5.5 0 1 0 .01 0M8 5v3.200l2 1.300",
   warning: "M8 4v5m0 2.4v.2",
   copy: "M5.5 5.5h7v7h-7zM3.5 10.5v-7h7",
   download: "M8 3v7m-3-3l3 3 3-3M3.5 13h9",

@@ -1,5 +1,5 @@
 // What was promised and what of it came; and what was sent against what is stored, producer by producer.
-import { ago, count, utc, visible } from "../lib/format";
+import { ago, clockTime, count, utc, visible } from "../lib/format";
 import { producerName } from "../lib/standing";
 import type { Event, Invocation, Producer, ProducerReceipt } from "../lib/types";
 import { Panel, Sentence } from "../parts/common";
@@ -88,7 +88,7 @@ export function ReceiptPanel({ invocation, rejected, now }: { invocation: Invoca
         )}
       </p>
       {producers.length > 0 && (
-        <div class="scroll" tabIndex={0} role="region" aria-label="Producers">
+        <div class="scroll producers" tabIndex={0} role="region" aria-label="Producers">
           <table class="data">
             <thead>
               <tr>
@@ -138,7 +138,7 @@ function Row({ one, ended, now }: { one: Producer | ProducerReceipt; ended: bool
       <td class={ended && open ? "wrong" : undefined}>{one.closed ? "closed" : open ? (ended ? "never closed" : "open") : "not opened"}</td>
       <td class="number">{count(one.stored)}</td>
       <td class={sent !== null && sent > one.stored ? "number wrong" : "number"}>{sent === null ? "—" : count(sent)}</td>
-      <td title={one.last_word_at ? utc(one.last_word_at) : undefined}>{one.last_word_at ? ago(one.last_word_at, now) : "—"}</td>
+      <td title={one.last_word_at ? utc(one.last_word_at) : undefined}>{one.last_word_at ? (ended ? clockTime(one.last_word_at) : ago(one.last_word_at, now)) : "—"}</td>
       {"ledger" in one && <td class={one.ledger === "agrees" || one.ledger === "none" ? undefined : "wrong"}>{visible(one.ledger)}</td>}
     </tr>
   );

@@ -68,7 +68,7 @@ class Pages:
             await self._answer(exchange, 200, again_page(), policy=LOGIN_POLICY)
             return True
         query = exchange.scope["query_string"].decode("latin-1")
-        following = exchange.path + (f"?{query}" if query else "")
+        following = quote(exchange.path) + (f"?{query}" if query else "")
         await self._go(exchange, "/login" + ("" if following == "/" else f"?next={quote(following, safe='/')}"))
         return True
 

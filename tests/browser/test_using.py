@@ -1,0 +1,248 @@
+"""People using the pages: keyboard, filters in the address, live lists and tails, actions, a server that goes away."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.browser import Visit, visiting
+from tests.support.server import Server
+from tests.support.story import many_lines, running
+from tests.support.waiting import wait_until
+from tests.support.wire import Job, closed, log, materialization, opened, register
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+Story = dict[str, Job]
+
+
+@pytest.fixture(scope="module")
+def long_log(site: Server) -> Job:
+    return many_lines(site)
+
+
+def test_rows_are_walked_with_keys_and_opened_with_enter(visit: Visit, story: Story) -> None:
+    assert story
+    visit.go("/")
+    page = visit.page
+    page.wait_for_selector("tbody tr >> nth=5")
+    for key in ("j", "j", "j", "k"):
+        page.keyboard.press(key)
+    wanted = page.locator(".row-link").nth(1).get_attribute("href")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**{wanted}")
+
+
+def test_the_search_and_the_filters_stand_in_the_address(visit: Visit, story: Story) -> None:
+    assert story
+    visit.go("/")
+    page = visit.page
+    page.wait_for_selector("tbody tr >> nth=5")
+    page.keyboard.press("/")
+    page.keyboard.type("wide")
+    page.wait_for_url("**/?text=wide")
+    wait_until(lambda: page.locator("tbody tr").count() == 1, what="the one row that fits")
+    page.click("button:text-is('Failed')")
+    page.wait_for_selector("text=No invocation fits.")
+    page.go_back()
+    page.wait_for_selector("tbody tr:has-text('wide/table')")
+    visit.go("/?asset_key=shop%2Fdaily&partition_key=2026-01-05")
+    page.wait_for_selector("button:has-text('Partition: 2026-01-05')")
+    assert page.locator("tbody tr").count() == 1
+    page.click("button:has-text('Partition: 2026-01-05')")
+    page.wait_for_selector("tbody tr >> nth=10")
+
+
+def test_dragging_over_the_strip_filters_by_time(visit: Visit, story: Story) -> None:
+    assert story
+    visit.go("/")
+    strip = visit.page.locator(".activity svg")
+    strip.locator("rect.hit").first.wait_for(state="attached")
+    box = strip.bounding_box()
+    assert box
+    y = box["y"] + box["height"] / 2
+    visit.page.mouse.move(box["x"] + 10, y)
+    visit.page.mouse.down()
+    visit.page.mouse.move(box["x"] + box["width"] / 2, y, steps=4)
+    visit.page.mouse.up()
+    visit.page.wait_for_url("**/?since=*&until=*")
+    visit.page.wait_for_selector("text=No invocation fits.")
+
+
+def test_an_invocation_appears_in_the_list_by_itself_and_its_state_follows(visit: Visit, site: Server) -> None:
+    visit.go("/?job_name=appears")
+    visit.page.wait_for_selector("text=No invocation fits.")
+    job = register(site, context={"job_name": "appears", "asset_keys": ["appears"]})
+    visit.page.wait_for_selector("tbody tr:has-text('waiting')")
+    job.append([opened()])
+    visit.page.wait_for_selector("tbody tr:has-text('running')")
+    job.append([closed()])
+    job.finish(exit_code=0)
+    visit.page.wait_for_selector("tbody tr:has-text('succeeded')")
+
+
+def test_the_worst_of_verdict_and_checks_is_the_badge(visit: Visit, story: Story) -> None:
+    visit.go("/?asset_key=shop%2Fstock")
+    visit.page.wait_for_selector(f"a[href='/invocations/{story['red check'].id}'] .badge:has-text('check failed')")
+
+
+def test_a_report_is_in_the_live_tail_within_three_tenths_of_a_second(visit: Visit, site: Server) -> None:
+    job = running(site)
+    visit.go(f"/invocations/{job.id}?tab=logs")
+    visit.page.wait_for_selector(".log .line:text-is('live')")
+    visit.page.wait_for_selector("text=second line")
+    # The page itself says when a row came, so that the test's own polling is not measured.
+    visit.page.evaluate(
+        "() => new MutationObserver(() => { for (const row of document.querySelectorAll('.log-text')) {"
+        " window.seen ??= {}; window.seen[row.textContent] ??= Date.now(); } })"
+        ".observe(document.querySelector('.log-rows'), {childList: true, subtree: true, characterData: true})"
+    )
+    took: list[float] = []
+    for number in range(10):
+        sent = time.time() * 1000
+        job.append([log(f"live {number}")], producer="worker", first_seq=4 + number)
+        seen = wait_until(_seen(visit, f"live {number}"), what=f"line {number} in the page")
+        took.append(seen - sent)
+    job.append([closed()], producer="worker", first_seq=14)
+    assert sorted(took)[len(took) // 2] < 300, took
+
+
+def _seen(visit: Visit, text: str) -> Any:
+    return lambda: visit.page.evaluate("text => (window.seen ?? {})[text]", text)
+
+
+def test_results_and_the_expected_list_fill_up_while_it_runs(visit: Visit, site: Server) -> None:
+    job = running(site)
+    visit.go(f"/invocations/{job.id}")
+    visit.page.wait_for_selector("li:has-text('awaited')")
+    job.append([materialization("live/feed", metadata={"rows": {"type": "int", "raw_value": 4711}})])
+    visit.page.wait_for_selector("section[aria-label='Materialization of live/feed'] >> text=4,711")
+    visit.page.wait_for_selector("li:has-text('reported')")
+    job.append([closed()])
+    job.finish(exit_code=0)
+    visit.page.wait_for_selector(".verdict .badge:has-text('incomplete')")
+    visit.page.wait_for_selector("text=never closed")
+
+
+def test_pausing_holds_new_lines_back_and_going_on_shows_them(visit: Visit, site: Server) -> None:
+    job = running(site)
+    visit.go(f"/invocations/{job.id}?tab=logs")
+    visit.page.wait_for_selector("text=second line")
+    visit.page.click("button:has-text('Pause')")
+    job.append([log("while paused")], producer="worker", first_seq=4)
+    visit.page.wait_for_selector("button:has-text('1 new')")
+    assert visit.page.locator("text=while paused").count() == 0
+    visit.page.click("button:has-text('Go on')")
+    visit.page.wait_for_selector("text=while paused")
+
+
+def test_fifty_thousand_lines_are_scrolled_with_few_of_them_in_the_document(visit: Visit, long_log: Job) -> None:
+    visit.go(f"/invocations/{long_log.id}?tab=logs")
+    page = visit.page
+    page.wait_for_selector("text=50,000 lines")
+    assert page.locator(".log-row").count() < 150
+    page.click("button:has-text('To the end')")
+    page.wait_for_selector(".log-text:has-text('line 49999:')")
+    assert page.locator(".log-row").count() < 150
+    page.locator(".log-box").evaluate("box => { box.scrollTop = box.scrollHeight / 2 }")
+    page.wait_for_selector(".log-text:has-text('line 25000:')")
+    page.click("button:has-text('Wrap')")
+    page.locator(".log-box").evaluate("box => { box.scrollTop = 0 }")
+    page.wait_for_selector(".log-text:has-text('line 0:')")
+    visit.shoot("long-log-wrapped")
+
+
+def test_searching_a_log_and_its_levels_is_the_servers_work(visit: Visit, long_log: Job) -> None:
+    asked: list[str] = []
+    visit.page.on("request", lambda request: asked.append(request.url))
+    visit.go(f"/invocations/{long_log.id}?tab=logs")
+    page = visit.page
+    page.wait_for_selector("text=50,000 lines")
+    page.get_by_label("Search the log").fill("NEEDLE in the hay")
+    page.wait_for_selector("text=50 lines fit")
+    assert any("text=NEEDLE" in url for url in asked)
+    page.get_by_label("Search the log").fill("")
+    page.get_by_label("Level").select_option("ERROR")
+    page.wait_for_selector("text=50 lines fit")
+    assert "level=ERROR" in page.url
+    page.get_by_label("Level").select_option("")
+    page.get_by_label("Source").select_option("streams")
+    page.wait_for_selector("text=100 lines fit")
+    page.wait_for_selector(".log-text:text-is('100% done')")
+
+
+def test_a_link_to_a_line_leads_to_it(visit: Visit, long_log: Job) -> None:
+    visit.go(f"/invocations/{long_log.id}?line=30002")
+    visit.page.wait_for_selector(".log-row.chosen:has-text('line 30000:')")
+    visit.page.locator(".log-number", has_text="30003").click()
+    visit.page.wait_for_url("**line=30003*")
+    visit.page.wait_for_selector(".log-row.chosen:has-text('line 30001:')")
+
+
+def test_the_lines_that_are_shown_can_be_downloaded(visit: Visit, story: Story) -> None:
+    visit.go(f"/invocations/{story['failed'].id}?tab=logs")
+    visit.page.wait_for_selector("text=about to fail")
+    with visit.page.expect_download() as download:
+        visit.page.click("button:has-text('Download')")
+    text = download.value.path().read_text(encoding="utf-8")
+    assert text.endswith("\tERROR\tabout to fail\n")
+
+
+def test_cancelling_and_marking_ended_ask_first_and_tell_the_reason(visit: Visit, site: Server) -> None:
+    job = running(site)
+    page = visit.page
+    visit.go(f"/invocations/{job.id}")
+    page.click(".actions button:text-is('Cancel')")
+    visit.check_access()
+    page.keyboard.press("Escape")
+    assert job.read()["cancel_requested"] is False
+    page.click(".actions button:text-is('Cancel')")
+    page.click("dialog button:text-is('Ask it to stop')")
+    page.wait_for_selector("button:text-is('Cancel asked')")
+    assert job.read()["cancel_requested"] is True
+    page.click(".actions button:text-is('Mark ended')")
+    page.get_by_label("Reason").fill("the machine burnt down")
+    page.click("dialog button:text-is('Mark ended')")
+    page.wait_for_selector(".verdict .badge:has-text('cancelled')")
+    page.click("button[role=tab]:has-text('History')")
+    page.wait_for_selector("ol.history >> text=the machine burnt down")
+
+
+def test_deleting_asks_first_and_leads_back_to_the_list(visit: Visit, site: Server) -> None:
+    job = register(site, context={"job_name": "to be deleted"})
+    visit.go(f"/invocations/{job.id}")
+    visit.page.click("button:text-is('Delete')")
+    visit.page.click("dialog button:text-is('Delete for ever')")
+    visit.page.wait_for_selector("h1:text-is('Invocations')")
+    assert site.http.get(job.path).status_code == 404
+
+
+def test_the_theme_that_was_chosen_stays(visit: Visit, story: Story) -> None:
+    assert story
+    visit.go("/")
+    visit.page.get_by_label("Dark theme").click()
+    visit.page.reload()
+    visit.page.get_by_label("Light theme").wait_for()
+    assert visit.page.evaluate("getComputedStyle(document.body).colorScheme") == "dark"
+
+
+def test_a_server_that_goes_away_is_told_and_what_came_meanwhile_is_caught_up(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with Server(tmp_path_factory.mktemp("going-away") / "home").start() as server, visiting(browser, server) as visit:
+        job = running(server)
+        visit.go(f"/invocations/{job.id}?tab=logs")
+        visit.page.wait_for_selector(".log .line:text-is('live')")
+        server.kill9()
+        visit.page.wait_for_selector(".log .line:text-is('disconnected')")
+        visit.page.wait_for_selector(".verdict .line:text-is('disconnected')")
+        visit.shoot("disconnected")
+        server.restart()
+        again = Job(server, job.registered, server.client(token=job.registered["token"]))
+        again.append([log("after the restart")], producer="worker", first_seq=4)
+        visit.page.wait_for_selector("text=after the restart")
+        visit.page.wait_for_selector(".log .line:text-is('live')")
+        assert visit.page.locator(".log-text:text-is('second line')").count() == 1
