@@ -57,7 +57,7 @@ def lock_faults() -> Iterator[str]:
             yield f"requirements/{name} holds no hashes: run scripts/lock."
     packages = (ROOT / "server" / "pages" / "package-lock.json").read_text(encoding="utf-8")
     if '"resolved"' in packages:
-        yield "server/pages/package-lock.json names a registry's host: npm has to be run in server/pages, with its .npmrc."
+        yield "server/pages/package-lock.json names a registry's host: run npm in server/pages, where its .npmrc is."
     if '"integrity": "sha512-' not in packages:
         yield "server/pages/package-lock.json holds no hashes."
 

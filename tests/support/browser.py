@@ -55,7 +55,7 @@ class Visit:
 
     page: Page
     server: Server
-    faults: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list[str])
 
     def go(self, path: str) -> None:
         self.page.goto(self.server.url + path)

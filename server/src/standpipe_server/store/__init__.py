@@ -25,7 +25,8 @@ from standpipe_server.store.lookups import ContextAnswer, Target
 from standpipe_server.store.matching import EventMatch, canonical_level
 from standpipe_server.store.series import SeriesFilter
 from standpipe_server.store.settings import StoreSettings
-from standpipe_server.store.store import NOTIFY_CHANNEL, Store, Wake
+from standpipe_server.store.store import Store
+from standpipe_server.store.wakes import NOTIFY_CHANNEL, Wake
 
 __all__ = [
     "NOTIFY_CHANNEL",

@@ -16,8 +16,7 @@ from pathlib import Path
 from time import monotonic as steady
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-import msgspec
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -46,27 +45,18 @@ from standpipe_server.store.settings import StoreSettings
 from standpipe_server.store.sweeper import Sweeper
 from standpipe_server.store.unit import UnitOfWork
 from standpipe_server.store.upgrade import upgrade_database
+from standpipe_server.store.wakes import Wake, notify
 from standpipe_server.store.writer import Writer
 
 _log = logging.getLogger(__name__)
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-NOTIFY_CHANNEL = "standpipe"
-"""On PostgreSQL every commit notifies this channel: `pk:last_position:ended` with ended 0 or 1."""
 _ENCODE_ON_A_THREAD_FROM = 64 * 1024
 _CLOSE_SECONDS = 10.0
 _PAGE_BYTES = 8 * 1024 * 1024
 _DIGESTS_AT_ONCE = 2
 """How many read at once what a producer has stored; other reads must not wait for many that close together."""
-
-
-class Wake(msgspec.Struct, frozen=True, gc=False):
-    """After a commit: an invocation has changed."""
-
-    pk: int
-    last_position: int
-    ended: bool
 
 
 class Store:
@@ -381,11 +371,7 @@ class Store:
 
     def _announce(self, unit: UnitOfWork) -> None:
         if self.is_postgresql:
-            payloads = [f"{state.pk}:{state.last_position}:{int(state.ended)}" for state in unit.changed()]
-            payloads += [f"{pk}:0:1" for pk in unit.deleted]
-            for payload in payloads:
-                values = {"channel": NOTIFY_CHANNEL, "payload": payload}
-                unit.connection.execute(text("SELECT pg_notify(:channel, :payload)"), values)
+            notify(unit)
 
     def _committed(self, unit: UnitOfWork) -> None:
         if self._checkpointer is not None:
