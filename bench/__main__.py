@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import gc
+from functools import partial
 from pathlib import Path
 
-from bench import ingest, live, page, postgres, readers, receipt, sdk, single
+from bench import browse, ingest, live, page, postgres, readers, receipt, sdk, single
 from bench.machine import facts
 from bench.report import Row, text_table
 
@@ -18,6 +19,7 @@ _BENCHMARKS = {
     "postgres": ("Batches into PostgreSQL", postgres.run),
     "live": ("From report to reader", live.run),
     "readers": ("Idle readers", readers.run),
+    "browse": ("Looking at a long history", browse.run),
 }
 
 
@@ -26,7 +28,10 @@ def main() -> None:
     names_help = f"one or more of {', '.join(_BENCHMARKS)}; all by default"
     parser.add_argument("names", nargs="*", metavar="NAME", help=names_help)
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the tables as a page")
+    size_help = f"how long the history is that `browse` looks at; {browse.INVOCATIONS:,} by default"
+    parser.add_argument("--invocations", type=int, default=browse.INVOCATIONS, metavar="N", help=size_help)
     arguments = parser.parse_args()
+    browsing = partial(browse.run, invocations=arguments.invocations)
     names: list[str] = arguments.names or list(_BENCHMARKS)
     unknown = [name for name in names if name not in _BENCHMARKS]
     if unknown:
@@ -35,7 +40,7 @@ def main() -> None:
     measured: dict[str, list[Row]] = {}
     for name in names:
         title, run = _BENCHMARKS[name]
-        measured[title] = list(run())
+        measured[title] = list(browsing() if run is browse.run else run())
         print(f"\n{title} ({name})\n{text_table(measured[title])}", flush=True)
         gc.collect()
     if arguments.markdown:

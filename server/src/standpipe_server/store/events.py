@@ -19,6 +19,7 @@ from standpipe_server.store.segments import (
     method_mask,
     read_event,
     read_events,
+    read_events_backwards,
     segment_runs,
     stored_segment,
 )
@@ -143,9 +144,7 @@ def read_event_page_before(
         if share.used_up:
             next_before = segment.first_position + _count(segment)
             break
-        for event in reversed(list(read_events(segment, methods=methods, match=match))):
-            if event.position >= end:
-                continue
+        for event in read_events_backwards(segment, before=end, methods=methods, match=match):
             if len(taken) >= limit or (taken and size + len(event.text) > max_bytes):
                 next_before = taken[-1].position
                 break

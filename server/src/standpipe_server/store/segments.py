@@ -130,9 +130,11 @@ def read_events(
     match: EventMatch | None = None,
 ) -> Iterator[StoredEvent]:
     """The segment's events beyond position `after`, of these methods and fitting `match` if they are given."""
-    texts = _messages(segment)
-    if match is not None and not match.may_hold(b"".join(texts)):
+    body = _decoded(segment)
+    # Of most segments this is all that a search needs to know.
+    if match is not None and not match.may_hold(body):
         return
+    texts = _decode_array(body)
     offset = 0
     for run in segment.runs:
         received_at = to_rfc3339(run.received_at)
@@ -151,6 +153,34 @@ def read_events(
                 if methods is None or event.method in methods:
                     yield event
             offset += 1
+
+
+def read_events_backwards(
+    segment: StoredSegment, *, before: int, methods: frozenset[str] | None, match: EventMatch | None
+) -> Iterator[StoredEvent]:
+    """The same from the last one before position `before` on, none made before it is asked for."""
+    body = _decoded(segment)
+    if match is not None and not match.may_hold(body):
+        return
+    texts = _decode_array(body)
+    offset = len(texts)
+    for run in reversed(segment.runs):
+        received_at = to_rfc3339(run.received_at)
+        for index in reversed(range(run.count)):
+            offset -= 1
+            position = segment.first_position + offset
+            if position >= before or (match is not None and not _fits(match, run.producer, texts[offset])):
+                continue
+            event = _event(
+                bytes(texts[offset]),
+                head=f'"position":{position},"producer":"{run.producer}","seq":{run.first_seq + index}',
+                received_at=received_at,
+                problem=_at(segment.problems, offset),
+                notes=_at(segment.notes, offset),
+                position=position,
+            )
+            if methods is None or event.method in methods:
+                yield event
 
 
 def _fits(match: EventMatch, producer: str, message: Raw) -> bool:
@@ -180,7 +210,15 @@ def decoded_size(segment: StoredSegment) -> int:
 
 def read_texts(encoding: int, body: bytes) -> list[Raw]:
     """The messages of a segment's body, each as its own bytes."""
-    return _decode_array(zstandard.ZstdDecompressor().decompress(body) if encoding == ZSTD else body)
+    return _decode_array(_decompressed(encoding, body))
+
+
+def _decoded(segment: StoredSegment) -> bytes:
+    return _decompressed(segment.encoding, segment.body)
+
+
+def _decompressed(encoding: int, body: bytes) -> bytes:
+    return zstandard.ZstdDecompressor().decompress(body) if encoding == ZSTD else body
 
 
 def _messages(segment: StoredSegment) -> list[Raw]:
