@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sqlite3
 import statistics
 import tempfile
@@ -42,6 +43,14 @@ _SERIES = (
 
 
 @dataclass(frozen=True, slots=True)
+class _Browser:
+    """One connection to the server, as a browser keeps it."""
+
+    service: Service
+    connection: socket.socket
+
+
+@dataclass(frozen=True, slots=True)
 class _Look:
     """One thing that a page asks for, and SQL for the same rows. Without SQL there is nothing to set beside it."""
 
@@ -60,7 +69,9 @@ def run(*, invocations: int = INVOCATIONS) -> Generator[Row]:
         with running_service(home=home, database_url=f"sqlite:///{file}") as service:
             connection = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
             query: Query = lambda sql, values: connection.execute(sql, values).fetchall()  # noqa: E731
-            yield from _measured(service, made, query, name="SQLite", invocations=invocations)
+            with service.address.open() as opened:
+                browser = _Browser(service, opened)
+                yield from _measured(browser, made, query, name="SQLite", invocations=invocations)
             connection.close()
     with own_cluster(_SETTINGS) as cluster:
         url = cluster.create(template="template0")
@@ -68,13 +79,15 @@ def run(*, invocations: int = INVOCATIONS) -> Generator[Row]:
         with psycopg.connect(url, autocommit=True) as bare, running_service(database_url=url) as service:
             bare.execute("VACUUM ANALYZE")
             query = lambda sql, values: bare.execute(sql.replace("?", "%s"), values).fetchall()  # type: ignore[arg-type]  # noqa: E731
-            yield from _measured(service, made, query, name="PostgreSQL", invocations=invocations)
+            with service.address.open() as opened:
+                browser = _Browser(service, opened)
+                yield from _measured(browser, made, query, name="PostgreSQL", invocations=invocations)
 
 
-def _measured(service: Service, made: Made, query: Query, *, name: str, invocations: int) -> Generator[Row]:
+def _measured(browser: _Browser, made: Made, query: Query, *, name: str, invocations: int) -> Generator[Row]:
     kept = f"{name}, {invocations:,} invocations, {invocations * EVENTS:,} events"
-    for look in _looks(service, made, query):
-        ask = partial(_asked, service, look)
+    for look in _looks(browser, made, query):
+        ask = partial(_asked, browser, look)
         raw = partial(query, look.sql.replace("{p}", "?"), look.values)
         for _ in range(5):
             ask()
@@ -96,10 +109,10 @@ def _measured(service: Service, made: Made, query: Query, *, name: str, invocati
         yield Row(what=f"{look.what}, p99", value=p99, unit="ms", aim=100, lower_is_better=True)
 
 
-def _looks(service: Service, made: Made, query: Query) -> Generator[_Look]:
+def _looks(browser: _Browser, made: Made, query: Query) -> Generator[_Look]:
     page = {"limit": str(_PAGE)}
     yield _Look("first page", "/invocations", page, _ROWS.format(where="1 = 1"))
-    cursor = _cursor_at(service, _DEEP)
+    cursor = _cursor_at(browser, _DEEP)
     created_at, pk = query("SELECT created_at, pk FROM invocation ORDER BY created_at DESC, pk DESC LIMIT 1 OFFSET ?",
                            [_PAGE * _DEEP - 1])[0] if cursor else (0, 0)  # fmt: skip
     if cursor:
@@ -127,21 +140,21 @@ def _looks(service: Service, made: Made, query: Query) -> Generator[_Look]:
     yield _Look("search through 50,000 lines", events, {"text": "qqqq"})
 
 
-def _cursor_at(service: Service, pages: int) -> str | None:
+def _cursor_at(browser: _Browser, pages: int) -> str | None:
     """The cursor after so many pages; None where there are fewer."""
     cursor: str | None = None
     for _ in range(pages):
         query = {"limit": str(_PAGE)} | ({"cursor": cursor} if cursor else {})
-        cursor = json.loads(_asked(service, _Look("", "/invocations", query)))["next_cursor"]
+        cursor = json.loads(_asked(browser, _Look("", "/invocations", query)))["next_cursor"]
         if cursor is None:
             return None
     return cursor
 
 
-def _asked(service: Service, look: _Look) -> bytes:
+def _asked(browser: _Browser, look: _Look) -> bytes:
     path = f"/api/v1{look.path}?{urlencode(look.query)}"
-    with service.address.open() as connection:
-        return call(connection, service.address.request("GET", path, token=service.api_key))
+    request = browser.service.address.request("GET", path, token=browser.service.api_key)
+    return call(browser.connection, request)
 
 
 def _times(look: Callable[[], object]) -> list[float]:

@@ -53,7 +53,7 @@ def make_history(database_url: str, *, invocations: int) -> Made:
             now += 60 * _AT_ONCE * _SECOND
             numbers = range(start, min(start + _AT_ONCE, invocations))
             await asyncio.gather(*(_run(store, number, _messages(number, lines)) for number in numbers))
-        large = [_log(f"{lines[n % 500]} {n}") for n in range(LINES)]
+        large = [{"method": "opened", "params": {"extras": {}}}, *(_log(f"{lines[n % 500]} {n}") for n in range(LINES))]
         return Made(await _run(store, invocations, large))
 
     store = Store.open(StoreSettings(database_url=database_url, synchronous="NORMAL"), clock=clock)
@@ -65,12 +65,7 @@ def make_history(database_url: str, *, invocations: int) -> Made:
 
 async def _run(store: Store, number: int, messages: list[dict[str, object]]) -> str:
     partition = f"2026-{number % 365:03}"
-    context = {
-        "job_name": f"job-{number % JOBS}",
-        "partition_key": partition,
-        "asset_keys": None,
-        "extras": {"n": number},
-    }
+    context = {"job_name": f"job-{number % JOBS}", "partition_key": partition, "extras": {"n": number}}
     wire = json.dumps({"context": context, "tags": {"team": _random.choice(WORDS[:20])}}).encode()
     registered, view = await store.register(
         parse_registration(wire, limits=_LIMITS), idempotency_key=None, request_digest=json_digest(wire)

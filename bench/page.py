@@ -17,7 +17,8 @@ What `scripts/bench` measured. Figures of different machines, or of different mi
 each other; so each figure of ours stands beside a bound taken before and after it in the same run, and the ratio is
 that to the mean of the two. An aim is the ratio that was aimed for (for the last table, the figure itself).
 
-To take the figures on your machine (some fifteen minutes, most of them to fill the long history; the temporary folder must be on a disk, `TMPDIR` sets it):
+To take the figures on your machine (half an hour, most of it to fill the long history; the temporary folder must be
+on a disk, `TMPDIR` sets it):
 
 <!-- not run: it takes minutes -->
 ```bash
@@ -55,8 +56,8 @@ The SDK reports in one process, the orchestration package's reader calls back in
 then the same with bare sockets at both ends, so that next to nothing of the time is the clients'.
 The bound is the same two against a bare app that puts each event on a queue in memory and stores nothing.""",
     "Looking at a long history": """\
-100,000 ended invocations of 50 events each and one of 50,000 log lines; the same request a hundred times, each over a
-connection of its own. The bound is SQL for the same rows by the bare driver, undecoded, from the same database.""",
+100,000 ended invocations of 50 events each and one of 50,000 log lines; the same request a hundred times over one
+connection. The bound is SQL for the same rows by the bare driver, undecoded, from the same database.""",
     "Idle readers": """\
 Growth of the server process's resident memory by 1,000 open event streams, each of another invocation.""",
 }

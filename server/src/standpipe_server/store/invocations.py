@@ -133,16 +133,9 @@ def _etag(row: RowMapping, *, heard_at: int) -> str:
 
 
 def _invocation_json(row: RowMapping, *, context: bytes, more: Mapping[str, JsonValue] | None = None) -> bytes:
-    before = {
-        "id": row["id"],
-        "status": row["status"],
-        "verdict": row["verdict"],
-        "reasons": json.loads(row["reasons"]),
-        "revision": row["revision"],
-    }
+    before = {"id": row["id"], "status": row["status"], "verdict": row["verdict"]}
     after = {
-        "tags": json.loads(row["tags"]),
-        "expected": json.loads(row["expected"]) if row["expected"] else None,
+        "revision": row["revision"],
         "retry_of": row["retry_of"],
         "created_at": to_rfc3339(row["created_at"]),
         "opened_at": _time(row["opened_at"]),
@@ -151,12 +144,16 @@ def _invocation_json(row: RowMapping, *, context: bytes, more: Mapping[str, Json
         "last_position": row["last_position"],
         "cancel_requested": row["cancel_requested_at"] is not None,
         "exit_code": json.loads(row["finish"])["exit_code"] if row["finish"] else None,
-        "receipt": json.loads(row["receipt"]) if row["receipt"] else None,
         **(more or {}),
     }
-    # These go in as they came: decoding and encoding them again would change numbers that Python cannot hold.
-    carried = b', "context": ' + context + b', "launcher": ' + (row["launcher"] or "null").encode() + b", "
-    return json.dumps(before)[:-1].encode() + carried + json.dumps(after)[1:].encode()
+    # These go in as they are stored: they are JSON, and decoding and encoding the context or the launcher would change
+    # numbers that Python cannot hold.
+    carried = b"".join(
+        b', "%b": %b' % (name.encode(), (row[name] or "null").encode())
+        for name in ("reasons", "tags", "expected", "launcher", "receipt")
+    )
+    head, tail = json.dumps(before)[:-1].encode(), json.dumps(after)[1:].encode()
+    return head + carried + b', "context": ' + context + b", " + tail
 
 
 def _time(instant: int | None) -> str | None:
