@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -53,16 +52,3 @@ def visit(browser: Browser, site: Server) -> Iterator[Visit]:
     with visiting(browser, site) as person:
         yield person
         person.no_faults()
-
-
-Visitor = Callable[..., AbstractContextManager[Visit]]
-
-
-@pytest.fixture
-def visitor(browser: Browser, site: Server) -> Visitor:
-    """Others: another theme, another width."""
-
-    def other(**ways: Any) -> AbstractContextManager[Visit]:
-        return visiting(browser, site, **ways)
-
-    return other

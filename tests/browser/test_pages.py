@@ -4,16 +4,17 @@ by people who do not see, or see badly. The pictures in tests/browser/screenshot
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser.conftest import Visitor
-from tests.support.browser import Theme, Visit
+from tests.support.browser import Theme, Visit, visiting
+from tests.support.server import Server
 from tests.support.wire import Job
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 Story = dict[str, Job]
 
@@ -52,21 +53,31 @@ def _no_wider_than_its_screen(page: Page) -> bool:
     return page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
 
 
+@pytest.fixture(
+    scope="module", params=[("light", 1360), ("dark", 1360), ("light", 390)], ids=["light", "dark", "phone"]
+)
+def looked_at(browser: Browser, site: Server, request: pytest.FixtureRequest) -> Iterator[tuple[str, Visit]]:
+    """A person with a light or a dark screen, or a phone."""
+    theme: Theme = request.param[0]
+    with visiting(browser, site, theme=theme, width=request.param[1]) as visit:
+        yield f"{theme} {request.param[1]}", visit
+
+
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize(("theme", "width"), [("light", 1360), ("dark", 1360), ("light", 390)])
 def test_a_page_shows_what_is_there_and_nothing_goes_wrong(
-    visitor: Visitor, story: Story, place: str, theme: Theme, width: int
+    looked_at: tuple[str, Visit], story: Story, place: str
 ) -> None:
-    with visitor(theme=theme, width=width) as visit:
-        visit.go(_address(place, story))
-        visit.page.wait_for_selector(PLACES[place][1])
-        visit.shoot(f"{place} {theme} {width}".replace(" ", "-"))
-        visit.check_access()
-        assert _no_wider_than_its_screen(visit.page)
-        assert visit.page.title() != "owned"
-        # That there is no such invocation is told by a 404, of which browsers complain by themselves.
-        if place != "not there":
-            visit.no_faults()
+    screen, visit = looked_at
+    visit.faults.clear()
+    visit.go(_address(place, story))
+    visit.page.wait_for_selector(PLACES[place][1])
+    visit.shoot(f"{place} {screen}".replace(" ", "-"))
+    visit.check_access()
+    assert _no_wider_than_its_screen(visit.page)
+    assert visit.page.title() != "owned"
+    # That there is no such invocation is told by a 404, of which browsers complain by themselves.
+    if place != "not there":
+        visit.no_faults()
 
 
 def test_text_from_outside_stays_text(visit: Visit, story: Story) -> None:
@@ -76,7 +87,9 @@ def test_text_from_outside_stays_text(visit: Visit, story: Story) -> None:
         page = visit.page
         assert page.locator("#app img, #app script, #app iframe, #app form[action], #app [onclick]").count() == 0
         for link in page.locator("#app a[href]").all():
-            assert re.match(r"(?:https?|mailto):|/", link.get_attribute("href") or ""), link.get_attribute("href")
+            assert re.match(r"(?:https?|mailto):|/|#main$", link.get_attribute("href") or ""), link.get_attribute(
+                "href"
+            )
     assert "owned" not in visit.page.title()
 
 

@@ -96,15 +96,7 @@ def test_another_site_cannot_sign_a_browser_in(
 
 @pytest.mark.parametrize(
     "following",
-    [
-        "https://evil.example/",
-        "//evil.example/",
-        "/\\evil.example",
-        "/login",
-        "/api/v1/limits",
-        "javascript:x",
-        "/a\nb",
-    ],
+    ["https://evil.example/", "//evil.example/", "/\\evil.example", "/login", "/api/v1/limits", "javascript:x", "/\nb"],
 )
 def test_signing_in_leads_to_a_page_of_ours_and_nowhere_else(
     shared_server: Server, person: httpx.Client, following: str
@@ -113,9 +105,7 @@ def test_signing_in_leads_to_a_page_of_ours_and_nowhere_else(
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
 
 
-def test_whoever_followed_a_link_without_a_session_comes_back_to_it(
-    shared_server: Server, person: httpx.Client
-) -> None:
+def test_whoever_followed_a_link_without_a_session_returns_to_it(shared_server: Server, person: httpx.Client) -> None:
     sent = person.get("/assets/pre%2Fa%5C%2Fb?tab=checks")
     page = person.get(sent.headers["location"])
     found = re.search(r'name="next" value="([^"]+)"', page.text)
