@@ -159,7 +159,7 @@ function Table({ found, ids }: { found: Comparison; ids: string[] }) {
           {group("Extras", found.extras.map((row) => (
             <tr key={row.path}>
               <th scope="row" class="mono">{visible(row.path)}</th>
-              {row.masked ? row.values.map((_, index) => <td key={index} class="quiet">•••••• differs</td>) : <Plain values={row.values} absent={row.absent} />}
+              {row.masked ? row.values.map((_, index) => <td key={index} class="quiet">{row.absent?.[index] ? "not there" : "•••••• differs"}</td>) : <Plain values={row.values} absent={row.absent} />}
             </tr>
           )))}
           {group("Log lines new or gone", found.logs.map((row) => (

@@ -162,7 +162,7 @@ function Row({ invocation, now, chosen, choose }: RowProps) {
       <td class="pick">
         <input type="checkbox" checked={chosen} onChange={() => choose(invocation.id)} aria-label={`Choose ${assets.join(", ") || invocation.id}`} />
       </td>
-      <td>
+      <td class="badge-cell">
         <Link to={to} class="row-link" title={invocation.id}>
           <Badge name={invocation.badge} />
         </Link>
