@@ -21,17 +21,18 @@ from standpipe.delivery import DeliveryReport, Rejection
 from standpipe.errors import DagsterPipesError
 from standpipe.ledger import encode_closed
 from standpipe.leftovers import Leftovers
+from standpipe.losses import Losses, dropped_note
 from standpipe.modes import spool_first
 from standpipe.pending import MEMORY_BYTES, MEMORY_MESSAGES, Account, Pending
 from standpipe.sender import Sender
-from standpipe.settlement import settle, warn_of_loss
+from standpipe.settlement import settle
 from standpipe.shortening import shortened
 from standpipe.times import utc_now
 from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.context import ContextData
 from standpipe_protocol.invocation import Control
 from standpipe_protocol.json_text import encode_json
-from standpipe_protocol.messages import Closed, Log, Message, Opened, message_to_wire
+from standpipe_protocol.messages import Closed, Message, Opened, message_to_wire
 
 if TYPE_CHECKING:
     from standpipe.spool import Spool
@@ -136,6 +137,11 @@ class Outbox:
         return self._pending.numbered
 
     @property
+    def dropped(self) -> int:
+        """Messages that could be kept nowhere."""
+        return self._pending.dropped
+
+    @property
     def dropped_logs(self) -> int:
         """Log lines dropped under pressure, for the ledger."""
         return self._pending.dropped_logs
@@ -216,8 +222,8 @@ class Outbox:
             kept = self._pending.put(message.method, body)
             if isinstance(message, Opened):
                 self._opens = True
-        if not kept:
-            self._warn_of_loss()
+        if not kept or self._pending.not_on_disk is not None:
+            self._losses.tell(trouble=self._sender.trouble)
         if not self._started:
             self._start()
 
@@ -284,7 +290,6 @@ class Outbox:
         self._closing = threading.RLock()
         self._starting = threading.RLock()
         self._started = False
-        self._warned = False
         self._forked = self._pid != os.getpid()
         self._opens = False
         self._to_open = False
@@ -297,8 +302,9 @@ class Outbox:
             memory_bytes=self._memory_bytes,
             disk_first=self._spool_first,
             sheltered=self._forked,
-            dropped_note=_encode_dropped,
+            dropped_note=dropped_note,
         )
+        self._losses = Losses(self._pending, bootstrap=self._bootstrap)
         self._sender = Sender(
             bootstrap=self._bootstrap,
             producer=producer,
@@ -339,11 +345,6 @@ class Outbox:
         name = f"{self._bootstrap.invocation}.{self._producer}{SUFFIX}".replace("/", "_").replace(":", "_")
         path = spool_folder(self._environment) / name
         return Spool(path, header=header, max_bytes=spool_limit(self._environment))
-
-    def _warn_of_loss(self) -> None:
-        if not self._warned:
-            self._warned = True
-            warn_of_loss(self._pending, self._sender, bootstrap=self._bootstrap)
 
     def _seconds(self, variable: str, default: float) -> float:
         try:
@@ -387,11 +388,4 @@ def _encode_closed(message: Closed, account: Account, sent_at: str) -> bytes:
         dropped_logs=account.dropped_logs,
         sha256=account.sha256,
         sent_at=sent_at,
-    )
-
-
-def _encode_dropped(number: int) -> tuple[str, bytes]:
-    told = f"{number} log lines were dropped: memory and the spool file were full."
-    return Log.method, encode_json(
-        message_to_wire(Log(message=told, level="WARNING", details={"dropped_logs": number}), sent_at=utc_now())
     )

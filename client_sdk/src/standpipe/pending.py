@@ -102,6 +102,8 @@ class Pending:
         self._sum = RunningSum()
         self.acknowledged = 0
         self.dropped = 0
+        self.not_on_disk: str | None = None
+        """With `disk_first`: why something is in memory alone."""
         self.dropped_logs = 0
         """Log lines that were dropped under pressure. They are told by a message of their own, and are no loss."""
 
@@ -345,6 +347,8 @@ class Pending:
                 if self._to_disk(body, reserve=reserve, full=full):
                     self._by_method[method] += 1
                     return True
+            if self._disk_first and self.not_on_disk is None:
+                self.not_on_disk = "the disk, or the bound of the spool file, takes no more"
             if full or self._unread > 0:
                 return self._drop(method)
         # One step, so that whatever interrupts here finds everything in order; the counts have no calls inside.
@@ -356,7 +360,9 @@ class Pending:
     def _to_disk(self, body: bytes, *, reserve: float, full: bool) -> bool:
         try:
             spool = self._begin_spooling()
-        except OSError:
+        except OSError as error:
+            if self._disk_first:
+                self.not_on_disk = str(error)
             return False
         if not self._catch_up(spool):
             return False

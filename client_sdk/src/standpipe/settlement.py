@@ -82,21 +82,3 @@ def _set_aside(pending: Pending, reason: str) -> str:
         return f" Those that were on disk are in {set_aside(spool.path, reason)}."
     except OSError as error:
         return f" Those that were on disk are in {spool.path}, which could not be set aside: {error}."
-
-
-def warn_of_loss(pending: Pending, sender: Sender, *, bootstrap: Bootstrap) -> None:
-    """Says, at the first of them, that something cannot be kept."""
-    reason = sender.trouble or "the memory queue and the spool file are full"
-    if pending.dropped_logs and not pending.dropped:
-        _log.warning(
-            "Log lines of invocation %s are dropped: %s. Reports are kept. The number dropped is reported.",
-            bootstrap.invocation,
-            reason,
-        )
-        return
-    _log.warning(
-        "A report of invocation %s cannot be kept: %s. This and all further losses are counted, and make the "
-        "invocation incomplete.",
-        bootstrap.invocation,
-        reason,
-    )

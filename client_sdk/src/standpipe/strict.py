@@ -29,6 +29,7 @@ class StrictChannel:
     def __init__(self, outbox: Callable[[], Outbox]) -> None:
         self._outbox = outbox
         self._told_rejections = 0
+        self._told_dropped = 0
         self._told_end = False
 
     @property
@@ -50,7 +51,8 @@ class StrictChannel:
         if isinstance(message, _NOT_WAITED_FOR):
             return
         seconds = outbox.close_seconds
-        if not outbox.flush(seconds):
+        dropped, self._told_dropped = outbox.dropped > self._told_dropped, outbox.dropped
+        if dropped or not outbox.flush(seconds):
             raise _undelivered(outbox, method=message.method, seconds=seconds)
         rejections = outbox.rejections[self._told_rejections :]
         if rejections:

@@ -156,3 +156,32 @@ def test_a_misspelt_mode_is_told_when_it_is_opened(broker: RecordingBroker, monk
     with open_pipes(spool="later") as context:
         context.report_custom_message(1)
     assert broker.custom_messages == [1]
+
+
+def test_spool_first_on_a_disk_that_takes_nothing_is_told_once_and_goes_on_in_memory(
+    broker: RecordingBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("STANDPIPE_HOME", str(tmp_path / "file" / "home"))
+    with open_pipes(spool="first") as context:
+        for n in range(20):
+            context.report_custom_message(n)
+    assert broker.custom_messages == list(range(20))
+    told = [one.getMessage() for one in caplog.records if "cannot be written to disk" in one.getMessage()]
+    assert len(told) == 1
+    assert "is lost if this process is killed" in told[0]
+
+
+def test_what_was_on_disk_when_the_server_refused_for_good_is_set_aside(
+    broker: RecordingBroker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    context = open_pipes(spool="first")
+    assert context.flush(20)
+    broker.end("cancelled")
+    context.report_custom_message("too late")
+    report = context.close()
+    assert report.undelivered > 0
+    (aside,) = (tmp_path / "home" / "spool" / "set-aside").glob("*.ndjson")
+    assert "too late" in aside.read_text()
+    assert "invocation-ended" in aside.with_name(aside.name + ".reason.txt").read_text()
+    assert str(aside) in caplog.text
