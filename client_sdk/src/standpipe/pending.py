@@ -295,7 +295,7 @@ class Pending:
     def forget_in_child(self) -> None:
         """After a fork: what is here is the parent's to send; the child keeps nothing of it and closes its file."""
         if self._spool is not None:
-            self._spool.release()
+            self._spool.forget_in_child()
 
     @property
     def _unread(self) -> int:

@@ -141,6 +141,12 @@ class Spool:
         """How much in the file was not read yet."""
         return self._size - self._read_offset
 
+    def forget_in_child(self) -> None:
+        """After a fork: closes the child's copies, and with them its share in the lock."""
+        self._file.close()
+        # Below its buffer, whose own lock a thread of the parent may have held at the fork.
+        self._reader.raw.close()
+
     @property
     def _dead(self) -> int:
         return self._acknowledged_offset - self._start

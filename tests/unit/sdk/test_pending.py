@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,6 +19,7 @@ from standpipe.pending import Pending
 from standpipe.spool import Spool
 from standpipe.spool_format import SpoolHeader
 from standpipe_protocol.bootstrap import Bootstrap
+from tests.support.waiting import wait_until
 
 HEADER = SpoolHeader(bootstrap=Bootstrap(url="http://x", invocation="inv_1", token="t"), producer="p")
 FAR = float("inf")
@@ -205,6 +209,48 @@ def test_an_acknowledged_half_of_a_full_file_makes_room(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [tmp_path / "p.ndjson"]
     got += [one for _, one in taken(pending)]
     assert got == [made(n) for n in range(numbered + 20)]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
+def test_a_forked_child_lets_go_of_a_file_that_a_thread_of_its_parent_was_reading(tmp_path: Path) -> None:
+    reading, read = threading.Event(), threading.Event()
+
+    class Slow(io.FileIO):
+        def readinto(self, buffer: object) -> int:
+            reading.set()
+            read.wait(20)
+            return 0
+
+    made_spools: list[Spool] = []
+
+    def slow(first: int) -> Spool:
+        spool = spools(tmp_path)(first)
+        spool._reader.close()
+        spool._reader = cast("io.BufferedReader", io.BufferedReader(Slow(spool.path, "rb")))
+        made_spools.append(spool)
+        return spool
+
+    pending = Pending(spool=slow, disk_first=True)
+    assert pending.put("log", made(1, "log"))
+    # Inside the reader, whose own lock a child inherits as held, by a thread that is not there.
+    thread = threading.Thread(target=made_spools[0]._reader.read, args=(1,))
+    thread.start()
+    assert reading.wait(20)
+    child = os.fork()
+    if child == 0:
+        pending.forget_in_child()
+        os._exit(0)
+    try:
+        wait_until(
+            lambda: os.waitpid(child, os.WNOHANG) == (child, 0), what="the child to let go of the file", timeout=5
+        )
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, 9)
+        read.set()
+        thread.join()
+    pending.acknowledge(1)
+    pending.spill()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork, and no such signals")
