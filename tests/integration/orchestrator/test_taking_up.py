@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -24,7 +25,8 @@ from standpipe_orchestrator import (
     open_pipes_session,
 )
 from standpipe_orchestrator.errors import IdempotencyConflict
-from tests.support.processes import child_environment
+from tests.support.processes import child_environment, run
+from tests.support.server import Server
 
 Script = Callable[[str], list[str]]
 TARGETS = ContextData(asset_keys=("orders",), run_id="r")
@@ -203,3 +205,74 @@ def test_a_kept_command_takes_as_long_as_it_may(pipes: PipesSubprocessClient) ->
     command = [sys.executable, "-c", "import time; time.sleep(600)"]
     with pytest.raises(PipesExecutionError, match=r"longer than 0\.5 s"):
         pipes.run(context=TARGETS, command=command, key="taking-up/timeout", timeout=0.5)
+
+
+SILENT_FOR_TOO_LONG = """
+import json, os, time, urllib.request
+def report(method, **params):
+    url = os.environ["STANDPIPE_URL"] + "/api/v1/invocations/" + os.environ["STANDPIPE_INVOCATION"] + "/events"
+    headers = {"Authorization": "Bearer " + os.environ["STANDPIPE_TOKEN"]}
+    body = json.dumps({"method": method, "params": params}).encode()
+    urllib.request.build_opener(urllib.request.ProxyHandler({})).open(urllib.request.Request(url, body, headers))
+report("opened")
+time.sleep(5)  # it does not beat, and its lease is half a second
+report("log", message="back")
+time.sleep(3)
+report("closed")
+"""
+
+
+@pytest.mark.parametrize("key", [None, "taking-up/silent"])
+def test_a_command_that_was_lost_and_comes_back_is_waited_for(
+    pipes: PipesSubprocessClient, client: BrokerClient, key: str | None
+) -> None:
+    completed = pipes.run(context=None, command=[sys.executable, "-c", SILENT_FOR_TOO_LONG], key=key, lease_seconds=0.5)
+    assert completed.invocation.verdict == "succeeded"
+    changes = [item["change"] for item in client.invocations.history(completed.invocation.id)]
+    assert "lease-expired" in changes
+
+
+def test_what_ended_before_its_launch_is_not_launched_under_its_key(
+    pipes: PipesSubprocessClient, tmp_path: Path, client: BrokerClient
+) -> None:
+    launched = tmp_path / "launched"
+    command = [sys.executable, "-c", f"import pathlib; pathlib.Path({str(launched)!r}).touch()"]
+    key = "taking-up/ended-before"
+    with open_pipes_session(
+        TARGETS, client=client, key=key, launcher={"name": "subprocess", "command": command}, require_success=False
+    ):
+        pass  # the same registration, and nothing was launched
+    for _ in range(2):
+        with pytest.raises(PipesExecutionError, match="never opened"):
+            pipes.run(context=TARGETS, command=command, key=key)
+    assert not launched.exists()
+
+
+def test_a_process_killed_between_claim_and_launch_leaves_nothing_that_is_launched_twice_or_green(
+    broker: Server, client: BrokerClient
+) -> None:
+    code = """
+import os, signal
+from standpipe_orchestrator import open_pipes_session
+with open_pipes_session(None, key="taking-up/between", launcher="mine", open_within_seconds=1) as session:
+    assert session.claim_launch({"host": "here"})
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    killed = run([sys.executable, "-c", code], env=broker.orchestrator_environment(), check=False)
+    assert killed.returncode == -signal.SIGKILL
+    opened = open_pipes_session(
+        None,
+        client=client,
+        key="taking-up/between",
+        launcher="mine",
+        open_within_seconds=1,
+        require_success=False,
+    )
+    with opened as session:
+        assert session.already_launched
+        assert session.launched is not None
+        assert session.launched["host"] == "here"
+        assert not session.claim_launch()
+        session.wait(60)
+    assert session.invocation.verdict == "incomplete"
+    assert [reason.code for reason in session.invocation.reasons] == ["never-opened"]

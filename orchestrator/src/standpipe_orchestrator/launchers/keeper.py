@@ -109,7 +109,8 @@ def main() -> int:
         claim = secrets.token_hex(16)
         lock.note(claim)
         facts: JsonObject = {"claim": claim, "host": socket.gethostname(), "pid": os.getpid(), "lock": told.lock}
-        if client.invocations.claim_launch(told.invocation, claim_message(facts)):
+        ended = client.invocations.get(told.invocation).ended
+        if not ended and client.invocations.claim_launch(told.invocation, claim_message(facts)):
             _keep(told, client=client, lock=lock)
     lock.release()
     return 0

@@ -10,6 +10,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -41,12 +42,11 @@ class KeptSubprocess(RunningSubprocess):
         started = 0
         try:
             while not self._over(session):
-                if keeper is None or keeper.poll() is not None:
+                # What has ended is not launched any more, whoever ended it.
+                if not session.invocation.ended and (keeper is None or keeper.poll() is not None):
                     match self._look(session):
                         case "gone":
-                            session.refresh()
-                            if not session.invocation.ended:
-                                session.finish(reason=_GONE)
+                            self._tell_gone(session)
                         case "unclaimed" if started < KEEPERS:
                             keeper, started = self._start(session), started + 1
                         case "unclaimed":
@@ -55,6 +55,8 @@ class KeptSubprocess(RunningSubprocess):
                             session.finish(reason=reason, launched=False)
                         case "held" | "elsewhere":
                             pass
+                if session.over:
+                    time.sleep(LOOK_SECONDS)
                 yield from session.stream_results(
                     wait=LOOK_SECONDS, implicit_materializations=False, or_until=lambda: session.over
                 )
@@ -66,14 +68,21 @@ class KeptSubprocess(RunningSubprocess):
                 _let_go(keeper)
         return self._learned(session)
 
+    def _tell_gone(self, session: PipesSession) -> None:
+        # Right after the look it may have ended as it should.
+        if not session.refresh().ended:
+            session.finish(reason=_GONE)
+
     def _finish(self, session: PipesSession, seen: Seen) -> None:
         """The keeper has done it."""
 
     def _over(self, session: PipesSession) -> bool:
         if not session.over:
             return False
-        # A command that was silent for too long is `lost`, and still there: its end may take the verdict back.
-        return session.refresh().verdict != "lost" or self._look(session) != "held"
+        # A command that was silent for too long is `lost`, and may be there all the same: its next word, or its end,
+        # takes the verdict back.
+        invocation = session.refresh()
+        return invocation.ended and (invocation.verdict != "lost" or self._look(session) != "held")
 
     def _look(self, session: PipesSession) -> _Standing:
         facts = session.launched
