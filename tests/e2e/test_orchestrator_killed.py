@@ -17,7 +17,7 @@ import pytest
 from standpipe_orchestrator import BrokerClient
 from standpipe_orchestrator.launch_claims import KEY_TAG
 from standpipe_protocol.invocation import Invocation
-from tests.support.processes import Process, child_environment
+from tests.support.processes import Process, child_environment, run
 from tests.support.server import Server
 from tests.support.stub_broker import Reply, Request, StubBroker
 from tests.support.waiting import wait_until
@@ -233,6 +233,47 @@ def test_a_command_that_died_with_its_orchestrator_is_not_started_again_and_not_
         assert client.invocations.get(invocation.id).verdict == "incomplete"
     assert "gone from their machine" in again.output()
     assert orchestrator.started() == 1
+
+
+PIPELINE = """
+import os, signal, sys
+from pathlib import Path
+from standpipe_orchestrator import AssetCheckSpec, AssetExecutionContext, Definitions, MaterializeResult
+from standpipe_orchestrator import PipesSubprocessClient, asset
+
+HERE = Path(__file__).parent
+
+@asset(check_specs=[AssetCheckSpec(name="not_empty", asset="orders")])
+def orders(context: AssetExecutionContext) -> MaterializeResult:
+    completed = PipesSubprocessClient().run(
+        context=context,
+        command=[sys.executable, str(HERE / "job.py"), str(HERE / "starts"), "0.1"],
+        key=f"{context.run_id}/orders",
+    )
+    return completed.get_materialize_result()
+
+@asset(deps=[orders])
+def report(context: AssetExecutionContext) -> None:
+    if not (HERE / "dying").exists():
+        (HERE / "dying").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+defs = Definitions(assets=[orders, report])
+"""
+
+
+def test_a_pipeline_with_a_run_id_that_is_started_again_launches_nothing_twice(
+    fresh_broker: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "pipeline.py").write_text(PIPELINE)
+    (tmp_path / "job.py").write_text(JOB)
+    command = [Path(sys.executable).parent / "standpipe", "materialize", tmp_path / "pipeline.py", "--run-id", "run-1"]
+    env = fresh_broker.orchestrator_environment({"STANDPIPE_HOME": str(tmp_path / "home")})
+    assert run(command, env=env, check=False).returncode == -signal.SIGKILL
+    run(command, env=env)
+    (invocation,) = invocations(fresh_broker)
+    assert (invocation.verdict, invocation.context["run_id"]) == ("succeeded", "run-1")
+    assert (tmp_path / "starts").read_text() == "started\n"
 
 
 def claim_of(client: BrokerClient, invocation_id: str) -> dict[str, object]:
