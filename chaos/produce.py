@@ -1,6 +1,7 @@
-"""`python -m chaos.produce FOLDER COUNT SECONDS`: a real producer, which keeps a journal of what it has reported.
+"""`python -m chaos.produce FOLDER COUNT SECONDS SILENCE`: a real producer, with a journal of what it has reported.
 
-A number stands in the journal once `report_custom_message` has returned.
+A number stands in the journal once `report_custom_message` has returned. In the middle the producer has nothing to
+report for `SILENCE` seconds, so that its heart has to beat.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from standpipe import open_pipes
 
 
 def main() -> None:
-    folder, count, seconds = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+    folder, count = Path(sys.argv[1]), int(sys.argv[2])
+    seconds, silence = float(sys.argv[3]), float(sys.argv[4])
     (folder / "producer.pid").write_text(str(os.getpid()))
     journal = os.open(folder / "reported", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     # One line a start: the command must have been started once.
@@ -23,7 +25,7 @@ def main() -> None:
         for number in range(count):
             context.report_custom_message({"number": number, "text": "x" * 200})
             os.write(journal, b"%d\n" % number)
-            time.sleep(seconds / count)
+            time.sleep(silence if number == count // 2 else seconds / count)
 
 
 if __name__ == "__main__":

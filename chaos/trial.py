@@ -103,7 +103,7 @@ class Trial:
 
     def _plan(self) -> Plan:
         seconds = self._random.uniform(0.2, 1.5)
-        skip = self._random.randrange(4) if self._call in ("append", "heartbeat") else 0
+        skip = self._random.randrange({"append": 4, "heartbeat": 2}.get(self._call, 1))
         broken = _NETWORK.get(self._boundary)
         if broken is not None:
             return Plan(call=self._call, broken=broken, skip=skip, seconds=seconds)
@@ -158,8 +158,8 @@ class Trial:
             STANDPIPE_CLOSE_TIMEOUT=self._close_timeout,
             STANDPIPE_SPOOL="first" if self._spool_first else "later",
         )
-        seconds = 2.5 if self._call == "heartbeat" else 0.8
-        produce = [sys.executable, "-m", "chaos.produce", self._folder, _MESSAGES, seconds]
+        silence = 4.0 if self._call == "heartbeat" else 0.0
+        produce = [sys.executable, "-m", "chaos.produce", self._folder, _MESSAGES, 0.8, silence]
         command = [sys.executable, "-m", "chaos.orchestrate", self._folder, self._folder.name, *produce]
         deadline = time.monotonic() + _TRIAL_SECONDS
         starts = 0
@@ -191,7 +191,8 @@ class Trial:
 
     def _judge(self, faults: list[str], *, happened: bool) -> Outcome:
         results = json.loads((self._folder / "results.json").read_text())
-        journal = (self._folder / "reported").read_text().splitlines()
+        file = self._folder / "reported"
+        journal = file.read_text().splitlines() if file.exists() else []
         reported = [int(line) for line in journal if line != "started"]
         if journal.count("started") != 1:
             faults.append(f"the command was started {journal.count('started')} times")
