@@ -164,7 +164,7 @@ def test_a_cookie_that_was_changed_or_made_up_is_none(shared_server: Server, per
         f"{until}.{nonce}.é",
     ]
     for wrong in forged:
-        headers = {"Cookie": f"{name}={wrong}".encode()}
+        headers: dict[bytes, bytes] = {b"Cookie": f"{name}={wrong}".encode()}
         answer = httpx.get(f"{shared_server.url}/api/v1/limits", headers=headers, trust_env=False)
         problem_of(answer, status=401, name="unauthorized")
 
@@ -224,6 +224,7 @@ def test_the_server_prints_a_link_that_works_and_sessions_outlive_a_restart_but_
     server = start_server(database_url=sqlite_url)
     printed = wait_until(lambda: re.search(r"http\S+/login\?code=\S+", server.output()), what="the printed link")
     with httpx.Client(base_url=server.url, headers=HTML, trust_env=False) as person:
+        assert printed is not None
         assert "set-cookie" in person.get(printed[0]).headers
         server.restart()
         assert person.get("/").status_code == 200

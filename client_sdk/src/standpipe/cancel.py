@@ -33,7 +33,7 @@ class Cancellation:
     def __init__(self) -> None:
         self._raises = True
         self._due = False
-        self._requested = False
+        self.requested = False
         self._callbacks: list[Callable[[], object]] = []
 
     def set_raises(self, raises: bool) -> None:
@@ -43,14 +43,15 @@ class Cancellation:
 
     def hear(self, control: Control) -> None:
         """What the server said; called on background threads."""
-        if control.cancel_requested and not self._requested:
-            self._requested, self._due = True, self._raises
+        if control.cancel_requested and not self.requested:
+            self._due = self._raises
+            self.requested = True
             self._tell()
 
     def call_back(self, callback: Callable[[], object]) -> None:
         """Calls back once, on a thread of its own; at once when it was asked for already."""
         self._callbacks.append(callback)
-        if self._requested:
+        if self.requested:
             self._tell()
 
     def raise_if_due(self) -> None:

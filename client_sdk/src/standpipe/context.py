@@ -114,7 +114,7 @@ class PipesContext:
     def cancel_requested(self) -> bool:
         """Whether somebody asked this work to stop. It is heard with the server's answers, so within a third of the
         lease (20 s by default) also when nothing is reported. See `on_cancel` and `checkpoint`."""
-        return self._channel.control.cancel_requested
+        return self._cancellation.requested or self._channel.control.cancel_requested
 
     def on_cancel(self, callback: Callable[[], object]) -> None:
         """Calls back once, on a thread of its own, when somebody asks this work to stop; at once if somebody has."""

@@ -13,7 +13,8 @@
             ├── PipesInvocationEnded            PipesInvocationRunning         PipesDuplicateMaterialization
             ├── PipesIdempotencyConflict        PipesTooLarge                  PipesUnsupportedMediaType
             ├── PipesInvalidMessage             PipesInvalidRequest            PipesRateLimited
-            └── PipesInternal                   PipesOverloaded                PipesWrongCsrfToken
+            ├── PipesInternal                   PipesOverloaded                PipesWrongCsrfToken
+            └── PipesInvocationPinned
 
     DagsterPipesWarning (a Warning)             the process was not launched by an orchestrator
 
@@ -92,6 +93,10 @@ class PipesWrongCsrfToken(PipesProblem):
     name = "wrong-csrf-token"
 
 
+class PipesInvocationPinned(PipesProblem):
+    name = "invocation-pinned"
+
+
 class PipesNotFound(PipesProblem):
     """There is no such invocation, or the token is another one's."""
 
@@ -163,6 +168,7 @@ _PROBLEM_ERRORS: dict[str, type[PipesProblem]] = {
         PipesUnauthorized,
         PipesForbiddenHost,
         PipesWrongCsrfToken,
+        PipesInvocationPinned,
         PipesNotFound,
         PipesMethodNotAllowed,
         PipesSequenceGap,

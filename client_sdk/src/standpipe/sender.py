@@ -241,9 +241,10 @@ class Sender:
         if answer.body is not None and "control" in answer.body:
             control = Control.from_wire(answer.body["control"])
             with self._telling:
-                changed, self.control = control != self.control, control
-            if changed:
-                self._tell_control(control)
+                # Told first: whoever sees it here must find everything prepared for it.
+                if control != self.control:
+                    self._tell_control(control)
+                self.control = control
 
     def _tell_control(self, control: Control) -> None:
         if self.on_control is not None:
