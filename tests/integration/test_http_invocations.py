@@ -92,6 +92,22 @@ def test_the_same_key_and_json_is_the_same_invocation_with_a_token_that_works(sh
         assert shared_server.client(token=answer.json()["token"]).get(path).status_code == 200
 
 
+def test_the_token_of_a_process_outlives_all_registrations_that_take_it_up_again(shared_server: Server) -> None:
+    key = f"tokens-{uuid.uuid4()}"
+    answers = [
+        shared_server.http.post("/invocations", json={"context": {}}, headers={"Idempotency-Key": key}).json()
+        for _ in range(60)
+    ]
+    path = f"/invocations/{answers[0]['invocation']['id']}/context"
+    works = [
+        number
+        for number, answer in enumerate(answers)
+        if shared_server.client(token=answer["token"]).get(path).status_code == 200
+    ]
+    # The work was launched by one of the first; the last ones may launch it still. Those between are bounded.
+    assert works == [*range(8), *range(44, 60)]
+
+
 def test_the_same_key_with_other_json_is_a_conflict(shared_server: Server) -> None:
     headers = {"Idempotency-Key": str(uuid.uuid4())}
     shared_server.http.post("/invocations", json={"context": {}}, headers=headers)

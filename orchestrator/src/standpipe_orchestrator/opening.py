@@ -10,10 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 
 from standpipe_orchestrator.client import BrokerClient, RegisteredInvocation
 from standpipe_orchestrator.discovery import default_client
-from standpipe_orchestrator.errors import BrokerError, InvocationNotFound, NotFound, PipesResultsIncomplete
+from standpipe_orchestrator.errors import (
+    BrokerError,
+    IdempotencyConflict,
+    InvocationNotFound,
+    NotFound,
+    PipesResultsIncomplete,
+)
 from standpipe_orchestrator.launch_claims import KEY_TAG, require_key
 from standpipe_orchestrator.run_context import RunContext, context_data_for
 from standpipe_orchestrator.session import PipesSession
@@ -56,7 +64,8 @@ def open_pipes_session(
         lease_seconds: without a word for so long the work counts as lost; until it has opened, this process beats.
         key: names this very launch (`f"{context.run_id}/orders"`). A process that opens a session under a key that was
             used before, with the same context and the same arguments, takes up that invocation, running or ended,
-            from its first event. `session.claim_launch()` says whether the work is still to be launched.
+            from its first event; `run_id` and `retry_number` may be others, and stay those of the first.
+            `session.claim_launch()` says whether the work is still to be launched.
         forward_stdio: print what remote processes report of their output.
         require_success: raise at the end of the block when the verdict is another than `succeeded`.
 
@@ -72,8 +81,8 @@ def open_pipes_session(
     if key is not None:
         require_key(key)
         tags = {**(tags or {}), KEY_TAG: key}
-    registered = client.invocations.register(
-        context_data,
+    register = partial(
+        client.invocations.register,
         expected=expected,
         tags=tags,
         launcher=launcher,
@@ -83,6 +92,12 @@ def open_pipes_session(
         settle_seconds=settle_seconds,
         idempotency_key=key,
     )
+    try:
+        registered = register(context_data)
+    except IdempotencyConflict as conflict:
+        # A run that is started again may be another run. It takes up what the first one began, as the first one.
+        context_data = _as_registered(context_data, conflict, client=client)
+        registered = register(context_data)
     session = PipesSession(
         registered,
         client=client,
@@ -135,6 +150,17 @@ def attach(
     )
     with seen_through(session, require_success=require_success):
         yield session
+
+
+def _as_registered(context: ContextData, conflict: IdempotencyConflict, *, client: BrokerClient) -> ContextData:
+    """The context, of the run and the attempt that used the key first."""
+    invocation_id = conflict.problem.members.get("invocation")
+    if not isinstance(invocation_id, str):
+        raise conflict
+    first = ContextData.from_wire(dict(client.invocations.get(invocation_id).context))
+    if (first.run_id, first.retry_number) == (context.run_id, context.retry_number):
+        raise conflict
+    return replace(context, run_id=first.run_id, retry_number=first.retry_number)
 
 
 def find_invocation(client: BrokerClient, id_or_key: str) -> Invocation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import subprocess
 import sys
@@ -92,6 +93,16 @@ def test_the_same_key_for_something_else_is_refused(client: BrokerClient) -> Non
         open_pipes_session(TARGETS, {"more": 1}, client=client, key="taking-up/other"),
     ):
         pass
+
+
+def test_another_run_takes_up_what_the_first_began_as_the_first(client: BrokerClient) -> None:
+    first, second = (ContextData(asset_keys=("orders",), run_id=run_id) for run_id in ("one", "two"))
+    again = dataclasses.replace(second, retry_number=1)
+    seen: list[tuple[str, str | None, int]] = []
+    for context in (first, second, again):
+        with open_pipes_session(context, client=client, key="taking-up/runs", require_success=False) as session:
+            seen.append((session.invocation_id, session.context_data.run_id, session.context_data.retry_number))
+    assert seen == [(session.invocation_id, "one", 0)] * 3
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "ü", "inv_mine", " blank "])

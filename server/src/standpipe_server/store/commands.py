@@ -27,8 +27,9 @@ from standpipe_server.store.errors import Conflict, Overloaded
 from standpipe_server.store.unit import UnitOfWork
 
 _Result_co = TypeVar("_Result_co", covariant=True)
-_TOKENS = 16
-"""Tokens that work for one invocation at a time: each repeated registration gives a new one, the oldest go."""
+_FIRST_TOKENS, _LAST_TOKENS = 8, 16
+"""Tokens that work for one invocation: each repeated registration gives a new one. The work was launched with one of
+the first, and goes on however often it is taken up again."""
 _SEARCHED_CHARACTERS = 8192
 
 
@@ -146,7 +147,7 @@ class Register:
         row = {"digest": ids.token_digest(token), "invocation_pk": pk, "created_at": unit.now}
         unit.connection.execute(insert(table).values(row))
         statement = select(table.c.digest).where(table.c.invocation_pk == pk).order_by(table.c.created_at.desc())
-        outdated = unit.connection.scalars(statement.offset(_TOKENS)).all()
+        outdated = unit.connection.scalars(statement.offset(_LAST_TOKENS)).all()[:-_FIRST_TOKENS]
         if outdated:
             unit.connection.execute(delete(table).where(table.c.digest.in_(outdated)))
 
