@@ -42,7 +42,11 @@ class Matrix:
         ]
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-        return "\n".join(f"  {line.rstrip()}" for line in lines)
+        # A dash is told with its reason: nobody shall take what could not be tried for what went well.
+        reasons = {
+            f"  -: {boundary}: {cell.impossible}" for (boundary, _), cell in self.cells.items() if cell.impossible
+        }
+        return "\n".join([*(f"  {line.rstrip()}" for line in lines), *sorted(reasons)])
 
 
 def run_matrix(

@@ -17,10 +17,11 @@ from standpipe import open_pipes
 def main() -> None:
     folder, count = Path(sys.argv[1]), int(sys.argv[2])
     seconds, silence = float(sys.argv[3]), float(sys.argv[4])
-    (folder / "producer.pid").write_text(str(os.getpid()))
     journal = os.open(folder / "reported", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     # One line a start: the command must have been started once.
     os.write(journal, b"started\n")
+    # Only now: whoever knows the number may kill the process.
+    (folder / "producer.pid").write_text(str(os.getpid()))
     with open_pipes() as context:
         for number in range(count):
             context.report_custom_message({"number": number, "text": "x" * 200})
