@@ -24,7 +24,7 @@ _SECRET = re.compile(
 )
 # Ids and numbers in all their dress; a word with a digit in it (`sha256`) is a word.
 _VARYING = re.compile(
-    r"\b0x[0-9a-fA-F]+\b|\b[0-9a-fA-F]{8,}(?:-[0-9a-fA-F]{4,})*\b|(?<![A-Za-z_])[-+]?\d+(?:[.,:]\d+)*"
+    r"\b0x[0-9a-fA-F]+\b|\b[0-9a-fA-F]{8,}(?:-[0-9a-fA-F]{4,})*\b|(?<![A-Za-z_0-9])[-+]?\d+(?:[.,:]\d+)*"
 )
 
 

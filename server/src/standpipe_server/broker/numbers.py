@@ -17,15 +17,18 @@ Numbers: TypeAlias = tuple[tuple[str, float], ...]
 
 MOST_NUMBERS = 100
 LONGEST_LABEL = 512
+_SHORTEST = len('{"":1}')
 _NUMERIC = frozenset({"int", "float", "__infer__"})
-# A digit that begins a value: most metadata without numbers is told by this alone.
-_BEGINS_NUMBER = re.compile(rb"[:\s]-?[0-9]").search
+# A digit that begins a value: most metadata without numbers is told by this alone. That it begins with one certain
+# character makes it several times as fast.
+_begins_number = re.compile(rb":[ \t\r\n]*-?[0-9]").search
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def numbers_in(metadata: msgspec.Raw) -> Numbers:
     """Of metadata as it was sent."""
-    if _BEGINS_NUMBER(memoryview(metadata)) is None:
+    view = memoryview(metadata)
+    if len(view) < _SHORTEST or _begins_number(view) is None:
         return ()
     try:
         return numbers_of(_decode(metadata))

@@ -1,0 +1,71 @@
+"""What is different between invocations, and what of it is not shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from standpipe_protocol.json_text import JsonValue
+from standpipe_server.broker.comparison import MOST_DIFFERENCES, differences_in_extras, different, template_of
+from standpipe_server.broker.schema_difference import difference_of
+
+
+def test_only_what_is_not_the_same_for_all_is_told() -> None:
+    sides = [{"a": 1, "b": 1, "c": None}, {"a": 1, "b": 2, "c": None}, {"a": 1, "b": 1}]
+    assert dict(different(sides)) == {"b": [1, 2, 1], "c": [None, None, None]}
+
+
+def test_true_is_not_one() -> None:
+    assert dict(different([{"a": True}, {"a": 1}])) == {"a": [True, 1]}
+
+
+def test_differences_have_a_bound() -> None:
+    many = {str(n): n for n in range(MOST_DIFFERENCES + 10)}
+    assert len(list(different([many, {}]))) == MOST_DIFFERENCES
+
+
+def test_extras_are_compared_leaf_for_leaf() -> None:
+    before: dict[str, JsonValue] = {"a/b": {"c": [1, {"d": 2}]}, "same": [1], "empty": {}}
+    after: dict[str, JsonValue] = {"a/b": {"c": [1, {"d": 3}]}, "same": [1], "empty": {"now": None}}
+    assert [(one["path"], one["values"], one["absent"]) for one in differences_in_extras([before, after])] == [
+        ("/a~1b/c/1/d", [2, 3], [False, False]),
+        ("/empty", [{}, None], [False, True]),
+        ("/empty/now", [None, None], [True, False]),
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["password", "DB_PASSWD", "apiKey", "api-key", "aws_secret", "accessKey", "auth_token", "Cookie"]
+)
+def test_what_looks_like_a_secret_is_not_shown(name: str) -> None:
+    (told,) = differences_in_extras([{"deep": {name: {"x": "hunter1"}}}, {"deep": {name: {"x": "hunter2"}}}])
+    assert told["masked"] is True
+    assert told["values"] == ["***", "***"]
+
+
+@pytest.mark.parametrize(
+    ("message", "template"),
+    [
+        ("read 17 rows in 0.25 s", "read <n> rows in <n> s"),
+        ("job 019a3b4c-aaaa-bbbb-cccc-ddddeeeeffff done", "job <n> done"),
+        ("at 0xdeadBEEF", "at <n>"),
+        ("sha256 of utf8", "sha256 of utf8"),
+        ("12:30:59,001 up", "<n> up"),
+    ],
+)
+def test_a_template_leaves_out_what_varies(message: str, template: str) -> None:
+    assert template_of(message) == template
+
+
+def test_columns_are_compared_by_name() -> None:
+    def schema(**kinds: str) -> dict[str, JsonValue]:
+        return {"columns": [{"name": name, "type": kind} for name, kind in kinds.items()]}
+
+    assert difference_of(schema(a="int", b="int"), schema(b="int", a="int")) is None
+    difference = difference_of(schema(a="int", b="int"), schema(b="text", c="int"))
+    assert difference == {
+        "added": [{"name": "c", "type": "int"}],
+        "removed": [{"name": "a", "type": "int"}],
+        "changed": [
+            {"name": "b", "before": {"name": "b", "type": "int"}, "after": {"name": "b", "type": "text"}},
+        ],
+    }
