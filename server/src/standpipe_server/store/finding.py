@@ -159,7 +159,8 @@ def _find_by_text(connection: Connection, filters: InvocationFilter, *, limit: i
         statement = statement.where(*_not_beyond(place, end))
     conditions, _ = conditions_of(connection, filters)
     if len(conditions) > len(_range(invocation.c.created_at, filters)):
-        statement = statement.join(invocation, invocation.c.pk == table.c.invocation_pk).where(*conditions)
+        # Not a join: that a database would begin at its other end, with all that fit the rest and not the text.
+        statement = statement.where(exists().where(invocation.c.pk == table.c.invocation_pk, *conditions))
     # An invocation may be found by each of its texts.
     found = connection.execute(_newest_first(statement, place).limit((limit + 1) * _KINDS)).all()
     distinct = list(dict.fromkeys(tuple(row) for row in found))

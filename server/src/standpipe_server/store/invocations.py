@@ -73,6 +73,9 @@ def list_invocations(
     binding = ("invocations", filters)
     after = None if cursor is None else key_of(decode_cursor(binding, cursor))
     found = find_invocations(connection, filters, limit=limit, after=after)
+    next_cursor = None if found.next is None else encode_cursor(binding, list(found.next))
+    if not found.keys:
+        return InvocationPage([], next_cursor, searched_to=_time(found.window_ended))
     table = tables.invocation
     pks = [pk for _, pk in found.keys]
     rows = {row["pk"]: row for row in connection.execute(select(table).where(table.c.pk.in_(pks))).mappings()}
@@ -88,7 +91,6 @@ def list_invocations(
                 listed = _listed_context(packed.context)
                 made[row["pk"]] = _invocation_json(row, context=listed, more=summaries.of(row))
     items = [made[pk] for pk in pks if pk in made]
-    next_cursor = None if found.next is None else encode_cursor(binding, list(found.next))
     return InvocationPage(items, next_cursor, searched_to=_time(found.window_ended))
 
 
