@@ -167,9 +167,9 @@ class Outbox:
         return self._sender.rejections
 
     def on_control(self, callback: Callable[[Control], None]) -> None:
-        """Calls back, on the background thread, whenever `control` changes."""
+        """Calls back, on the background thread, whenever `control` changes; at once if it has."""
         self._on_control = callback
-        self._sender.on_control = callback
+        self._sender.on_control(callback)
 
     def after_fork(self, callback: Callable[[], None]) -> None:
         """Calls back in a forked child, before anything else uses this outbox there."""
@@ -313,7 +313,7 @@ class Outbox:
             fetch_context=self._fetch_context,
             heartbeat=self._heartbeat,
         )
-        self._sender.on_control = self._on_control
+        self._sender.on_control(self._on_control)
 
     def _start(self) -> None:
         with self._starting:

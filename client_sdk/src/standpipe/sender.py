@@ -68,7 +68,7 @@ class Sender:
         self.context = ContextBox()
         self.control = Control()
         self.limits = Limits()
-        self.on_control: Callable[[Control], None] | None = None
+        self._on_control: Callable[[Control], None] | None = None
         self.trouble: str | None = None
         """Why nothing gets through at the moment, or for good; None while all is well."""
         self.stopped_by: Stop | None = None
@@ -246,10 +246,17 @@ class Sender:
                     self._tell_control(control)
                 self.control = control
 
+    def on_control(self, callback: Callable[[Control], None] | None) -> None:
+        """Calls back with each change; also with what was heard before this call."""
+        with self._telling:
+            self._on_control = callback
+            if self.control != Control():
+                self._tell_control(self.control)
+
     def _tell_control(self, control: Control) -> None:
-        if self.on_control is not None:
+        if self._on_control is not None:
             try:
-                self.on_control(control)
+                self._on_control(control)
             except Exception:
                 _log.exception("The callback for a change of control failed.")
 
