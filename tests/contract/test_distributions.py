@@ -112,7 +112,8 @@ def test_the_server_lists_its_verbs_and_upgrades_an_empty_database(server_venv: 
 
 def test_the_orchestrator_works_without_the_server(orchestrator_venv: CleanVenv) -> None:
     told = orchestrator_venv.standpipe("--help")
-    for verb in ("materialize", "ls", "show", "tail", "logs", "cancel", "compare", "assets", "completion"):
+    looking = ("ls", "show", "tail", "logs", "cancel", "compare", "assets", "export", "import", "replay")
+    for verb in ("materialize", *looking, "completion"):
         assert f"\n  {verb}" in told
     assert "cannot be loaded" not in told
     code = (
