@@ -229,15 +229,16 @@ def test_a_comparison_with_one_that_is_not_there_is_not_found(shared_server: Ser
 
 
 def test_a_pinned_invocation_stays_until_it_is_unpinned(shared_server: Server) -> None:
-    job = _ended(shared_server, f"job-{uuid.uuid4()}")
+    name = f"job-{uuid.uuid4()}"
+    job = _ended(shared_server, name)
     before = shared_server.http.get(job.path).headers["etag"]
     answer = shared_server.http.post(f"{job.path}/pin", json={"reason": "evidence"})
     assert answer.json()["pinned"] is True
     assert answer.status_code == 200
     assert shared_server.http.get(job.path).headers["etag"] != before
     assert shared_server.http.post(f"{job.path}/pin").json()["pinned"] is True
-    assert job.id in _ids(shared_server, pinned=True)
-    assert job.id not in _ids(shared_server, pinned=False)
+    assert _ids(shared_server, job_name=name, pinned=True) == [job.id]
+    assert _ids(shared_server, job_name=name, pinned=False) == []
     problem_of(shared_server.http.delete(job.path), status=409, name="invocation-pinned")
     assert shared_server.http.delete(f"{job.path}/pin").json()["pinned"] is False
     changes = [item["change"] for item in shared_server.http.get(f"{job.path}/history").json()["items"]]
