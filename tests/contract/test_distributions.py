@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 import tarfile
 from pathlib import Path
 from zipfile import ZipFile
@@ -13,7 +14,7 @@ import tomllib
 
 from tests.contract.conftest import MEMBERS, Built
 from tests.support.clean_venv import CleanVenv, requirements_of, third_party
-from tests.support.processes import REPOSITORY
+from tests.support.processes import REPOSITORY, run
 
 
 @pytest.mark.parametrize("name", MEMBERS)
@@ -40,6 +41,14 @@ def test_the_servers_migrations_are_real_files_in_sdist_and_wheel(distributions:
     assert own <= {Path(member.name).name for member in members}
     carried = [name for name in ZipFile(built.wheel).namelist() if "/store/_migrations/" in name]
     assert own | {"env.py"} <= {Path(name).name for name in carried}
+
+
+def test_the_built_pages_are_those_of_the_sources() -> None:
+    manifest = REPOSITORY / "server" / "src" / "standpipe_server" / "ui" / "built" / "manifest.json"
+    run([sys.executable, "server/build_pages.py"], cwd=REPOSITORY, timeout=300)
+    before = manifest.stat().st_mtime_ns
+    run([sys.executable, "server/build_pages.py"], cwd=REPOSITORY, timeout=300)
+    assert manifest.stat().st_mtime_ns == before, "What is in step was built again."
 
 
 def test_the_servers_pages_are_in_its_wheel_and_need_no_building(distributions: dict[str, Built]) -> None:

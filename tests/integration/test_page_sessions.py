@@ -164,7 +164,7 @@ def test_a_cookie_that_was_changed_or_made_up_is_none(shared_server: Server, per
         f"{until}.{nonce}.é",
     ]
     for wrong in forged:
-        headers: dict[bytes, bytes] = {b"Cookie": f"{name}={wrong}".encode()}
+        headers = {b"Cookie": f"{name}={wrong}".encode()}
         answer = httpx.get(f"{shared_server.url}/api/v1/limits", headers=headers, trust_env=False)
         problem_of(answer, status=401, name="unauthorized")
 

@@ -20,6 +20,7 @@ interface Options {
 
 const PAGE = 5000;
 const GATHER_MILLISECONDS = 40;
+const HIDDEN_MILLISECONDS = 5000;
 
 /** Follows until `close` is called or the invocation ends. */
 export function follow(id: string, { methods, after = 0, ...filters }: Options, hooks: Hooks): { close: () => void } {
@@ -30,6 +31,7 @@ export function follow(id: string, { methods, after = 0, ...filters }: Options, 
   let waiting: Event[] = [];
   let timer: number | undefined;
   let retry: number | undefined;
+  let listening = false;
 
   const flush = () => {
     timer = undefined;
@@ -48,6 +50,7 @@ export function follow(id: string, { methods, after = 0, ...filters }: Options, 
 
   const listen = () => {
     if (control.signal.aborted) return;
+    listening = true;
     source = new EventSource(apiUrl(`/invocations/${id}/events`, { ...filters, after: position, method, limit: PAGE }));
     source.onopen = () => hooks.line("live");
     source.onmessage = (message) => take(parseJson(message.data as string) as Event);
@@ -92,11 +95,26 @@ export function follow(id: string, { methods, after = 0, ...filters }: Options, 
     }
   };
 
+  // A browser keeps six connections to a server over all its tabs, so a tab that nobody sees gives its own up.
+  let hidden: number | undefined;
+  const lookedAt = () => {
+    window.clearTimeout(hidden);
+    if (document.hidden) {
+      hidden = window.setTimeout(() => {
+        source?.close();
+        source = undefined;
+      }, HIDDEN_MILLISECONDS);
+    } else if (listening && !source) void start();
+  };
+  document.addEventListener("visibilitychange", lookedAt);
+
   const close = () => {
     control.abort();
     source?.close();
+    document.removeEventListener("visibilitychange", lookedAt);
     window.clearTimeout(timer);
     window.clearTimeout(retry);
+    window.clearTimeout(hidden);
   };
 
   void start();

@@ -127,7 +127,7 @@ function LogLane({ density }: { density: number[] }) {
   return (
     <div class="lane">
       <span class="lane-name quiet">logs</span>
-      <svg viewBox={`0 0 ${BUCKETS} ${LANE}`} preserveAspectRatio="none" role="img" aria-label={`${count(density.reduce((sum, one) => sum + one, 0))} log events over time`}>
+      <svg viewBox={`0 0 ${BUCKETS} ${LANE}`} preserveAspectRatio="none" role="img" aria-label={`About ${count(density.reduce((sum, one) => sum + one, 0))} log events over time`}>
         {density.map((number, index) => {
           const height = number ? Math.max(2, (LANE - 4) * Math.sqrt(number / most)) : 0;
           return <rect key={index} x={index} y={LANE - height} width="0.8" height={height} class="density" />;
@@ -137,23 +137,31 @@ function LogLane({ density }: { density: number[] }) {
   );
 }
 
-/** How many log events came when. */
+const WHOLE = 5000;
+const SAMPLES = 48;
+
+/** How many log events came when: counted where there are few, else from samples of which position was when. */
 function useDensity(invocation: Invocation, begin: number, end: number): number[] | null {
   const loaded = useLoaded(invocation.ended_at ? `${invocation.id} ${invocation.revision}` : null, async (signal) => {
     const counts: number[] = Array.from({ length: BUCKETS }, () => 0);
-    let after = 0;
-    let found = 0;
-    for (let round = 0; round < 20; round += 1) {
-      const page = await get<EventPage>(`/invocations/${invocation.id}/events`, { after, limit: 5000, method: LOG_METHODS.join(",") }, signal);
-      for (const event of page.items) {
-        const index = Math.floor(((milliseconds(event.received_at) - begin) / (end - begin)) * BUCKETS);
-        counts[Math.max(0, Math.min(BUCKETS - 1, index))]! += 1;
-      }
-      found += page.items.length;
-      if (page.next_after <= after || page.ended) break;
-      after = page.next_after;
+    const bucket = (at: string) => Math.max(0, Math.min(BUCKETS - 1, Math.floor(((milliseconds(at) - begin) / (end - begin)) * BUCKETS)));
+    const ask = (after: number, limit: number) =>
+      get<EventPage>(`/invocations/${invocation.id}/events`, { after, limit, method: LOG_METHODS.join(",") }, signal);
+    const last = invocation.last_position;
+    if (last <= WHOLE) {
+      const { items } = await ask(0, WHOLE);
+      for (const event of items) counts[bucket(event.received_at)]! += 1;
+      return items.length ? counts : null;
     }
-    return found ? counts : null;
+    const step = last / SAMPLES;
+    const samples = (await Promise.all(Array.from({ length: SAMPLES }, (_, index) => ask(Math.floor(index * step), 1)))).flatMap(({ items }) => items);
+    samples.forEach((event, index) => {
+      const next = samples[index + 1];
+      const [from, to] = [bucket(event.received_at), next ? bucket(next.received_at) : bucket(invocation.ended_at ?? event.received_at)];
+      const share = ((next?.position ?? last) - event.position) / (to - from + 1);
+      for (let at = from; at <= to; at += 1) counts[at]! += share;
+    });
+    return samples.length ? counts : null;
   });
   return loaded.value ?? null;
 }
