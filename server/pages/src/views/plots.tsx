@@ -118,7 +118,7 @@ function chart(element: HTMLElement, points: SeriesPoint[], label: string): uPlo
       padding: [8, 12, 0, 0],
       cursor: { drag: { x: true, y: false, setScale: false }, points: { size: 9 } },
       scales: { x: { time: true } },
-      axes: [{ ...axis, values: timeMarks, space: 80 }, { ...axis, size: 62 }],
+      axes: [{ ...axis, values: timeMarks, space: 90, size: 30 }, { ...axis, size: 62 }],
       series: [
         {},
         { label, stroke: line, width: 1.6, points: { show: points.length < 120, size: 5, fill: line } },
@@ -160,7 +160,7 @@ const secondMark = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute:
 /** Times as fine as their distance asks for, in the reader's zone. */
 function timeMarks(_: uPlot, splits: number[], __: number, ___: number, step: number): string[] {
   const mark = step >= DAY ? dayMark : step >= 60 ? clockMark : secondMark;
-  return splits.map((seconds) => mark.format(seconds * 1000));
+  return splits.map((seconds) => mark.format(seconds * 1000) + (step < 1 ? `.${Math.round((seconds % 1) * 10)}` : ""));
 }
 
 /** A colour as the canvas needs it: without variables and without light-dark(). */
