@@ -59,11 +59,16 @@ def read_summaries(
 ) -> Summaries:
     pks = [row["pk"] for row in rows]
     return Summaries(
-        failed=_failed_checks(connection, pks),
-        heard_at=_heard_at(connection, [row["pk"] for row in rows if row["status"] != "ended"]),
+        # One that was registered just now has neither, and its registration waits for this.
+        failed=_failed_checks(connection, [row["pk"] for row in rows if row["last_position"]]),
+        heard_at=_heard_at(connection, [row["pk"] for row in rows if _may_be_heard(row)]),
         usual=_usual(connection, {row["family"] for row in rows} - {None}) if usual else None,
         matched=_matched(connection, pks, text) if text else None,
     )
+
+
+def _may_be_heard(row: Mapping[Any, Any]) -> bool:
+    return row["status"] != "ended" and (row["last_position"] > 0 or row["lease_expires_at"] is not None)
 
 
 def duration_of(row: Mapping[Any, Any]) -> float | None:
