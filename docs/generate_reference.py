@@ -78,7 +78,7 @@ def messages() -> Page:
         "|---|---|---|",
         "| `sent_at` | any | when it was sent, RFC 3339 in UTC |",
         "| `details` | `log` | logger, thread, time, exception and fields of the record |",
-        "| `ledger` | `closed` | what the producer counted: `messages`, `sha256` …; in the params, too |",
+        "| `ledger` | `closed` | what the producer counted; better in the params |",
         f"| `{PIPES_VERSION_FIELD}` | any | upstream's marker: accepted, never required |",
     ]
     yield from _page("messages.md", lines)

@@ -21,6 +21,7 @@ HERE = Path(__file__).resolve().parent
 SOURCES = HERE / "pages"
 BUILT = HERE / "src" / "standpipe_server" / "ui" / "built"
 LEAST_NODE = 20
+_AUTHORITIES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
 
 class CannotBuild(Exception):
@@ -84,8 +85,13 @@ def find_node() -> tuple[str, list[str]]:
 
 
 def _environment(node: str) -> dict[str, str]:
-    """Ours, with this node first: what npm starts looks for it on the PATH."""
-    return {**os.environ, "PATH": f"{Path(node).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    """Ours, with this node first: what npm starts looks for it on the PATH. Node trusts the machine's authorities only
+    when it is told to, pip does by itself."""
+    env = {**os.environ, "PATH": f"{Path(node).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    for bundle in _AUTHORITIES:
+        if Path(bundle).exists():
+            env.setdefault("NODE_EXTRA_CA_CERTS", bundle)
+    return env
 
 
 def _major(node: str) -> int:

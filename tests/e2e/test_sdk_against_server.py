@@ -54,7 +54,7 @@ def test_a_clean_job_succeeds_with_everything_it_reported(sqlite_server: Server,
     assert events[1]["params"]["metadata"]["ratio"] == {"raw_value": "NaN", "type": "float"}
     assert events[3]["params"]["payload"] == {"0": "x" * 20_000}
     assert events[4]["details"]["fields"] == {"order": 7}
-    assert events[5]["ledger"]["messages"] == 6
+    assert events[5]["params"]["ledger"]["messages"] == 6
     assert len({event["producer"] for event in events}) == 1
 
 

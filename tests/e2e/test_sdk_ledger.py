@@ -20,7 +20,7 @@ def only_producer(ended: Json) -> Json:
 def told(job: Job) -> Json:
     """The ledger in the only `closed`."""
     (closed,) = job.server.http.get(f"{job.path}/events", params={"method": "closed"}).json()["items"]
-    return closed["ledger"]
+    return closed["params"]["ledger"]
 
 
 @pytest.mark.parametrize("reports", [1, 7_000])

@@ -100,10 +100,15 @@ class Closed:
     method: ClassVar[str] = "closed"
     exception: PipesException | None = None
     ledger: Ledger | None = None
-    """Rides in the envelope, where upstream's readers ignore it; in the params it is read, too."""
+    """In the params, of which upstream's readers take the exception alone; in the envelope it is read, too."""
 
     def params(self) -> JsonValue:
-        return {"exception": self.exception.to_wire()} if self.exception else {}
+        params: dict[str, JsonValue] = {}
+        if self.exception is not None:
+            params["exception"] = self.exception.to_wire()
+        if self.ledger is not None:
+            params["ledger"] = self.ledger.to_wire()
+        return params
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,8 +208,6 @@ def message_to_wire(message: Message, *, sent_at: str | None = None) -> dict[str
         wire["sent_at"] = sent_at
     if isinstance(message, Log) and message.details is not None:
         wire["details"] = dict(message.details)
-    if isinstance(message, Closed) and message.ledger is not None:
-        wire["ledger"] = message.ledger.to_wire()
     return wire
 
 

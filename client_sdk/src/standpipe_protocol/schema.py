@@ -27,7 +27,7 @@ Schema: TypeAlias = "dict[str, JsonValue]"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _ID = "urn:standpipe:schema:1:"
 
-_ENVELOPE = {(messages.Closed, "ledger"), (messages.Log, "details")}
+_ENVELOPE = {(messages.Log, "details")}
 """Fields of messages that ride beside `method` and `params`."""
 _WITHOUT_PARAMS = {"opened", "closed"}
 """Methods whose `params` may be null or missing."""

@@ -126,11 +126,17 @@ def _message(event: JsonObject) -> JsonValue:
     if "raw" in event:
         return event["raw"]
     message = {name: event[name] for name in ("method", "params", "sent_at", "details") if event.get(name) is not None}
-    ledger = event.get("ledger")
+    params, ledger = message.get("params"), event.get("ledger")
+    if isinstance(params, dict) and isinstance(params.get("ledger"), dict) and event.get("method") == "closed":
+        message["params"] = {**params, "ledger": _without_digest(cast("JsonObject", params["ledger"]))}
     if isinstance(ledger, dict):
-        # Its digest is over the bytes that were sent, which a file of values does not hold.
-        message["ledger"] = {name: value for name, value in ledger.items() if name != "sha256"}
+        message["ledger"] = _without_digest(ledger)
     return message
+
+
+def _without_digest(ledger: JsonObject) -> JsonObject:
+    # It is over the bytes that were sent, which a file of values does not hold.
+    return {name: value for name, value in ledger.items() if name != "sha256"}
 
 
 def _last_word(archive: ArchiveReader) -> JsonObject:
