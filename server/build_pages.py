@@ -85,12 +85,14 @@ def find_node() -> tuple[str, list[str]]:
 
 
 def _environment(node: str) -> dict[str, str]:
-    """Ours, with this node first: what npm starts looks for it on the PATH. Node trusts the machine's authorities only
-    when it is told to, pip does by itself."""
+    """Ours, with this node first on the PATH, since what npm starts looks for it there."""
     env = {**os.environ, "PATH": f"{Path(node).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-    for bundle in _AUTHORITIES:
-        if Path(bundle).exists():
-            env.setdefault("NODE_EXTRA_CA_CERTS", bundle)
+    # Node trusts the machine's certificate authorities only when told.
+    found = next((bundle for bundle in _AUTHORITIES if Path(bundle).exists()), None)
+    if found is not None:
+        env.setdefault("NODE_EXTRA_CA_CERTS", found)
+    if "XDG_CACHE_HOME" in env:
+        env.setdefault("npm_config_cache", str(Path(env["XDG_CACHE_HOME"]) / "npm"))
     return env
 
 

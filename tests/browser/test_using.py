@@ -238,7 +238,7 @@ def test_a_server_that_goes_away_is_told_and_what_came_meanwhile_is_caught_up(
         visit.page.wait_for_selector(".log .line:text-is('live')")
         server.kill9()
         visit.page.wait_for_selector(".log .line:text-is('disconnected')")
-        visit.page.wait_for_selector(".verdict .line:text-is('disconnected')")
+        visit.page.wait_for_selector(".verdict .line:has-text('disconnected since')")
         visit.shoot("disconnected")
         server.restart()
         again = Job(server, job.registered, server.client(token=job.registered["token"]))

@@ -63,3 +63,10 @@ export function useNow(every: number, running = true): number {
   }, [every, running]);
   return now;
 }
+
+/** Since when something is so; null while it is not. */
+export function useSince(so: boolean): string | null {
+  const [since, setSince] = useState<string | null>(null);
+  useEffect(() => setSince(so ? new Date().toISOString() : null), [so]);
+  return since;
+}

@@ -113,13 +113,16 @@ export function ReceiptPanel({ invocation, rejected, now }: { invocation: Invoca
           </table>
         </div>
       )}
-      {rejected.length > 0 && (
+      {(rejected.length > 0 || (receipt?.rejected ?? 0) > 0) && (
         <ul class="rejected">
           {rejected.slice(0, 20).map((event) => (
             <li key={event.position}>
               <span class="wrong">Rejected</span> {visible(event.method ?? "a message")}: {visible(event.problem?.detail ?? "")}
             </li>
           ))}
+          {receipt && receipt.rejected > rejected.length && (
+            <li class="quiet">{count(receipt.rejected - rejected.length)} more with methods that nobody knows; the API lists them.</li>
+          )}
         </ul>
       )}
     </Panel>

@@ -1,9 +1,9 @@
 // One invocation: how it stands in words, what it reported, when, and what can be done about it.
 import { useMemo } from "preact/hooks";
 import { get } from "../lib/api";
-import { ago, count, duration } from "../lib/format";
+import { ago, clockTime, count, duration } from "../lib/format";
 import { assetKeys, launcherText, partitionText, taken, title } from "../lib/group";
-import { useLoaded, useNow } from "../lib/load";
+import { useLoaded, useNow, useSince } from "../lib/load";
 import { assetHref, href, invocationHref, Link } from "../lib/router";
 import { badgeOf, verdictSentence } from "../lib/standing";
 import type { Invocation } from "../lib/types";
@@ -56,6 +56,7 @@ function Shown({ invocation, query, reload, stale }: ShownProps) {
   const asked = query.get("tab") ?? (query.has("line") ? "logs" : "results");
   const tab = tabs.some(({ id }) => id === asked) ? asked : "results";
   const line = stale ? "disconnected" : results.line;
+  const since = useSince(line === "disconnected");
 
   return (
     <article class="invocation">
@@ -72,12 +73,14 @@ function Shown({ invocation, query, reload, stale }: ShownProps) {
           {line !== "ended" && (
             <span class={`line ${line.replace(" ", "-")}`} role="status">
               {line}
+              {since && <> since {clockTime(since)}</>}
             </span>
           )}
           <Actions invocation={invocation} reload={reload} />
         </div>
         <p class="verdict-words">
           <Sentence text={verdictSentence(invocation)} />
+          {invocation.verdict === "succeeded" && failedChecks === 0 && invocation.failed_checks.warn > 0 && " A check of severity WARN did not pass."}
           {invocation.verdict === "succeeded" && failedChecks > 0 && (
             <strong>
               {" "}
