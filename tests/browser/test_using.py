@@ -246,3 +246,29 @@ def test_a_server_that_goes_away_is_told_and_what_came_meanwhile_is_caught_up(
         visit.page.wait_for_selector("text=after the restart")
         visit.page.wait_for_selector(".log .line:text-is('live')")
         assert visit.page.locator(".log-text:text-is('second line')").count() == 1
+
+
+def test_a_tab_that_nobody_sees_gives_its_streams_up_and_catches_up_when_it_is_seen(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    def streams() -> int:
+        text = server.http.get(server.url + "/metrics").text
+        return int(float(text.partition("\nstandpipe_open_streams ")[2].split("\n")[0]))
+
+    # What a browser tells a page when its tab goes to the back, or comes to the front.
+    tell = (
+        "hidden => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});"
+        " document.dispatchEvent(new Event('visibilitychange')); }"
+    )
+    with Server(tmp_path_factory.mktemp("hidden") / "home").start() as server, visiting(browser, server) as visit:
+        job = running(server)
+        visit.go(f"/invocations/{job.id}?tab=logs")
+        visit.page.wait_for_selector(".log .line:text-is('live')")
+        wait_until(lambda: streams() == 2, what="the page's two streams")
+        visit.page.evaluate(tell, True)
+        wait_until(lambda: streams() == 0, what="the streams to be given up")
+        job.append([log("while nobody looked")], producer="worker", first_seq=4)
+        visit.page.evaluate(tell, False)
+        visit.page.wait_for_selector(".log-text:text-is('while nobody looked')")
+        assert visit.page.locator(".log-text:text-is('second line')").count() == 1
+        visit.no_faults()
