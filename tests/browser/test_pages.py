@@ -29,6 +29,7 @@ PLACES = {
     "incomplete": ("/invocations/{incomplete}", "text=was not materialized"),
     "rejected": ("/invocations/{rejected}", "text=Rejected"),
     "cancelled": ("/invocations/{cancelled}?tab=history", "ol.history li >> nth=2"),
+    "lost": ("/invocations/{lost}?tab=logs", ".verdict.lost >> text=lease"),
     "running": ("/invocations/{running}?tab=logs", "text=second line"),
     "waiting": ("/invocations/{waiting}", "text=Waiting for the external process"),
     "many producers": ("/invocations/{many producers}?tab=logs", "text=rank 39 works"),

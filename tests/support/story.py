@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.support.server import Server
+from tests.support.waiting import wait_until
 from tests.support.wire import Job, Json, check, closed, custom, log, materialization, opened, register
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
@@ -180,6 +181,14 @@ def cancelled(server: Server) -> Job:
     return job
 
 
+def lost(server: Server) -> Job:
+    """Opened, and then not heard of for as long as its lease."""
+    job = register(server, context={"asset_keys": ["far/away"], "job_name": "far away"}, lease_seconds=1)
+    job.append([opened(), log("the last words")])
+    wait_until(lambda: job.read()["verdict"] == "lost", what="the lease to run out")
+    return job
+
+
 def waiting(server: Server) -> Job:
     return register(server, context={"asset_keys": ["later"], "job_name": "queued"}, launcher="kubernetes")
 
@@ -286,6 +295,7 @@ def whole_story(server: Server) -> dict[str, Job]:
         "incomplete": incomplete(server),
         "rejected": rejected(server),
         "cancelled": cancelled(server),
+        "lost": lost(server),
         "red check": red_check(server),
         "many producers": many_producers(server),
         "waiting": waiting(server),
