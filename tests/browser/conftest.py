@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
-@pytest.fixture(scope="session")
+# Not for the session: Playwright keeps an event loop running while it is open, and other tests have loops of their own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """The machine's Chromium. Without one these tests say so and are skipped, unless STANDPIPE_NEEDS_BROWSER is set."""
     pytest.importorskip("playwright.sync_api", reason="The package playwright is not installed.")
