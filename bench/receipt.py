@@ -28,7 +28,7 @@ def run() -> Generator[Row]:
             )
             noun = "connection" if connections == 1 else "connections"
             yield Row(
-                what=f"1 KB custom messages and a ledger, {connections} {noun}",
+                what=f"1 KB messages and a ledger, {connections} {noun}",
                 value=value,
                 unit="events/s",
                 bound="a ledger without sha256",

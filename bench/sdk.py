@@ -106,7 +106,7 @@ def run() -> Generator[Row]:
         )
         value, bounds = bracketed(reported_per_second, lambda: reported_per_second("first"))
         yield Row(
-            what="the same with each on disk before its report returns",
+            what="the same, each on disk before its report returns",
             value=value,
             unit="events/s",
             bound="without",
