@@ -14,6 +14,7 @@ import pytest
 from tests.support.server import Server
 
 if TYPE_CHECKING:
+    from standpipe_orchestrator import BrokerClient
     from tests.support.postgres import Postgres
 
 # Examples are the same in every run, and a busy machine fails none; HYPOTHESIS_PROFILE=explore looks for new ones.
@@ -133,6 +134,16 @@ def shared_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
         yield server
     if postgres is not None:
         postgres.release(url)
+
+
+@pytest.fixture
+def client(broker: Server) -> Iterator[BrokerClient]:
+    """The orchestrator's client of a `broker`, a fixture of the tests' own."""
+    # The SDK's tests on Python 3.10 do without the orchestrator.
+    from standpipe_orchestrator import BrokerClient
+
+    with BrokerClient(broker.url, api_key=broker.api_key) as made:
+        yield made
 
 
 @pytest.fixture

@@ -30,12 +30,6 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def client(broker: Server) -> Iterator[BrokerClient]:
-    with BrokerClient(broker.url, api_key=broker.api_key) as made:
-        yield made
-
-
-@pytest.fixture
 def pipes(client: BrokerClient, tmp_path: Path) -> PipesSubprocessClient:
     env = {"STANDPIPE_HOME": str(tmp_path / "job-home"), "STANDPIPE_CLOSE_TIMEOUT": "20"}
     return PipesSubprocessClient(env, client=client, forward_stdio=False)

@@ -57,12 +57,6 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def client(broker: Server) -> Iterator[BrokerClient]:
-    with BrokerClient(broker.url, api_key=broker.api_key) as made:
-        yield made
-
-
-@pytest.fixture
 def elsewhere(start_server: ServerFactory, database_url: str) -> Server:
     """Another server, on each kind of database."""
     return start_server(database_url=database_url)

@@ -20,12 +20,6 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def client(broker: Server) -> Iterator[BrokerClient]:
-    with BrokerClient(broker.url, api_key=broker.api_key) as made:
-        yield made
-
-
-@pytest.fixture
 def pipes(client: BrokerClient) -> PipesSubprocessClient:
     """Launches on that server; without what would leak from this process's environment."""
     return PipesSubprocessClient(client=client, termination_timeout_seconds=10)
