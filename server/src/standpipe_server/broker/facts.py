@@ -32,7 +32,6 @@ from standpipe_protocol.messages import (
 )
 from standpipe_protocol.problems import Problem
 from standpipe_server.broker.long_integers import LongIntegers
-from standpipe_server.broker.numbers import Numbers, numbers_in, numbers_of
 from standpipe_server.broker.shapes import LEAN_MESSAGES, LeanMessage, decode_lean
 
 PROCESS_MEMBERS = ("rank", "world_size", "host", "pid")
@@ -43,8 +42,6 @@ _PROCESS_CHARACTERS = 128
 class Materialization(msgspec.Struct, frozen=True, gc=False):
     asset_key: str
     data_version: str | None
-    numbers: Numbers = ()
-    """The numbers in its metadata."""
 
 
 class Check(msgspec.Struct, frozen=True, gc=False):
@@ -52,7 +49,6 @@ class Check(msgspec.Struct, frozen=True, gc=False):
     check_name: str
     passed: bool
     severity: str
-    numbers: Numbers = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +168,7 @@ def _read_materialization(params: Any, longest_name: int) -> ParsedMessage | Non
     fits = 0 < len(key) <= longest_name and (version is None or len(version) <= longest_name)
     if not fits or not _object_or_null(params.metadata):
         return None
-    return ParsedMessage("report_asset_materialization", Materialization(key, version, numbers_in(params.metadata)))
+    return ParsedMessage("report_asset_materialization", Materialization(key, version))
 
 
 def _read_check(params: Any, longest_name: int) -> ParsedMessage | None:
@@ -180,9 +176,7 @@ def _read_check(params: Any, longest_name: int) -> ParsedMessage | None:
     fits = 0 < len(key) <= longest_name and len(name) <= longest_name
     if not fits or params.severity not in SEVERITIES or not _object_or_null(params.metadata):
         return None
-    return ParsedMessage(
-        "report_asset_check", Check(key, name, params.passed, params.severity, numbers_in(params.metadata))
-    )
+    return ParsedMessage("report_asset_check", Check(key, name, params.passed, params.severity))
 
 
 _READERS: dict[type[LeanMessage], Callable[[Any, int], ParsedMessage | None]] = {
@@ -207,12 +201,12 @@ def _fact(message: Message, *, longest_name: int) -> Fact:
             key = _named_key(message.asset_key)
             _check_length(key, "asset_key", longest_name)
             _check_length(message.data_version or "", "data_version", longest_name)
-            return Materialization(key, message.data_version, numbers_of(message.metadata or {}))
+            return Materialization(key, message.data_version)
         case ReportAssetCheck():
             key = _named_key(message.asset_key)
             _check_length(key, "asset_key", longest_name)
             _check_length(message.check_name, "check_name", longest_name)
-            return Check(key, message.check_name, message.passed, message.severity, numbers_of(message.metadata or {}))
+            return Check(key, message.check_name, message.passed, message.severity)
         case Opened():
             process = _process(message.extras)
             return Opening(process) if process else None

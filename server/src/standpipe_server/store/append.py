@@ -234,15 +234,11 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
                         unit.now,
                     )
                 )
-                if fact.numbers:
-                    self._project_numbers(unit, fact, position=position, asset_pk=asset_pks[fact.asset_key])
             elif isinstance(fact, Check):
                 row: dict[str, Any] = {"asset_pk": asset_pks[fact.asset_key], "check_name": fact.check_name}
                 row |= {"passed": fact.passed, "severity": fact.severity}
                 row["partition_key"] = decision.invocation.partition_key
                 unit.insert(tables.asset_check, common | row | {"position": position})
-                if fact.numbers:
-                    self._project_numbers(unit, fact, position=position, asset_pk=asset_pks[fact.asset_key])
             elif error := intake.error_summary(fact, None):
                 errors.setdefault(error[0], (position, error[1]))
         for offset, problem in decision.problems.items():
@@ -252,17 +248,6 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             unit.insert(tables.first_error, common | {"kind": kind, "position": position, "summary": summary})
             found_by = {"created_at": decision.invocation.created_at, "invocation_pk": self.pk, "kind": kind}
             unit.insert(tables.invocation_text, found_by | {"text": summary.lower()})
-
-    def _project_numbers(
-        self, unit: UnitOfWork, fact: Materialization | Check, *, position: int, asset_pk: int
-    ) -> None:
-        check_name = fact.check_name if isinstance(fact, Check) else ""
-        partition_key = unit.invocation(self.pk).partition_key
-        common = tables.carry(check_name), tables.carry(partition_key)
-        for label, value in fact.numbers:
-            unit.insert_number(
-                (self.pk, position, asset_pk, common[0], tables.carry(label), value, common[1], unit.now)
-            )
 
     def _remember_reported(self, unit: UnitOfWork, decision: intake.Append) -> None:
         accepted = [fact for _, fact in decision.facts]

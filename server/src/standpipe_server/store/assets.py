@@ -58,7 +58,7 @@ def read_asset(connection: Connection, asset_key: str, *, names: ProducerNames) 
     newest = list(_newest_checks(connection, pk).values())
     summary["checks"] = cast("JsonValue", report_items(connection, newest, asset_key, integers, names=names))
     labels = tables.metadata_number
-    held = [labels.c.asset_pk == pk, labels.c.check_name == ""]
+    held = [labels.c.asset_pk == pk, labels.c.check_name == "", labels.c.label != ""]
     summary["numeric_labels"] = list(distinct_values(connection, labels.c.label, held, limit=_MOST_LABELS))
     return integers.encode(summary)
 

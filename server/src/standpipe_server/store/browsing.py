@@ -1,21 +1,26 @@
 """What people look at beside single invocations: counts over time, series of numbers, comparisons.
 
-A part of the store by its subject; every method is one short reading transaction on the store's reading threads.
+A part of the store by its subject; every method is a few short transactions, read on the store's reading threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
 from standpipe_protocol.json_text import JsonValue
-from standpipe_server.store import comparing, counts, good, invocations, schema_changes, series
+from standpipe_server.store import assets, comparing, counts, good, invocations, numbers, schema_changes, series, tables
 from standpipe_server.store.cursors import Page
+from standpipe_server.store.errors import Overloaded
 from standpipe_server.store.events import ProducerNames
 from standpipe_server.store.finding import InvocationFilter
+from standpipe_server.store.numbers import TakeNumbers
 
+_TURNS = 100
+"""Of 200 reports each, in one look; the next look goes on."""
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
@@ -29,8 +34,9 @@ class Read(Protocol):
 
 
 class Browsing:
-    def __init__(self, read: Read, *, names: ProducerNames) -> None:
+    def __init__(self, read: Read, *, write: Callable[[TakeNumbers], Awaitable[bool]], names: ProducerNames) -> None:
         self._read = read
+        self._write = write
         self._names = names
 
     async def count_invocations(self, filters: InvocationFilter, *, width: int) -> counts.Counts:
@@ -46,11 +52,29 @@ class Browsing:
 
     async def list_labels(self, asset_key: str, *, check_name: str) -> list[JsonValue]:
         """Raises NotFound."""
+        await self.take_numbers(asset_key, of_checks=bool(check_name))
         return await self._read(series.list_labels, asset_key, check_name=check_name)
 
     async def read_series(self, asset_key: str, label: str, wanted: series.SeriesFilter) -> series.Series:
         """Raises NotFound."""
+        await self.take_numbers(asset_key, of_checks=bool(wanted.check_name))
         return await self._read(series.read_series, asset_key, label, wanted)
+
+    async def take_numbers(self, asset_key: str, *, of_checks: bool = False) -> None:
+        """Takes out what numbers were reported since somebody looked last; of very many a part at a time.
+
+        Raises:
+            NotFound: nothing was reported on the asset.
+        """
+        table = tables.asset_check if of_checks else tables.materialization
+        asset_pk = await self._read(assets.asset_pk_of, asset_key)
+        if not await self._read(numbers.has_numbers_left, asset_pk, table):
+            return
+        # Looking must not fail because writing is not possible: then older numbers are shown.
+        with contextlib.suppress(Overloaded):
+            for _ in range(_TURNS):
+                if not await self._write(TakeNumbers(asset_pk, table, self._names)):
+                    return
 
     async def list_schema_changes(self, asset_key: str, *, limit: int, cursor: str | None) -> Page:
         """Raises NotFound."""

@@ -12,6 +12,7 @@ from standpipe_protocol.json_text import JsonValue
 from standpipe_server.broker.times import to_rfc3339
 from standpipe_server.store import tables
 from standpipe_server.store.assets import asset_pk_of
+from standpipe_server.store.numbers import NO_LABEL
 from standpipe_server.store.skipping import distinct_values
 
 _MOST_LABELS = 500
@@ -40,7 +41,7 @@ class Series:
 def list_labels(connection: Connection, asset_key: str, *, check_name: str) -> list[JsonValue]:
     """The labels under which numbers were reported, each with its last point. Raises NotFound."""
     asset_pk, table = asset_pk_of(connection, asset_key), tables.metadata_number
-    held = [table.c.asset_pk == asset_pk, table.c.check_name == check_name]
+    held = [table.c.asset_pk == asset_pk, table.c.check_name == check_name, table.c.label != NO_LABEL]
     labels: list[JsonValue] = []
     for label in distinct_values(connection, table.c.label, held, limit=_MOST_LABELS):
         newest = _points(held, label).order_by(table.c.received_at.desc(), table.c.pk.desc()).limit(1)
@@ -53,6 +54,7 @@ def read_series(connection: Connection, asset_key: str, label: str, wanted: Seri
     """Raises NotFound when nothing was reported on the asset."""
     table = tables.metadata_number
     held = [table.c.asset_pk == asset_pk_of(connection, asset_key), table.c.check_name == wanted.check_name]
+    held.append(table.c.label != NO_LABEL)
     if wanted.partition_key is not None:
         held.append(table.c.partition_key == wanted.partition_key)
     if wanted.since is not None:

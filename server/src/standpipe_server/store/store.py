@@ -87,7 +87,7 @@ class Store:
         self._caches = Caches()
         self._recent = RecentEvents(alone=not self.is_postgresql)
         self._names: events.ProducerNames = RecentlyUsed(10_000)
-        self.browse = Browsing(self._read, names=self._names)
+        self.browse = Browsing(self._read, write=self._write, names=self._names)
         self._targets: RecentlyUsed[bytes, Target] = RecentlyUsed(10_000)
         self._checkpointer = None if self.is_postgresql else Checkpointer(Path(str(url.database)))
         self.on_commit: Callable[[Sequence[Wake]], None] = _ignore
@@ -292,6 +292,7 @@ class Store:
         return await self._read(assets.list_assets, limit=limit, cursor=cursor, text=text, names=self._names)
 
     async def read_asset(self, asset_key: str) -> bytes:
+        await self.browse.take_numbers(asset_key)
         return await self._read(assets.read_asset, asset_key, names=self._names)
 
     async def list_materializations(

@@ -212,6 +212,9 @@ asset = Table(
     metadata,
     Column("pk", Key, primary_key=True),
     Column("asset_key", CarriedText, nullable=False, unique=True),
+    # Through which rows of reports the numbers in their metadata were taken out.
+    Column("numbered_materialization", BigInteger, nullable=False, server_default=text("0")),
+    Column("numbered_asset_check", BigInteger, nullable=False, server_default=text("0")),
 )
 
 # Which assets an invocation targets; what it reported on stands in the tables of reports.
@@ -343,7 +346,7 @@ metadata_number = Table(
     Column("partition_key", CarriedText),
     Column("received_at", BigInteger, nullable=False),
     Index("ix_metadata_number_series", "asset_pk", "check_name", "label", "received_at", "pk"),
-    Index(None, "invocation_pk"),
+    Index(None, "invocation_pk", "position"),
 )
 
 # The first exception, the first rejected message and the first error log of an invocation.

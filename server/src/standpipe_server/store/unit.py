@@ -34,16 +34,6 @@ SEGMENT_COLUMNS = tuple(column.name for column in tables.segment.c if column.nam
 _CHANGING = ("pk", *rows.STATE_COLUMNS)
 _PRODUCER = ("pk", "invocation_pk", "name", *rows.PRODUCER_COLUMNS)
 MATERIALIZATION_COLUMNS = ("invocation_pk", "position", "asset_pk", "partition_key", "data_version", "received_at")
-NUMBER_COLUMNS = (
-    "invocation_pk",
-    "position",
-    "asset_pk",
-    "check_name",
-    "label",
-    "value",
-    "partition_key",
-    "received_at",
-)
 # An ended invocation is left alone for a while: late messages may still come, and readers are catching up.
 _MERGE_AFTER = seconds(60)
 
@@ -76,7 +66,6 @@ class UnitOfWork:
         self._inserts: dict[Table, list[dict[str, Any]]] = defaultdict(list)
         self._segments: list[tuple[Any, ...]] = []
         self._materializations: list[tuple[Any, ...]] = []
-        self._numbers: list[tuple[Any, ...]] = []
         self._new_assets: dict[str, int] = {}
         self.reported_so_far = caches.reported.begin()
         self.segments: list[tuple[int, StoredSegment]] = []
@@ -268,10 +257,6 @@ class UnitOfWork:
         """The values in the order of `MATERIALIZATION_COLUMNS`; the one row that comes by the thousand."""
         self._materializations.append(row)
 
-    def insert_number(self, row: tuple[Any, ...]) -> None:
-        """The values in the order of `NUMBER_COLUMNS`."""
-        self._numbers.append(row)
-
     def put_text(self, state: InvocationState, kind: str, text: str) -> None:
         """What a search finds the invocation by, of one kind; replaces what was there."""
         table = tables.invocation_text
@@ -306,7 +291,6 @@ class UnitOfWork:
         for table, columns, values in (
             (tables.segment, SEGMENT_COLUMNS, self._segments),
             (tables.materialization, MATERIALIZATION_COLUMNS, self._materializations),
-            (tables.metadata_number, NUMBER_COLUMNS, self._numbers),
         ):
             if values:
                 insert_rows(self.connection, table, columns, values)
