@@ -127,3 +127,23 @@ with open_pipes() as context:
     exceptions = [one.params.get("exception") for one in broker.messages if one.method == "closed"]
     assert len(exceptions) == 2
     assert [isinstance(exception, dict) for exception in exceptions] == [True, False]
+
+
+def test_idle_workers_that_a_pool_terminates_say_nothing(broker: RecordingBroker, home: Path) -> None:
+    script = """
+import multiprocessing
+from standpipe import open_pipes
+
+def square(n):
+    return n * n
+
+with open_pipes() as context:
+    assert context.flush(30)
+    with multiprocessing.get_context("fork").Pool(3) as pool:
+        context.report_custom_message(sum(pool.map(square, range(10))))
+"""
+    done = run_python("-c", script, env=environment(broker, home))
+    assert done.stderr == ""
+    assert broker.methods == ("opened", "report_custom_message", "closed")
+    assert broker.closed is not None
+    assert broker.closed.exception is None

@@ -22,12 +22,19 @@ TERMINATION_SECONDS = 5.0
 """How long a process that was told to terminate delivers; what is undelivered then waits on disk."""
 
 _open: weakref.WeakSet[PipesContext] = weakref.WeakSet()
+_owner = 0
+"""The process that opened them. A forked child inherits the handler, but `Pool.terminate()` ends idle workers so, which
+says nothing of the work: there the signal acts as it would without us."""
 
 
 def tell_of_termination(context: PipesContext) -> None:
     """From now on SIGTERM closes the context with an exception first."""
+    global _owner  # noqa: PLW0603  signals are process-wide by nature
     if threading.current_thread() is not threading.main_thread():
         return
+    if _owner != os.getpid():
+        _open.clear()
+        _owner = os.getpid()
     if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _on_termination)
     _open.add(context)
@@ -47,7 +54,7 @@ def _on_termination(number: int, frame: FrameType | None) -> None:
     from standpipe_protocol.messages import PipesException
 
     told = PipesException(message="The process was told to terminate (SIGTERM).", stack=(), name="SIGTERM")
-    for context in list(_open):
+    for context in list(_open) if _owner == os.getpid() else ():
         # Whatever goes wrong with the report, the process has to end.
         with contextlib.suppress(Exception):
             context.close(told, timeout=TERMINATION_SECONDS)
