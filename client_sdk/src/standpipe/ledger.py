@@ -7,36 +7,45 @@ covers the numbers 1 to `through`, each message as the server stores it, followe
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from standpipe_protocol.json_text import encode_json, replace_lone_surrogates
 from standpipe_protocol.messages import Closed, Ledger, message_to_wire
+
+if TYPE_CHECKING:
+    import threading
+
+    _Sum = hashlib._Hash  # pyright: ignore[reportPrivateUsage]  its only name
 
 MOST_BYTES_READ_BACK = 64 * 1024 * 1024
 """What waits on disk is read once more for the sum, at the end; when there is more, the ledger does without."""
 
 
 class RunningSum:
-    """The sum over what was delivered. Two threads: one adds, another asks."""
+    """The sum over what was delivered. No lock of its own: one that is held while another is waited for would stand
+    against a signal handler that closes in the middle of a report."""
 
     def __init__(self) -> None:
-        # Reentrant: a signal handler that closes may interrupt a close.
-        self.lock = threading.RLock()
-        """Held from before messages leave the queue until they are added."""
         self._sum = hashlib.sha256()
+        self._left: list[bytes] = []
 
-    def add(self, bodies: Iterable[bytes]) -> None:
-        """Adds the next messages; under `lock`."""
-        for body in bodies:
-            self._sum.update(_as_stored(body))
+    def leave(self, bodies: Iterable[bytes]) -> None:
+        """Notes the next messages; under the owner's lock."""
+        self._left += bodies
+
+    def catch_up(self, lock: threading.RLock) -> None:
+        """Adds what was noted, outside the owner's `lock`; called by one thread."""
+        with lock:
+            noted = list(self._left)
+        whole = _added(self._sum, noted)
+        with lock:
+            self._sum = whole
+            del self._left[: len(noted)]
 
     def with_rest(self, bodies: Iterable[bytes]) -> str:
-        """In hex, of what was added and these after it; under `lock`."""
-        whole = self._sum.copy()
-        for body in bodies:
-            whole.update(_as_stored(body))
-        return whole.hexdigest()
+        """In hex, of everything noted and these after it; under the owner's lock."""
+        return _added(_added(self._sum, self._left), bodies).hexdigest()
 
 
 def encode_closed(
@@ -45,6 +54,13 @@ def encode_closed(
     """`closed` with its ledger, as bytes."""
     ledger = Ledger(messages=number, by_method=by_method, last_seq=number, dropped_logs=dropped_logs, sha256=sha256)
     return encode_json(message_to_wire(Closed(exception=message.exception, ledger=ledger), sent_at=sent_at))
+
+
+def _added(sum_so_far: _Sum, bodies: Iterable[bytes]) -> _Sum:
+    whole = sum_so_far.copy()
+    for body in bodies:
+        whole.update(_as_stored(body))
+    return whole
 
 
 def _as_stored(body: bytes) -> bytes:

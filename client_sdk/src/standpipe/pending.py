@@ -139,7 +139,7 @@ class Pending:
             )
             return self._put(method, encode(account))
 
-        with self._sum.lock, self._lock:
+        with self._lock:
             if self._busy:
                 self._late.append(put)
                 return True
@@ -175,17 +175,13 @@ class Pending:
 
     def acknowledge(self, through: int) -> None:
         """Forgets everything through this number, on disk too."""
-        with self._sum.lock:
-            # Outside the lock that reports wait for.
-            self._sum.add(self._forget(through))
-
-    def _forget(self, through: int) -> list[bytes]:
-        gone: list[bytes] = []
         with self._changing():
+            gone: list[bytes] = []
             while self.acknowledged < through and self._memory:
                 gone.append(self._memory.popleft())
                 self._memory_size -= len(gone[-1])
                 self.acknowledged += 1
+            self._sum.leave(gone)
             self._write_through = self._disk_first
             if self._spool is not None:
                 self._spool.acknowledge(self.acknowledged)
@@ -194,7 +190,8 @@ class Pending:
                     self._spool.discard()
                     self._spool = None
             self._progress.notify_all()
-        return gone
+        # Outside the lock that reports wait for.
+        self._sum.catch_up(self._lock)
 
     def _sum_of_all(self) -> str | None:
         if self._spool is None or self._unread <= 0:

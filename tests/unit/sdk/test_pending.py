@@ -284,3 +284,27 @@ def test_a_signal_handler_that_reports_all_the_time_neither_blocks_nor_loses(tmp
             [made(n) for n in range(1, sent + 1)] + [made(-n) for n in range(1, fired + 1)]
         )
         assert pending.by_method == {"report_custom_message": sent + fired}
+
+
+def test_a_close_in_the_middle_of_a_report_waits_for_no_acknowledgement_that_waits_for_the_report(
+    tmp_path: Path,
+) -> None:
+    """As a signal handler closes, while the delivering thread acknowledges."""
+    acknowledging: list[threading.Thread] = []
+
+    def spool(first: int) -> Spool:
+        if not acknowledging:
+            acknowledging.append(threading.Thread(target=pending.acknowledge, args=(0,), daemon=True))
+            acknowledging[0].start()
+            # It cannot get on before this report is over.
+            acknowledging[0].join(0.2)
+            pending.put_last("closed", lambda account: made(account.number, "closed"))
+        return spools(tmp_path)(first)
+
+    pending = Pending(spool=spool, disk_first=True)
+    report = threading.Thread(target=pending.put, args=("report_custom_message", made(1)), daemon=True)
+    report.start()
+    report.join(10)
+    assert not report.is_alive()
+    acknowledging[0].join(10)
+    assert [body for _, body in taken(pending)] == [made(1), made(2, "closed")]
