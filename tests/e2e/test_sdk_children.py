@@ -129,6 +129,24 @@ with open_pipes() as context:
     assert [isinstance(exception, dict) for exception in exceptions] == [True, False]
 
 
+def test_a_child_that_is_terminated_as_soon_as_it_is_forked_ends(broker: RecordingBroker, home: Path) -> None:
+    script = """
+import os, signal
+from standpipe import open_pipes
+
+with open_pipes():
+    for _ in range(100):
+        child = os.fork()
+        if not child:
+            signal.pause()
+        os.kill(child, signal.SIGTERM)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()), "what was blocked for the fork is let through again"
+"""
+    run_python("-c", script, env=environment(broker, home))
+    assert broker.methods == ("opened", "closed")
+
+
 def test_idle_workers_that_a_pool_terminates_say_nothing(broker: RecordingBroker, home: Path) -> None:
     script = """
 import multiprocessing
