@@ -152,6 +152,19 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+# Some fixtures are dear, and only one folder needs them: one process runs it all.
+_TOGETHER = ("tests/browser/", "tests/contract/", "tests/integration/orchestrator/")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several processes share the work, a file's tests stay with one of them."""
+    # The SDK's tests on Python 3.10 do without.
+    for item in items if config.pluginmanager.hasplugin("xdist") else ():
+        file = item.nodeid.partition("::")[0]
+        group = next((folder for folder in _TOGETHER if file.startswith(folder)), file)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]

@@ -24,7 +24,8 @@ def on_terminal(command: Sequence[str], *, home: Path, columns: int = 100) -> tu
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        env=child_environment({"TERM": "xterm-256color"}, home=home),
+        # What a variable says of the width wins over what the terminal says.
+        env=child_environment({"TERM": "xterm-256color", "COLUMNS": None, "LINES": None}, home=home),
         close_fds=True,
     )
     os.close(theirs)
