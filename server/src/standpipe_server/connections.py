@@ -16,6 +16,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from standpipe_protocol.problems import PROBLEM_MEDIA_TYPE, Problem
+from standpipe_server.api.entrance import Entrance
 from standpipe_server.api.problems import problem_body
 from standpipe_server.cycle import Cycle
 
@@ -31,6 +32,8 @@ class Connection(HttpToolsProtocol):
     # Bytes of the message so far that were no body. Below zero after a body, which is no credit for what comes later.
     _beside = 0
     _last_word = 0.0
+    # A report that is answered without a task if all of it is there already.
+    _report: tuple[Cycle, ASGI3Application] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -48,6 +51,9 @@ class Connection(HttpToolsProtocol):
             if self._beside > MOST_HEAD_BYTES:
                 detail = f"The request's headers, or what stands between its chunks, exceed {MOST_HEAD_BYTES} bytes."
                 self._refuse(Problem("too-large", detail, {"limit": MOST_HEAD_BYTES}))
+            if self._report is not None:
+                self._start_asgi_task(*self._report)
+        self._report = None
         self._bound_silence()
 
     def on_headers_complete(self) -> None:
@@ -78,7 +84,10 @@ class Connection(HttpToolsProtocol):
             tasks=self.tasks,
         )
         if before is None or before.response_complete:  # pyright: ignore[reportUnnecessaryComparison]
-            self._start_asgi_task(cycle, app)
+            if scope["method"] == "POST" and path.endswith("/events"):
+                self._report = (cycle, app)
+            else:
+                self._start_asgi_task(cycle, app)
         else:
             # A request that came before the last one was answered waits for its turn.
             self.flow.pause_reading()
@@ -92,6 +101,9 @@ class Connection(HttpToolsProtocol):
         self._beside = 0
         if not self.parser.should_upgrade():
             super().on_message_complete()
+        report, self._report = self._report, None
+        if report is not None and not _take_report(*report):
+            self._start_asgi_task(*report)
 
     def _go_on_without_upgrade(self, rest: bytes) -> None:
         """The parser stops behind the headers of an upgrade; another one reads the same request without it."""
@@ -128,9 +140,7 @@ class Connection(HttpToolsProtocol):
             self._bound_silence()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        # The cycle takes it out again by itself: a callback would cost a turn of the loop.
-        task = cast("Cycle", cycle).task = self.loop.create_task(cycle.run_asgi(app))
-        self.tasks.add(task)
+        cast("Cycle", cycle).start(cycle.run_asgi(app))
 
     def _bound_silence(self) -> None:
         """A connection on which no request is under way is not kept for ever, even if one was begun.
@@ -155,3 +165,7 @@ class Connection(HttpToolsProtocol):
         elif idle:
             self._look_again(remaining)
         # Otherwise the answer that is under way begins the next silence.
+
+
+def _take_report(cycle: Cycle, app: ASGI3Application) -> bool:
+    return cast("Entrance", app).take_report(cycle.scope, cycle)  # type: ignore[arg-type]

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
@@ -54,13 +53,6 @@ class Cycle(RequestResponseCycle):
         """What serves it, which is then forgotten among the tasks."""
         scope["extensions"] = {DIRECT_KEY: self}
 
-    async def run_asgi(self, app: ASGI3Application) -> None:
-        try:
-            await super().run_asgi(app)
-        finally:
-            if self.task is not None:
-                self._tasks.discard(self.task)
-
     def take_whole_body(self) -> bytes | None:
         """The request's body if all of it has come and nothing of it was taken; None: it must be received."""
         if self.more_body or self.disconnected or self.response_complete or not self.message_event.is_set():
@@ -70,6 +62,24 @@ class Cycle(RequestResponseCycle):
         body = bytes(self.body)
         self.body = bytearray()
         return body
+
+    def give_back_body(self, body: bytes) -> None:
+        """Undoes `take_whole_body`: the request is served in the usual way."""
+        self.body = bytearray(body)
+        self.message_event.set()
+
+    def start(self, work: Awaitable[None]) -> None:
+        """Goes on with a task, which the server waits for at its end."""
+        # The task is taken out again by itself: a callback would cost a turn of the loop.
+        task = self.task = asyncio.get_running_loop().create_task(self._until_done(work))
+        self._tasks.add(task)
+
+    async def _until_done(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        finally:
+            if self.task is not None:
+                self._tasks.discard(self.task)
 
     def answer_whole(self, status: int, head: bytes, body: bytes) -> bool:
         """Writes an answer at once; `head` holds its header lines, the body's length among them.

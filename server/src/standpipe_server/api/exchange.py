@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from starlette.types import Message, Receive, Scope, Send
@@ -44,6 +44,22 @@ class Direct(Protocol):
 
     def take_whole_body(self) -> bytes | None:
         """The request's body when all of it is there; None: it must be received."""
+        ...
+
+    def give_back_body(self, body: bytes) -> None:
+        """Undoes `take_whole_body`."""
+        ...
+
+    async def receive(self) -> Message:
+        """ASGI's receive."""
+        ...
+
+    async def send(self, message: Message) -> None:
+        """ASGI's send."""
+        ...
+
+    def start(self, work: Awaitable[None]) -> None:
+        """Goes on with a task."""
         ...
 
     def answer_whole(self, status: int, head: bytes, body: bytes) -> bool:
@@ -102,21 +118,26 @@ class Exchange:
         self, status: int, body: bytes, *, media: bytes = JSON_MEDIA, headers: Sequence[tuple[bytes, bytes]] = ()
     ) -> None:
         """Sends a whole answer."""
-        if self.direct is not None and not headers:
-            head = b"content-type: %b\r\ncontent-length: %d\r\n%bx-request-id: %b\r\n" % (
-                media,
-                len(body),
-                _MARK_LINES,
-                self.request_id,
-            )
-            if self.direct.answer_whole(status, head, body):
-                self.status = status
-                return
+        if not headers and self.answer_at_once(status, body, media=media):
+            return
         length = (b"content-length", b"%d" % len(body))
         await self.send(
             {"type": "http.response.start", "status": status, "headers": [(b"content-type", media), length, *headers]}
         )
         await self.send({"type": "http.response.body", "body": body})
+
+    def answer_at_once(self, status: int, body: bytes, *, media: bytes = JSON_MEDIA) -> bool:
+        """Writes a whole answer by the short way; False when it cannot be, and nothing was written."""
+        head = b"content-type: %b\r\ncontent-length: %d\r\n%bx-request-id: %b\r\n" % (
+            media,
+            len(body),
+            _MARK_LINES,
+            self.request_id,
+        )
+        if self.direct is None or not self.direct.answer_whole(status, head, body):
+            return False
+        self.status = status
+        return True
 
     async def answer_problem(self, problem: Problem, *, more: Mapping[str, JsonValue] | None = None) -> None:
         """Sends a problem; `more` members (control) are added."""

@@ -22,7 +22,7 @@ from standpipe_server.api.rates import Rates
 from standpipe_server.api.sessions import CSRF_HEADER, Sessions
 from standpipe_server.broker.batches import Refused
 from standpipe_server.broker.ids import token_digest
-from standpipe_server.store import Store
+from standpipe_server.store import Store, Target
 
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/login"})
 _PAGES: Final = frozenset({"", "login", "logout", "static", "invocations", "assets", "compare", "connect", "errors"})
@@ -77,6 +77,25 @@ class Guard:
         early = self._rates.wait(caller.pk)
         if early > 0:
             raise Refused(rate_limited(early))
+
+    def known_process(self, exchange: Exchange) -> Target | None:
+        """The invocation that a process may speak for here, when all of it is known already; None is no answer.
+
+        It lets nobody in whom `admit` would not, and takes nothing of the rate: that is `take_one`'s.
+        """
+        if exchange.repeated is not None:
+            return None
+        if self._hosts is not None and exchange.headers.get(b"host", b"") not in self._known_headers:
+            return None
+        digest = _given_digest(exchange.headers.get(b"authorization"))
+        caller = None if digest is None else self._store.known_caller(digest)
+        if caller is None or process_call(exchange.method, exchange.segments) != caller.id:
+            return None
+        return caller
+
+    def take_one(self, target: Target) -> bool:
+        """Counts a request of that invocation; False when it comes too early."""
+        return self._rates.wait(target.pk) == 0
 
     def _admit_person(self, exchange: Exchange) -> None:
         """Lets a request with a session's cookie pass. A header, where there is one, counts alone."""

@@ -12,7 +12,7 @@ from standpipe_server.api.exchange import JSON_MEDIA, PROBLEM_MEDIA, Exchange
 from standpipe_server.api.parameters import AppendHeaders, append_headers
 from standpipe_server.api.parts import ApiParts
 from standpipe_server.broker.batches import Batch, parse_batch
-from standpipe_server.store import AppendRequest, Target
+from standpipe_server.store import AppendOutcome, AppendRequest, Target
 
 # A body from here on is parsed off the event loop: it would hold up everybody for tens of milliseconds.
 _LARGE_BODY: Final = 256 * 1024
@@ -31,19 +31,25 @@ async def append_events(parts: ApiParts, exchange: Exchange, target: Target) -> 
         else:
             parse = partial(parse_batch, media=headers.media, limits=parts.limits)
             batch = await parts.bodies.off_loop(parse, body)
-        outcome = await parts.store.append(_request(target, headers, batch, body))
+        outcome = await parts.store.append(append_request(target, headers, batch, body))
     finally:
         parts.bodies.budget.give_back(size)
     parts.metrics.appended_bytes += size
-    if outcome.status == 200:
-        # A handful of numbers, a hundred thousand times: the fast encoder.
-        await exchange.answer(200, msgspec.json.encode(outcome.body))
-    else:
-        media = PROBLEM_MEDIA if outcome.is_problem else JSON_MEDIA
-        await exchange.answer(outcome.status, encode_json(outcome.body), media=media)
+    await exchange.answer(outcome.status, outcome_body(outcome), media=outcome_media(outcome))
 
 
-def _request(target: Target, headers: AppendHeaders, batch: Batch, body: bytes) -> AppendRequest:
+def outcome_body(outcome: AppendOutcome) -> bytes:
+    """What an append is answered with."""
+    # A handful of numbers, a hundred thousand times: the fast encoder.
+    return msgspec.json.encode(outcome.body) if outcome.status == 200 else encode_json(outcome.body)
+
+
+def outcome_media(outcome: AppendOutcome) -> bytes:
+    """The kind of that body."""
+    return PROBLEM_MEDIA if outcome.is_problem else JSON_MEDIA
+
+
+def append_request(target: Target, headers: AppendHeaders, batch: Batch, body: bytes) -> AppendRequest:
     return AppendRequest(
         target=target,
         batch=batch,

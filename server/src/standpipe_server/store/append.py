@@ -6,6 +6,7 @@ words the answer of the protocol's table.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -39,6 +40,20 @@ class AppendRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     first_seq: int | None = None
     idempotency_key: str | None = None
     numbered: int | None = None
+
+    def command(self, encoded: EncodedBody) -> Append:
+        """The command for the writer, with the batch as a segment's body."""
+        key = self.idempotency_key if self.producer is None else None
+        return Append(
+            pk=self.target.pk,
+            batch=self.batch,
+            encoded=encoded,
+            producer=self.producer,
+            first_seq=self.first_seq,
+            idempotency_key=key,
+            body_digest=hashlib.sha256(self.body).digest() if key else b"",
+            numbered=self.numbered,
+        )
 
 
 class AppendOutcome(msgspec.Struct, frozen=True, gc=False):

@@ -7,7 +7,6 @@ what a write method answers is committed.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -46,13 +45,13 @@ from standpipe_server.store.sweeper import Sweeper
 from standpipe_server.store.unit import UnitOfWork
 from standpipe_server.store.upgrade import upgrade_database
 from standpipe_server.store.wakes import Wake, notify
-from standpipe_server.store.writer import Writer
+from standpipe_server.store.writer import LoopReply, Writer
 
 _log = logging.getLogger(__name__)
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-_ENCODE_ON_A_THREAD_FROM = 64 * 1024
+ENCODE_ON_A_THREAD_FROM = 64 * 1024
 _CLOSE_SECONDS = 10.0
 _PAGE_BYTES = 8 * 1024 * 1024
 _DIGESTS_AT_ONCE = 2
@@ -161,23 +160,24 @@ class Store:
         return registered, await self.read_invocation(registered.id)
 
     async def append(self, request: AppendRequest) -> AppendOutcome:
-        if len(request.body) < _ENCODE_ON_A_THREAD_FROM:
+        if len(request.body) < ENCODE_ON_A_THREAD_FROM:
             encoded = encode_batch(request.batch)
         else:
             encoded = await self._reads.run(partial(encode_batch, request.batch))
-        key = request.idempotency_key if request.producer is None else None
-        command = Append(
-            pk=request.target.pk,
-            batch=request.batch,
-            encoded=encoded,
-            producer=request.producer,
-            first_seq=request.first_seq,
-            idempotency_key=key,
-            body_digest=hashlib.sha256(request.body).digest() if key else b"",
-            numbered=request.numbered,
-        )
+        command = request.command(encoded)
         outcome = await self._writer_of(command).run(command)
         return outcome if isinstance(outcome, AppendOutcome) else await self._append_with_digests(command)
+
+    def append_for(self, reply: LoopReply, request: AppendRequest) -> None:
+        """Appends a small batch without a task that waits; `reply` gets the outcome.
+
+        None is a `closed` whose ledger has to be compared first: nothing was stored, and `append` is to be called.
+
+        Raises:
+            Overloaded: too much waits already.
+        """
+        command = request.command(encode_batch(request.batch))
+        self._writer_of(command).submit_for(reply, command)
 
     async def _append_with_digests(self, command: Append) -> AppendOutcome:
         """Appends a `closed` whose ledger tells a SHA-256: that of what is stored has to be taken first."""

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from time import monotonic
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
@@ -30,7 +30,29 @@ _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 _GROUP_COMMANDS = 512
 _GROUP_BYTES = 16 * 1024 * 1024
-_Reply: TypeAlias = "Future[Any] | asyncio.Future[Any]"
+
+
+class LoopReply(Protocol):
+    """Where an answer goes that an event loop waits for: an asyncio future, or what will do for one."""
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop on whose thread everything else is called."""
+        ...
+
+    def done(self) -> bool:
+        """Whether nobody waits for the answer any more."""
+        ...
+
+    def set_result(self, result: Any, /) -> None:
+        """It went well. Must not raise: others wait behind it."""
+        ...
+
+    def set_exception(self, exception: Exception, /) -> None:
+        """It was refused, or failed. Must not raise either."""
+        ...
+
+
+_Reply: TypeAlias = "Future[Any] | LoopReply"
 _Waiting: TypeAlias = tuple[Command[Any], _Reply]
 _Answer: TypeAlias = tuple[_Reply, Any]
 """A reply and what it gets: a result, or an exception to raise."""
@@ -79,6 +101,10 @@ class Writer:
         answer: Future[_Result] = Future()
         self._queue(command, answer)
         return answer
+
+    def submit_for(self, reply: LoopReply, command: Command[Any]) -> None:
+        """Queues a command whose answer goes to `reply`; raises as `submit` does."""
+        self._queue(command, reply)
 
     async def run(self, command: Command[_Result]) -> _Result:
         """Queues a command and waits for its answer; raises as `submit` does."""
@@ -223,10 +249,10 @@ def _resolve(answers: Sequence[_Answer]) -> None:
     """Gives the callers their answers; all of one event loop in one call, since each call costs a system call."""
     by_loop: dict[asyncio.AbstractEventLoop, list[_Answer]] = {}
     for reply, answer in answers:
-        if isinstance(reply, asyncio.Future):
-            by_loop.setdefault(reply.get_loop(), []).append((reply, answer))
-        else:
+        if isinstance(reply, Future):
             _set(reply, answer)
+        else:
+            by_loop.setdefault(reply.get_loop(), []).append((reply, answer))
     for loop, own in by_loop.items():
         # The loop may have been closed by whoever did not wait for an answer.
         with contextlib.suppress(RuntimeError):
