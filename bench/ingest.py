@@ -14,11 +14,11 @@ CONNECTIONS, BATCHES = 8, 5
 _EACH = BATCHES * 1000
 
 # Keys recur from one invocation to the next and are unique within one, as in real pipelines.
-KEYS = [f"{text(12).replace(' ', '_')}/{number}" for number in range(_EACH)]
+KEYS = [f"{text(12).replace(' ', '_')}/{number}" for number in range(12_000)]
 KINDS: dict[str, tuple[Callable[[int], Message], float]] = {
     "custom messages": (lambda _: custom_message(), 1.0),
     "logs": (lambda _: log_message(), 1.0),
-    "materializations": (lambda number: materialization(KEYS[number % _EACH]), 0.6),
+    "materializations": (lambda number: materialization(KEYS[number % len(KEYS)]), 0.6),
 }
 
 
