@@ -17,7 +17,7 @@ from standpipe_server.api.ingest import append_request, outcome_body, outcome_me
 from standpipe_server.api.parameters import append_headers
 from standpipe_server.api.parts import ApiParts
 from standpipe_server.broker.batches import Refused, parse_batch
-from standpipe_server.store import AppendOutcome, StoreError
+from standpipe_server.store import AppendOutcome, AppendRequest, Target
 
 _LARGEST: Final = 16 * 1024
 _Answer = Callable[[Exchange, Awaitable[None]], Awaitable[None]]
@@ -32,7 +32,6 @@ class Reports:
         self.serve = serve
         self.answer = answer
         self._route = route
-        self._extensions: set[str] = set()
 
     def take(self, scope: Scope, direct: Direct) -> bool:
         """False: nothing was done, and the request must be served in the usual way."""
@@ -45,25 +44,32 @@ class Reports:
         body = None if target is None else direct.take_whole_body()
         if target is None or body is None:
             return False
+        request = self._request(exchange, target, body)
+        if request is None or not self.parts.guard.take_one(target):
+            direct.give_back_body(body)
+            return False
+        exchange.target, exchange.route = target, self._route
+        reply = _Reply(self, exchange, direct, body)
+        try:
+            self.parts.bodies.budget.take(len(body))
+        except Refused as refused:
+            reply.fail(refused)
+            return True
+        try:
+            self.parts.store.append_for(reply, request)
+        except Exception as error:
+            reply.set_exception(error)
+        return True
+
+    def _request(self, exchange: Exchange, target: Target, body: bytes) -> AppendRequest | None:
+        """None for what is unnumbered, or wrong in any way: the usual way comes to the same, and says so."""
         try:
             named = append_headers(exchange)
-            batch = parse_batch(body, media=named.media, limits=self.parts.limits)
-            request = append_request(target, named, batch, body)
-            # Unnumbered ones have keys, and are rare.
-            if named.producer is not None and self.parts.guard.take_one(target):
-                exchange.target, exchange.route = target, self._route
-                self.parts.bodies.budget.take(len(body))
-                reply = _Reply(self, exchange, direct, body)
-                try:
-                    self.parts.store.append_for(reply, request)
-                except StoreError as error:
-                    reply.set_exception(error)
-                return True
-        except Refused:
-            # Said again, in full, by the usual way.
-            pass
-        direct.give_back_body(body)
-        return False
+            if named.producer is None:
+                return None
+            return append_request(target, named, parse_batch(body, media=named.media, limits=self.parts.limits), body)
+        except Exception:
+            return None
 
 
 class _Reply:
@@ -103,6 +109,10 @@ class _Reply:
 
     def set_exception(self, exception: Exception, /) -> None:
         self._reports.parts.bodies.budget.give_back(len(self._body))
+        self.fail(exception)
+
+    def fail(self, exception: Exception) -> None:
+        """Answers what went wrong; the body is not among those that are held."""
         self._direct.start(self._reports.answer(self._exchange, _failed(exception)))
 
 
