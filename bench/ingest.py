@@ -14,7 +14,7 @@ CONNECTIONS, BATCHES = 8, 5
 _EACH = BATCHES * 1000
 
 # Keys recur from one invocation to the next and are unique within one, as in real pipelines.
-KEYS = [f"{text(12).replace(' ', '_')}/{number}" for number in range(12_000)]
+KEYS = [f"{text(12).replace(' ', '_')}/{number}" for number in range(_EACH)]
 KINDS: dict[str, tuple[Callable[[int], Message], float]] = {
     "custom messages": (lambda _: custom_message(), 1.0),
     "logs": (lambda _: log_message(), 1.0),

@@ -8,7 +8,7 @@ from collections.abc import Generator
 import psycopg
 
 from bench.events import encoded
-from bench.ingest import CONNECTIONS, KINDS, store_all
+from bench.ingest import CONNECTIONS, KEYS, KINDS, store_all
 from bench.report import Row, bracketed
 from bench.service import running_service
 from tests.support.postgres import Postgres, own_cluster
@@ -30,7 +30,9 @@ _AIMS = {"custom messages": 1.0, "logs": 1.0}
 def run() -> Generator[Row]:
     with own_cluster(_SETTINGS) as cluster:
         for kind, (make, _) in KINDS.items():
-            events = encoded(make, CONNECTIONS * _EACH)
+            # A key is materialized once an invocation.
+            each = min(_EACH, len(KEYS)) if kind == "materializations" else _EACH
+            events = encoded(make, CONNECTIONS * each)
             with running_service(database_url=cluster.create(template="template0")) as service:
                 store_all(service, encoded(make, CONNECTIONS * 1000))
                 value, bounds = bracketed(

@@ -23,6 +23,7 @@ Media: TypeAlias = Literal["json", "ndjson"]
 
 _ALL_BUT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_COUNTED_BYTES = 16 * 1024
 _BRACKETS_LOOKED_AT = 256 * 1024
 _decode_raws = msgspec.json.Decoder(list[Raw]).decode
 
@@ -140,8 +141,10 @@ def _checked(text: bytes, *, body: bytes, limits: Limits, line: int | None = Non
 def _check_sizes(array: bytes, *, limits: Limits) -> None:
     """Refuses an array with a message that is too long or nested too deep; looks at each only where it may be."""
     if len(array) <= limits.message_bytes:
-        few_brackets = array.count(b"{") + array.count(b"[") <= limits.json_depth + 1
-        if few_brackets or _plainly_shallow(array, depth=limits.json_depth + 1):
+        depth = limits.json_depth + 1
+        # In a large array there are never few, and counting them costs more than taking them out.
+        few_brackets = len(array) <= _COUNTED_BYTES and array.count(b"{") + array.count(b"[") <= depth
+        if few_brackets or _plainly_shallow(array, depth=depth):
             return
     for index, raw in enumerate(decode_array(array)):
         text = bytes(raw)

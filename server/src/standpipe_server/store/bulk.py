@@ -72,6 +72,13 @@ def select_rows(
     return rows
 
 
+def notify_all(connection: Connection, channel: str, payloads: Sequence[str]) -> None:
+    """PostgreSQL's NOTIFY, which reaches its listeners with the commit; all in one statement."""
+    statement = "SELECT pg_notify(%s, payload) FROM unnest(%s::text[]) AS payload"
+    with _cursor(connection) as cursor:
+        cursor.execute(statement, (channel, list(payloads)))
+
+
 def _execute_each(connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
     with _cursor(connection) as cursor:
         if len(rows) == 1:

@@ -14,7 +14,7 @@ class StoreSettings:
     migrate: Migrate = "auto"
     synchronous: engines.Synchronous = "FULL"
     """SQLite: FULL is on disk when acknowledged; NORMAL survives a killed process, not a power cut."""
-    writers: int = 2
+    writers: int = 3
     """Writing connections on PostgreSQL; SQLite has one."""
     queue_size: int = 4_096
     """How many writes may wait for each writer."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy import text
 
+from standpipe_server.store.bulk import notify_all
 from standpipe_server.store.unit import UnitOfWork
 
 NOTIFY_CHANNEL = "standpipe"
@@ -23,6 +23,5 @@ def notify(unit: UnitOfWork) -> None:
     """Tells the other servers on this PostgreSQL, with the commit of this transaction."""
     payloads = [f"{state.pk}:{state.last_position}:{int(state.ended)}" for state in unit.changed()]
     payloads += [f"{pk}:0:1" for pk in unit.deleted]
-    for payload in payloads:
-        values = {"channel": NOTIFY_CHANNEL, "payload": payload}
-        unit.connection.execute(text("SELECT pg_notify(:channel, :payload)"), values)
+    if payloads:
+        notify_all(unit.connection, NOTIFY_CHANNEL, payloads)
