@@ -7,6 +7,7 @@ the invocation `lost`; the first word after it brings it back. Invariant: it end
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -55,8 +56,11 @@ class Heart:
             self._lease_seconds = lease_seconds
             self._wake.set()
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="standpipe-heart", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="standpipe-heart", daemon=True)
+            # Where the process gets no further thread (at a limit, or at its end) the next word tries again.
+            with contextlib.suppress(RuntimeError):
+                thread.start()
+                self._thread = thread
 
     def stop(self) -> None:
         """Ends the thread; one that sits in a request is left behind, it can do no harm."""

@@ -6,6 +6,7 @@ process holds, and nothing that goes wrong here reaches the program.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -45,8 +46,11 @@ class Leftovers:
         except OSError:
             return
         if waits:
-            self._thread = threading.Thread(target=self._run, name="standpipe-leftovers", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="standpipe-leftovers", daemon=True)
+            # Where the process gets no further thread another one will deliver them.
+            with contextlib.suppress(RuntimeError):
+                thread.start()
+                self._thread = thread
 
     def wait_until_imported(self, timeout: float) -> None:
         """As for every background thread: a fork amid an import would leave its lock held in the child."""

@@ -191,7 +191,7 @@ class Outbox:
             self._start()
             self._sender.hurry()
         allowed = self._seconds(OPEN_TIMEOUT_VARIABLE, DEFAULT_OPEN_SECONDS) if timeout is None else timeout
-        data = box.wait(timeout=self._opened_at + allowed - time.monotonic())
+        data = box.wait(timeout=self._opened_at + allowed - time.monotonic() if self._started else 0.0)
         if data is None:
             waited = time.monotonic() - self._opened_at
             raise unreachable(self._bootstrap, waited=waited, trouble=self._sender.trouble)
@@ -234,7 +234,10 @@ class Outbox:
             return True
         self._start()
         self._sender.hurry()
-        return self._pending.wait_for_acknowledgement(through=through, deadline=time.monotonic() + timeout)
+        # Without a thread nobody delivers, so nobody is waited for.
+        return self._started and self._pending.wait_for_acknowledgement(
+            through=through, deadline=time.monotonic() + timeout
+        )
 
     def close(self, timeout: float | None = None) -> DeliveryReport:
         """Delivers what is pending for at most `timeout` seconds, spools the rest, and says what became of everything.
@@ -318,11 +321,10 @@ class Outbox:
     def _start(self) -> None:
         with self._starting:
             if not self._started and self._report is None:
-                self._started = True
-                self._sender.start()
-                if self._forked:
+                self._started = self._sender.start()
+                if self._started and self._forked:
                     lifetime.close_at_end_of_multiprocessing_child(self)
-                else:
+                elif self._started:
                     self._leftovers.start()
 
     def _deliver_for_children(self) -> bool:

@@ -90,8 +90,14 @@ class Sender:
         self._imported = threading.Event()
         self._thread = threading.Thread(target=self._run, name="standpipe-outbox", daemon=True)
 
-    def start(self) -> None:
-        self._thread.start()
+    def start(self) -> bool:
+        """False where the process gets no further thread, at a limit or at its end; it may be asked again."""
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            self.trouble = f"there is no thread to deliver them: {error}"
+            return False
+        return True
 
     def wait_until_imported(self, timeout: float) -> None:
         """Waits until the thread imports nothing more: a fork amid an import would leave its lock held in the child."""

@@ -165,7 +165,9 @@ class _OpeningOutbox:
 
     def begin(self) -> None:
         _watch(self)
-        threading.Thread(target=self._make_in_background, name="standpipe-opening", daemon=True).start()
+        # Where the process gets no further thread it is made where it is first used.
+        with contextlib.suppress(RuntimeError):
+            threading.Thread(target=self._make_in_background, name="standpipe-opening", daemon=True).start()
 
     @property
     def outbox(self) -> Outbox:
