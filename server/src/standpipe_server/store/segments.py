@@ -25,6 +25,8 @@ from standpipe_server.store.matching import EventMatch
 PLAIN: Final = 0
 ZSTD: Final = 1
 
+HEAD_BYTES: Final = 18
+"""As long as the head of a zstd frame can be; it says what the frame holds."""
 _COMPRESS_FROM = 512
 _METHOD_BIT = {method: 1 << number for number, method in enumerate(METHODS)}
 # Its place is fixed: it stays where it is in stored rows when methods are added (a column of 16 bits, signed).
@@ -203,9 +205,12 @@ def _encode(body: bytes, *, methods: int) -> EncodedBody:
 
 def decoded_size(segment: StoredSegment) -> int:
     """What the messages' texts weigh."""
-    if segment.encoding == ZSTD:
-        return zstandard.frame_content_size(segment.body)
-    return len(segment.body)
+    return head_weight(segment.encoding, segment.body, size=len(segment.body))
+
+
+def head_weight(encoding: int, head: bytes, *, size: int) -> int:
+    """The same, by the first `HEAD_BYTES` of a body of that size."""
+    return zstandard.frame_content_size(head) if encoding == ZSTD else size
 
 
 def read_texts(encoding: int, body: bytes) -> list[Raw]:

@@ -1,0 +1,89 @@
+"""Merging the small segments of what has ended: bounded in memory, whatever they hold, and it comes to an end."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+import anyio
+import pytest
+from sqlalchemy import create_engine, select
+
+from standpipe_server.broker.state import Finish
+from standpipe_server.store import Target, merge, tables
+from standpipe_server.store.engines import database_url
+from standpipe_server.store.segments import Run, StoredSegment, decoded_size
+from tests.integration.store.conftest import CLOSED, OPENED, Bench, body
+from tests.support.wire import log
+
+pytestmark = pytest.mark.anyio
+
+MIB = 1024 * 1024
+
+
+def _segments(bench: Bench, target: Target) -> Sequence[StoredSegment]:
+    """As the database has them: how many messages each holds, and what they weigh."""
+    engine, table = create_engine(database_url(bench.database_url)), tables.segment
+    with engine.connect() as connection:
+        found = connection.execute(
+            select(table).where(table.c.invocation_pk == target.pk).order_by(table.c.first_position)
+        ).mappings()
+        rows = list(found)
+    engine.dispose()
+    return [
+        StoredSegment(row["first_position"], row["encoding"], row["body"], [Run("p", 1, row["count"], 0)], None, None)
+        for row in rows
+    ]
+
+
+def _is_at_rest(bench: Bench, target: Target) -> bool:
+    engine, table = create_engine(database_url(bench.database_url)), tables.invocation
+    with engine.connect() as connection:
+        due_at = connection.scalar(select(table.c.due_at).where(table.c.pk == target.pk))
+    engine.dispose()
+    return due_at is None
+
+
+async def _end_and_merge(bench: Bench, target: Target) -> None:
+    await bench.store.finish(target.id, Finish(exit_code=0))
+    bench.clock.pass_seconds(61)
+    with anyio.fail_after(30):
+        while not _is_at_rest(bench, target):  # noqa: ASYNC110  the sweeper tells nobody
+            await anyio.sleep(0.02)
+
+
+async def test_what_weighs_little_compressed_is_merged_by_what_it_weighs_in_memory(bench: Bench) -> None:
+    target = await bench.register()
+    await bench.append(target, OPENED)
+    for _ in range(12):
+        # A thousandth of that on disk.
+        await bench.append(target, body(log("0" * 2 * MIB)))
+    await bench.append(target, CLOSED)
+    before = await bench.events(target)
+    await _end_and_merge(bench, target)
+    assert max(map(decoded_size, _segments(bench, target))) < 6 * MIB
+    assert await bench.events(target) == before
+
+
+async def test_segments_that_cannot_be_merged_are_looked_at_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merge, "_SEGMENTS_AT_A_TIME", 4)
+    target = await bench.register()
+    await bench.append(target, OPENED)
+    for _ in range(5):
+        await bench.append(target, body(log(secrets.token_hex(300_000))))
+    for number in range(10):
+        await bench.append(target, body(log(str(number))))
+    before = await bench.events(target)
+    await _end_and_merge(bench, target)
+    assert [segment.runs[0].count for segment in _segments(bench, target)] == [1] * 6 + [10]
+    assert await bench.events(target) == before
+
+
+async def test_small_segments_between_large_ones_are_left_alone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merge, "_SEGMENTS_AT_A_TIME", 2)
+    target = await bench.register()
+    for number in range(4):
+        await bench.append(target, body(log(str(number))))
+        await bench.append(target, body(*map(log, map(str, range(100)))))
+    await _end_and_merge(bench, target)
+    assert [segment.runs[0].count for segment in _segments(bench, target)] == [1, 100] * 4
