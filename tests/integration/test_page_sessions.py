@@ -185,6 +185,52 @@ def test_signing_out_takes_the_cookie_away(shared_server: Server, person: httpx.
     assert person.get("/").status_code == 303
 
 
+def test_a_copy_of_a_cookie_that_was_signed_out_opens_nothing_and_no_other_session_ends(
+    start_server: ServerFactory, sqlite_url: str
+) -> None:
+    server = start_server(database_url=sqlite_url)
+    with (
+        httpx.Client(base_url=server.url, headers=HTML, trust_env=False) as person,
+        httpx.Client(base_url=server.url, headers=HTML, trust_env=False) as other,
+    ):
+        sign_in(person, server)
+        sign_in(other, server)
+        copied = "; ".join(f"{name}={value}" for name, value in person.cookies.items())
+        token = csrf_of(person)
+        person.post("/logout", headers={"Standpipe-CSRF": token})
+
+        def copy_opens_nothing() -> None:
+            limits = httpx.get(f"{server.url}/api/v1/limits", headers={"Cookie": copied}, trust_env=False)
+            problem_of(limits, status=401, name="unauthorized")
+            link = httpx.post(
+                f"{server.url}/api/v1/login-links",
+                headers={"Cookie": copied, "Standpipe-CSRF": token},
+                trust_env=False,
+            )
+            problem_of(link, status=401, name="unauthorized")
+            assert other.get("/").status_code == 200
+
+        copy_opens_nothing()
+        server.restart()
+        copy_opens_nothing()
+        kept = server.home / "ended-sessions.json"
+        assert kept.stat().st_mode & 0o077 == 0
+        assert copied.partition("=")[2] not in kept.read_text(encoding="utf-8")
+
+
+def test_when_nobody_can_tell_which_sessions_were_ended_all_of_them_are(
+    start_server: ServerFactory, sqlite_url: str
+) -> None:
+    server = start_server(database_url=sqlite_url)
+    with httpx.Client(base_url=server.url, headers=HTML, trust_env=False) as person:
+        sign_in(person, server)
+        server.stop()
+        (server.home / "ended-sessions.json").write_text("torn", encoding="utf-8")
+        server.start()
+        assert person.get("/").status_code == 303
+        assert "sign in again" in server.output()
+
+
 def test_pages_load_nothing_from_elsewhere_and_run_no_script_of_theirs(
     shared_server: Server, person: httpx.Client
 ) -> None:

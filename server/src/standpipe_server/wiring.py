@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from standpipe_protocol.home import Credentials
 from standpipe_server.api.bodies import Bodies, BodyBudget
+from standpipe_server.api.ended_sessions import EndedSessions
 from standpipe_server.api.guard import Guard, host_name
 from standpipe_server.api.metrics import Metrics
 from standpipe_server.api.parts import ApiParts
@@ -29,6 +30,7 @@ _log = logging.getLogger("standpipe.server")
 # Bodies that are received or wait to be stored, over all requests: this many of the largest that the limits allow.
 _LARGEST_BODIES = 4
 _THREADS = 2
+_ENDED_SESSIONS_FILE = "ended-sessions.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,8 @@ def _api_parts(
         "standpipe_read_connections", "Database connections reading.", lambda: store.statistics()["read_connections"]
     )
     metrics.gauge("standpipe_feed_deaf", "1 while other servers' commits go unheard.", lambda: float(feed.deaf))
-    sessions = Sessions(operator_key=credentials.api_key, now=time.time, monotonic=time.monotonic)
+    ended = EndedSessions(settings.home / _ENDED_SESSIONS_FILE, now=time.time())
+    sessions = Sessions(operator_key=credentials.api_key, ended=ended, now=time.time, monotonic=time.monotonic)
     return ApiParts(
         store=store,
         feed=feed,

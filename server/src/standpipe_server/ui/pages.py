@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import Sequence
 from typing import Final
@@ -49,7 +50,7 @@ class Pages:
             case ["", "login"] if exchange.method in ("GET", "HEAD"):
                 await self._sign_in_by_code(exchange)
             case ["", "logout"] if exchange.method == "POST":
-                await self._go(exchange, "/login", cookie=self._cookie(exchange, "", seconds=0))
+                await self._sign_out(exchange)
             case ["", "static", name] if exchange.method in ("GET", "HEAD"):
                 await self._file(exchange, name)
             case ["", first, *_] if first not in ("login", "logout", "static") and exchange.method in ("GET", "HEAD"):
@@ -124,6 +125,11 @@ class Pages:
             await self._begin(exchange, following)
         else:
             await self._show_login(exchange, following=following, wrong=_WRONG_KEY, status=403)
+
+    async def _sign_out(self, exchange: Exchange) -> None:
+        self._parts.sessions.end(exchange.headers.get(b"cookie"))
+        await asyncio.get_running_loop().run_in_executor(self._parts.executor, self._parts.sessions.keep_ended)
+        await self._go(exchange, "/login", cookie=self._cookie(exchange, "", seconds=0))
 
     async def _form(self, exchange: Exchange) -> bytes:
         body = b""
