@@ -27,7 +27,7 @@ PLACES = {
     "context": ("/invocations/{everything}?tab=context", "text=api_key"),
     "failed": ("/invocations/{retried}?tab=exception", "text=ConnectionRefusedError"),
     "incomplete": ("/invocations/{incomplete}", "text=was not materialized"),
-    "rejected": ("/invocations/{rejected}", "text=Rejected"),
+    "rejected": ("/invocations/{rejected}", "ul.rejected >> text=report_nonsense"),
     "cancelled": ("/invocations/{cancelled}?tab=history", "ol.history li >> nth=2"),
     "lost": ("/invocations/{lost}?tab=logs", ".verdict.lost >> text=lease"),
     "running": ("/invocations/{running}?tab=logs", "text=second line"),

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.support.server import Server
-from tests.support.wire import Job, closed, custom, log, opened, problem_of, register
+from tests.support.wire import Job, closed, custom, log, materialization, opened, problem_of, register
 
 MANY = 2_500
 
@@ -60,6 +60,19 @@ def test_only_the_methods_asked_for_are_given(shared_server: Server) -> None:
     assert [e["position"] for e in job.events(method="log,opened")] == [1, 2, 4]
     assert [e["position"] for e in job.events(method=["closed", "opened"])] == [1, 5]
     assert job.page(method="unheard_of")["items"] == []
+
+
+def test_what_was_rejected_is_given_whatever_its_method(shared_server: Server) -> None:
+    job = register(shared_server, context={"asset_keys": ["a"]})
+    job.append([opened(), materialization("b"), log("fine")], producer="p", first_seq=1)
+    job.append([{"method": "report_nonsense", "params": {}}, "no message at all"], producer="p", first_seq=4)
+    job.append([{"method": "log", "params": {}}, log("fine"), closed()], producer="p", first_seq=6)
+    assert [e["position"] for e in job.events(method="rejected")] == [2, 4, 5, 6]
+    assert [e["position"] for e in job.events(method="rejected,closed")] == [2, 4, 5, 6, 8]
+    assert [e["position"] for e in job.page(method="rejected", before="end", limit=2)["items"]] == [5, 6]
+    job.finish()
+    with job.stream(method="rejected", after=3) as events:
+        assert [event.id for event in events if event.event is None] == ["4", "5", "6"]
 
 
 @pytest.mark.parametrize(

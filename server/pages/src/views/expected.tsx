@@ -46,9 +46,12 @@ export function ExpectedPanel({ invocation }: { invocation: Invocation }) {
   );
 }
 
+const LISTED_REJECTED = 20;
+
 export function ReceiptPanel({ invocation, rejected, now }: { invocation: Invocation; rejected: Event[]; now: number }) {
   const { receipt } = invocation;
   const producers: (Producer | ProducerReceipt)[] = receipt?.producers ?? invocation.producers ?? [];
+  const more = Math.max(receipt?.rejected ?? 0, rejected.length) - Math.min(rejected.length, LISTED_REJECTED);
   return (
     <Panel
       title="Receipt"
@@ -115,13 +118,15 @@ export function ReceiptPanel({ invocation, rejected, now }: { invocation: Invoca
       )}
       {(rejected.length > 0 || (receipt?.rejected ?? 0) > 0) && (
         <ul class="rejected">
-          {rejected.slice(0, 20).map((event) => (
+          {rejected.slice(0, LISTED_REJECTED).map((event) => (
             <li key={event.position}>
               <span class="wrong">Rejected</span> {visible(event.method ?? "a message")}: {visible(event.problem?.detail ?? "")}
             </li>
           ))}
-          {receipt && receipt.rejected > rejected.length && (
-            <li class="quiet">{count(receipt.rejected - rejected.length)} more with methods that nobody knows; the API lists them.</li>
+          {more > 0 && (
+            <li class="quiet">
+              {count(more)} more; <code>standpipe tail --method rejected {invocation.id}</code> lists them.
+            </li>
           )}
         </ul>
       )}

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Integer, RowMapping, bindparam, func, select
+from sqlalchemy import Connection, Integer, RowMapping, bindparam, func, or_, select
 
 from standpipe_server.store import tables
 from standpipe_server.store.caches import RecentlyUsed
 from standpipe_server.store.errors import NotFound
 from standpipe_server.store.matching import EventMatch
 from standpipe_server.store.segments import (
+    REJECTED,
     Run,
     StoredEvent,
     StoredSegment,
@@ -55,6 +56,11 @@ _segments_until_with = _segments_until.where(
     tables.segment.c.methods.bitwise_and(bindparam("mask", type_=Integer)) != 0
 )
 _segments_with = _segments_from.where(tables.segment.c.methods.bitwise_and(bindparam("mask", type_=Integer)) != 0)
+_with_or_rejected = or_(
+    tables.segment.c.methods.bitwise_and(bindparam("mask", type_=Integer)) != 0, tables.segment.c.problems.is_not(None)
+)
+_segments_until_with_or_rejected = _segments_until.where(_with_or_rejected)
+_segments_with_or_rejected = _segments_from.where(_with_or_rejected)
 
 ProducerNames = RecentlyUsed[tuple[int, int], str]
 """Names of producers by invocation row and producer row."""
@@ -187,7 +193,7 @@ def take_events(
     positions: list[int] = []
     size = 0
     for event in found:
-        if methods is not None and event.method not in methods:
+        if not event.is_one_of(methods):
             continue
         if len(events) >= limit or (events and size + len(event.text) > max_bytes):
             return events, positions, False
@@ -222,7 +228,10 @@ def _segments(
     connection: Connection, pk: int, *, after: int, methods: frozenset[str] | None, names: ProducerNames
 ) -> Iterator[StoredSegment]:
     start = connection.scalar(_segment_at, {"pk": pk, "position": after + 1}) or 0
-    statement, mask = (_segments_from, {}) if methods is None else (_segments_with, {"mask": method_mask(methods)})
+    statement, mask = _segments_from, {}
+    if methods is not None:
+        statement = _segments_with_or_rejected if REJECTED in methods else _segments_with
+        mask = {"mask": method_mask(methods - {REJECTED})}
     most = _SEGMENTS_AT_FIRST
     while True:
         found = connection.execute(statement, {"pk": pk, "start": start, "most": most, **mask}).mappings().all()
@@ -239,9 +248,10 @@ def _segments_before(
     connection: Connection, pk: int, *, before: int, methods: frozenset[str] | None, names: ProducerNames
 ) -> Iterator[StoredSegment]:
     """From the one that holds the last position before `before` backwards. A few first: often they are enough."""
-    statement, mask = (
-        (_segments_until, {}) if methods is None else (_segments_until_with, {"mask": method_mask(methods)})
-    )
+    statement, mask = _segments_until, {}
+    if methods is not None:
+        statement = _segments_until_with_or_rejected if REJECTED in methods else _segments_until_with
+        mask = {"mask": method_mask(methods - {REJECTED})}
     end, count = before, 4
     while True:
         found = connection.execute(statement, {"pk": pk, "end": end, "count": count, **mask}).mappings().all()

@@ -27,6 +27,8 @@ ZSTD: Final = 1
 
 HEAD_BYTES: Final = 18
 """As long as the head of a zstd frame can be; it says what the frame holds."""
+REJECTED: Final = "rejected"
+"""Among methods: every message that was rejected, whatever it calls itself. No message that is stored as good does."""
 _COMPRESS_FROM = 512
 _METHOD_BIT = {method: 1 << number for number, method in enumerate(METHODS)}
 # Its place is fixed: it stays where it is in stored rows when methods are added (a column of 16 bits, signed).
@@ -67,6 +69,10 @@ class StoredEvent:
     method: str | None
     text: bytes
     """The event as a JSON object."""
+    rejected: bool = False
+
+    def is_one_of(self, methods: frozenset[str] | None) -> bool:
+        return methods is None or self.method in methods or (self.rejected and REJECTED in methods)
 
 
 class _Stored(msgspec.Struct, gc=False):
@@ -152,7 +158,7 @@ def read_events(
                     notes=_at(segment.notes, offset),
                     position=position,
                 )
-                if methods is None or event.method in methods:
+                if event.is_one_of(methods):
                     yield event
             offset += 1
 
@@ -181,7 +187,7 @@ def read_events_backwards(
                 notes=_at(segment.notes, offset),
                 position=position,
             )
-            if methods is None or event.method in methods:
+            if event.is_one_of(methods):
                 yield event
 
 
@@ -249,7 +255,7 @@ def _event(
     if not message.startswith(b"{"):
         # An array held something that is no message at all; it is shown as it came.
         text = f'{{{head},"sent_at":null,"received_at":"{received_at}","method":null,"params":null,"raw":'.encode()
-        return StoredEvent(position, None, text + message + tail.encode() + b"}")
+        return StoredEvent(position, None, text + message + tail.encode() + b"}", problem is not None)
     stored = _decode_stored(message)
     method = bytes(stored.method)
     parts = [
@@ -270,4 +276,4 @@ def _event(
         parts += [b',"ledger":', bytes(stored.ledger)]
     parts += [tail.encode(), b"}"]
     name = method[1:-1].decode() if method.startswith(b'"') else None
-    return StoredEvent(position, name, b"".join(parts))
+    return StoredEvent(position, name, b"".join(parts), problem is not None)
