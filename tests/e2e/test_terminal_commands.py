@@ -59,7 +59,9 @@ def finished(broker: Server, messages: Sequence[wire.Json], **members: Any) -> w
 def test_every_filter_of_rest_is_an_option_of_the_list(broker: Server) -> None:
     context = {"asset_keys": ["listed"], "job_name": "nightly", "run_id": "r7", "partition_key": "2026-01"}
     job = finished(broker, [wire.closed()], context=context, tags={"team": "data", "tier": "1"})
-    again = finished(broker, [], context=context, retry_of=job.id)
+    red = wire.check("listed", "fresh", passed=False)
+    again = finished(broker, [red], context=context, retry_of=job.id)
+    assert broker.http.post(f"{again.path}/pin").is_success
 
     def ids(*words: str) -> list[str]:
         return [one["id"] for one in objects(standpipe("ls", "--json", *words, home=broker.home).stdout)]
@@ -71,6 +73,8 @@ def test_every_filter_of_rest_is_an_option_of_the_list(broker: Server) -> None:
     assert ids("--tag", "team=data", "--tag", "tier=2") == []
     assert ids("--retry-of", job.id) == [again.id]
     assert ids("--asset", "listed", "--until", "2020-01-01") == []
+    assert ids("--asset", "listed", "--verdict", "incomplete", "--verdict", "succeeded") == [again.id, job.id]
+    assert ids("--asset", "listed", "--failed-checks") == ids("--asset", "listed", "--pinned") == [again.id]
 
 
 def test_a_followed_invocation_shows_what_comes_and_ends_with_its_verdict(broker: Server, tmp_path: Path) -> None:
@@ -146,6 +150,25 @@ def test_logs_are_whole_lines_of_every_source_and_raw_is_the_text_alone(broker: 
     assert [line["text"] for line in objects("\n".join(logs("--json", "--text", "HAL")))] == ["half"]
 
 
+def test_text_is_found_in_logs_and_in_lines_that_came_in_pieces_in_the_order_they_came(broker: Server) -> None:
+    messages = [
+        captured("a nee"),
+        wire.log("Needle one"),
+        captured("dle\nhay\n"),
+        wire.log("hay"),
+        wire.log("needle two"),
+    ]
+    job = finished(broker, [*messages, captured("nee", stream="stderr"), wire.closed()])
+
+    def logs(*words: str) -> list[str]:
+        return standpipe("logs", job.id, "--raw", "--text", "needle", *words, home=broker.home).stdout.splitlines()
+
+    assert logs() == ["Needle one", "a needle", "needle two"]
+    assert logs("--source", "stdout") == ["a needle"]
+    assert logs("--source", "log", "-f") == ["Needle one", "needle two"]
+    assert logs("--level", "error") == []
+
+
 def test_followed_logs_go_on_where_a_line_was_left(broker: Server, tmp_path: Path) -> None:
     job = wire.register(broker)
     job.append([wire.opened(), wire.log("begun"), captured("first ")])
@@ -187,7 +210,8 @@ def test_who_has_read_enough_of_it_hears_no_complaint(broker: Server, words: str
 def test_what_was_asked_to_stop_is_waited_for_and_its_verdict_told(broker: Server, tmp_path: Path) -> None:
     job = wire.register(broker)
     job.append([wire.opened()])
-    with following("cancel", "--wait", "60", "--json", job.id, broker=broker, log=tmp_path / "out") as cancel:
+    words = ("--wait", "60", "--reason", "too slow", "--json", job.id)
+    with following("cancel", *words, broker=broker, log=tmp_path / "out") as cancel:
         wait_until(
             lambda: job.heartbeat().json()["control"]["cancel_requested"], what="the process to hear that it is to stop"
         )
@@ -197,6 +221,7 @@ def test_what_was_asked_to_stop_is_waited_for_and_its_verdict_told(broker: Serve
 
     (told,) = objects(cancel.output())
     assert (told["id"], told["verdict"]) == (job.id, "cancelled")
+    assert "too slow" in broker.http.get(f"{job.path}/history").text
 
 
 def test_what_does_not_end_in_time_and_what_cannot_be_cancelled_is_exit_code_1(broker: Server) -> None:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from standpipe_orchestrator.across import Page as Page
     from standpipe_orchestrator.asset_key import AssetKey as AssetKey
     from standpipe_orchestrator.client import BrokerClient as BrokerClient
-    from standpipe_orchestrator.client import EventPage as EventPage
     from standpipe_orchestrator.client import RegisteredInvocation as RegisteredInvocation
     from standpipe_orchestrator.completed import PipesClientCompletedInvocation as PipesClientCompletedInvocation
     from standpipe_orchestrator.definitions import AssetCheckExecutionContext as AssetCheckExecutionContext
@@ -57,6 +56,7 @@ if TYPE_CHECKING:
     from standpipe_orchestrator.errors import ProblemError as ProblemError
     from standpipe_orchestrator.errors import StandpipeError as StandpipeError
     from standpipe_orchestrator.errors import UnexpectedAnswer as UnexpectedAnswer
+    from standpipe_orchestrator.events import EventPage as EventPage
     from standpipe_orchestrator.io_managers import FilesystemIOManager as FilesystemIOManager
     from standpipe_orchestrator.io_managers import InputContext as InputContext
     from standpipe_orchestrator.io_managers import IOManager as IOManager
@@ -108,7 +108,6 @@ _MODULES = {
     "standpipe_orchestrator.asset_key": ("AssetKey",),
     "standpipe_orchestrator.client": (
         "BrokerClient",
-        "EventPage",
         "RegisteredInvocation",
     ),
     "standpipe_orchestrator.completed": ("PipesClientCompletedInvocation",),
@@ -140,6 +139,7 @@ _MODULES = {
         "close_default_client",
         "default_client",
     ),
+    "standpipe_orchestrator.events": ("EventPage",),
     "standpipe_orchestrator.errors": (
         "BrokerError",
         "BrokerNotFound",

@@ -10,17 +10,16 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self, cast
-from urllib.parse import quote
+from typing import Self
 
 from standpipe_orchestrator.across import AssetOperations, ErrorOperations, Page, page_of
 from standpipe_orchestrator.archive import ArchiveOperations
 from standpipe_orchestrator.errors import IdempotencyConflict, InvocationEnded, UnexpectedAnswer
+from standpipe_orchestrator.events import EventOperations, invocation_path
 from standpipe_orchestrator.launch_claims import LAUNCH_KEY
-from standpipe_orchestrator.reader import Tail
 from standpipe_orchestrator.transport import RETRY_SECONDS, Transport
 from standpipe_protocol.context import ContextData
-from standpipe_protocol.invocation import Control, Event, Expected, Invocation
+from standpipe_protocol.invocation import Control, Expected, Invocation
 from standpipe_protocol.json_text import JsonObject, JsonValue
 from standpipe_protocol.limits import Limits
 
@@ -36,17 +35,10 @@ FILTERS = (
     "since",
     "until",
     "text",
+    "pinned",
+    "failed_checks",
 )
 """By what invocations can be listed."""
-
-
-@dataclass(frozen=True, slots=True)
-class EventPage:
-    """Events after a position. With `ended` and no items there will be no more."""
-
-    items: tuple[Event, ...]
-    next_after: int
-    ended: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +117,7 @@ class InvocationOperations:
         Raises:
             NotFound: there is none.
         """
-        path = _path(invocation_id)
+        path = invocation_path(invocation_id)
         return self._invocation(self._transport.call("GET", path).body, call=f"GET /api/v1{path}")
 
     def list(
@@ -133,7 +125,8 @@ class InvocationOperations:
     ) -> Page[Invocation]:
         """One page of invocations, newest first, by any of `FILTERS`: `status`, `verdict`, `asset_key`, `tag`
         (`name` or `name=value`; of several all must fit), `job_name`, `run_id`, `partition_key`, `retry_of`, `since`,
-        `until`, `text`.
+        `until`, `text`, `pinned` ("true" or "false"), `failed_checks` ("true"). Of several statuses or verdicts one
+        must fit.
 
         Raises:
             TypeError: a filter that does not exist.
@@ -153,17 +146,18 @@ class InvocationOperations:
             if cursor is None:
                 return
 
-    def cancel(self, invocation_id: str) -> Invocation:
-        """Asks the process to stop; it hears it in its next answer."""
-        path = f"{_path(invocation_id)}/cancel"
-        return self._invocation(self._transport.call("POST", path, body={}).body, call=f"POST /api/v1{path}")
+    def cancel(self, invocation_id: str, *, reason: str | None = None) -> Invocation:
+        """Asks the process to stop; it hears it in its next answer. The reason is kept in the history."""
+        path = f"{invocation_path(invocation_id)}/cancel"
+        body: JsonObject = {} if reason is None else {"reason": reason}
+        return self._invocation(self._transport.call("POST", path, body=body).body, call=f"POST /api/v1{path}")
 
     def claim_launch(self, invocation_id: str, message: JsonObject) -> bool:
         """Stores the claim of whoever is about to launch the work; False when another one was stored before it.
 
         A request without numbers is remembered under its idempotency key, so that of several claims one is stored.
         """
-        path = f"{_path(invocation_id)}/events"
+        path = f"{invocation_path(invocation_id)}/events"
         try:
             self._transport.call("POST", path, body=message, headers={"Idempotency-Key": LAUNCH_KEY})
         except (IdempotencyConflict, InvocationEnded):
@@ -172,13 +166,13 @@ class InvocationOperations:
 
     def heartbeat(self, invocation_id: str) -> Control:
         """Renews the lease, and starts one where none runs. Tried once: the next beat is another try."""
-        path = f"{_path(invocation_id)}/heartbeat"
+        path = f"{invocation_path(invocation_id)}/heartbeat"
         body = self._transport.call("POST", path, body={}, retry=False).body
         return Control.from_wire(body.get("control") if isinstance(body, dict) else None)
 
     def tell_numbered(self, invocation_id: str, *, producer: str, numbered: int) -> None:
         """Says how many messages a producer has numbered, so that the verdict misses those which never arrive."""
-        path = f"{_path(invocation_id)}/heartbeat"
+        path = f"{invocation_path(invocation_id)}/heartbeat"
         self._transport.call("POST", path, body={"producer": producer, "numbered": numbered})
 
     def finish(
@@ -190,7 +184,7 @@ class InvocationOperations:
         launched: bool | None = None,
     ) -> Invocation:
         """The launcher's word that the work is over; the answer has the verdict."""
-        path = f"{_path(invocation_id)}/finish"
+        path = f"{invocation_path(invocation_id)}/finish"
         given: JsonObject = {"exit_code": exit_code, "reason": reason, "launched": launched}
         body: JsonObject = {name: value for name, value in given.items() if value is not None}
         return self._invocation(self._transport.call("POST", path, body=body).body, call=f"POST /api/v1{path}")
@@ -203,11 +197,11 @@ class InvocationOperations:
             NotFound: there is none.
         """
         query = {"force": "true" if force else None}
-        self._transport.call("DELETE", _path(invocation_id), query=query)
+        self._transport.call("DELETE", invocation_path(invocation_id), query=query)
 
     def history(self, invocation_id: str) -> Sequence[JsonObject]:
         """What happened to the invocation itself: registered, opened, cancel asked, lease lost, verdict."""
-        body = self._transport.call("GET", f"{_path(invocation_id)}/history").body
+        body = self._transport.call("GET", f"{invocation_path(invocation_id)}/history").body
         items = body.get("items") if isinstance(body, dict) else body
         return [item for item in (items if isinstance(items, list) else []) if isinstance(item, dict)]
 
@@ -225,79 +219,6 @@ class InvocationOperations:
     def _odd(self, *, call: str, missing: str) -> UnexpectedAnswer:
         url = self._transport.url
         return UnexpectedAnswer(f"`{call}` on {url} was answered without {missing}.", call=call, url=url)
-
-
-class EventOperations:
-    """Read what was reported."""
-
-    def __init__(self, transport: Transport, invocations: InvocationOperations) -> None:
-        self._transport = transport
-        self._invocations = invocations
-
-    def read(
-        self,
-        invocation_id: str,
-        *,
-        after: int = 0,
-        limit: int | None = None,
-        methods: Sequence[str] | None = None,
-        wait: float = 0.0,
-        retry: bool = True,
-    ) -> EventPage:
-        """The events after a position; waits up to `wait` seconds for one (an ended invocation answers at once)."""
-        path = f"{_path(invocation_id)}/events"
-        answer = self._transport.call(
-            "GET",
-            path,
-            query={"after": after, "limit": limit, "method": _joined(methods), "wait": f"{wait:g}" if wait else None},
-            headers={"Accept": "application/json"},
-            retry=retry,
-            answer_seconds=wait + 30.0 if wait else None,
-        )
-        body = answer.body
-        items = body.get("items") if isinstance(body, dict) else None
-        next_after = body.get("next_after") if isinstance(body, dict) else None
-        if not isinstance(items, list) or not isinstance(next_after, int) or not isinstance(body, dict):
-            call = f"GET /api/v1{path}"
-            raise UnexpectedAnswer(
-                f"`{call}` on {self._transport.url} was answered without a page of events.",
-                call=call,
-                url=self._transport.url,
-            )
-        events = tuple(Event.from_wire(cast("JsonObject", item)) for item in items)
-        return EventPage(events, next_after, body.get("ended") is True)
-
-    def iterate(self, invocation_id: str, *, after: int = 0, methods: Sequence[str] | None = None) -> Iterator[Event]:
-        """All events that are there now, page by page; does not wait for more."""
-        while True:
-            page = self.read(invocation_id, after=after, methods=methods)
-            yield from page.items
-            if not page.items or page.next_after <= after:
-                return
-            after = page.next_after
-
-    def stream(
-        self,
-        invocation_id: str,
-        *,
-        after: int = 0,
-        methods: Sequence[str] | None = None,
-        patience_seconds: float | None = 300.0,
-    ) -> Tail:
-        """The events after a position as they come, each once, until the invocation has ended.
-
-        Args:
-            patience_seconds: how long the broker may be away; None for as long as it takes.
-        """
-        return Tail(
-            invocation_id,
-            transport=self._transport,
-            read=self.read,
-            get=self._invocations.get,
-            after=after,
-            methods=methods,
-            patience_seconds=patience_seconds,
-        )
 
 
 class BrokerClient:
@@ -330,7 +251,7 @@ class BrokerClient:
             url, api_key=api_key, request_id=request_id, retry_seconds=retry_seconds, environment=environment
         )
         self.invocations = InvocationOperations(self._transport)
-        self.events = EventOperations(self._transport, self.invocations)
+        self.events = EventOperations(self._transport, get=self.invocations.get)
         self.assets = AssetOperations(self._transport)
         self.errors = ErrorOperations(self._transport)
         self.archives = ArchiveOperations(self._transport)
@@ -380,16 +301,6 @@ class BrokerClient:
 
     def __repr__(self) -> str:
         return f"BrokerClient({self.url!r}, api_key='***')"
-
-
-def _path(invocation_id: str) -> str:
-    if not invocation_id:
-        raise ValueError("An invocation's id was expected, got an empty string.")
-    return f"/invocations/{quote(invocation_id, safe='')}"
-
-
-def _joined(methods: Sequence[str] | None) -> str | None:
-    return ",".join(methods) if methods else None
 
 
 def _object_or_none(value: Mapping[str, object] | None) -> dict[str, object] | None:

@@ -50,6 +50,17 @@ class Wanted:
     level: str | None = None
     text: str | None = None
 
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The messages of which such lines are made."""
+        if "log" not in self.sources:
+            return ("log_external_stream",)
+        return ("log",) if self.level is not None or len(self.sources) == 1 else LOG_METHODS
+
+    @property
+    def levels(self) -> tuple[str, ...] | None:
+        return None if self.level is None else LEVELS[LEVELS.index(self.level) :]
+
     def __call__(self, line: LogLine) -> bool:
         if line.source not in self.sources:
             return False

@@ -25,7 +25,7 @@ from standpipe_protocol.invocation import Event, Invocation
 from standpipe_protocol.json_text import JsonObject, decode_json
 
 if TYPE_CHECKING:
-    from standpipe_orchestrator.client import EventPage
+    from standpipe_orchestrator.events import EventPage
     from standpipe_orchestrator.transport import EventStream, Transport
 
 _STREAM_FAILURES = 2
@@ -67,6 +67,7 @@ class Tail:
         get: Callable[[str], Invocation],
         after: int = 0,
         methods: Sequence[str] | None = None,
+        levels: Sequence[str] | None = None,
         patience_seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
@@ -76,6 +77,7 @@ class Tail:
         self._id = invocation_id
         self._transport, self._read, self._get = transport, read, get
         self._methods = tuple(methods) if methods else None
+        self._levels = tuple(levels) if levels else None
         self._patience, self._clock, self._jitter = patience_seconds, clock, jitter
         self._stopped = threading.Event()
         self._stream: EventStream | None = None
@@ -122,7 +124,11 @@ class Tail:
 
     def _from_stream(self) -> Iterator[Event]:
         """One connection's events. Returns at its end: `end` has set `invocation`, after `bye` another one follows."""
-        query = {"after": self.position, "method": ",".join(self._methods) if self._methods else None}
+        query = {
+            "after": self.position,
+            "method": ",".join(self._methods) if self._methods else None,
+            "level": ",".join(self._levels) if self._levels else None,
+        }
         with self._transport.stream(f"/invocations/{self._id}/events", query=query) as stream:
             with self._stream_lock:
                 self._stream = stream
@@ -164,7 +170,7 @@ class Tail:
     def _accept(self, event: Event) -> Iterator[Event]:
         if event.position <= self.position:
             return
-        if self._methods is None and event.position != self.position + 1:
+        if self._methods is None and self._levels is None and event.position != self.position + 1:
             raise self._odd(f"position {event.position} right after {self.position}")
         self.position = event.position
         yield event

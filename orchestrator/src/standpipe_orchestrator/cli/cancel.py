@@ -25,6 +25,7 @@ from standpipe_protocol.invocation import Invocation
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Asks the processes of invocations to stop. They hear it with their next report or heartbeat."
     add_id(parser, several=True)
+    parser.add_argument("--reason", metavar="WORDS", help="why; kept in the history of each")
     parser.add_argument(
         "--wait", type=seconds, metavar="SECONDS", help="wait so long for them to end, and say with which verdict"
     )
@@ -37,7 +38,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _cancel(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
     ids: Sequence[str] = args.ids
-    asked = [invocation for one in dict.fromkeys(ids) if (invocation := _ask(client, one)) is not None]
+    asked = [
+        invocation for one in dict.fromkeys(ids) if (invocation := _ask(client, one, reason=args.reason)) is not None
+    ]
     good = len(asked) == len(set(ids))
     deadline = None if args.wait is None else time.monotonic() + args.wait
     for invocation in asked:
@@ -50,11 +53,11 @@ def _cancel(client: BrokerClient, console: Console, args: argparse.Namespace) ->
     return 0 if good else 1
 
 
-def _ask(client: BrokerClient, invocation_id: str) -> Invocation | None:
+def _ask(client: BrokerClient, invocation_id: str, *, reason: str | None) -> Invocation | None:
     try:
         before = client.invocations.get(invocation_id)
         if not before.ended:
-            return client.invocations.cancel(invocation_id)
+            return client.invocations.cancel(invocation_id, reason=reason)
         complaint = f"{invocation_id} had ended before: {standing(before)}."
     except (BrokerUnreachable, Unauthorized):
         # The same would come of the others.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import heapq
 import itertools
 import sys
 from collections import deque
@@ -17,10 +18,12 @@ from standpipe_orchestrator.cli.reported import log_style
 from standpipe_orchestrator.cli.tail import add_following, exit_code
 from standpipe_orchestrator.cli.text import local_time, visible
 from standpipe_orchestrator.client import BrokerClient
-from standpipe_orchestrator.log_lines import LEVELS, LOG_METHODS, SOURCES, LogLine, LogLines, Wanted, normal_level
-from standpipe_protocol.invocation import Event
+from standpipe_orchestrator.log_lines import LEVELS, SOURCES, LogLine, LogLines, Wanted, normal_level
+from standpipe_protocol.invocation import Event, Invocation
 
 _INDENT = 19
+_LONGEST_SOUGHT = 512
+"""Characters that the broker looks for; the lines that come are looked through in full."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -50,27 +53,51 @@ def _logs(client: BrokerClient, console: Console, args: argparse.Namespace) -> i
     invocation = client.invocations.get(args.id)
     wanted = Wanted(sources=frozenset(args.source or SOURCES), level=args.level, text=args.text)
     show = _shown_as(console, args)
-    lines, position = LogLines(), 0
+    lines = LogLines()
 
     def taken(events: Iterable[Event]) -> Iterator[LogLine]:
-        nonlocal position
         for event in events:
-            position = event.position
             yield from filter(wanted, lines.take(event))
 
-    there = taken(client.events.iterate(invocation.id, methods=LOG_METHODS))
+    there = taken(_stored(client, invocation, wanted))
     if not args.follow:
         there = itertools.chain(there, filter(wanted, lines.rest()))
     for line in there if args.n is None else deque(there, maxlen=args.n):
         show(line)
     if args.follow:
-        tail = client.events.stream(invocation.id, after=position, methods=LOG_METHODS)
+        after = invocation.last_position
+        tail = client.events.stream(invocation.id, after=after, methods=wanted.methods, levels=wanted.levels)
         for line in taken(tail):
             show(line)
         for line in filter(wanted, lines.rest()):
             show(line)
         invocation = tail.invocation or invocation
     return exit_code(invocation, args)
+
+
+def _stored(client: BrokerClient, invocation: Invocation, wanted: Wanted) -> Iterator[Event]:
+    """The events of such lines up to the invocation's last position; the broker looks for what it can.
+
+    It looks for text in messages, not in lines: a line of captured output may begin in one message and end in the
+    next, so of that all is asked for.
+    """
+    for_log = wanted.text is not None and "log" in wanted.methods
+    reads = (
+        [
+            client.events.iterate(
+                invocation.id,
+                methods=[method],
+                levels=wanted.levels,
+                text=(wanted.text or "")[:_LONGEST_SOUGHT] if method == "log" else None,
+            )
+            for method in wanted.methods
+        ]
+        if for_log
+        else [client.events.iterate(invocation.id, methods=wanted.methods, levels=wanted.levels)]
+    )
+    # The reads are not of one moment, so each ends where the invocation stood before all of them.
+    until = [itertools.takewhile(lambda event: event.position <= invocation.last_position, read) for read in reads]
+    return heapq.merge(*until, key=lambda event: event.position)
 
 
 def _shown_as(console: Console, args: argparse.Namespace) -> Callable[[LogLine], None]:

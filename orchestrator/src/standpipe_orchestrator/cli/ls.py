@@ -36,8 +36,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--asset", dest="asset_key", metavar="KEY", help="that target or reported on this asset (escaped key text)"
     )
     suggest(asset, asset_key_texts)
-    parser.add_argument("--status", choices=STATUSES, help="that are at this point")
-    parser.add_argument("--verdict", choices=VERDICTS, help="that ended like this")
+    either = "may be given several times: one must fit"
+    parser.add_argument("--status", action="append", choices=STATUSES, help=f"that are at this point; {either}")
+    parser.add_argument("--verdict", action="append", choices=VERDICTS, help=f"that ended like this; {either}")
+    parser.add_argument(
+        "--failed-checks",
+        action="store_const",
+        const="true",
+        help="with a check that did not pass, whatever the verdict",
+    )
+    parser.add_argument("--pinned", action="store_const", const="true", help="that are pinned")
     parser.add_argument("--job", dest="job_name", metavar="NAME", help="of this job")
     parser.add_argument("--run", dest="run_id", metavar="ID", help="of this run")
     parser.add_argument("--partition", dest="partition_key", metavar="KEY", help="for this partition")

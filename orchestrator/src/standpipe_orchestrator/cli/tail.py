@@ -35,7 +35,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_id(parser)
     add_following(parser, "events")
     parser.add_argument(
-        "--method", action="append", choices=sorted(METHODS), help="only these messages; may be given several times"
+        "--method",
+        action="append",
+        choices=[*sorted(METHODS), "rejected"],
+        help="only these messages, or whatever was rejected; may be given several times",
     )
     add_json(parser, "one event a line; with -f the invocation as it ended comes last")
 

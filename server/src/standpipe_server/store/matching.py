@@ -60,18 +60,21 @@ class EventMatch:
             return needle.isascii() and needle.encode() in body.lower()
         return needle in body.decode("utf-8", "surrogatepass").lower()
 
-    def takes(self, message: bytes) -> bool:
+    def takes(self, message: bytes, *, rejected: bool = False) -> bool:
+        """`rejected`: it broke a rule. A log that did is of level ERROR, whatever it says: it failed the invocation."""
         if not self.may_hold(message):
             return False
         try:
-            if (self.levels or self.stream is not None) and not self._is_of_kind(message):
+            if (self.levels or self.stream is not None) and not self._is_of_kind(message, rejected=rejected):
                 return False
             return not self._needle or any(self._needle in text.lower() for text in _texts(_searched(message)))
         except (msgspec.DecodeError, RecursionError):
             # What was no message at all (it is shown as it came) holds nothing to look for.
             return False
 
-    def _is_of_kind(self, message: bytes) -> bool:
+    def _is_of_kind(self, message: bytes, *, rejected: bool) -> bool:
+        if rejected and self.levels:
+            return "ERROR" in self.levels and self.stream is None
         params = _decode_kind(message).params or _Params()
         if self.levels and not (isinstance(params.level, str) and canonical_level(params.level) in self.levels):
             return False

@@ -148,7 +148,7 @@ def read_events(
         received_at = to_rfc3339(run.received_at)
         for index in range(run.count):
             position = segment.first_position + offset
-            wanted = position > after and (match is None or _fits(match, run.producer, texts[offset]))
+            wanted = position > after and (match is None or _fits(match, run.producer, texts[offset], segment, offset))
             if wanted:
                 event = _event(
                     bytes(texts[offset]),
@@ -177,7 +177,9 @@ def read_events_backwards(
         for index in reversed(range(run.count)):
             offset -= 1
             position = segment.first_position + offset
-            if position >= before or (match is not None and not _fits(match, run.producer, texts[offset])):
+            if position >= before or (
+                match is not None and not _fits(match, run.producer, texts[offset], segment, offset)
+            ):
                 continue
             event = _event(
                 bytes(texts[offset]),
@@ -191,8 +193,9 @@ def read_events_backwards(
                 yield event
 
 
-def _fits(match: EventMatch, producer: str, message: Raw) -> bool:
-    return (not match.producers or producer in match.producers) and match.takes(bytes(message))
+def _fits(match: EventMatch, producer: str, message: Raw, segment: StoredSegment, offset: int) -> bool:
+    rejected = segment.problems is not None and str(offset) in segment.problems
+    return (not match.producers or producer in match.producers) and match.takes(bytes(message), rejected=rejected)
 
 
 def read_event(segment: StoredSegment, position: int) -> StoredEvent:
