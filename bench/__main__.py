@@ -30,8 +30,13 @@ def main() -> None:
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the tables as a page")
     size_help = f"how long the history is that `browse` looks at; {browse.INVOCATIONS:,} by default"
     parser.add_argument("--invocations", type=int, default=browse.INVOCATIONS, metavar="N", help=size_help)
+    keep_help = "a folder in which `browse` keeps its filled databases, to take them up the next time"
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help=keep_help)
+    parser.add_argument("--database", choices=browse.NAMES, help="the one that `browse` looks at; both by default")
     arguments = parser.parse_args()
-    browsing = partial(browse.run, invocations=arguments.invocations)
+    browsing = partial(
+        browse.run, invocations=arguments.invocations, kept=arguments.keep, only=arguments.database
+    )
     names: list[str] = arguments.names or list(_BENCHMARKS)
     unknown = [name for name in names if name not in _BENCHMARKS]
     if unknown:

@@ -68,10 +68,10 @@ def running_service(*, database_url: str | None = None, home: Path | None = None
 
 
 @contextlib.contextmanager
-def running_bare(module: str) -> Generator[str]:
-    """A yardstick of bench/bare; its URL."""
+def running_bare(module: str, *arguments: str) -> Generator[str]:
+    """A yardstick of bench/bare, with a folder of its own and what else it is given; its URL."""
     with tempfile.TemporaryDirectory(prefix="standpipe-bench-") as folder:
-        command = [sys.executable, "-m", f"bench.bare.{module}", folder]
+        command = [sys.executable, "-m", f"bench.bare.{module}", folder, *arguments]
         process = subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         with _terminated(process):

@@ -139,8 +139,13 @@ class Cluster(Postgres):
 
 
 @contextmanager
-def own_cluster(server_settings: Mapping[str, str], *, env: Mapping[str, str] | None = None) -> Generator[Cluster]:
-    """A cluster with the given settings and further variables in its environment, which is gone afterwards."""
+def own_cluster(
+    server_settings: Mapping[str, str], *, env: Mapping[str, str] | None = None, kept: Path | None = None
+) -> Generator[Cluster]:
+    """A cluster with the given settings and further variables in its environment, which is gone afterwards.
+
+    What it holds stays where `kept` names a folder for it, and is there again the next time.
+    """
     # A socket's path may have at most 107 bytes, so the cluster lives in a short folder whatever TMPDIR says.
     cluster = Path(tempfile.mkdtemp(prefix="standpipe-pg-", dir="/tmp"))
     user = _USER
@@ -149,20 +154,14 @@ def own_cluster(server_settings: Mapping[str, str], *, env: Mapping[str, str] | 
         # An unprivileged user need not be able to enter the checkout: it gets a copy.
         program = _copy(program, cluster / "program")
         _hand_over(cluster, user=user)
-    binaries, data, log = program / "pginstall" / "bin", cluster / "data", cluster / "log"
+    binaries, data, log = program / "pginstall" / "bin", kept or cluster / "data", cluster / "log"
+    if kept is not None:
+        kept.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if user is not None:
+            shutil.chown(kept, user=user)
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC", "CLUSTER": str(cluster)}
-    made = subprocess.run(
-        [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
-        user=user,
-        cwd=cluster,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if made.returncode != 0:
-        shutil.rmtree(cluster, ignore_errors=True)
-        raise RuntimeError(f"PostgreSQL's initdb failed:\n{made.stdout}\n{made.stderr}")
+    if not (kept and any(kept.iterdir())):
+        _initialise(data, binaries=binaries, cluster=cluster, environment=environment)
     settings = [word for name, value in server_settings.items() for word in ("-c", f"{name}={value}")]
 
     def start() -> subprocess.Popen[bytes]:
@@ -191,6 +190,21 @@ def own_cluster(server_settings: Mapping[str, str], *, env: Mapping[str, str] | 
     finally:
         made_cluster.end()
         shutil.rmtree(cluster, ignore_errors=True)
+
+
+def _initialise(data: Path, *, binaries: Path, cluster: Path, environment: Mapping[str, str]) -> None:
+    made = subprocess.run(
+        [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
+        user=_USER,
+        cwd=cluster,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if made.returncode != 0:
+        shutil.rmtree(cluster, ignore_errors=True)
+        raise RuntimeError(f"PostgreSQL's initdb failed:\n{made.stdout}\n{made.stderr}")
 
 
 def _installation() -> Path:
