@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_PLAIN_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  without a zone it is written in half the time; a list has hundreds
 
 
 def to_rfc3339(instant: int) -> str:
     """`1700000000123456` -> `2023-11-14T22:13:20.123456Z`."""
-    return (_EPOCH + timedelta(microseconds=instant)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return f"{(_PLAIN_EPOCH + timedelta(0, 0, instant)).isoformat(timespec='microseconds')}Z"
 
 
 def from_rfc3339(text: str) -> int:

@@ -79,6 +79,21 @@ def notify_all(connection: Connection, channel: str, payloads: Sequence[str]) ->
         cursor.execute(statement, (channel, list(payloads)))
 
 
+def query_among(connection: Connection, statement: str, among: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """The rows of a statement of this program's own, in which `{among}` stands for "is one of these"."""
+    if not among:
+        return []
+    values: list[Any]
+    if connection.dialect.name == "postgresql":
+        condition, values = "= ANY(%s)", [list(among)]
+    else:
+        values = _padded(among)
+        condition = f"IN ({', '.join('?' * len(values))})"
+    with _cursor(connection) as cursor:
+        cursor.execute(statement.format(among=condition), values)
+        return cursor.fetchall()
+
+
 def _execute_each(connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
     with _cursor(connection) as cursor:
         if len(rows) == 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,10 @@ import zstandard
 from msgspec import Raw
 from sqlalchemy import Connection, RowMapping, Select, select
 
-from standpipe_protocol.json_text import JsonValue
+from standpipe_protocol.json_text import JsonValue, encode_json
 from standpipe_server.broker.times import to_rfc3339
 from standpipe_server.store import tables
+from standpipe_server.store.bulk import query_among, select_rows
 from standpipe_server.store.cursors import Page, decode_cursor, encode_cursor
 from standpipe_server.store.errors import NotFound
 from standpipe_server.store.finding import InvocationFilter, find_invocations, key_of
@@ -22,6 +23,17 @@ from standpipe_server.store.progress import read_progress
 from standpipe_server.store.summaries import read_summaries
 
 _LISTED_CONTEXT_BYTES = 16 * 1024
+_CARRIED_COLUMNS = ("reasons", "tags", "expected", "launcher", "receipt")
+_LISTED_COLUMNS = (
+    *("pk", "id", "status", "verdict", "revision", "retry_of", "family", "created_at", "opened_at", "ended_at"),
+    *("lease_expires_at", "last_event_at", "last_position", "cancel_requested_at", "finish", "pinned_at"),
+    *_CARRIED_COLUMNS,
+)
+_SMALL_CONTEXTS = (
+    "SELECT invocation_pk, CASE WHEN length(context) <= 16384 THEN context END"
+    " FROM invocation_context WHERE invocation_pk {among}"
+)
+_NULL = Raw(b"null")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +70,9 @@ def read_invocation(connection: Connection, invocation_id: str) -> InvocationVie
         cancel_requested=row["cancel_requested_at"] is not None,
         etag=_etag(row, heard_at=progress.heard_at),
         json=_invocation_json(
-            row, context=zstandard.ZstdDecompressor().decompress(row["context"]), more=progress.to_wire() | summary
+            row,
+            context=zstandard.ZstdDecompressor().decompress(row["context"]),
+            more={name: Raw(encode_json(value)) for name, value in progress.to_wire().items()} | summary,
         ),
     )
 
@@ -76,20 +90,14 @@ def list_invocations(
     next_cursor = None if found.next is None else encode_cursor(binding, list(found.next))
     if not found.keys:
         return InvocationPage([], next_cursor, searched_to=_time(found.window_ended))
-    table = tables.invocation
     pks = [pk for _, pk in found.keys]
-    rows = {row["pk"]: row for row in connection.execute(select(table).where(table.c.pk.in_(pks))).mappings()}
+    rows = {row["pk"]: row for row in select_rows(connection, tables.invocation, _LISTED_COLUMNS, {"pk": pks})}
     summaries = read_summaries(connection, list(rows.values()), usual=usual, text=filters.text)
-    context = tables.invocation_context
-    statement = select(context).where(context.c.invocation_pk.in_(pks))
     made: dict[int, bytes] = {}
-    # A few at a time: a context may be megabytes.
-    with connection.execute(statement.execution_options(yield_per=8)) as contexts:
-        for packed in contexts:
-            # It may have been deleted between two statements.
-            if (row := rows.get(packed.invocation_pk)) is not None:
-                listed = _listed_context(packed.context)
-                made[row["pk"]] = _invocation_json(row, context=listed, more=summaries.of(row))
+    for pk, context in _listed_contexts(connection, pks):
+        # It may have been deleted between two statements.
+        if (row := rows.get(pk)) is not None:
+            made[pk] = _invocation_json(row, context=context, more=summaries.of(row))
     items = [made[pk] for pk in pks if pk in made]
     return InvocationPage(items, next_cursor, searched_to=_time(found.window_ended))
 
@@ -112,13 +120,21 @@ def _with_context() -> Select[Any]:
     return select(table, context.c.context).join(context, context.c.invocation_pk == table.c.pk)
 
 
-def _listed_context(packed: bytes) -> bytes:
+def _listed_contexts(connection: Connection, pks: Sequence[int]) -> Iterator[tuple[int, bytes]]:
     """Extras can be megabytes; a list shows them only where they are small."""
-    context = zstandard.ZstdDecompressor().decompress(packed)
-    if len(context) <= _LISTED_CONTEXT_BYTES:
-        return context
-    fields = msgspec.json.decode(context, type=dict[str, Raw])
-    return msgspec.json.encode(fields | {"extras": Raw(b"{}"), "extras_omitted": Raw(b"true")})
+    decompress = zstandard.ZstdDecompressor().decompress
+    table = tables.invocation_context
+    for pk, packed in query_among(connection, _SMALL_CONTEXTS, pks):
+        if packed is None:
+            # By itself: many of these at once would be more than there is room for.
+            packed = connection.scalar(select(table.c.context).where(table.c.invocation_pk == pk))
+            if packed is None:
+                continue
+        context = decompress(packed)
+        if len(context) > _LISTED_CONTEXT_BYTES:
+            fields = msgspec.json.decode(context, type=dict[str, Raw])
+            context = msgspec.json.encode(fields | {"extras": Raw(b"{}"), "extras_omitted": Raw(b"true")})
+        yield pk, context
 
 
 def _etag(row: RowMapping, *, heard_at: int) -> str:
@@ -134,9 +150,16 @@ def _etag(row: RowMapping, *, heard_at: int) -> str:
     return 'W/"' + "-".join(str(part or 0) for part in parts) + '"'
 
 
-def _invocation_json(row: RowMapping, *, context: bytes, more: Mapping[str, JsonValue] | None = None) -> bytes:
-    before = {"id": row["id"], "status": row["status"], "verdict": row["verdict"]}
-    after = {
+def _invocation_json(row: Mapping[Any, Any], *, context: bytes, more: Mapping[str, object]) -> bytes:
+    """`more` may hold no text from outside, unless it is JSON already: there may be surrogates in it."""
+    told: dict[str, object] = {
+        "id": row["id"],
+        "status": row["status"],
+        "verdict": row["verdict"],
+        # These go in as they are stored: they are JSON, and decoding and encoding the context or the launcher would
+        # change numbers that Python cannot hold.
+        **{name: _NULL if (text := row[name]) is None else Raw(text) for name in _CARRIED_COLUMNS},
+        "context": Raw(context),
         "revision": row["revision"],
         "retry_of": row["retry_of"],
         "created_at": to_rfc3339(row["created_at"]),
@@ -146,16 +169,9 @@ def _invocation_json(row: RowMapping, *, context: bytes, more: Mapping[str, Json
         "last_position": row["last_position"],
         "cancel_requested": row["cancel_requested_at"] is not None,
         "exit_code": json.loads(row["finish"])["exit_code"] if row["finish"] else None,
-        **(more or {}),
+        **more,
     }
-    # These go in as they are stored: they are JSON, and decoding and encoding the context or the launcher would change
-    # numbers that Python cannot hold.
-    carried = b"".join(
-        b', "%b": %b' % (name.encode(), (row[name] or "null").encode())
-        for name in ("reasons", "tags", "expected", "launcher", "receipt")
-    )
-    head, tail = json.dumps(before)[:-1].encode(), json.dumps(after)[1:].encode()
-    return head + carried + b', "context": ' + context + b", " + tail
+    return msgspec.json.encode(told)
 
 
 def _time(instant: int | None) -> str | None:
