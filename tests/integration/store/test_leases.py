@@ -58,6 +58,19 @@ async def test_words_that_could_not_be_stored_are_not_missed(bench: Bench, monke
     await _until(lambda: _verdicts(bench, beating), ["lost"])
 
 
+async def test_reports_that_could_not_be_stored_are_not_missed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    # One that has no heartbeat: what it reports is its only word.
+    leased = await bench.register(b'{"context":{},"lease_seconds":60}')
+    await bench.append(leased, OPENED)
+    with monkeypatch.context() as broken:
+        broken.setattr(UnitOfWork, "load", _refuse)
+        bench.clock.pass_seconds(3600)
+        with pytest.raises(Overloaded):
+            await bench.append(leased, CLOSED)
+    await _after_a_sweep(bench)
+    assert await _verdicts(bench, leased) == [None]
+
+
 async def _after_a_sweep(bench: Bench) -> None:
     """Returns once the sweeper has ended what was due."""
     due = await bench.register(b'{"context":{},"open_within_seconds":1}')

@@ -92,6 +92,8 @@ class Store:
         self.on_commit: Callable[[Sequence[Wake]], None] = _ignore
         self.is_followed: Callable[[int], bool] = _always
         """Whether somebody may wait for an invocation's next event; only then it is kept in memory for him."""
+        # A word that was not heard must not be missed.
+        self._forgiveness = Forgiveness(self._read_engine, submit=self._submit)
         self._writers = [
             Writer(
                 self._write_engine,
@@ -101,11 +103,11 @@ class Store:
                 capacity=settings.queue_size,
                 announce=self._announce,
                 on_commit=self._committed,
+                on_unheard=self._forgiveness.owe,
                 between=None if self._checkpointer is None else self._checkpointer.take_rest,
             )
             for number in range(writers)
         ]
-        self._forgiveness = Forgiveness(self._read_engine, submit=self._submit)
         self._sweeper = Sweeper(
             self._read_engine,
             clock=WatchedClock(clock, monotonic or clock),
@@ -163,7 +165,7 @@ class Store:
         if len(request.body) < ENCODE_ON_A_THREAD_FROM:
             encoded = encode_batch(request.batch)
         else:
-            encoded = await self._reads.run(partial(encode_batch, request.batch))
+            encoded = await self._run_on(self._reads, partial(encode_batch, request.batch))
         command = request.command(encoded)
         outcome = await self._writer_of(command).run(command)
         return outcome if isinstance(outcome, AppendOutcome) else await self._append_with_digests(command)
@@ -348,20 +350,18 @@ class Store:
                 _log.warning("The database did not answer a read: %s", error)
                 raise Overloaded("The database did not answer. Try again.", retry_after=2) from error
 
+        return await self._run_on(lane, run)
+
+    async def _run_on(self, lane: Lane, function: Callable[[], _R]) -> _R:
         try:
-            return await lane.run(run)
+            return await lane.run(function)
         except Overloaded:
             # It may have been for a word of a process.
             self._forgiveness.owe()
             raise
 
     async def _write(self, command: commands.Command[_R]) -> _R:
-        try:
-            return await self._writer_of(command).run(command)
-        except Overloaded:
-            # A word that was not heard must not be missed.
-            self._forgiveness.owe()
-            raise
+        return await self._writer_of(command).run(command)
 
     def _submit(self, command: commands.Command[None]) -> Future[None]:
         return self._writer_of(command).submit(command)

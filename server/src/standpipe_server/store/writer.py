@@ -17,7 +17,7 @@ from time import monotonic
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 
 from standpipe_server.store.append import Append
 from standpipe_server.store.commands import Command
@@ -28,6 +28,8 @@ from standpipe_server.store.unit import UnitOfWork
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
+_OF_THE_COMMAND = (DataError, IntegrityError, ProgrammingError)
+"""What says something of a command and nothing of the database."""
 _GROUP_COMMANDS = 512
 _GROUP_BYTES = 16 * 1024 * 1024
 
@@ -61,6 +63,7 @@ _Answer: TypeAlias = tuple[_Reply, Any]
 class Writer:
     """Runs commands on a thread of its own. `announce` is called on it inside the transaction, `on_commit` after it.
 
+    `on_unheard` is called, on any thread, when what somebody said could not be stored.
     `between` is called between two transactions with the connection that is kept on SQLite.
     """
 
@@ -74,6 +77,7 @@ class Writer:
         capacity: int,
         announce: Callable[[UnitOfWork], None],
         on_commit: Callable[[UnitOfWork], None],
+        on_unheard: Callable[[], None],
         between: Callable[[Connection], None] | None = None,
     ) -> None:
         self._engine = engine
@@ -81,6 +85,7 @@ class Writer:
         self._caches = caches
         self._announce = announce
         self._on_commit = on_commit
+        self._on_unheard = on_unheard
         self._between = between
         self._capacity = capacity
         # Bounded by hand: the bounded one takes and wakes in Python, which a lone caller waits for.
@@ -118,6 +123,7 @@ class Writer:
             if self._closing:
                 raise StoreClosed
             if self._waiting.qsize() >= self._capacity:
+                self._on_unheard()
                 detail = f"{self._capacity} requests wait to be stored already. Nothing of this one was stored."
                 raise Overloaded(detail)
             self._waiting.put((command, answer))
@@ -173,6 +179,7 @@ class Writer:
             # Whether it was committed is not known. Who numbered its messages may send them again; nobody else's
             # are stored a second time by guessing.
             _log.warning("A commit failed: %s", failed.__cause__)
+            self._on_unheard()
             told = Overloaded("The database did not confirm the commit. Send it again.", retry_after=2)
             _resolve([(reply, told) for _, reply in group])
         except Exception as error:  # any failure must reach the callers, never end the thread
@@ -185,6 +192,8 @@ class Writer:
             command, reply = group[0]
             if isinstance(error, DBAPIError):
                 _log.warning("The database refused %s: %s", type(command).__name__, error)
+                if not isinstance(error, _OF_THE_COMMAND):
+                    self._on_unheard()
             else:
                 _log.exception("The command %s failed.", type(command).__name__)
             _resolve([(reply, _told(error))])
