@@ -51,7 +51,7 @@ def test_the_search_and_the_filters_stand_in_the_address(visit: Visit, story: St
     page.wait_for_selector("tbody tr:has-text('wide/table')")
     visit.go("/?asset_key=shop%2Fdaily&partition_key=2026-01-05")
     page.wait_for_selector("button:has-text('Partition: 2026-01-05')")
-    assert page.locator("tbody tr").count() == 1
+    wait_until(lambda: page.locator("tbody tr").count() == 1, what="the one row that fits")
     page.click("button:has-text('Partition: 2026-01-05')")
     page.wait_for_selector("tbody tr >> nth=10")
 
@@ -70,6 +70,38 @@ def test_dragging_over_the_strip_filters_by_time(visit: Visit, story: Story) -> 
     visit.page.mouse.up()
     visit.page.wait_for_url("**/?since=*&until=*")
     visit.page.wait_for_selector("text=No invocation fits.")
+
+
+def test_the_time_is_filtered_by_with_keys_as_well(visit: Visit, story: Story) -> None:
+    assert story
+    page = visit.page
+    visit.go("/")
+    page.wait_for_selector("tbody tr >> nth=5")
+    page.get_by_label("Filter by").select_option("until")
+    page.get_by_label("Filter value").fill("2020-01-01T12:30")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=No invocation fits.")
+    # The reader is in Berlin.
+    assert "until=2020-01-01T11%3A30%3A00.000Z" in page.url
+    page.get_by_label("Remove the filter by time").click()
+    page.wait_for_selector("tbody tr >> nth=5")
+
+
+def test_what_new_invocations_push_off_the_first_page_stays_in_the_list(visit: Visit, site: Server) -> None:
+    page = visit.page
+
+    def launch(number: int) -> str:
+        return register(site, context={"job_name": "pushes", "partition_key": f"{number:03}"}).id
+
+    for number in range(60):
+        launch(number)
+    visit.go("/?job_name=pushes")
+    page.click("text=Show older ones")
+    page.wait_for_selector("tbody tr >> nth=59")
+    for number in range(60, 72):
+        launch(number)
+    page.wait_for_selector("tbody tr:has-text('071')")
+    assert page.locator("tbody td[data-name=Partition]").all_inner_texts() == [f"{n:03}" for n in reversed(range(72))]
 
 
 def test_an_invocation_appears_in_the_list_by_itself_and_its_state_follows(visit: Visit, site: Server) -> None:

@@ -69,13 +69,22 @@ function Shown({ place }: { place: Place }) {
   if (first === "" && second === undefined) return <InvocationsPage query={place.query} />;
   if (first === "invocations" && second) return <InvocationPage key={second} id={second} query={place.query} />;
   if (first === "assets" && second) {
-    const key = decodeURIComponent(place.path.slice("assets/".length));
+    const key = decoded(place.path.slice("assets/".length));
+    if (key === null) return <Nowhere />;
     return <AssetPage key={key} asset={key} query={place.query} />;
   }
   if (first === "assets") return <AssetsPage query={place.query} />;
   if (first === "compare") return <ComparePage query={place.query} />;
   if (first === "connect") return <ConnectPage />;
   return <Nowhere />;
+}
+
+function decoded(text: string): string | null {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return null;
+  }
 }
 
 function Nowhere() {

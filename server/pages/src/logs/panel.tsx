@@ -1,14 +1,16 @@
 // The log of an invocation: filters on the server, live tail, pause, wrap, copy, download, a link to a line.
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import { count, plural } from "../lib/format";
 import { changeQuery } from "../lib/router";
 import { producerName } from "../lib/standing";
 import type { Invocation } from "../lib/types";
 import { copyText, download, Empty } from "../parts/common";
 import { Icon } from "../parts/icons";
+import { SearchBox } from "../parts/search";
 import { LEVELS, type Row } from "./lines";
 import { Rows } from "./rows";
-import { useLog, type LogFilter } from "./use_log";
+import { earlier, useLog, type Log, type LogFilter } from "./use_log";
+import { textOf, wholeLog } from "./whole_log";
 
 const SOURCES: Record<string, string[]> = {
   "": ["log", "log_external_stream"],
@@ -20,7 +22,8 @@ export function LogPanel({ invocation, query }: { invocation: Invocation; query:
   const [paused, setPaused] = useState(false);
   const [wrap, setWrap] = useState(() => localStorage.getItem("standpipe-wrap") === "yes");
   const chosen = Number(query.get("line")) || null;
-  const [atEnd, setAtEnd] = useState(chosen === null && invocation.status !== "ended");
+  const after = query.has("after") ? Number(query.get("after")) || 0 : null;
+  const [atEnd, setAtEnd] = useState(chosen === null && after === null && invocation.status !== "ended");
   const source = query.get("source") ?? "";
   const filter: LogFilter = useMemo(
     () => ({
@@ -31,7 +34,7 @@ export function LogPanel({ invocation, query }: { invocation: Invocation; query:
     }),
     [query.get("level"), query.get("q"), query.get("producer"), source],
   );
-  const log = useLog(invocation, { filter, paused, chosen });
+  const log = useLog(invocation, { filter, paused, chosen, after });
   const producers = useProducers(invocation, log.rows);
   const filtered = Boolean(filter.level || filter.text || filter.producer || source);
   const line = paused ? "paused" : log.line;
@@ -43,8 +46,8 @@ export function LogPanel({ invocation, query }: { invocation: Invocation; query:
   return (
     <section class="log" aria-label="Log">
       <div class="log-bar">
-        <LogSearch value={filter.text} />
-        <select aria-label="Level" value={filter.level} onChange={(event) => changeQuery({ level: event.currentTarget.value })}>
+        <SearchBox name="q" over={["after"]} value={filter.text} label="Search the log" placeholder="Search all lines" />
+        <select aria-label="Level" value={filter.level} onChange={(event) => changeQuery({ level: event.currentTarget.value, after: null })}>
           <option value="">All levels</option>
           {LEVELS.map((level) => (
             <option key={level} value={level}>
@@ -52,13 +55,13 @@ export function LogPanel({ invocation, query }: { invocation: Invocation; query:
             </option>
           ))}
         </select>
-        <select aria-label="Source" value={source} onChange={(event) => changeQuery({ source: event.currentTarget.value })}>
+        <select aria-label="Source" value={source} onChange={(event) => changeQuery({ source: event.currentTarget.value, after: null })}>
           <option value="">Logs and output</option>
           <option value="log">Logs only</option>
           <option value="streams">stdout and stderr only</option>
         </select>
         {producers.length > 1 && (
-          <select aria-label="Producer" value={filter.producer} onChange={(event) => changeQuery({ producer: event.currentTarget.value })}>
+          <select aria-label="Producer" value={filter.producer} onChange={(event) => changeQuery({ producer: event.currentTarget.value, after: null })}>
             <option value="">All producers</option>
             {producers.map((producer) => (
               <option key={producer} value={producer}>
@@ -82,23 +85,14 @@ export function LogPanel({ invocation, query }: { invocation: Invocation; query:
           <button type="button" class="ghost small" onClick={() => void copyText(textOf(log.rows))}>
             <Icon name="copy" size={14} /> Copy
           </button>
-          <button type="button" class="ghost small" onClick={() => download(`${invocation.id}.log`, textOf(log.rows))}>
-            <Icon name="download" size={14} /> Download
-          </button>
+          <Download invocation={invocation} log={log} filter={filter} />
         </span>
       </div>
-      {(log.dropped > 0 || log.begin > 0 || log.cut) && (
-        <p class="remark">
-          This log is long: {log.begin > 0 && `what came before event ${count(log.begin)} is not shown. `}
-          {log.dropped > 0 && `the first ${count(log.dropped)} lines are not kept here any more. `}
-          {log.cut && "What came later is not shown. "}
-          Searching and filtering look through all of it.
-        </p>
-      )}
+      <Window log={log} turned={setAtEnd} />
       {!log.rows.length && log.line !== "catching up" ? (
         <Empty title={filtered ? "No line fits." : "Nothing was logged."}>{log.line === "live" ? "Lines appear here as they come." : undefined}</Empty>
       ) : (
-        <Rows rows={log.rows} wrap={wrap} several={producers.length > 1} chosen={chosen} atEnd={atEnd && !paused} setAtEnd={setAtEnd} choose={(position) => changeQuery({ tab: "logs", line: String(position) })} />
+        <Rows key={after} rows={log.rows} wrap={wrap} several={producers.length > 1} chosen={chosen} atEnd={atEnd && !paused} setAtEnd={setAtEnd} choose={(position) => changeQuery({ tab: "logs", line: String(position) })} />
       )}
       <p class="log-foot quiet">
         {plural(log.rows.length, "line")}
@@ -113,21 +107,58 @@ export function LogPanel({ invocation, query }: { invocation: Invocation; query:
   );
 }
 
-function LogSearch({ value }: { value: string }) {
-  const [words, setWords] = useState(value);
-  const timer = useRef<number | undefined>(undefined);
-  useEffect(() => setWords(value), [value]);
-  const typed = (text: string) => {
-    setWords(text);
-    window.clearTimeout(timer.current);
-    timer.current = window.setTimeout(() => changeQuery({ q: text }), 300);
+/** Where a long log is held in part: which part, and the ways to the rest. */
+function Window({ log, turned }: { log: Log; turned: (atEnd: boolean) => void }) {
+  const { begin, cut, rows } = log;
+  if (begin === 0 && cut === null) return null;
+  const [first, last] = [rows[0]?.position ?? begin + 1, rows.at(-1)?.position];
+  const turn = (after: number | null) => {
+    changeQuery({ after: after === null ? null : String(after), line: null }, { replace: false });
+    turned(after === null);
   };
   return (
-    <label class="search">
-      <Icon name="search" />
-      <span class="spoken">Search the log</span>
-      <input type="search" value={words} placeholder="Search all lines" onInput={(event) => typed(event.currentTarget.value)} />
-    </label>
+    <nav class="remark window" aria-label="Parts of the log">
+      <span>
+        This log is too long to be shown at once. Here are {plural(rows.length, "line")}, from event {count(first)}
+        {last !== undefined && ` to ${count(last)}`}. Search, filters and download reach all of it.
+      </span>
+      <span class="turn">
+        <button type="button" class="small" disabled={begin === 0} onClick={() => turn(0)}>
+          First lines
+        </button>
+        <button type="button" class="small" disabled={begin === 0} onClick={() => turn(earlier(begin))}>
+          Earlier
+        </button>
+        <button type="button" class="small" disabled={cut === null} onClick={() => turn(cut)}>
+          Later
+        </button>
+        <button type="button" class="small" disabled={cut === null} onClick={() => turn(null)}>
+          Last lines
+        </button>
+      </span>
+    </nav>
+  );
+}
+
+function Download({ invocation, log, filter }: { invocation: Invocation; log: Log; filter: LogFilter }) {
+  const [state, setState] = useState("");
+  const whole = log.begin === 0 && log.cut === null && log.held === 0;
+  const start = async () => {
+    const name = `${invocation.id}.log`;
+    if (whole) return download(name, textOf(log.rows));
+    try {
+      setState("0 %");
+      const part = (position: number) => setState(`${Math.floor((100 * position) / invocation.last_position)} %`);
+      download(name, await wholeLog(invocation, filter, part));
+      setState("");
+    } catch {
+      setState("failed, try again");
+    }
+  };
+  return (
+    <button type="button" class="ghost small" disabled={state.endsWith("%")} onClick={() => void start()}>
+      <Icon name="download" size={14} /> Download {state && <span role="status">({state})</span>}
+    </button>
   );
 }
 
@@ -136,8 +167,4 @@ function useProducers(invocation: Invocation, rows: Row[]): string[] {
     const known = invocation.receipt?.producers.map(({ producer }) => producer) ?? [];
     return [...new Set([...known, ...rows.slice(-5000).map(({ producer }) => producer)])];
   }, [invocation.receipt, rows.length]);
-}
-
-function textOf(rows: Row[]): string {
-  return rows.map((row) => `${row.first ? row.time : ""}\t${row.first ? row.level : ""}\t${row.text}\n`).join("");
 }

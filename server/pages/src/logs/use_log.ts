@@ -1,22 +1,24 @@
-// The rows of a log as they come, bounded: beyond the bound the oldest go, and the page says so.
+// The rows of a log as they come, bounded: of a longer log a window is held, and it says where it begins and ends.
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { follow, type Line } from "../lib/live";
 import type { Event, Invocation } from "../lib/types";
 import { LEVELS, rowsOf, type Level, type Row } from "./lines";
 
-export const MOST_ROWS = 300_000;
+/** How many rows a page holds; a browser with little memory may be told to hold fewer. */
+export const MOST_ROWS = Math.max(1000, Number(localStorage.getItem("standpipe-log-rows")) || 300_000);
+const WINDOW = Math.floor(MOST_ROWS / 2);
 /** What is read before a line that somebody linked to, in a log that is too long to be read whole. */
-const BEFORE_LINE = 2000;
+const BEFORE_LINE = Math.min(2000, Math.floor(WINDOW / 2));
 
 export interface Log {
   rows: Row[];
-  dropped: number;
   line: Line;
   /** Rows that came since the log was paused. */
   held: number;
-  /** The log is too long: what lies before this position, or behind the last row, is not here. */
+  /** The position after which the rows begin; beyond 0 something lies before. */
   begin: number;
-  cut: boolean;
+  /** The position up to which a window was read behind which there is more; null at the end. */
+  cut: number | null;
 }
 
 export interface LogFilter {
@@ -26,25 +28,42 @@ export interface LogFilter {
   methods: string[];
 }
 
-const NONE: Log = { rows: [], dropped: 0, line: "catching up", held: 0, begin: 0, cut: false };
+const NONE: Log = { rows: [], line: "catching up", held: 0, begin: 0, cut: null };
 
 /** Levels from this one on: the API takes them one by one. */
 const fromLevel = (level: string): string => (level ? LEVELS.slice(LEVELS.indexOf(level as Level)).join(",") : "");
+
+export function queryOf(filter: LogFilter) {
+  return { level: fromLevel(filter.level), text: filter.text, producer: filter.producer };
+}
+
+/** Where the window before one that begins there begins. */
+export const earlier = (begin: number): number => Math.max(0, begin - WINDOW);
 
 interface Options {
   filter: LogFilter;
   paused: boolean;
   /** A line that must be among the rows. */
   chosen: number | null;
+  /** The position after which to begin, where somebody turns the pages of a long log. */
+  after: number | null;
 }
 
-export function useLog(invocation: Invocation, { filter, paused, chosen }: Options): Log {
+export function useLog(invocation: Invocation, { filter, paused, chosen, after }: Options): Log {
   const { id, revision } = invocation;
   const [log, setLog] = useState<Log>(NONE);
   const waiting = useRef<Row[]>([]);
   const pausedNow = useRef(paused);
   pausedNow.current = paused;
-  const key = JSON.stringify([id, revision, filter]);
+  const long = invocation.last_position > MOST_ROWS;
+  // A line that is chosen among those shown moves nothing; of a long log another one may lie outside the window.
+  const outside = long && chosen !== null && !log.rows.some(({ position }) => position === chosen) ? chosen : null;
+  const window = useRef<number | null>(null);
+  if (outside !== null || chosen === null) window.current = outside;
+  // What is looked for is looked for from the beginning.
+  const filtered = Boolean(filter.level || filter.text || filter.producer);
+  const around = long && !filtered ? window.current : null;
+  const key = JSON.stringify([id, revision, filter, after, around]);
 
   const show = useCallback(() => {
     const fresh = waiting.current;
@@ -53,31 +72,30 @@ export function useLog(invocation: Invocation, { filter, paused, chosen }: Optio
     setLog((before) => {
       const rows = before.rows.concat(fresh);
       const over = Math.max(0, rows.length - MOST_ROWS);
-      return { ...before, rows: over ? rows.slice(over) : rows, dropped: before.dropped + over, held: 0 };
+      return { ...before, rows: over ? rows.slice(over) : rows, begin: over ? rows[over]!.position - 1 : before.begin, held: 0 };
     });
   }, []);
 
   useEffect(() => {
     waiting.current = [];
-    const filtered = Boolean(filter.level || filter.text || filter.producer);
-    const long = invocation.last_position > MOST_ROWS && !filtered;
-    const begin = !long ? 0 : chosen === null ? invocation.last_position - MOST_ROWS : Math.max(0, chosen - BEFORE_LINE);
+    const paged = long && (after !== null || around !== null);
+    const latest = long && !filtered ? invocation.last_position - MOST_ROWS : 0;
+    const begin = !paged ? latest : after ?? Math.max(0, (around ?? 0) - BEFORE_LINE);
     let taken = 0;
     setLog({ ...NONE, begin });
-    const query = { methods: filter.methods, level: fromLevel(filter.level), text: filter.text, producer: filter.producer, after: begin };
-    const following = follow(id, query, {
+    const following = follow(id, { methods: filter.methods, ...queryOf(filter), after: begin }, {
       events: (batch: Event[]) => {
+        const room = paged ? WINDOW - taken : batch.length;
         taken += batch.length;
-        if (long && chosen !== null && taken > MOST_ROWS / 2) {
-          following.close();
-          setLog((before) => ({ ...before, line: "ended", cut: true }));
-          return;
-        }
-        for (const event of batch) waiting.current.push(...rowsOf(event));
+        for (const event of batch.slice(0, room)) waiting.current.push(...rowsOf(event));
         if (pausedNow.current) setLog((before) => ({ ...before, held: waiting.current.length }));
         else show();
+        if (paged && taken > WINDOW) {
+          following.close();
+          setLog((before) => ({ ...before, line: "ended", cut: batch[room - 1]?.position ?? before.rows.at(-1)?.position ?? begin }));
+        }
       },
-      line: (line) => setLog((before) => ({ ...before, line })),
+      line: (line) => setLog((before) => (before.cut === null ? { ...before, line } : before)),
       ended: () => undefined,
     });
     return following.close;

@@ -128,9 +128,9 @@ export async function copyText(text: string): Promise<void> {
   area.remove();
 }
 
-export function download(name: string, text: string, type = "text/plain"): void {
+export function download(name: string, content: string | Blob, type = "text/plain"): void {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type }));
+  link.href = URL.createObjectURL(content instanceof Blob ? content : new Blob([content], { type }));
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);

@@ -1,12 +1,13 @@
 // The assets for which something was reported, with their last materialization and the state of their checks.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { get } from "../lib/api";
 import { visible } from "../lib/format";
 import { useLoaded } from "../lib/load";
-import { assetHref, changeQuery, href, invocationHref, Link } from "../lib/router";
+import { assetHref, href, invocationHref, Link } from "../lib/router";
 import type { Asset, CheckState, Page } from "../lib/types";
 import { Empty, Failure, Loading, Time, useTitle } from "../parts/common";
 import { Icon } from "../parts/icons";
+import { SearchBox } from "../parts/search";
 
 const PAGE = 100;
 
@@ -26,7 +27,7 @@ export function AssetsPage({ query }: { query: URLSearchParams }) {
     <>
       <div class="page-head">
         <h1>Assets</h1>
-        <SearchBox value={text} label="Search assets" />
+        <SearchBox main name="text" value={text} label="Search assets" />
       </div>
       {loaded.error && !loaded.value && <Failure error={loaded.error} what="list" retry={loaded.reload} />}
       {!loaded.value && !loaded.error && <Loading what="assets" />}
@@ -91,23 +92,5 @@ export function ChecksBadge({ state }: { state: CheckState }) {
       <Icon name={kind} size={13} />
       {words}
     </span>
-  );
-}
-
-function SearchBox({ value, label }: { value: string; label: string }) {
-  const [words, setWords] = useState(value);
-  const timer = useRef<number | undefined>(undefined);
-  useEffect(() => setWords(value), [value]);
-  const typed = (text: string) => {
-    setWords(text);
-    window.clearTimeout(timer.current);
-    timer.current = window.setTimeout(() => changeQuery({ text: text.trim() }), 250);
-  };
-  return (
-    <label class="search">
-      <Icon name="search" />
-      <span class="spoken">{label}</span>
-      <input id="search" type="search" value={words} placeholder={label} onInput={(event) => typed(event.currentTarget.value)} />
-    </label>
   );
 }

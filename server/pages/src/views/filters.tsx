@@ -1,7 +1,8 @@
 // The filters of the list: search, state, and what the context says. Each is a member of the address.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { changeQuery } from "../lib/router";
 import { Icon } from "../parts/icons";
+import { SearchBox } from "../parts/search";
 
 export const FILTERS = ["text", "status", "verdict", "asset_key", "job_name", "partition_key", "run_id", "tag", "since", "until", "failed_checks", "pinned"];
 
@@ -25,6 +26,11 @@ const NAMED: [string, string][] = [
   ["run_id", "Run"],
   ["tag", "Tag"],
 ];
+const TIMES: [string, string][] = [
+  ["since", "Since"],
+  ["until", "Until"],
+];
+const HINTS: Record<string, string> = { tag: "name=value", asset_key: "its whole key", partition_key: "its whole key", run_id: "its whole id" };
 
 export function Filters({ query }: { query: URLSearchParams }) {
   const [name, setName] = useState("asset_key");
@@ -32,14 +38,17 @@ export function Filters({ query }: { query: URLSearchParams }) {
   const shown = NAMED.flatMap(([key, label]) => query.getAll(key).map((one) => ({ key, label, one })));
   const since = query.get("since");
   const until = query.get("until");
+  const typed = (event: preact.TargetedEvent<HTMLInputElement>) => setValue(event.currentTarget.value);
+  const isTime = TIMES.some(([key]) => key === name);
   const add = (event: Event) => {
     event.preventDefault();
-    if (value.trim()) changeQuery({ [name]: name === "tag" ? [...query.getAll("tag"), value.trim()] : value.trim() }, { replace: false });
+    const given = isTime ? instantOf(value) : value.trim();
+    if (given) changeQuery({ [name]: name === "tag" ? [...query.getAll("tag"), given] : given }, { replace: false });
     setValue("");
   };
   return (
     <div class="filters">
-      <Search value={query.get("text") ?? ""} />
+      <SearchBox main name="text" value={query.get("text") ?? ""} label="Search invocations" placeholder="Search names, ids, reasons, errors" />
       <div class="states" role="group" aria-label="State">
         {STATES.map(([label, change]) => {
           const names = Object.keys(change);
@@ -52,14 +61,28 @@ export function Filters({ query }: { query: URLSearchParams }) {
         })}
       </div>
       <form class="add-filter" onSubmit={add}>
-        <select aria-label="Filter by" value={name} onChange={(event) => setName(event.currentTarget.value)}>
-          {NAMED.map(([key, label]) => (
+        <select
+          aria-label="Filter by"
+          value={name}
+          onChange={(event) => {
+            setName(event.currentTarget.value);
+            setValue("");
+          }}
+        >
+          {[...NAMED, ...TIMES].map(([key, label]) => (
             <option key={key} value={key}>
               {label}
             </option>
           ))}
         </select>
-        <input aria-label="Filter value" placeholder={name === "tag" ? "name=value" : "exactly…"} value={value} onInput={(event) => setValue(event.currentTarget.value)} />
+        {isTime ? (
+          <input aria-label="Filter value" type="datetime-local" value={value} onInput={typed} />
+        ) : (
+          <input aria-label="Filter value" placeholder={HINTS[name] ?? "its whole name"} value={value} onInput={typed} />
+        )}
+        <button type="submit" disabled={!value.trim()}>
+          Add filter
+        </button>
       </form>
       {(shown.length > 0 || since || until) && (
         <div class="filter-chips">
@@ -79,20 +102,8 @@ export function Filters({ query }: { query: URLSearchParams }) {
   );
 }
 
-function Search({ value }: { value: string }) {
-  const [words, setWords] = useState(value);
-  const timer = useRef<number | undefined>(undefined);
-  useEffect(() => setWords(value), [value]);
-  const typed = (text: string) => {
-    setWords(text);
-    window.clearTimeout(timer.current);
-    timer.current = window.setTimeout(() => changeQuery({ text: text.trim() }), 250);
-  };
-  return (
-    <label class="search">
-      <Icon name="search" />
-      <span class="spoken">Search invocations</span>
-      <input id="search" type="search" value={words} placeholder="Search names, ids, reasons, errors" onInput={(event) => typed(event.currentTarget.value)} />
-    </label>
-  );
+/** What a field for a time in the reader's zone holds, as the API takes it. */
+function instantOf(local: string): string {
+  const time = new Date(local);
+  return Number.isNaN(time.getTime()) ? "" : time.toISOString();
 }

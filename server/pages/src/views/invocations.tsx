@@ -9,6 +9,7 @@ import type { Invocation, Page } from "../lib/types";
 import { Badge, Empty, Failure, Loading, Text, Time, useTitle } from "../parts/common";
 import { Activity } from "./activity";
 import { FILTERS, Filters } from "./filters";
+import { isTyping } from "../parts/search";
 
 const PAGE = 50;
 const AGAIN_MILLISECONDS = 2000;
@@ -22,11 +23,8 @@ export function InvocationsPage({ query }: { query: URLSearchParams }) {
   }, [query.toString()]);
   const key = JSON.stringify(filter);
   const first = useLoaded(key, (signal) => get<Page<Invocation>>("/invocations", { ...filter, limit: PAGE, usual: true }, signal), { every: AGAIN_MILLISECONDS });
-  const older = useOlder(key, filter, first.value?.next_cursor ?? null);
-  const invocations = useMemo(() => {
-    const seen = new Set<string>();
-    return [...(first.value?.items ?? []), ...older.items].filter(({ id }) => !seen.has(id) && seen.add(id));
-  }, [first.value, older.items]);
+  const older = useOlder(key, filter, first.value);
+  const invocations = useMemo(() => joined(first.value?.items ?? [], older.items), [first.value, older.items]);
   const searched = older.cursor ? (older.searched ?? first.value?.searched_to ?? null) : null;
   const filtered = Object.keys(filter).length > 0;
 
@@ -69,19 +67,46 @@ export function InvocationsPage({ query }: { query: URLSearchParams }) {
   );
 }
 
-/** The pages after the first; they are asked for once, since what is old seldom changes. */
-function useOlder(key: string, filter: Record<string, string[]>, firstCursor: string | null) {
-  const none = { key, items: [] as Invocation[], cursor: null as string | null, searched: null as string | null, begun: false };
+/** Each once; what is in both as the first has it. */
+function joined(newer: Invocation[], older: Invocation[]): Invocation[] {
+  const seen = new Set(newer.map(({ id }) => id));
+  return [...newer, ...older.filter(({ id }) => !seen.has(id))];
+}
+
+interface Older {
+  key: string;
+  items: Invocation[];
+  cursor: string | null;
+  searched: string | null;
+  begun: boolean;
+}
+
+/**
+ * What follows the first page: it is asked for once, since what is old seldom changes. New invocations push others off
+ * the first page; those are kept, so that nothing is missing between the pages. Where more than a page came at once
+ * there would be a gap, and the list begins anew.
+ */
+function useOlder(key: string, filter: Record<string, string[]>, first: Page<Invocation> | undefined) {
+  const none: Older = { key, items: [], cursor: null, searched: null, begun: false };
   const [state, setState] = useState(none);
   const [loading, setLoading] = useState(false);
   const ours = state.key === key ? state : none;
-  const cursor = ours.begun ? ours.cursor : firstCursor;
+  const cursor = ours.begun ? ours.cursor : (first?.next_cursor ?? null);
+  useEffect(() => {
+    if (!first) return;
+    setState((before) => {
+      if (before.key !== key || !before.begun) return before;
+      const known = new Set(before.items.map(({ id }) => id));
+      return first.items.some(({ id }) => known.has(id)) ? { ...before, items: joined(first.items, before.items) } : none;
+    });
+  }, [first]);
   const load = async () => {
     if (!cursor) return;
     setLoading(true);
     try {
       const page = await get<Page<Invocation>>("/invocations", { ...filter, limit: PAGE, usual: true, cursor });
-      setState({ key, items: [...ours.items, ...page.items], cursor: page.next_cursor, searched: page.searched_to ?? null, begun: true });
+      const items = ours.begun ? ours.items : (first?.items ?? []);
+      setState({ key, items: joined(items, page.items), cursor: page.next_cursor, searched: page.searched_to ?? null, begun: true });
     } finally {
       setLoading(false);
     }
@@ -232,15 +257,14 @@ function DurationBar({ millis, running, usual, waiting }: DurationProps) {
   );
 }
 
-/** j and k walk the rows, / goes to the search box; typing in a field is left alone. */
+/** j and k walk the rows, Escape takes the filters away; typing in a field is left alone. */
 function useKeys(body: { current: HTMLTableSectionElement | null }): void {
   useEffect(() => {
     const pressed = (event: KeyboardEvent) => {
-      if ((event.target as HTMLElement).closest("input:not([type=checkbox]),select,textarea,dialog") || event.metaKey || event.ctrlKey || event.altKey) return;
+      if (isTyping(event)) return;
       const links = [...(body.current?.querySelectorAll<HTMLElement>(".row-link") ?? [])];
       const now = links.findIndex((link) => link.closest("tr")?.contains(document.activeElement));
-      if (event.key === "/") document.getElementById("search")?.focus();
-      else if (event.key === "j" || event.key === "k") links[Math.min(links.length - 1, Math.max(0, now + (event.key === "j" ? 1 : -1)))]?.focus();
+      if (event.key === "j" || event.key === "k") links[Math.min(links.length - 1, Math.max(0, now + (event.key === "j" ? 1 : -1)))]?.focus();
       else if (event.key === "Escape" && location.search) changeQuery(Object.fromEntries(FILTERS.map((name) => [name, null])));
       else return;
       event.preventDefault();

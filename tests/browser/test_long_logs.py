@@ -1,0 +1,76 @@
+"""A log that is longer than a page holds: its parts, the ways between them, and what reaches all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.browser import Visit, visiting
+from tests.support.server import Server
+from tests.support.story import many_lines
+from tests.support.wire import Job
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+LINES = 12_000
+HELD = 5_000
+
+
+@pytest.fixture(scope="module")
+def long_log(site: Server) -> Job:
+    return many_lines(site, lines=LINES)
+
+
+@pytest.fixture
+def small(browser: Browser, site: Server) -> Iterator[Visit]:
+    """A browser that was told to hold few rows."""
+    with visiting(browser, site) as person:
+        person.page.evaluate(f"localStorage.setItem('standpipe-log-rows', '{HELD}')")
+        yield person
+        person.no_faults()
+
+
+def test_a_log_that_is_not_shown_whole_says_so_and_is_paged_through(small: Visit, long_log: Job) -> None:
+    page = small.page
+    small.go(f"/invocations/{long_log.id}?tab=logs")
+    parts = page.locator("nav[aria-label='Parts of the log']")
+    parts.locator("text=too long to be shown at once").wait_for()
+    page.click("button:has-text('To the end')")
+    page.wait_for_selector(".log-text:has-text('line 11999:')")
+    small.check_access()
+    small.shoot("long-log-in-parts")
+    for begin in (4502, 2002):
+        parts.locator("button:text-is('Earlier')").click()
+        page.wait_for_selector(f".log-text:has-text('line {begin - 1}:')")
+        assert f"after={begin}" in page.url
+    page.wait_for_selector(".log-foot:has-text('2,500 lines')")
+    parts.locator("button:text-is('First lines')").click()
+    page.wait_for_selector(".log-text:has-text('line 0:')")
+    assert parts.locator("button:text-is('Earlier')").is_disabled()
+    parts.locator("button:text-is('Later')").click()
+    page.wait_for_selector(".log-text:has-text('line 2500:')")
+    parts.locator("button:text-is('Last lines')").click()
+    page.wait_for_selector(".log-text:has-text('line 11999:')")
+    assert parts.locator("button:text-is('Later')").is_disabled()
+
+
+def test_what_is_looked_for_and_a_link_to_a_line_are_found_in_any_part(small: Visit, long_log: Job) -> None:
+    page = small.page
+    small.go(f"/invocations/{long_log.id}?tab=logs&line=3002")
+    page.wait_for_selector(".log-row.chosen .log-text:has-text('line 3000:')")
+    page.get_by_label("Search the log").fill("needle")
+    page.wait_for_selector("text=12 lines fit")
+
+
+def test_all_of_a_long_log_is_downloaded(small: Visit, long_log: Job) -> None:
+    small.go(f"/invocations/{long_log.id}?tab=logs")
+    small.page.wait_for_selector("text=too long to be shown at once")
+    with small.page.expect_download() as download:
+        small.page.click("button:has-text('Download')")
+    lines = download.value.path().read_text(encoding="utf-8").splitlines()
+    assert len(lines) == LINES
+    assert "line 0: " in lines[0]
+    assert "line 11999:" in lines[-1]
