@@ -77,7 +77,7 @@ def test_the_time_is_filtered_by_with_keys_as_well(visit: Visit, story: Story) -
     page = visit.page
     visit.go("/")
     page.wait_for_selector("tbody tr >> nth=5")
-    page.get_by_label("Filter by").select_option("until")
+    page.get_by_label("Filter by", exact=True).select_option("until")
     page.get_by_label("Filter value").fill("2020-01-01T12:30")
     page.keyboard.press("Enter")
     page.wait_for_selector("text=No invocation fits.")
@@ -100,7 +100,7 @@ def test_what_new_invocations_push_off_the_first_page_stays_in_the_list(visit: V
     page.wait_for_selector("tbody tr >> nth=59")
     for number in range(60, 72):
         launch(number)
-    page.wait_for_selector("tbody tr:has-text('071')")
+    page.wait_for_selector("td[data-name=Partition]:text-is('071')")
     assert page.locator("tbody td[data-name=Partition]").all_inner_texts() == [f"{n:03}" for n in reversed(range(72))]
 
 
@@ -157,6 +157,23 @@ def test_results_and_the_expected_list_fill_up_while_it_runs(visit: Visit, site:
     job.finish(exit_code=0)
     visit.page.wait_for_selector(".verdict .badge:has-text('incomplete')")
     visit.page.wait_for_selector("text=never closed")
+
+
+def test_the_timeline_draws_the_last_heartbeat_and_the_silence_after_it(visit: Visit, site: Server) -> None:
+    job = running(site)
+    assert job.heartbeat(producer="worker", numbered=3).is_success
+    visit.go(f"/invocations/{job.id}")
+    timeline = visit.page.locator("section[aria-label='Timeline']")
+    timeline.locator(".mark.beat[title*='last heartbeat']").wait_for()
+    timeline.locator("svg[aria-label*='worker'][aria-label*='silent for']").wait_for()
+    timeline.locator("text=Without another word it is taken for lost at").wait_for()
+    timeline.locator("[aria-label^='The invocation:'][aria-label*='opened']").wait_for()
+    visit.shoot("timeline-running")
+    job.append([closed()], producer="worker", first_seq=4)
+    job.finish(exit_code=0)
+    timeline.locator("svg[aria-label*='worker'][aria-label*='closed after']").wait_for()
+    timeline.locator("[aria-label^='The invocation:'][aria-label*='ended, incomplete']").wait_for()
+    assert timeline.locator(".silence, .mark.beat").count() == 1  # In the legend.
 
 
 def test_pausing_holds_new_lines_back_and_going_on_shows_them(visit: Visit, site: Server) -> None:

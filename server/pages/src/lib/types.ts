@@ -166,6 +166,13 @@ export interface Comparison {
   logs_complete: boolean[];
 }
 
+/** A change of the invocation itself, from its history. */
+export interface Change {
+  at: string;
+  change: string;
+  detail?: JsonObject;
+}
+
 export interface Problem {
   type: string;
   title: string;

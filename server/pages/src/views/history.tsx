@@ -2,15 +2,9 @@
 import { get } from "../lib/api";
 import { visible } from "../lib/format";
 import { useLoaded } from "../lib/load";
-import type { Invocation, JsonObject } from "../lib/types";
+import type { Change, Invocation } from "../lib/types";
 import { JsonTree } from "../metadata/json_tree";
 import { Failure, Loading, Time } from "../parts/common";
-
-interface Change {
-  at: string;
-  change: string;
-  detail?: JsonObject;
-}
 
 export function HistoryTab({ invocation }: { invocation: Invocation }) {
   const key = `${invocation.id} ${invocation.status} ${invocation.revision} ${invocation.cancel_requested}`;
