@@ -34,9 +34,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help=keep_help)
     parser.add_argument("--database", choices=browse.NAMES, help="the one that `browse` looks at; both by default")
     arguments = parser.parse_args()
-    browsing = partial(
-        browse.run, invocations=arguments.invocations, kept=arguments.keep, only=arguments.database
-    )
+    browsing = partial(browse.run, invocations=arguments.invocations, kept=arguments.keep, only=arguments.database)
     names: list[str] = arguments.names or list(_BENCHMARKS)
     unknown = [name for name in names if name not in _BENCHMARKS]
     if unknown:

@@ -97,7 +97,10 @@ def list_invocations(
     for pk, context in _listed_contexts(connection, pks):
         # It may have been deleted between two statements.
         if (row := rows.get(pk)) is not None:
-            made[pk] = _invocation_json(row, context=context, more=summaries.of(row))
+            more: dict[str, object] = {**summaries.of(row)}
+            if filters.text:
+                more["matched"] = Raw(encode_json(more["matched"]))
+            made[pk] = _invocation_json(row, context=context, more=more)
     items = [made[pk] for pk in pks if pk in made]
     return InvocationPage(items, next_cursor, searched_to=_time(found.window_ended))
 
@@ -124,12 +127,11 @@ def _listed_contexts(connection: Connection, pks: Sequence[int]) -> Iterator[tup
     """Extras can be megabytes; a list shows them only where they are small."""
     decompress = zstandard.ZstdDecompressor().decompress
     table = tables.invocation_context
-    for pk, packed in query_among(connection, _SMALL_CONTEXTS, pks):
+    for pk, small in query_among(connection, _SMALL_CONTEXTS, pks):
+        # A large one by itself: many of these at once would be more than there is room for.
+        packed = small or connection.scalar(select(table.c.context).where(table.c.invocation_pk == pk))
         if packed is None:
-            # By itself: many of these at once would be more than there is room for.
-            packed = connection.scalar(select(table.c.context).where(table.c.invocation_pk == pk))
-            if packed is None:
-                continue
+            continue
         context = decompress(packed)
         if len(context) > _LISTED_CONTEXT_BYTES:
             fields = msgspec.json.decode(context, type=dict[str, Raw])

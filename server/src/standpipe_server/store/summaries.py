@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from msgspec import Raw
 from sqlalchemy import Connection, func, select, union_all
 
-from standpipe_protocol.json_text import JsonValue, encode_json
+from standpipe_protocol.json_text import JsonValue
 from standpipe_server.broker.badge import badge_of
 from standpipe_server.broker.times import to_rfc3339
 from standpipe_server.store import tables
@@ -21,12 +20,10 @@ from standpipe_server.store.finding import GOOD, text_condition
 _USUAL_OF = 20
 """How many green invocations of the same family tell what is usual."""
 _MATCH_CHARACTERS = 300
-# As the index of failed checks says it on each database; for every list, past SQLAlchemy.
-_FAILED = {
-    name: "SELECT invocation_pk, severity, count(*) FROM asset_check WHERE invocation_pk {among}"
-    f" AND {condition} GROUP BY invocation_pk, severity"
-    for name, condition in (("sqlite", "passed = 0"), ("postgresql", "NOT passed"))
-}
+# As the index of failed checks says it.
+_NOT_PASSED = {"sqlite": "passed = 0", "postgresql": "NOT passed"}
+_FAILED = "SELECT invocation_pk, severity, count(*) FROM asset_check WHERE invocation_pk {among} AND "
+_FAILED_ON = {name: f"{_FAILED}{failed} GROUP BY invocation_pk, severity" for name, failed in _NOT_PASSED.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +35,11 @@ class Summaries:
     usual: Mapping[int, float] | None
     matched: Mapping[int, Sequence[JsonValue]] | None
 
-    def of(self, row: Mapping[Any, Any]) -> dict[str, object]:
-        """Members of the invocation; what is text from outside is JSON already."""
+    def of(self, row: Mapping[Any, Any]) -> dict[str, JsonValue]:
         failed = self.failed.get(row["pk"], {})
         errors, warnings = failed.get("ERROR", 0), failed.get("WARN", 0)
         heard_at = max(self.heard_at.get(row["pk"], 0), row["last_event_at"] or 0)
-        members: dict[str, object] = {
+        members: dict[str, JsonValue] = {
             "badge": badge_of(
                 status=row["status"],
                 verdict=row["verdict"],
@@ -59,7 +55,7 @@ class Summaries:
         if self.usual is not None:
             members["usual_seconds"] = self.usual.get(row["family"])
         if self.matched is not None:
-            members["matched"] = Raw(encode_json(list(self.matched.get(row["pk"], ()))))
+            members["matched"] = list(self.matched.get(row["pk"], ()))
         return members
 
 
@@ -89,7 +85,7 @@ def duration_of(row: Mapping[Any, Any]) -> float | None:
 
 def _failed_checks(connection: Connection, pks: Sequence[int]) -> Mapping[int, Mapping[str, int]]:
     failed: dict[int, dict[str, int]] = defaultdict(dict)
-    for pk, severity, count in query_among(connection, _FAILED[connection.dialect.name], pks):
+    for pk, severity, count in query_among(connection, _FAILED_ON[connection.dialect.name], pks):
         failed[pk][severity] = count
     return failed
 
