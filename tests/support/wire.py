@@ -74,7 +74,7 @@ class Job:
 
     def append(
         self,
-        messages: Json | Sequence[Json] | bytes | str,
+        messages: Json | Sequence[Json | str] | bytes | str,
         *,
         producer: str | None = None,
         first_seq: int | None = None,

@@ -171,9 +171,9 @@ class Store:
         return outcome if isinstance(outcome, AppendOutcome) else await self._append_with_digests(command)
 
     def append_for(self, reply: LoopReply, request: AppendRequest) -> None:
-        """Appends a small batch without a task that waits; `reply` gets the outcome.
+        """Appends a small batch without a task that waits; `reply` gets the `AppendOutcome`.
 
-        None is a `closed` whose ledger has to be compared first: nothing was stored, and `append` is to be called.
+        Anything else is a `closed` whose ledger has to be compared first: nothing is stored, and `append` does it.
 
         Raises:
             Overloaded: too much waits already.
