@@ -17,6 +17,8 @@ from tests.support.wire import Job
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+    from tests.support.postgres import Postgres
+
 
 # Not for the session: Playwright keeps an event loop running while it is open, and other tests have loops of their own.
 @pytest.fixture(scope="module")
@@ -45,6 +47,20 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def story(site: Server) -> dict[str, Job]:
     return whole_story(site)
+
+
+@pytest.fixture(scope="session")
+def postgres_site(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> Iterator[Server]:
+    """The same on PostgreSQL."""
+    url = postgres.create()
+    with Server(tmp_path_factory.mktemp("postgres-site") / "home", database_url=url) as server:
+        yield server
+    postgres.release(url)
+
+
+@pytest.fixture(scope="session")
+def postgres_story(postgres_site: Server) -> dict[str, Job]:
+    return whole_story(postgres_site)
 
 
 @pytest.fixture

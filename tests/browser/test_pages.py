@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -54,25 +55,38 @@ def _no_wider_than_its_screen(page: Page) -> bool:
     return page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
 
 
-@pytest.fixture(
-    scope="module", params=[("light", 1360), ("dark", 1360), ("light", 390)], ids=["light", "dark", "phone"]
-)
-def looked_at(browser: Browser, site: Server, request: pytest.FixtureRequest) -> Iterator[tuple[str, Visit]]:
-    """A person with a light or a dark screen, or a phone."""
-    theme: Theme = request.param[0]
-    with visiting(browser, site, theme=theme, width=request.param[1]) as visit:
-        yield f"{theme} {request.param[1]}", visit
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Somebody before a screen, on one of the databases: the pages ask for the same of both."""
+
+    theme: Theme
+    width: int
+    story: str
+
+
+LOOKS = {
+    "light": Look("light", 1360, "story"),
+    "dark-postgresql": Look("dark", 1360, "postgres_story"),
+    "phone": Look("light", 390, "story"),
+}
+
+
+@pytest.fixture(scope="module", params=LOOKS.values(), ids=LOOKS)
+def looked_at(browser: Browser, request: pytest.FixtureRequest) -> Iterator[tuple[Look, Visit, Story]]:
+    look: Look = request.param
+    story: Story = request.getfixturevalue(look.story)
+    server: Server = next(iter(story.values())).server
+    with visiting(browser, server, theme=look.theme, width=look.width) as visit:
+        yield look, visit, story
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_page_shows_what_is_there_and_nothing_goes_wrong(
-    looked_at: tuple[str, Visit], story: Story, place: str
-) -> None:
-    screen, visit = looked_at
+def test_a_page_shows_what_is_there_and_nothing_goes_wrong(looked_at: tuple[Look, Visit, Story], place: str) -> None:
+    look, visit, story = looked_at
     visit.faults.clear()
     visit.go(_address(place, story))
     visit.page.wait_for_selector(PLACES[place][1])
-    visit.shoot(f"{place} {screen}".replace(" ", "-"))
+    visit.shoot(f"{place} {look.theme} {look.width}".replace(" ", "-"))
     visit.check_access()
     assert _no_wider_than_its_screen(visit.page)
     assert visit.page.title() != "owned"

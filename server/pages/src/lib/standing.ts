@@ -50,9 +50,12 @@ function reasonPhrase(reason: Reason): string {
     case "exit-code":
       return reason.exit_code === undefined ? reason.detail : `exit code ${reason.exit_code}`;
     default:
-      return reason.detail.replace(/\.$/, "");
+      return inner(reason.detail.replace(/\.$/, ""));
   }
 }
+
+/** A sentence as a part of another one; names and abbreviations keep their capitals. */
+const inner = (text: string): string => (/^[A-Z][a-z]+ /.test(text) ? text.slice(0, 1).toLowerCase() + text.slice(1) : text);
 
 const capital = (text: string): string => text.slice(0, 1).toUpperCase() + text.slice(1);
 

@@ -8,6 +8,8 @@ marked.use({
   renderer: {
     // HTML inside is shown as it was written.
     html: ({ text }) => escapeHtml(text),
+    // A box to tick would be a form's; whether it is ticked must be seen all the same.
+    checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),
     // A picture would be fetched from another host the moment a page is opened.
     image: ({ href, text }) => `<a href="${escapeHtml(href)}">${escapeHtml(text || "picture")}</a>`,
   },

@@ -5,7 +5,7 @@ import { useLoaded } from "../lib/load";
 import { changeQuery, href, invocationHref, Link } from "../lib/router";
 import type { Asset, Page, Reported } from "../lib/types";
 import { Metadata } from "../metadata/value";
-import { Empty, Failure, Loading, Panel, Time, useTitle } from "../parts/common";
+import { CopyButton, Empty, Failure, Loading, Panel, Time, useTitle } from "../parts/common";
 import { Tabs } from "../parts/tabs";
 import { CheckStrips } from "./check_strips";
 import { ChecksBadge } from "./assets";
@@ -41,7 +41,8 @@ export function AssetPage({ asset, query }: { asset: string; query: URLSearchPar
   return (
     <article>
       <nav class="crumbs" aria-label="Place">
-        <Link to={href("assets")}>Assets</Link> /
+        <Link to={href("assets")}>Assets</Link> / <span class="mono">{visible(asset)}</span>
+        <CopyButton text={asset} label="Copy the key" />
       </nav>
       <div class="page-head">
         <h1>{visible(asset)}</h1>

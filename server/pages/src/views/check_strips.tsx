@@ -20,7 +20,7 @@ export function CheckStrips({ path, since, until }: { path: string; since: strin
   const failed = items.filter((item) => !item.passed).slice(0, 20);
   return (
     <>
-      <Panel title="Over time" aside={<span class="quiet">{loaded.value.next_cursor ? `the last ${SHOWN}` : "oldest left"}</span>}>
+      <Panel title="Over time" aside={<Legend words={loaded.value.next_cursor ? `the last ${SHOWN}, oldest left` : "oldest left"} />}>
         <div class="check-rows">
           {[...byName].map(([name, results]) => (
             <div key={name}>
@@ -46,7 +46,7 @@ export function CheckStrips({ path, since, until }: { path: string; since: strin
             <details key={`${item.invocation_id} ${item.position}`}>
               <summary>
                 <span class={item.severity === "WARN" ? "changed" : "wrong"}>{visible(item.check_name ?? "")}</span> <Time value={item.received_at} />
-                {item.partition_key && ` ${visible(item.partition_key)}`}
+                {item.partition_key && `, partition ${visible(item.partition_key)}`}
               </summary>
               <div class="inside">
                 <Link to={invocationHref(item.invocation_id, { tab: "checks" })}>Its invocation</Link>
@@ -57,5 +57,22 @@ export function CheckStrips({ path, since, until }: { path: string; since: strin
         </Panel>
       )}
     </>
+  );
+}
+
+function Legend({ words }: { words: string }) {
+  return (
+    <span class="legend strip-legend">
+      <span>
+        <i class="succeeded" /> passed
+      </span>
+      <span>
+        <i class="warning" /> warned
+      </span>
+      <span>
+        <i class="failed" /> failed
+      </span>
+      <span>{words}</span>
+    </span>
   );
 }

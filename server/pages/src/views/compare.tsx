@@ -91,7 +91,7 @@ function Table({ found, ids }: { found: Comparison; ids: string[] }) {
     ) : null;
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label="Comparison">
-      <table class="compare">
+      <table class="compare" style={{ "--columns": items.length }}>
         <thead>
           <tr>
             <td />

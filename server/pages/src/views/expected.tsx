@@ -47,10 +47,20 @@ export function ExpectedPanel({ invocation }: { invocation: Invocation }) {
 }
 
 const LISTED_REJECTED = 20;
+const METHOD_WORDS: Record<string, string> = {
+  opened: "opened",
+  closed: "closed",
+  log: "log messages",
+  log_external_stream: "pieces of output",
+  report_asset_materialization: "materializations",
+  report_asset_check: "checks",
+  report_custom_message: "custom messages",
+};
 
 export function ReceiptPanel({ invocation, rejected, now }: { invocation: Invocation; rejected: Event[]; now: number }) {
   const { receipt } = invocation;
   const producers: (Producer | ProducerReceipt)[] = receipt?.producers ?? invocation.producers ?? [];
+  const named = producers.some(({ process }) => process !== null);
   const more = Math.max(receipt?.rejected ?? 0, rejected.length) - Math.min(rejected.length, LISTED_REJECTED);
   return (
     <Panel
@@ -76,7 +86,7 @@ export function ReceiptPanel({ invocation, rejected, now }: { invocation: Invoca
         )}
         {Object.entries(receipt?.by_method ?? {}).map(([method, number]) => (
           <span key={method}>
-            <b>{count(number)}</b> {visible(method.replace("report_", "").replaceAll("_", " "))}
+            <b>{count(number)}</b> {METHOD_WORDS[method] ?? visible(method)}
           </span>
         ))}
         {receipt && receipt.rejected > 0 && (
@@ -96,7 +106,7 @@ export function ReceiptPanel({ invocation, rejected, now }: { invocation: Invoca
             <thead>
               <tr>
                 <th scope="col">Producer</th>
-                <th scope="col">Process</th>
+                {named && <th scope="col">Process</th>}
                 <th scope="col">State</th>
                 <th scope="col" class="number">
                   Stored
@@ -110,7 +120,7 @@ export function ReceiptPanel({ invocation, rejected, now }: { invocation: Invoca
             </thead>
             <tbody>
               {producers.map((one) => (
-                <Row key={one.producer} one={one} ended={invocation.status === "ended"} now={now} />
+                <Row key={one.producer} one={one} named={named} ended={invocation.status === "ended"} now={now} />
               ))}
             </tbody>
           </table>
@@ -134,7 +144,7 @@ export function ReceiptPanel({ invocation, rejected, now }: { invocation: Invoca
   );
 }
 
-function Row({ one, ended, now }: { one: Producer | ProducerReceipt; ended: boolean; now: number }) {
+function Row({ one, named, ended, now }: { one: Producer | ProducerReceipt; named: boolean; ended: boolean; now: number }) {
   const sent = "sent" in one ? one.sent : one.numbered;
   const open = one.opened && !one.closed;
   return (
@@ -142,7 +152,7 @@ function Row({ one, ended, now }: { one: Producer | ProducerReceipt; ended: bool
       <th scope="row" title={one.producer}>
         {visible(producerName(one.producer))}
       </th>
-      <td>{visible(processWords(one))}</td>
+      {named && <td>{visible(processWords(one))}</td>}
       <td class={ended && open ? "wrong" : undefined}>{one.closed ? "closed" : open ? (ended ? "never closed" : "open") : "not opened"}</td>
       <td class="number">{count(one.stored)}</td>
       <td class={sent !== null && sent > one.stored ? "number wrong" : "number"}>{sent === null ? "—" : count(sent)}</td>

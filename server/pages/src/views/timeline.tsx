@@ -37,7 +37,7 @@ interface Lane {
 export function Timeline({ invocation, results, now }: { invocation: Invocation; results: Results; now: number }) {
   const [all, setAll] = useState(false);
   const begin = milliseconds(invocation.created_at);
-  const end = Math.max(invocation.ended_at ? milliseconds(invocation.ended_at) : now, begin + 100);
+  const end = Math.max(invocation.ended_at ? milliseconds(invocation.ended_at) : now, begin + 10);
   const producers = invocation.receipt?.producers ?? invocation.producers;
   const lanes = useMemo(() => lanesOf(results, producers ?? []), [results, producers]);
   const states = useStates(invocation);
