@@ -47,6 +47,11 @@ PLACES = {
 }
 
 
+# Of these a phone gets another layout; of all others the same as a wide screen, only narrower.
+NARROW = 720
+LAID_OUT_ANEW = {"invocations", "running", "many producers", "assets", "check strip", "comparison"}
+
+
 def _address(place: str, story: Story) -> str:
     return re.sub(r"\{([^}]+)\}", lambda found: story[found[1]].id, PLACES[place][0])
 
@@ -87,7 +92,8 @@ def test_a_page_shows_what_is_there_and_nothing_goes_wrong(looked_at: tuple[Look
     visit.go(_address(place, story))
     visit.page.wait_for_selector(PLACES[place][1])
     visit.shoot(f"{place} {look.theme} {look.width}".replace(" ", "-"))
-    visit.check_access()
+    if look.width > NARROW or place in LAID_OUT_ANEW:
+        visit.check_access()
     assert _no_wider_than_its_screen(visit.page)
     assert visit.page.title() != "owned"
     # That there is no such invocation is told by a 404, of which browsers complain by themselves.

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 Story = dict[str, Job]
+# Milliseconds by which the page's own clock is put forward, instead of waiting for them.
+_NEXT_LOOK = 2_500
+_HIDDEN_LONG_ENOUGH = 6_000
 
 
 @pytest.fixture(scope="module")
@@ -93,26 +96,32 @@ def test_what_new_invocations_push_off_the_first_page_stays_in_the_list(visit: V
     def launch(number: int) -> str:
         return register(site, context={"job_name": "pushes", "partition_key": f"{number:03}"}).id
 
-    for number in range(60):
+    for number in range(52):
         launch(number)
+    page.clock.install()
     visit.go("/?job_name=pushes")
     page.click("text=Show older ones")
-    page.wait_for_selector("tbody tr >> nth=59")
-    for number in range(60, 72):
+    page.wait_for_selector("tbody tr >> nth=51")
+    for number in range(52, 56):
         launch(number)
-    page.wait_for_selector("td[data-name=Partition]:text-is('071')")
-    assert page.locator("tbody td[data-name=Partition]").all_inner_texts() == [f"{n:03}" for n in reversed(range(72))]
+    page.clock.fast_forward(_NEXT_LOOK)
+    page.wait_for_selector("td[data-name=Partition]:text-is('055')")
+    assert page.locator("tbody td[data-name=Partition]").all_inner_texts() == [f"{n:03}" for n in reversed(range(56))]
 
 
 def test_an_invocation_appears_in_the_list_by_itself_and_its_state_follows(visit: Visit, site: Server) -> None:
+    visit.page.clock.install()
     visit.go("/?job_name=appears")
     visit.page.wait_for_selector("text=No invocation fits.")
     job = register(site, context={"job_name": "appears", "asset_keys": ["appears"]})
+    visit.page.clock.fast_forward(_NEXT_LOOK)
     visit.page.wait_for_selector("tbody tr:has-text('waiting')")
     job.append([opened()])
+    visit.page.clock.fast_forward(_NEXT_LOOK)
     visit.page.wait_for_selector("tbody tr:has-text('running')")
     job.append([closed()])
     job.finish(exit_code=0)
+    visit.page.clock.fast_forward(_NEXT_LOOK)
     visit.page.wait_for_selector("tbody tr:has-text('succeeded')")
 
 
@@ -311,10 +320,12 @@ def test_a_tab_that_nobody_sees_gives_its_streams_up_and_catches_up_when_it_is_s
     )
     with Server(tmp_path_factory.mktemp("hidden") / "home").start() as server, visiting(browser, server) as visit:
         job = running(server)
+        visit.page.clock.install()
         visit.go(f"/invocations/{job.id}?tab=logs")
         visit.page.wait_for_selector(".log .line:text-is('live')")
         wait_until(lambda: streams() == 2, what="the page's two streams")
         visit.page.evaluate(tell, True)
+        visit.page.clock.fast_forward(_HIDDEN_LONG_ENOUGH)
         wait_until(lambda: streams() == 0, what="the streams to be given up")
         job.append([log("while nobody looked")], producer="worker", first_seq=4)
         visit.page.evaluate(tell, False)

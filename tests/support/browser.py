@@ -70,7 +70,7 @@ class Visit:
         self.page.evaluate(_AXE.read_text(encoding="utf-8"))
         rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
         found: list[dict[str, Any]] = self.page.evaluate(
-            "async rules => (await axe.run(document, {runOnly: rules})).violations.map(one => ({id: one.id,"
+            "async rules => (await axe.run(document, {runOnly: rules, resultTypes: ['violations'], preload: false})).violations.map(one => ({id: one.id,"
             " help: one.help, nodes: one.nodes.slice(0, 3).map(node => node.html.slice(0, 200) + ' ' +"
             " (node.any[0]?.message ?? node.failureSummary))}))",
             rules,

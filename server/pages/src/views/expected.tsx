@@ -47,15 +47,15 @@ export function ExpectedPanel({ invocation }: { invocation: Invocation }) {
 }
 
 const LISTED_REJECTED = 20;
-const METHOD_WORDS: Record<string, string> = {
-  opened: "opened",
-  closed: "closed",
-  log: "log messages",
-  log_external_stream: "pieces of output",
-  report_asset_materialization: "materializations",
-  report_asset_check: "checks",
-  report_custom_message: "custom messages",
+const METHOD_WORDS: Record<string, [string, string]> = {
+  log: ["log message", "log messages"],
+  log_external_stream: ["piece of output", "pieces of output"],
+  report_asset_materialization: ["materialization", "materializations"],
+  report_asset_check: ["check", "checks"],
+  report_custom_message: ["custom message", "custom messages"],
+  other: ["of no known method", "of no known method"],
 };
+const methodWords = (method: string, number: number): string => METHOD_WORDS[method]?.[number === 1 ? 0 : 1] ?? visible(method);
 
 export function ReceiptPanel({ invocation, rejected, now }: { invocation: Invocation; rejected: Event[]; now: number }) {
   const { receipt } = invocation;
@@ -86,7 +86,7 @@ export function ReceiptPanel({ invocation, rejected, now }: { invocation: Invoca
         )}
         {Object.entries(receipt?.by_method ?? {}).map(([method, number]) => (
           <span key={method}>
-            <b>{count(number)}</b> {METHOD_WORDS[method] ?? visible(method)}
+            <b>{count(number)}</b> {methodWords(method, number)}
           </span>
         ))}
         {receipt && receipt.rejected > 0 && (
