@@ -15,6 +15,7 @@ from standpipe_server.store import tables
 from standpipe_server.store.cursors import Page, decode_cursor, encode_cursor
 from standpipe_server.store.errors import BadCursor, NotFound
 from standpipe_server.store.events import ProducerNames, read_events_at
+from standpipe_server.store.segments import StoredEvent
 from standpipe_server.store.skipping import distinct_values
 
 _MOST_CHECKS = 200
@@ -46,7 +47,8 @@ def list_assets(
         statement = statement.where(asset.c.asset_key > last_key)
     found = connection.execute(statement).all()
     integers = LongIntegers()
-    summaries = (_summary(connection, row.pk, row.asset_key, integers, names=names) for row in found[:limit])
+    latest = [_latest(connection, row.pk, row.asset_key) for row in found[:limit]]
+    summaries = _summaries(connection, latest, integers, names=names)
     items = [integers.encode(summary) for summary in summaries]
     return Page(items, encode_cursor(binding, found[limit - 1].asset_key) if len(found) > limit else None)
 
@@ -54,9 +56,9 @@ def list_assets(
 def read_asset(connection: Connection, asset_key: str, *, names: ProducerNames) -> bytes:
     """One asset: its latest materialization and the latest report of each of its checks. Raises NotFound."""
     pk, integers = asset_pk_of(connection, asset_key), LongIntegers()
-    summary = _summary(connection, pk, asset_key, integers, names=names)
-    newest = list(_newest_checks(connection, pk).values())
-    summary["checks"] = cast("JsonValue", report_items(connection, newest, asset_key, integers, names=names))
+    latest = _latest(connection, pk, asset_key)
+    summary = _summaries(connection, [latest], integers, names=names)[0]
+    summary["checks"] = cast("JsonValue", report_items(connection, latest.checks, asset_key, integers, names=names))
     labels = tables.metadata_number
     held = [labels.c.asset_pk == pk, labels.c.check_name == "", labels.c.label != ""]
     summary["numeric_labels"] = list(distinct_values(connection, labels.c.label, held, limit=_MOST_LABELS))
@@ -123,21 +125,43 @@ def select_reports(table: Table, asset_pk: int) -> Select[Any]:
     )
 
 
-def _summary(
-    connection: Connection, pk: int, asset_key: str, integers: LongIntegers, *, names: ProducerNames
-) -> dict[str, JsonValue]:
-    summary: dict[str, JsonValue] = {"asset_key": asset_key}
-    for member, table in (("last_materialization", tables.materialization), ("last_check", tables.asset_check)):
-        row = connection.execute(select_reports(table, pk).limit(1)).mappings().first()
-        found = [] if row is None else report_items(connection, [row], asset_key, integers, names=names)
-        summary[member] = found[0] if found else None
-    newest = _newest_checks(connection, pk).values() if summary["last_check"] is not None else ()
-    summary["check_state"] = {
-        "passed": sum(row["passed"] for row in newest),
-        "failed": sum(not row["passed"] and row["severity"] != "WARN" for row in newest),
-        "warned": sum(not row["passed"] and row["severity"] == "WARN" for row in newest),
-    }
-    return summary
+@dataclass(frozen=True, slots=True)
+class _Latest:
+    """The rows of what was reported last on an asset: its materialization, and each of its checks."""
+
+    asset_key: str
+    materialization: RowMapping | None
+    checks: Sequence[RowMapping]
+
+
+def _latest(connection: Connection, pk: int, asset_key: str) -> _Latest:
+    materialized = connection.execute(select_reports(tables.materialization, pk).limit(1)).mappings().first()
+    return _Latest(asset_key, materialized, list(_newest_checks(connection, pk).values()))
+
+
+def _summaries(
+    connection: Connection, latest: Sequence[_Latest], integers: LongIntegers, *, names: ProducerNames
+) -> list[dict[str, JsonValue]]:
+    """Of many assets, their events read together."""
+    summaries: list[dict[str, JsonValue]] = []
+    shown: list[tuple[dict[str, JsonValue], str, str, RowMapping]] = []
+    for one in latest:
+        summary: dict[str, JsonValue] = {"asset_key": one.asset_key}
+        last_check = max(one.checks, key=lambda row: row["pk"], default=None)
+        for member, row in (("last_materialization", one.materialization), ("last_check", last_check)):
+            summary[member] = None
+            if row is not None:
+                shown.append((summary, member, one.asset_key, row))
+        summary["check_state"] = {
+            "passed": sum(row["passed"] for row in one.checks),
+            "failed": sum(not row["passed"] and row["severity"] != "WARN" for row in one.checks),
+            "warned": sum(not row["passed"] and row["severity"] == "WARN" for row in one.checks),
+        }
+        summaries.append(summary)
+    events = read_events_at(connection, [_place(row) for *_, row in shown], names=names)
+    for summary, member, asset_key, row in shown:
+        summary[member] = _report_item(row, events[_place(row)], asset_key, integers)
+    return summaries
 
 
 def _newest_checks(connection: Connection, pk: int) -> dict[str, RowMapping]:
@@ -160,19 +184,23 @@ def report_items(
     names: ProducerNames,
 ) -> list[dict[str, JsonValue]]:
     """The event of each row, with what is known of it beside: the metadata comes in normal form."""
-    places = [(row["invocation_pk"], row["position"]) for row in found]
-    events = read_events_at(connection, places, names=names)
-    items: list[dict[str, JsonValue]] = []
-    for row, place in zip(found, places, strict=True):
-        event = cast("dict[str, JsonValue]", integers.decode(events[place].text))
-        params = cast("dict[str, JsonValue]", event["params"])
-        metadata = cast("dict[str, JsonValue] | None", params.get("metadata"))
-        item = event | {"invocation_id": row["invocation_id"], "asset_key": asset_key}
-        item["partition_key"] = row["partition_key"]
-        if "data_version" in row:
-            item["data_version"] = row["data_version"]
-        else:
-            item |= {"check_name": row["check_name"], "passed": row["passed"], "severity": row["severity"]}
-        item["metadata"] = {name: entry.to_wire() for name, entry in normalise_metadata(metadata).items()}
-        items.append(item)
-    return items
+    events = read_events_at(connection, [_place(row) for row in found], names=names)
+    return [_report_item(row, events[_place(row)], asset_key, integers) for row in found]
+
+
+def _place(row: RowMapping) -> tuple[int, int]:
+    return row["invocation_pk"], row["position"]
+
+
+def _report_item(row: RowMapping, found: StoredEvent, asset_key: str, integers: LongIntegers) -> dict[str, JsonValue]:
+    event = cast("dict[str, JsonValue]", integers.decode(found.text))
+    params = cast("dict[str, JsonValue]", event["params"])
+    metadata = cast("dict[str, JsonValue] | None", params.get("metadata"))
+    item = event | {"invocation_id": row["invocation_id"], "asset_key": asset_key}
+    item["partition_key"] = row["partition_key"]
+    if "data_version" in row:
+        item["data_version"] = row["data_version"]
+    else:
+        item |= {"check_name": row["check_name"], "passed": row["passed"], "severity": row["severity"]}
+    item["metadata"] = {name: entry.to_wire() for name, entry in normalise_metadata(metadata).items()}
+    return item

@@ -89,8 +89,13 @@ def query_among(connection: Connection, statement: str, among: Sequence[Any]) ->
     else:
         values = _padded(among)
         condition = f"IN ({', '.join('?' * len(values))})"
+    return query(connection, statement.format(among=condition), values)
+
+
+def query(connection: Connection, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """The rows of a statement in the words of the connection's own database."""
     with _cursor(connection) as cursor:
-        cursor.execute(statement.format(among=condition), values)
+        cursor.execute(statement, values)
         return cursor.fetchall()
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, Integer, RowMapping, bindparam, func, or_, select
 
 from standpipe_server.store import tables
+from standpipe_server.store.bulk import query
 from standpipe_server.store.caches import RecentlyUsed
 from standpipe_server.store.errors import NotFound
 from standpipe_server.store.matching import EventMatch
@@ -18,7 +20,6 @@ from standpipe_server.store.segments import (
     StoredSegment,
     decoded_size,
     method_mask,
-    read_event,
     read_events,
     read_events_backwards,
     segment_runs,
@@ -61,6 +62,13 @@ _with_or_rejected = or_(
 )
 _segments_until_with_or_rejected = _segments_until.where(_with_or_rejected)
 _segments_with_or_rejected = _segments_from.where(_with_or_rejected)
+
+_COLUMNS = tuple(column.name for column in tables.segment.c)
+_SEGMENTS_AT = (
+    f"WITH place (pk, position) AS ({{wanted}}) SELECT {', '.join(_COLUMNS)} FROM segment WHERE pk IN"  # noqa: S608
+    " (SELECT (SELECT held.pk FROM segment AS held WHERE held.invocation_pk = place.pk"
+    " AND held.first_position <= place.position ORDER BY held.first_position DESC LIMIT 1) FROM place)"
+)
 
 ProducerNames = RecentlyUsed[tuple[int, int], str]
 """Names of producers by invocation row and producer row."""
@@ -208,16 +216,45 @@ def read_events_at(
 ) -> Mapping[tuple[int, int], StoredEvent]:
     """The events at these places (invocation row, position); each segment is read once."""
     found: dict[tuple[int, int], StoredEvent] = {}
-    segment: StoredSegment | None = None
-    held_by = 0
-    for pk, position in sorted(set(places)):
-        inside = segment is not None and held_by == pk and position < segment.first_position + _count(segment)
-        if not inside:
-            segment = next(_segments(connection, pk, after=position - 1, methods=None, names=names), None)
-            held_by = pk
-        if segment is not None and segment.first_position <= position:
-            found[pk, position] = read_event(segment, position)
+    left, most = sorted(set(places)), _SEGMENTS_AT_FIRST
+    while left:
+        some, left = left[:most], left[most:]
+        rows = _rows_at(connection, some)
+        for row in rows:
+            segment, pk = _stored(connection, row, names=names), row["invocation_pk"]
+            end = segment.first_position + _count(segment)
+            # What else of this segment is wanted need not wait for its turn.
+            inside = [place for place in (*some, *left) if place[0] == pk and segment.first_position <= place[1] < end]
+            found.update(((pk, event.position), event) for event in _events_at(segment, {place[1] for place in inside}))
+        left = [place for place in left if place not in found]
+        mean = sum(len(row["body"]) for row in rows) // (len(rows) or 1)
+        most = min(max(_BYTES_AT_A_TIME // (mean + 1), 1), _SEGMENTS_AT_A_TIME)
     return found
+
+
+def _rows_at(connection: Connection, places: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:
+    """The rows of segments that hold these places, each once."""
+    if connection.dialect.name == "postgresql":
+        wanted, values = (
+            "SELECT * FROM unnest(%s::bigint[], %s::bigint[])",
+            [list(part) for part in zip(*places, strict=True)],
+        )
+    else:
+        wanted = f"VALUES {', '.join(['(?, ?)'] * len(places))}"
+        values = [value for place in places for value in place]
+    found = query(connection, _SEGMENTS_AT.format(wanted=wanted), values)
+    return [dict(zip(_COLUMNS, row, strict=True)) for row in found]
+
+
+def _events_at(segment: StoredSegment, positions: set[int]) -> Iterator[StoredEvent]:
+    if not positions:
+        return
+    last = max(positions)
+    for event in read_events(segment, after=min(positions) - 1):
+        if event.position in positions:
+            yield event
+        if event.position >= last:
+            return
 
 
 def _count(segment: StoredSegment) -> int:
@@ -262,7 +299,7 @@ def _segments_before(
         end, count = found[-1]["first_position"], _SEGMENTS_AT_A_TIME
 
 
-def _stored(connection: Connection, row: RowMapping, *, names: ProducerNames) -> StoredSegment:
+def _stored(connection: Connection, row: Mapping[Any, Any], *, names: ProducerNames) -> StoredSegment:
     pk = row["invocation_pk"]
     runs = [
         Run(_producer_name(connection, pk, producer_pk, names=names), first_seq, count, received_at)

@@ -18,12 +18,15 @@ from standpipe_server.store.errors import BadCursor
 
 _RARE = 1_000
 """So many invocations are looked at one by one; of what more have, only a window of the list is looked at."""
-_WINDOW = 20_000
-_TEXT_WINDOW = 100_000
+_WINDOWS = (1_000, 20_000)
+"""A short one first: of what is common it fills a page, and its end is soon found."""
+_TEXT_WINDOWS = (2_000, 100_000)
 _KINDS = 5
 """Rows of searched text an invocation has at most: names, reasons, and three first errors."""
 
 Walk: TypeAlias = Select[Unpack[tuple[Any, ...]]]
+_Place: TypeAlias = Sequence[ColumnElement[int]]
+"""The columns of a key."""
 Key: TypeAlias = tuple[int, int]
 """An invocation's place in the order: when it was registered, and its row."""
 
@@ -62,17 +65,29 @@ def find_invocations(connection: Connection, filters: InvocationFilter, *, limit
     if filters.text:
         return _find_by_text(connection, filters, limit=limit, after=after)
     table = tables.invocation
+    place = (table.c.created_at, table.c.pk)
     conditions, common = conditions_of(connection, filters)
-    bounds = _beyond((table.c.created_at, table.c.pk), after)
-    end = None
-    if common:
-        walk = select(table.c.created_at, table.c.pk).where(*_range(table.c.created_at, filters), *bounds)
-        end = _window_end(connection, walk, (table.c.created_at, table.c.pk), size=_WINDOW)
-    statement = select(table.c.created_at, table.c.pk).where(*conditions, *bounds)
-    if end is not None:
-        statement = statement.where(*_not_beyond((table.c.created_at, table.c.pk), end))
-    found = connection.execute(_newest_first(statement, (table.c.created_at, table.c.pk)).limit(limit + 1)).all()
-    return _found(found, limit=limit, end=end)
+    bounds = _beyond(place, after)
+    statement = _newest_first(select(*place).where(*conditions, *bounds), place).limit(limit + 1)
+    if not common:
+        return _found(connection.execute(statement).all(), limit=limit, end=None)
+    walk = select(*place).where(*_range(table.c.created_at, filters), *bounds)
+    return _find_in_windows(connection, statement, walk, place, sizes=_WINDOWS, limit=limit)
+
+
+def _find_in_windows(
+    connection: Connection, statement: Walk, walk: Walk, place: _Place, *, sizes: Sequence[int], limit: int
+) -> Found:
+    """What `statement` finds in a window of the list that `walk` goes through; in the shortest that fills a page."""
+    found = Found(keys=(), next=None)
+    for size in sizes:
+        end = _window_end(connection, walk, place, size=size)
+        within = statement if end is None else statement.where(*_not_beyond(place, end))
+        distinct = list(dict.fromkeys(tuple(row) for row in connection.execute(within)))
+        found = _found(distinct, limit=limit, end=end)
+        if found.window_ended is None:
+            return found
+    return found
 
 
 def conditions_of(connection: Connection, filters: InvocationFilter) -> tuple[list[ColumnElement[bool]], bool]:
@@ -142,10 +157,11 @@ def _few(connection: Connection, links: Sequence[_Link]) -> list[int] | None:
     """The rows of the invocations, when there are few."""
     found: set[int] = set()
     for link in links:
-        some = connection.scalars(select(link.pk).where(*link.conditions).limit(_RARE + 1)).all()
-        if len(some) > _RARE:
+        some = select(link.pk).where(*link.conditions)
+        # So many that nobody wants to fetch them are passed over within the database.
+        if connection.scalar(some.offset(_RARE).limit(1)) is not None:
             return None
-        found.update(some)
+        found.update(connection.scalars(some.limit(_RARE)))
     return sorted(found)
 
 
@@ -153,18 +169,15 @@ def _find_by_text(connection: Connection, filters: InvocationFilter, *, limit: i
     table, invocation = tables.invocation_text, tables.invocation
     place = (table.c.created_at, table.c.invocation_pk)
     bounds = [*_range(table.c.created_at, filters), *_beyond(place, after)]
-    end = _window_end(connection, select(*place).where(*bounds), place, size=_TEXT_WINDOW)
     statement = select(*place).where(*bounds, text_condition(filters.text or ""))
-    if end is not None:
-        statement = statement.where(*_not_beyond(place, end))
     conditions, _ = conditions_of(connection, filters)
     if len(conditions) > len(_range(invocation.c.created_at, filters)):
         # Not a join: that a database would begin at its other end, with all that fit the rest and not the text.
         statement = statement.where(exists().where(invocation.c.pk == table.c.invocation_pk, *conditions))
     # An invocation may be found by each of its texts.
-    found = connection.execute(_newest_first(statement, place).limit((limit + 1) * _KINDS)).all()
-    distinct = list(dict.fromkeys(tuple(row) for row in found))
-    return _found(distinct, limit=limit, end=end)
+    statement = _newest_first(statement, place).limit((limit + 1) * _KINDS)
+    walk = select(*place).where(*bounds)
+    return _find_in_windows(connection, statement, walk, place, sizes=_TEXT_WINDOWS, limit=limit)
 
 
 def _found(rows: Sequence[Any], *, limit: int, end: Key | None) -> Found:
@@ -174,13 +187,13 @@ def _found(rows: Sequence[Any], *, limit: int, end: Key | None) -> Found:
     return Found(keys=keys, next=end, window_ended=None if end is None else end[0])
 
 
-def _window_end(connection: Connection, walk: Walk, place: Sequence[ColumnElement[int]], *, size: int) -> Key | None:
+def _window_end(connection: Connection, walk: Walk, place: _Place, *, size: int) -> Key | None:
     """The last key of the window; None when the list ends within it."""
     row: Any = connection.execute(_newest_first(walk, place).offset(size - 1).limit(1)).first()
     return None if row is None else (row[0], row[1])
 
 
-def _newest_first(statement: Walk, place: Sequence[ColumnElement[int]]) -> Walk:
+def _newest_first(statement: Walk, place: _Place) -> Walk:
     return statement.order_by(*(column.desc() for column in place))
 
 
@@ -193,11 +206,11 @@ def _range(created_at: ColumnElement[int], filters: InvocationFilter) -> list[Co
     return conditions
 
 
-def _beyond(place: Sequence[ColumnElement[int]], after: Key | None) -> list[ColumnElement[bool]]:
+def _beyond(place: _Place, after: Key | None) -> list[ColumnElement[bool]]:
     return [] if after is None else [tuple_(*place) < tuple_(*after)]
 
 
-def _not_beyond(place: Sequence[ColumnElement[int]], end: Key) -> list[ColumnElement[bool]]:
+def _not_beyond(place: _Place, end: Key) -> list[ColumnElement[bool]]:
     return [tuple_(*place) >= tuple_(*end)]
 
 

@@ -46,18 +46,26 @@ class EventMatch:
     producers: frozenset[str] = frozenset()
     stream: str | None = None
     _needle: str = field(init=False, default="", repr=False)
+    _kinds: tuple[bytes, ...] = field(init=False, default=(), repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_needle", (self.text or "").lower())
+        same = {name for name, level in _SAME_LEVEL.items() if level in self.levels}
+        kinds = tuple(b'"%b"' % level.lower().encode() for level in sorted(self.levels | same) if level.isascii())
+        object.__setattr__(self, "_kinds", kinds)
 
     def may_hold(self, body: bytes) -> bool:
         """Whether there may be a fitting message among these bytes; False is certain."""
         needle = self._needle
-        if not needle or b"\\" in body:
+        if not (needle or self._kinds) or b"\\" in body:
             return True
         # Without escapes, what a string says is what its bytes say.
         if body.isascii():
-            return needle.isascii() and needle.encode() in body.lower()
+            lower = body.lower()
+            if self._kinds and not any(kind in lower for kind in self._kinds):
+                return False
+            return needle.isascii() and needle.encode() in lower
+        # Letters beyond ASCII may become a level's in upper case, so that only the message itself tells.
         return needle in body.decode("utf-8", "surrogatepass").lower()
 
     def takes(self, message: bytes, *, rejected: bool = False) -> bool:

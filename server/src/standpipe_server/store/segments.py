@@ -14,7 +14,6 @@ from typing import Any, Final
 import msgspec
 import zstandard
 from msgspec import Raw
-from sqlalchemy import RowMapping
 
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import METHODS
@@ -111,7 +110,7 @@ def method_mask(methods: frozenset[str]) -> int:
     return mask
 
 
-def segment_runs(row: RowMapping) -> list[list[int]]:
+def segment_runs(row: Mapping[Any, Any]) -> list[list[int]]:
     """Who sent which part of a segment when: `[producer_pk, first_seq, count, received_at]`, in order."""
     if row["runs"]:
         return json.loads(row["runs"])
@@ -196,11 +195,6 @@ def read_events_backwards(
 def _fits(match: EventMatch, producer: str, message: Raw, segment: StoredSegment, offset: int) -> bool:
     rejected = segment.problems is not None and str(offset) in segment.problems
     return (not match.producers or producer in match.producers) and match.takes(bytes(message), rejected=rejected)
-
-
-def read_event(segment: StoredSegment, position: int) -> StoredEvent:
-    """One event of the segment that holds it."""
-    return next(event for event in read_events(segment, after=position - 1))
 
 
 def _encode(body: bytes, *, methods: int) -> EncodedBody:

@@ -61,11 +61,13 @@ def read_series(connection: Connection, asset_key: str, label: str, wanted: Seri
         held.append(table.c.received_at >= wanted.since)
     if wanted.until is not None:
         held.append(table.c.received_at < wanted.until)
-    in_order = _points(held, label).order_by(table.c.received_at, table.c.pk)
-    rows = connection.execute(in_order.limit(wanted.max_points + 1)).all()
-    if len(rows) <= wanted.max_points:
-        return Series([_point(row) for row in rows], binned=False)
-    return Series(_binned(connection, held, label, first=rows[0].received_at, most=wanted.max_points), binned=True)
+    # Whether there are too many stands in the index; what they are is fetched once it is known how.
+    instants = select(table.c.received_at).where(*held, table.c.label == label).order_by(table.c.received_at)
+    if connection.scalar(instants.offset(wanted.max_points).limit(1)) is None:
+        in_order = _points(held, label).order_by(table.c.received_at, table.c.pk).limit(wanted.max_points)
+        return Series([_point(row) for row in connection.execute(in_order)], binned=False)
+    first = connection.scalar(instants.limit(1)) or 0
+    return Series(_binned(connection, held, label, first=first, most=wanted.max_points), binned=True)
 
 
 def _binned(

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select, union_all
+from sqlalchemy import Connection, func, select
 
 from standpipe_protocol.json_text import JsonValue
 from standpipe_server.broker.badge import badge_of
 from standpipe_server.broker.times import to_rfc3339
 from standpipe_server.store import tables
-from standpipe_server.store.bulk import query_among
-from standpipe_server.store.finding import GOOD, text_condition
+from standpipe_server.store.bulk import query, query_among
+from standpipe_server.store.finding import text_condition
 
 _USUAL_OF = 20
 """How many green invocations of the same family tell what is usual."""
 _MATCH_CHARACTERS = 300
+_LATEST_GOOD = (
+    "SELECT family, opened_at, created_at, ended_at FROM invocation WHERE family = {family}"  # noqa: S608
+    f" AND verdict = 'succeeded' ORDER BY created_at DESC, pk DESC LIMIT {_USUAL_OF}"
+)
+_LATEST_GOOD_OF_EACH = (
+    "SELECT latest.* FROM unnest(%s::bigint[]) AS wanted(one)"  # noqa: S608
+    f" CROSS JOIN LATERAL ({_LATEST_GOOD.format(family='wanted.one')}) AS latest"
+)
 # As the index of failed checks says it.
 _NOT_PASSED = {"sqlite": "passed = 0", "postgresql": "NOT passed"}
 _FAILED = "SELECT invocation_pk, severity, count(*) FROM asset_check WHERE invocation_pk {among} AND "
@@ -80,7 +88,11 @@ def duration_of(row: Mapping[Any, Any]) -> float | None:
     """From its opening, or where nobody opened from its registration, to its end."""
     if row["ended_at"] is None:
         return None
-    return max(0, row["ended_at"] - (row["opened_at"] or row["created_at"])) / 1e6
+    return _seconds_between(row["opened_at"] or row["created_at"], row["ended_at"])
+
+
+def _seconds_between(beginning: int, end: int) -> float:
+    return max(0, end - beginning) / 1e6
 
 
 def _failed_checks(connection: Connection, pks: Sequence[int]) -> Mapping[int, Mapping[str, int]]:
@@ -102,24 +114,20 @@ def _heard_at(connection: Connection, pks: Sequence[int]) -> Mapping[int, int]:
 
 def _usual(connection: Connection, families: set[int]) -> Mapping[int, float]:
     """The median duration of the last green ones of each family."""
-    table = tables.invocation
-    latest = [
-        select(
-            select(table.c.family, table.c.opened_at, table.c.created_at, table.c.ended_at)
-            .where(table.c.family == family, GOOD)
-            .order_by(table.c.created_at.desc(), table.c.pk.desc())
-            .limit(_USUAL_OF)
-            .subquery()
-        )
-        for family in sorted(families)
-    ]
     durations: dict[int, list[float]] = defaultdict(list)
-    # SQLite takes five hundred parts in one statement; fewer are quicker to plan.
-    for start in range(0, len(latest), 50):
-        for row in connection.execute(union_all(*latest[start : start + 50])).mappings():
-            if (duration := duration_of(row)) is not None:
-                durations[row["family"]].append(duration)
+    for family, opened_at, created_at, ended_at in _latest_good(connection, sorted(families)):
+        if ended_at is not None:
+            durations[family].append(_seconds_between(opened_at or created_at, ended_at))
     return {family: statistics.median(found) for family, found in durations.items()}
+
+
+def _latest_good(connection: Connection, families: Sequence[int]) -> Iterator[tuple[Any, ...]]:
+    if connection.dialect.name == "postgresql":
+        yield from query(connection, _LATEST_GOOD_OF_EACH, [families])
+    else:
+        # Nothing has to travel, so that one statement for each costs less than one for all.
+        for family in families:
+            yield from query(connection, _LATEST_GOOD.format(family="?"), [family])
 
 
 def _matched(connection: Connection, pks: Sequence[int], wanted: str) -> Mapping[int, Sequence[JsonValue]]:
