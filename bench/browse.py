@@ -20,7 +20,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 import psycopg
 
 from bench.client import Address, call
-from bench.history import EVENTS, Made, make_history
+from bench.history import EVENTS, make_history
 from bench.looks import PAGE, Look, looks
 from bench.raw_rows import RawRows
 from bench.report import Row
@@ -74,6 +74,11 @@ class _Bounds:
     raw: RawRows
     app: Address
 
+    def place(self, pages: int) -> list[int]:
+        """`created_at` and `pk` of the last row of so many pages."""
+        statement = "SELECT created_at, pk FROM invocation ORDER BY created_at DESC, pk DESC LIMIT 1 OFFSET ?"
+        return list(self.raw.fetch(statement, [pages * PAGE - 1])[0])
+
     @contextmanager
     def asking_driver(self, look: Look) -> Generator[Ask]:
         yield partial(self.raw.fetch, look.sql, look.values)
@@ -97,11 +102,15 @@ def run(*, invocations: int = INVOCATIONS, kept: Path | None = None, only: str |
                 with psycopg.connect(database, autocommit=True) as connection:
                     connection.execute("VACUUM ANALYZE")
             service = stack.enter_context(running_service(database_url=database))
+            browser = _Browser(service)
             app = Address.of(stack.enter_context(running_bare("rows", database)))
             bounds = _Bounds(RawRows(database), app)
             stack.callback(bounds.raw.close)
             kind = f"{name}, {invocations:,} invocations, {invocations * EVENTS:,} events"
-            yield from _measured(_Browser(service), bounds, made, kind=kind)
+            found = looks(made, invocations=invocations, cursor_at=browser.cursor_at, place=bounds.place)
+            for look in found:
+                yield from _rows(f"{look.what} ({kind})", look, browser, bounds)
+                kind = name
 
 
 @contextmanager
@@ -117,16 +126,6 @@ def _postgres(folder: Path) -> Generator[str]:
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [_DATABASE]).fetchone():
                 connection.execute(f"CREATE DATABASE {_DATABASE} TEMPLATE template0")
         yield urlunsplit(urlsplit(cluster.admin_url)._replace(path=f"/{_DATABASE}"))
-
-
-def _measured(browser: _Browser, bounds: _Bounds, made: Made, *, kind: str) -> Generator[Row]:
-    def place(pages: int) -> list[int]:
-        statement = "SELECT created_at, pk FROM invocation ORDER BY created_at DESC, pk DESC LIMIT 1 OFFSET ?"
-        return list(bounds.raw.fetch(statement, [pages * PAGE - 1])[0])
-
-    for look in looks(made, cursor_at=browser.cursor_at, place=place):
-        yield from _rows(f"{look.what} ({kind})", look, browser, bounds)
-        kind = kind.partition(",")[0]
 
 
 def _rows(what: str, look: Look, browser: _Browser, bounds: _Bounds) -> Generator[Row]:

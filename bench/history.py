@@ -44,7 +44,7 @@ RARE_TEXT = "zanzibar"
 _LIMITS = Limits()
 _SECOND = 1_000_000
 _BEGINNING = 1_760_000_000 * _SECOND
-_APART = 60 * _SECOND
+APART = 60 * _SECOND
 """Between two registrations."""
 _AT_ONCE = 500
 _LARGE_BATCH = 5_000
@@ -119,7 +119,7 @@ class _Writing:
         return written[-1]
 
     def _run(self, unit: UnitOfWork, number: int, messages: list[dict[str, object]]) -> str:
-        unit.now = _BEGINNING + number * _APART
+        unit.now = _BEGINNING + number * APART
         partition = f"2026-{number % 365:03}"
         context = {"job_name": f"job-{number % JOBS}", "partition_key": partition, "extras": {"n": number}}
         wire = json.dumps({"context": context, "tags": {"team": _random.choice(WORDS[:20])}}).encode()

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from bench.history import ASSET, RARE_TEXT, Made
+from bench.history import APART, ASSET, RARE_TEXT, Made
 
 PAGE = 50
 DEEP = 100
 DEEPER = 1_900
+POINTS = 500
 
 # The columns of which an invocation in a list is made.
 _COLUMNS = (
@@ -35,9 +36,11 @@ _DAYS = (
     " GROUP BY created_at / 86400000000, verdict"
 )
 _SERIES = (
-    "SELECT metadata_number.received_at, value, position, id FROM metadata_number JOIN invocation"
-    " ON invocation.pk = invocation_pk WHERE asset_pk = (SELECT pk FROM asset WHERE asset_key = ?)"
-    " AND check_name = '' AND label = 'rows' ORDER BY metadata_number.received_at, metadata_number.pk LIMIT 500"
+    "SELECT received_at, value, position, partition_key, least, greatest, count,"
+    " (SELECT id FROM invocation WHERE invocation.pk = invocation_pk) AS id"
+    " FROM metadata_number JOIN (SELECT max(pk) AS last, min(value) AS least, max(value) AS greatest, count(*) AS count"
+    " FROM metadata_number WHERE asset_pk = (SELECT pk FROM asset WHERE asset_key = ?) AND check_name = ''"
+    " AND label = 'rows' GROUP BY received_at / CAST(? AS bigint)) AS bins ON pk = last ORDER BY received_at, pk"
 )
 
 CursorAt = Callable[[int], str | None]
@@ -57,7 +60,7 @@ class Look:
     values: Sequence[Any] = ()
 
 
-def looks(made: Made, *, cursor_at: CursorAt, place: Place) -> Generator[Look]:
+def looks(made: Made, *, invocations: int, cursor_at: CursorAt, place: Place) -> Generator[Look]:
     page = {"limit": str(PAGE)}
     yield Look("first page", "/invocations", page, _ROWS.format(where="1 = 1"))
     for pages in (DEEP, DEEPER):
@@ -76,7 +79,9 @@ def looks(made: Made, *, cursor_at: CursorAt, place: Place) -> Generator[Look]:
     since = {"bin": "day", "since": "2025-10-01T00:00:00Z", "until": "2026-12-31T00:00:00Z"}
     yield Look("counts by day", "/invocations/counts", since, _DAYS)
     asset = f"/assets/{quote(ASSET, safe='')}"
-    yield Look("500 points out of a series", f"{asset}/metadata/rows/series", {"max_points": "500"}, _SERIES, [ASSET])
+    width = invocations * APART // POINTS + 1
+    points = {"max_points": str(POINTS)}
+    yield Look("a series in 500 points", f"{asset}/metadata/rows/series", points, _SERIES, [ASSET, width])
     yield Look("materializations of an asset", f"{asset}/materializations", page)
     yield Look("assets", "/assets", page)
     events = f"/invocations/{made.large}/events"

@@ -52,7 +52,7 @@ async def test_windows_hide_nothing_and_repeat_nothing(
 ) -> None:
     made = await _fill(bench)
     newest_first = list(reversed(made))
-    for name, value in (("_RARE", 3), ("_WINDOW", 4), ("_TEXT_WINDOW", 7)):
+    for name, value in (("_RARE", 3), ("_WINDOWS", (2, 4)), ("_TEXT_WINDOWS", (3, 7))):
         monkeypatch.setattr(f"standpipe_server.store.finding.{name}", value)
     of = {one: number for number, one in enumerate(made)}
     for filters, fits in (
@@ -71,7 +71,7 @@ async def test_windows_hide_nothing_and_repeat_nothing(
 
 async def test_a_window_that_ends_tells_how_far_it_looked(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     await _fill(bench)
-    monkeypatch.setattr("standpipe_server.store.finding._TEXT_WINDOW", 10)
+    monkeypatch.setattr("standpipe_server.store.finding._TEXT_WINDOWS", (4, 10))
     found, looked = await _pages(bench, InvocationFilter(text="nowhere"), limit=5)
     assert found == []
     *earlier, last = looked

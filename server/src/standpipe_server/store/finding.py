@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, Unpack, cast
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, or_, select, text, tuple_
+from sqlalchemy import ColumnElement, Connection, Integer, Select, and_, literal_column, or_, select, text, tuple_
 
 from standpipe_server.store import tables
 from standpipe_server.store.errors import BadCursor
 
 _RARE = 1_000
 """So many invocations are looked at one by one; of what more have, only a window of the list is looked at."""
-_WINDOWS = (1_000, 20_000)
+_WINDOWS = (2_000, 10_000)
 """A short one first: of what is common it fills a page, and its end is soon found."""
 _TEXT_WINDOWS = (2_000, 100_000)
 _KINDS = 5
@@ -109,7 +109,7 @@ def conditions_of(connection: Connection, filters: InvocationFilter) -> tuple[li
         rare = _few(connection, links)
         if rare is None:
             common = True
-            conditions.append(or_(*(exists().where(link.pk == table.c.pk, *link.conditions) for link in links)))
+            conditions.append(or_(*(_has_one(link.pk == table.c.pk, *link.conditions) for link in links)))
         else:
             conditions.append(table.c.pk.in_(rare))
     return conditions, common
@@ -145,7 +145,8 @@ def _links(connection: Connection, filters: InvocationFilter) -> list[list[_Link
         links.append([_Link(tag.c.invocation_pk, fits)])
     if filters.asset_key is not None:
         asset = connection.scalar(select(tables.asset.c.pk).where(tables.asset.c.asset_key == filters.asset_key))
-        reports = (tables.invocation_asset, tables.materialization, tables.asset_check)
+        # What is found most often is asked first.
+        reports = (tables.materialization, tables.asset_check, tables.invocation_asset)
         links.append([_Link(table.c.invocation_pk, [table.c.asset_pk == (asset or 0)]) for table in reports])
     if filters.failed_checks:
         check = tables.asset_check
@@ -173,11 +174,19 @@ def _find_by_text(connection: Connection, filters: InvocationFilter, *, limit: i
     conditions, _ = conditions_of(connection, filters)
     if len(conditions) > len(_range(invocation.c.created_at, filters)):
         # Not a join: that a database would begin at its other end, with all that fit the rest and not the text.
-        statement = statement.where(exists().where(invocation.c.pk == table.c.invocation_pk, *conditions))
+        statement = statement.where(_has_one(invocation.c.pk == table.c.invocation_pk, *conditions))
     # An invocation may be found by each of its texts.
     statement = _newest_first(statement, place).limit((limit + 1) * _KINDS)
     walk = select(*place).where(*bounds)
     return _find_in_windows(connection, statement, walk, place, sizes=_TEXT_WINDOWS, limit=limit)
+
+
+def _has_one(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Whether there is such a row, asked for each row by itself.
+
+    As `EXISTS` PostgreSQL would answer it for all rows at once, and read all that an asset or a tag ever had for it.
+    """
+    return select(literal_column("1", Integer)).where(*conditions).limit(1).scalar_subquery().is_not(None)
 
 
 def _found(rows: Sequence[Any], *, limit: int, end: Key | None) -> Found:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Unpack
+from typing import Any, NamedTuple, Unpack
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, Select, func, literal_column, select
 
@@ -12,10 +12,23 @@ from standpipe_protocol.json_text import JsonValue
 from standpipe_server.broker.times import to_rfc3339
 from standpipe_server.store import tables
 from standpipe_server.store.assets import asset_pk_of
+from standpipe_server.store.bulk import query_among
 from standpipe_server.store.numbers import NO_LABEL
 from standpipe_server.store.skipping import distinct_values
 
 _MOST_LABELS = 500
+
+
+class _Row(NamedTuple):
+    pk: int
+    invocation_pk: int
+    received_at: int
+    value: float
+    position: int
+    partition_key: str | None
+
+
+_ROWS = f"SELECT {', '.join(_Row._fields)} FROM metadata_number WHERE pk {{among}}"  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +59,9 @@ def list_labels(connection: Connection, asset_key: str, *, check_name: str) -> l
     for label in distinct_values(connection, table.c.label, held, limit=_MOST_LABELS):
         newest = _points(held, label).order_by(table.c.received_at.desc(), table.c.pk.desc()).limit(1)
         if (row := connection.execute(newest).first()) is not None:
-            labels.append({"label": label, "last": _point(row)})
+            ids = _ids(connection, [row])
+            if row.invocation_pk in ids:
+                labels.append({"label": label, "last": _point(row, ids=ids)})
     return labels
 
 
@@ -65,7 +80,9 @@ def read_series(connection: Connection, asset_key: str, label: str, wanted: Seri
     instants = select(table.c.received_at).where(*held, table.c.label == label).order_by(table.c.received_at)
     if connection.scalar(instants.offset(wanted.max_points).limit(1)) is None:
         in_order = _points(held, label).order_by(table.c.received_at, table.c.pk).limit(wanted.max_points)
-        return Series([_point(row) for row in connection.execute(in_order)], binned=False)
+        rows = connection.execute(in_order).all()
+        ids = _ids(connection, rows)
+        return Series([_point(row, ids=ids) for row in rows if row.invocation_pk in ids], binned=False)
     first = connection.scalar(instants.limit(1)) or 0
     return Series(_binned(connection, held, label, first=first, most=wanted.max_points), binned=True)
 
@@ -84,45 +101,41 @@ def _binned(
         f"((metadata_number.received_at - {int(first)}) / {int(width)})", BigInteger
     )
     bins = (
-        select(
-            func.max(table.c.pk).label("pk"),
-            func.min(table.c.value).label("least"),
-            func.max(table.c.value).label("greatest"),
-            func.count().label("how_many"),
-        )
+        select(func.max(table.c.pk), func.min(table.c.value), func.max(table.c.value), func.count())
         .where(*fits)
         .group_by(number)
-        .subquery()
     )
-    statement = (
-        _columns()
-        .add_columns(bins.c.least, bins.c.greatest, bins.c.how_many)
-        .join(bins, bins.c.pk == table.c.pk)
-        .order_by(table.c.received_at, table.c.pk)
+    binned = {pk: found for pk, *found in connection.execute(bins)}
+    # By their keys: joined to them, a database may read the whole table of invocations for a few hundred.
+    rows = sorted(
+        (
+            _Row._make((*row, tables.uncarry(partition)))
+            for *row, partition in query_among(connection, _ROWS, list(binned))
+        ),
+        key=lambda row: (row.received_at, row.pk),
     )
-    return [
-        _point(row, least=row.least, greatest=row.greatest, count=row.how_many) for row in connection.execute(statement)
-    ]
-
-
-def _columns() -> Select[Unpack[tuple[Any, ...]]]:
-    table, invocation = tables.metadata_number, tables.invocation
-    return (
-        select(table.c.received_at, table.c.value, table.c.position, table.c.partition_key, invocation.c.id)
-        .select_from(table)
-        .join(invocation, invocation.c.pk == table.c.invocation_pk)
-    )
+    ids = _ids(connection, rows)
+    return [_point(row, *binned[row.pk], ids=ids) for row in rows if row.invocation_pk in ids]
 
 
 def _points(held: Sequence[ColumnElement[bool]], label: str) -> Select[Unpack[tuple[Any, ...]]]:
-    return _columns().where(*held, tables.metadata_number.c.label == label)
+    table = tables.metadata_number
+    return select(*(table.c[name] for name in _Row._fields)).where(*held, table.c.label == label)
 
 
-def _point(row: Any, *, least: float | None = None, greatest: float | None = None, count: int = 1) -> JsonValue:
+def _ids(connection: Connection, rows: Sequence[Any]) -> dict[int, str]:
+    """Of the invocations that reported these points, by their rows; one may have been deleted just now."""
+    pks = sorted({row.invocation_pk for row in rows})
+    return dict(query_among(connection, "SELECT pk, id FROM invocation WHERE pk {among}", pks))
+
+
+def _point(
+    row: Any, least: float | None = None, greatest: float | None = None, count: int = 1, *, ids: Mapping[int, str]
+) -> JsonValue:
     return {
         "at": to_rfc3339(row.received_at),
         "value": row.value,
-        "invocation_id": row.id,
+        "invocation_id": ids[row.invocation_pk],
         "position": row.position,
         "partition_key": row.partition_key,
         "min": row.value if least is None else least,
