@@ -76,7 +76,7 @@ LOOKS = {
 }
 
 
-@pytest.fixture(scope="module", params=LOOKS.values(), ids=LOOKS)
+@pytest.fixture(scope="module", params=LOOKS.values(), ids=list(LOOKS))
 def looked_at(browser: Browser, request: pytest.FixtureRequest) -> Iterator[tuple[Look, Visit, Story]]:
     look: Look = request.param
     story: Story = request.getfixturevalue(look.story)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Integer, RowMapping, bindparam, func, or_, select
+from sqlalchemy import Connection, Integer, bindparam, func, or_, select
 
 from standpipe_server.store import tables
 from standpipe_server.store.bulk import query
