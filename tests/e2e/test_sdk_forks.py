@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,6 +142,27 @@ def test_what_a_child_left_on_disk_is_delivered_before_its_parent_closes(
     # The child's are stored before the parent's `closed`, so that nothing ends green without them.
     assert broker.methods[-1] == "closed"
     assert broker.methods.count("closed") == 1
+
+
+def test_a_parent_that_is_terminated_waits_no_longer_for_what_its_child_left(
+    broker: RecordingBroker, tmp_path: Path
+) -> None:
+    # Who sends SIGTERM sends SIGKILL soon after, and `closed` has to be on disk by then.
+    flag = tmp_path / "flag"
+    env = child_environment({**broker.environment(), "STANDPIPE_CLOSE_TIMEOUT": "120"}, home=tmp_path / "home")
+    with Process([sys.executable, "-c", AWAY, flag], log=tmp_path / "log", env=env) as process:
+        process.wait_for_output("opened")
+        broker.stop()
+        flag.with_suffix(".away").touch()
+        process.wait_for_output("child gone")
+        process.signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == -signal.SIGTERM
+    broker.start()
+    run_python("-m", "standpipe.cli", "deliver", env=env)
+    assert broker.custom_messages == ["child 1", "child 2"]
+    assert broker.closed is not None
+    assert broker.closed.exception is not None
+    assert broker.closed.exception.name == "SIGTERM"
 
 
 def test_a_parent_does_not_close_before_what_its_child_left_is_delivered(

@@ -70,6 +70,8 @@ class Outbox:
         self._memory_messages = memory_messages
         self._memory_bytes = memory_bytes
         self._spool_first = spool_first(environment)
+        self.closing_seconds: float | None = None
+        """How long `closed` waits for what forked children left on disk, where that is not `close_seconds`."""
         self._pid = os.getpid()
         self._opened_at = time.monotonic()
         self._on_control: Callable[[Control], None] | None = None
@@ -336,7 +338,8 @@ class Outbox:
             return True
         from standpipe.leftovers import deliver_left_by_children
 
-        return deliver_left_by_children(self._bootstrap, environment=self._environment, seconds=self.close_seconds)
+        seconds = self.close_seconds if self.closing_seconds is None else self.closing_seconds
+        return deliver_left_by_children(self._bootstrap, environment=self._environment, seconds=seconds)
 
     def _make_spool(self, first_seq: int) -> Spool:
         # Most processes never write one, and what it imports is a tenth of the client.

@@ -125,6 +125,8 @@ class HttpPipesContext(PipesContext):
     ) -> DeliveryReport:
         """As `PipesContext.close`."""
         try:
+            if timeout is not None:
+                self._opening.outbox.closing_seconds = timeout
             return super().close(exc, timeout=timeout)
         finally:
             forget(self)
