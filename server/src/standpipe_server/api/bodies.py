@@ -104,7 +104,7 @@ class Bodies:
         declared = exchange.headers.get(b"content-length")
         if declared is not None and declared.isdigit() and int(declared) > limit:
             raise _too_large("body", limit, "body_bytes")
-        message = await _next_part(exchange, offset=0)
+        message = await next_part(exchange, offset=0)
         body: bytes = message.get("body", b"")
         if not message.get("more_body", False):
             if len(body) > limit:
@@ -119,7 +119,7 @@ class Bodies:
             while more:
                 if size > limit:
                     raise _too_large("body", limit, "body_bytes")
-                message = await _next_part(exchange, offset=size)
+                message = await next_part(exchange, offset=size)
                 chunk: bytes = message.get("body", b"")
                 self.budget.take(len(chunk))
                 size += len(chunk)
@@ -132,7 +132,13 @@ class Bodies:
             self.budget.give_back(size)
 
 
-async def _next_part(exchange: Exchange, *, offset: int) -> Message:
+async def next_part(exchange: Exchange, *, offset: int) -> Message:
+    """The next part of a body, of which so much has come.
+
+    Raises:
+        Refused: `malformed`; it did not come in time.
+        ClientGone: the connection ended before the body did.
+    """
     try:
         async with asyncio.timeout(_SILENCE_SECONDS):
             message = await exchange.receive()

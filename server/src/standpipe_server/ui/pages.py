@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import parse_qs, quote, urlsplit
 
+from standpipe_server.api.bodies import next_part
 from standpipe_server.api.exchange import Exchange
 from standpipe_server.api.guard import is_page, request_origin
 from standpipe_server.api.parts import ApiParts
@@ -134,11 +135,11 @@ class Pages:
     async def _form(self, exchange: Exchange) -> bytes:
         body = b""
         while True:
-            message = await exchange.receive()
+            message = await next_part(exchange, offset=len(body))
             body += message.get("body", b"")
             if len(body) > _LONGEST_FORM:
                 return b""
-            if message["type"] == "http.disconnect" or not message.get("more_body", False):
+            if not message.get("more_body", False):
                 return body
 
     def _is_our_own(self, exchange: Exchange) -> bool:
