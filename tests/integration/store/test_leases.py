@@ -114,6 +114,17 @@ async def test_a_store_that_cannot_write_starts_and_forgives_later(
         assert store.close()
 
 
+async def test_whoever_looks_at_the_context_with_the_operator_key_is_not_the_process(bench: Bench) -> None:
+    leased = await bench.register(b'{"context":{},"lease_seconds":60}')
+    await bench.append(leased, OPENED)
+    before = await _lease_end(bench, leased)
+    bench.clock.pass_seconds(30)
+    await bench.store.read_context(leased, by_token=False)
+    assert await _lease_end(bench, leased) == before
+    await bench.store.read_context(leased, by_token=True)
+    assert await _lease_end(bench, leased) != before
+
+
 # The clock is set
 
 

@@ -228,9 +228,9 @@ class Store:
         return await self._read(lookups.find, invocation_id)
 
     async def read_context(self, target: Target, *, by_token: bool) -> ContextAnswer:
-        """The context for the external process; asking for it is a word that renews a running lease."""
+        """The context for the external process; asking for it with its token is a word that renews a running lease."""
         answer = await self._read(lookups.read_context, target, by_token=by_token)
-        if answer.lease_expires_at is None:
+        if answer.lease_expires_at is None or not by_token:
             return answer
         beaten = await self._write(commands.Beat(target.pk, Heartbeat(), start=False))
         return ContextAnswer(
