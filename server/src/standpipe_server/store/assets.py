@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import Connection, RowMapping, Select, Table, exists, or_, select
+from sqlalchemy import Connection, RowMapping, Select, Table, exists, or_, select, tuple_
 
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.metadata import normalise_metadata
@@ -19,6 +19,7 @@ from standpipe_server.store.segments import StoredEvent
 from standpipe_server.store.skipping import distinct_values
 
 _MOST_CHECKS = 200
+NO_END = 2**62
 _MOST_LABELS = 500
 
 
@@ -77,20 +78,24 @@ def list_reports(
 ) -> Page:
     """Materializations or checks (`table`) of an asset, newest first. Raises NotFound when nothing was reported."""
     binding = (table.name, asset_key, filters)
-    statement = select_reports(table, asset_pk_of(connection, asset_key)).limit(limit + 1)
+    before = NO_END
+    if cursor is not None:
+        before = decode_cursor(binding, cursor)
+        if not isinstance(before, int):
+            raise BadCursor
+    within = {"partition_key": filters.partition_key}
+    if table is tables.asset_check:
+        # Of checks no index is by partition.
+        within = {"check_name": filters.check_name}
+    asset_pk = asset_pk_of(connection, asset_key)
+    statement = select_reports(table, asset_pk, before=before, within=within).limit(limit + 1)
     if filters.partition_key is not None:
+        # Said like this too: the index of partitions holds those only that are there.
         statement = statement.where(table.c.partition_key == filters.partition_key)
-    if filters.check_name is not None and table is tables.asset_check:
-        statement = statement.where(table.c.check_name == filters.check_name)
     if filters.since is not None:
         statement = statement.where(table.c.received_at >= filters.since)
     if filters.until is not None:
         statement = statement.where(table.c.received_at < filters.until)
-    if cursor is not None:
-        last_pk = decode_cursor(binding, cursor)
-        if not isinstance(last_pk, int):
-            raise BadCursor
-        statement = statement.where(table.c.pk < last_pk)
     found = connection.execute(statement).mappings().all()
     integers = LongIntegers()
     items = [
@@ -115,13 +120,24 @@ def asset_pk_of(connection: Connection, asset_key: str) -> int:
     return pk
 
 
-def select_reports(table: Table, asset_pk: int) -> Select[Any]:
+def select_reports(
+    table: Table, asset_pk: int, *, before: int = NO_END, within: Mapping[str, str | None] | None = None
+) -> Select[Any]:
+    """Newest first: rows before the key `before`, with these values `within` the asset, where they are given.
+
+    As ranges of the index that begins with these columns. From `asset_pk = ?` and the order by `pk` PostgreSQL may
+    conclude to walk through everybody's reports until it has met enough of this asset's.
+    """
     invocation = tables.invocation
+    fixed: dict[str, Any] = {"asset_pk": asset_pk}
+    fixed |= {name: value for name, value in (within or {}).items() if value is not None}
+    columns = [*(table.c[name] for name in fixed), table.c.pk]
+    place, types = tuple_(*columns), [column.type for column in columns]
     return (
         select(table, invocation.c.id.label("invocation_id"))
         .join(invocation, invocation.c.pk == table.c.invocation_pk)
-        .where(table.c.asset_pk == asset_pk)
-        .order_by(table.c.pk.desc())
+        .where(place > tuple_(*fixed.values(), 0, types=types), place < tuple_(*fixed.values(), before, types=types))
+        .order_by(*(column.desc() for column in columns))
     )
 
 
@@ -170,7 +186,7 @@ def _newest_checks(connection: Connection, pk: int) -> dict[str, RowMapping]:
     held = [table.c.asset_pk == pk]
     newest: dict[str, RowMapping] = {}
     for name in distinct_values(connection, table.c.check_name, held, limit=_MOST_CHECKS):
-        statement = select_reports(table, pk).where(table.c.check_name == name).limit(1)
+        statement = select_reports(table, pk, within={"check_name": name}).limit(1)
         newest[name] = connection.execute(statement).mappings().one()
     return newest
 

@@ -10,7 +10,7 @@ from standpipe_protocol.json_text import JsonValue
 from standpipe_server.broker.long_integers import LongIntegers
 from standpipe_server.broker.schema_difference import difference_of
 from standpipe_server.store import tables
-from standpipe_server.store.assets import asset_pk_of, report_items, select_reports
+from standpipe_server.store.assets import NO_END, asset_pk_of, report_items, select_reports
 from standpipe_server.store.cursors import Page, decode_cursor, encode_cursor
 from standpipe_server.store.errors import BadCursor
 from standpipe_server.store.events import ProducerNames
@@ -27,12 +27,11 @@ def list_schema_changes(
     A schema is compared with the one before it under the same label, among those that the page looked at.
     """
     binding, table = ("schema-changes", asset_key), tables.materialization
-    statement = select_reports(table, asset_pk_of(connection, asset_key)).limit(_LOOKED_AT)
-    if cursor is not None:
-        first = decode_cursor(binding, cursor)
-        if not isinstance(first, int):
-            raise BadCursor
-        statement = statement.where(table.c.pk <= first)
+    first = None if cursor is None else decode_cursor(binding, cursor)
+    if not isinstance(first, int | None):
+        raise BadCursor
+    before = NO_END if first is None else first + 1
+    statement = select_reports(table, asset_pk_of(connection, asset_key), before=before).limit(_LOOKED_AT)
     rows = connection.execute(statement).mappings().all()
     integers = LongIntegers()
     items = report_items(connection, rows, asset_key, integers, names=names)
