@@ -17,8 +17,8 @@ What `scripts/bench` measured. Figures of different machines, or of different mi
 each other; so each figure of ours stands beside a bound taken before and after it in the same run, and the ratio is
 that to the mean of the two. An aim is the ratio that was aimed for (for the last table, the figure itself).
 
-To take the figures on your machine (half an hour, most of it to fill the long history; the temporary folder must be
-on a disk, `TMPDIR` sets it):
+To take the figures on your machine (half an hour, most of it to fill the long history, which `--keep FOLDER` keeps for
+the next time; the temporary folder must be on a disk, `TMPDIR` sets it):
 
 <!-- not run: it takes minutes -->
 ```bash
@@ -56,15 +56,27 @@ The SDK reports in one process, the orchestration package's reader calls back in
 then the same with bare sockets at both ends, so that next to nothing of the time is the clients'.
 The bound is the same two against a bare app that puts each event on a queue in memory and stores nothing.""",
     "Looking at a long history": """\
-100,000 ended invocations of 50 events each and one of 50,000 log lines; the same request a hundred times over one
-connection. The bound is SQL for the same rows by the bare driver, undecoded, from the same database.""",
+100,000 ended invocations of 50 events each and one of 50,000 log lines; the same request two hundred times over one
+connection. The bound is a bare ASGI app on uvicorn that runs SQL for the same rows on a thread and answers with them
+as JSON, without authentication, filters or cursors; below it the same figure beside that SQL alone, by the bare driver
+in the measuring process. Why the app is the bound: [0032](../decisions/0032-what-a-page-is-measured-against.md).""",
     "Idle readers": """\
 Growth of the server process's resident memory by 1,000 open event streams, each of another invocation.""",
 }
 
 
 def write(path: Path, measured: Mapping[str, Sequence[Row]]) -> None:
-    lines = [_HEAD, f"Measured on {datetime.now(UTC):%-d %B %Y} with:", "", *(f"- {fact}" for fact in facts())]
+    """Writes the page; tables that were not taken this time stay as they are."""
+    sections = _sections(path.read_text(encoding="utf-8")) if path.exists() else {}
     for title, rows in measured.items():
-        lines += ["", f"## {title}", "", _MEANINGS[title], "", markdown_table(rows)]
+        sections[title] = f"{_MEANINGS[title]}\n\n{markdown_table(rows)}"
+    lines = [_HEAD, f"Last measured on {datetime.now(UTC):%-d %B %Y} with:", "", *(f"- {fact}" for fact in facts())]
+    for title in _MEANINGS:
+        if title in sections:
+            lines += ["", f"## {title}", "", sections[title]]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _sections(page: str) -> dict[str, str]:
+    parts = (part.partition("\n") for part in page.split("\n## ")[1:])
+    return {title: text.strip() for title, _, text in parts}

@@ -88,7 +88,7 @@ def list_reports(
         # Of checks no index is by partition.
         within = {"check_name": filters.check_name}
     asset_pk = asset_pk_of(connection, asset_key)
-    statement = select_reports(table, asset_pk, before=before, within=within).limit(limit + 1)
+    statement = select_reports(connection, table, asset_pk, before=before, within=within).limit(limit + 1)
     if filters.partition_key is not None:
         # Said like this too: the index of partitions holds those only that are there.
         statement = statement.where(table.c.partition_key == filters.partition_key)
@@ -121,22 +121,31 @@ def asset_pk_of(connection: Connection, asset_key: str) -> int:
 
 
 def select_reports(
-    table: Table, asset_pk: int, *, before: int = NO_END, within: Mapping[str, str | None] | None = None
+    connection: Connection,
+    table: Table,
+    asset_pk: int,
+    *,
+    before: int = NO_END,
+    within: Mapping[str, str | None] | None = None,
 ) -> Select[Any]:
-    """Newest first: rows before the key `before`, with these values `within` the asset, where they are given.
-
-    As ranges of the index that begins with these columns. From `asset_pk = ?` and the order by `pk` PostgreSQL may
-    conclude to walk through everybody's reports until it has met enough of this asset's.
-    """
+    """Newest first: rows before the key `before`, with these values `within` the asset, where they are given."""
     invocation = tables.invocation
     fixed: dict[str, Any] = {"asset_pk": asset_pk}
     fixed |= {name: value for name, value in (within or {}).items() if value is not None}
     columns = [*(table.c[name] for name in fixed), table.c.pk]
-    place, types = tuple_(*columns), [column.type for column in columns]
+    if connection.dialect.name == "postgresql":
+        # As a range of the index that begins with these columns. From `asset_pk = ?` and the order by `pk` it may
+        # conclude to walk through everybody's reports until it has met enough of this asset's.
+        place, types = tuple_(*columns), [column.type for column in columns]
+        first, end = ((*fixed.values(), key) for key in (0, before))
+        conditions = [place > tuple_(*first, types=types), place < tuple_(*end, types=types)]
+    else:
+        # SQLite goes straight to a key only where the columns before it are fixed.
+        conditions = [*(table.c[name] == value for name, value in fixed.items()), table.c.pk < before]
     return (
         select(table, invocation.c.id.label("invocation_id"))
         .join(invocation, invocation.c.pk == table.c.invocation_pk)
-        .where(place > tuple_(*fixed.values(), 0, types=types), place < tuple_(*fixed.values(), before, types=types))
+        .where(*conditions)
         .order_by(*(column.desc() for column in columns))
     )
 
@@ -151,7 +160,9 @@ class _Latest:
 
 
 def _latest(connection: Connection, pk: int, asset_key: str) -> _Latest:
-    materialized = connection.execute(select_reports(tables.materialization, pk).limit(1)).mappings().first()
+    materialized = (
+        connection.execute(select_reports(connection, tables.materialization, pk).limit(1)).mappings().first()
+    )
     return _Latest(asset_key, materialized, list(_newest_checks(connection, pk).values()))
 
 
@@ -186,7 +197,7 @@ def _newest_checks(connection: Connection, pk: int) -> dict[str, RowMapping]:
     held = [table.c.asset_pk == pk]
     newest: dict[str, RowMapping] = {}
     for name in distinct_values(connection, table.c.check_name, held, limit=_MOST_CHECKS):
-        statement = select_reports(table, pk, within={"check_name": name}).limit(1)
+        statement = select_reports(connection, table, pk, within={"check_name": name}).limit(1)
         newest[name] = connection.execute(statement).mappings().one()
     return newest
 

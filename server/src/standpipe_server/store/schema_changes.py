@@ -31,7 +31,8 @@ def list_schema_changes(
     if not isinstance(first, int | None):
         raise BadCursor
     before = NO_END if first is None else first + 1
-    statement = select_reports(table, asset_pk_of(connection, asset_key), before=before).limit(_LOOKED_AT)
+    asset_pk = asset_pk_of(connection, asset_key)
+    statement = select_reports(connection, table, asset_pk, before=before).limit(_LOOKED_AT)
     rows = connection.execute(statement).mappings().all()
     integers = LongIntegers()
     items = report_items(connection, rows, asset_key, integers, names=names)
