@@ -20,7 +20,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 import psycopg
 
 from bench.client import Address, call
-from bench.history import EVENTS, make_history
+from bench.history import make_history
 from bench.looks import PAGE, Look, looks
 from bench.raw_rows import RawRows
 from bench.report import Row
@@ -106,7 +106,7 @@ def run(*, invocations: int = INVOCATIONS, kept: Path | None = None, only: str |
             app = Address.of(stack.enter_context(running_bare("rows", database)))
             bounds = _Bounds(RawRows(database), app)
             stack.callback(bounds.raw.close)
-            kind = f"{name}, {invocations:,} invocations, {invocations * EVENTS:,} events"
+            kind = f"{name}, {invocations:,} invocations"
             found = looks(made, invocations=invocations, cursor_at=browser.cursor_at, place=bounds.place)
             for look in found:
                 yield from _rows(f"{look.what} ({kind})", look, browser, bounds)
