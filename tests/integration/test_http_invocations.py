@@ -68,7 +68,7 @@ def test_integers_of_any_size_are_carried_wherever_a_registration_holds_them(sha
     listed = shared_server.http.get("/invocations", params={"run_id": run_id})
     assert listed.status_code == 200, listed.text
     for answer in (registered, listed):
-        assert f'"launcher": {{"n": {digits}}}' in answer.text
+        assert f'"launcher":{{"n": {digits}}}' in answer.text
     assert f'"extras":{{"n": {digits}}}' in registered.text
     assert '"extras_omitted":true' in listed.text
 

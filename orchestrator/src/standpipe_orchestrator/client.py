@@ -164,10 +164,14 @@ class InvocationOperations:
             return False
         return True
 
-    def heartbeat(self, invocation_id: str) -> Control:
-        """Renews the lease, and starts one where none runs. Tried once: the next beat is another try."""
+    def heartbeat(self, invocation_id: str, *, producer: str | None = None) -> Control:
+        """Renews the lease, and starts one where none runs. Tried once: the next beat is another try.
+
+        A `producer` that has not opened counts until another has: it is a launcher, and says nothing of the work then.
+        """
         path = f"{invocation_path(invocation_id)}/heartbeat"
-        body = self._transport.call("POST", path, body={}, retry=False).body
+        told: JsonObject = {} if producer is None else {"producer": producer}
+        body = self._transport.call("POST", path, body=told, retry=False).body
         return Control.from_wire(body.get("control") if isinstance(body, dict) else None)
 
     def tell_numbered(self, invocation_id: str, *, producer: str, numbered: int) -> None:

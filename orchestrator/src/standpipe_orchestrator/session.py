@@ -89,7 +89,8 @@ class PipesSession:
         )
         self._lease: LeaseKeeper | None = None
         if lease_seconds is not None:
-            beat = partial(client.invocations.heartbeat, self.invocation_id)
+            # By name: when the process has spoken for itself, that its launcher lives says nothing of it any more.
+            beat = partial(client.invocations.heartbeat, self.invocation_id, producer=self._producer)
             self._lease = LeaseKeeper(self.invocation_id, lease_seconds=lease_seconds, beat=beat, hear=self._hear)
 
     @property

@@ -8,6 +8,7 @@ from datetime import datetime
 import pytest
 
 from standpipe_orchestrator import BrokerClient, PipesExecutionError, open_pipes_session
+from standpipe_protocol.context import ContextData
 from tests.support.processes import child_environment, run, run_python
 from tests.support.waiting import wait_until
 
@@ -55,3 +56,16 @@ def test_a_process_that_dies_is_lost_while_the_orchestrator_lives(client: Broker
         block()
     assert raised.value.verdict == "lost"
     assert raised.value.reasons[0].code == "lease-expired"
+
+
+def test_a_launcher_that_beats_by_name_keeps_no_process_from_being_lost(client: BrokerClient) -> None:
+    registered = client.invocations.register(ContextData(), lease_seconds=LEASE_SECONDS)
+    opens = "import os\nfrom standpipe import open_pipes\nopen_pipes().flush(10)\nos._exit(0)"
+    run([sys.executable, "-c", opens], env=child_environment(registered.env))
+
+    def has_ended_while_its_launcher_lives() -> bool:
+        client.invocations.heartbeat(registered.invocation.id, producer="launcher")
+        return client.invocations.get(registered.invocation.id).ended
+
+    wait_until(has_ended_while_its_launcher_lives, what="the invocation to be lost")
+    assert client.invocations.get(registered.invocation.id).verdict == "lost"

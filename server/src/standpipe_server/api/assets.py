@@ -15,7 +15,7 @@ from standpipe_server.broker.facts import canonical_asset_key
 from standpipe_server.store import ReportFilter, SeriesFilter
 
 
-def _asset_key(
+async def _asset_key(
     key: Annotated[str, Path(description="The escaped key text (`pre/a\\/b`), percent-encoded.")],
 ) -> str:
     # The entrance hands the key on as one percent-encoded segment.

@@ -6,15 +6,17 @@ import time
 from dataclasses import replace
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
 
 from standpipe_protocol.invocation import Status, VerdictName
 from standpipe_protocol.json_text import encode_json
 from standpipe_server.api.answers import InvocationId, describe, json_answer
-from standpipe_server.api.invocations import MOST_ITEMS, Cursor, Limit
+from standpipe_server.api.invocations import MOST_ITEMS
 from standpipe_server.api.parameters import instant
 from standpipe_server.api.parts import ApiParts
 from standpipe_server.api.problems import invalid_parameter, not_found
+from standpipe_server.api.queries import describe_query, read_query
 from standpipe_server.broker.batches import Refused
 from standpipe_server.broker.facts import canonical_asset_key
 from standpipe_server.broker.ids import INVOCATION_ID
@@ -30,46 +32,60 @@ _DEFAULT_BINS = {"day": 90, "hour": 168, "minute": 360}
 Bin = Literal["day", "hour", "minute"]
 
 
-def _filters(
-    *,
-    status: Annotated[list[Status] | None, Query(description="Repeatable, one must fit.")] = None,
-    verdict: Annotated[list[VerdictName] | None, Query(description="Repeatable, one must fit.")] = None,
-    asset_key: Annotated[str | None, Query(description="Targeted, or reported on.")] = None,
-    tag: Annotated[list[str] | None, Query(description="`name=value` or `name`; repeatable, all must fit.")] = None,
-    job_name: str | None = None,
-    run_id: str | None = None,
-    partition_key: str | None = None,
-    retry_of: Annotated[str | None, Query(pattern=f"^{INVOCATION_ID.pattern}$")] = None,
-    since: Annotated[str | None, Query(description="Registered at or after this RFC 3339 time.")] = None,
-    until: Annotated[str | None, Query(description="Registered before this RFC 3339 time.")] = None,
+class FilterQuery(BaseModel):
+    """What a list of invocations is filtered by."""
+
+    status: Annotated[list[Status] | None, Field(description="Repeatable, one must fit.")] = None
+    verdict: Annotated[list[VerdictName] | None, Field(description="Repeatable, one must fit.")] = None
+    asset_key: Annotated[str | None, Field(description="Targeted, or reported on.")] = None
+    tag: Annotated[list[str] | None, Field(description="`name=value` or `name`; repeatable, all must fit.")] = None
+    job_name: str | None = None
+    run_id: str | None = None
+    partition_key: str | None = None
+    retry_of: Annotated[str | None, Field(pattern=f"^{INVOCATION_ID.pattern}$")] = None
+    since: Annotated[str | None, Field(description="Registered at or after this RFC 3339 time.")] = None
+    until: Annotated[str | None, Field(description="Registered before this RFC 3339 time.")] = None
     text: Annotated[
         str | None,
-        Query(
+        Field(
             max_length=_LONGEST_TEXT,
             description="In id, job, run, partition, asset keys, tags, reasons or error messages, in any case.",
         ),
-    ] = None,
-    pinned: bool | None = None,
-    failed_checks: Annotated[bool, Query(description="Only with a check that did not pass.")] = False,
-) -> InvocationFilter:
-    return InvocationFilter(
-        statuses=tuple(sorted(set(status or ()))),
-        verdicts=tuple(sorted(set(verdict or ()))),
-        asset_key=None if asset_key is None else canonical_asset_key(asset_key),
-        tags=tuple(_tag(one) for one in tag or ()),
-        job_name=job_name,
-        run_id=run_id,
-        partition_key=partition_key,
-        retry_of=retry_of,
-        since=instant("since", since),
-        until=instant("until", until),
-        text=text or None,
-        pinned=pinned,
-        failed_checks=failed_checks or None,
-    )
+    ] = None
+    pinned: bool | None = None
+    failed_checks: Annotated[bool, Field(description="Only with a check that did not pass.")] = False
+
+    def filters(self) -> InvocationFilter:
+        """The filter as the store takes it. Raises `Refused` for a time that is none."""
+        return InvocationFilter(
+            statuses=tuple(sorted(set(self.status or ()))),
+            verdicts=tuple(sorted(set(self.verdict or ()))),
+            asset_key=None if self.asset_key is None else canonical_asset_key(self.asset_key),
+            tags=tuple(_tag(one) for one in self.tag or ()),
+            job_name=self.job_name,
+            run_id=self.run_id,
+            partition_key=self.partition_key,
+            retry_of=self.retry_of,
+            since=instant("since", self.since),
+            until=instant("until", self.until),
+            text=self.text or None,
+            pinned=self.pinned,
+            failed_checks=self.failed_checks or None,
+        )
 
 
-Filters = Annotated[InvocationFilter, Depends(_filters)]
+class ListQuery(FilterQuery):
+    """The query of a list of invocations."""
+
+    usual: Annotated[bool, Field(description="With how long the green ones of the same kind take.")] = False
+    limit: Annotated[int, Field(ge=1, description=f"Items a page; at most {MOST_ITEMS} are given.")] = 50
+    cursor: Annotated[str | None, Field(description="`next_cursor` of the page before, with the same filter.")] = None
+
+
+class CountQuery(FilterQuery):
+    """The query of counts over time."""
+
+    width: Annotated[Bin, Field(alias="bin", description="How wide a bin is.")] = "day"
 
 
 def browsing_routes(parts: ApiParts) -> APIRouter:
@@ -77,25 +93,30 @@ def browsing_routes(parts: ApiParts) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/invocations", tags=["history"])
     store = parts.store
 
-    @routes.get("", responses=describe("InvocationPage", "invalid-request", "malformed"))
-    async def list_invocations(
-        *,
-        filters: Filters,
-        usual: Annotated[bool, Query(description="With how long the green ones of the same kind take.")] = False,
-        limit: Limit = 50,
-        cursor: Cursor = None,
-    ) -> Response:
+    @routes.get(
+        "",
+        responses=describe("InvocationPage", "invalid-request", "malformed"),
+        openapi_extra=describe_query(ListQuery),
+    )
+    async def list_invocations(request: Request) -> Response:
         """Lists invocations, newest registration first. A page may be short, or empty, before the last one."""
-        page = await store.list_invocations(filters, limit=min(limit, MOST_ITEMS), cursor=cursor, usual=usual)
+        query = read_query(ListQuery, request)
+        page = await store.list_invocations(
+            query.filters(), limit=min(query.limit, MOST_ITEMS), cursor=query.cursor, usual=query.usual
+        )
         told = (b",".join(page.items), encode_json(page.next_cursor), encode_json(page.searched_to))
         return json_answer(b'{"items":[%b],"next_cursor":%b,"searched_to":%b}' % told)
 
-    @routes.get("/counts", responses=describe("InvocationCounts", "invalid-request"))
-    async def count_invocations(
-        *, filters: Filters, width: Annotated[Bin, Query(alias="bin", description="How wide a bin is.")] = "day"
-    ) -> Response:
+    @routes.get(
+        "/counts",
+        responses=describe("InvocationCounts", "invalid-request"),
+        openapi_extra=describe_query(CountQuery),
+    )
+    async def count_invocations(request: Request) -> Response:
         """Counts invocations by verdict (or status, while they have none) in bins of time."""
-        ranged = _with_range(filters, width)
+        query = read_query(CountQuery, request)
+        width = query.width
+        ranged = _with_range(query.filters(), width)
         counts = await store.browse.count_invocations(ranged, width=_WIDTHS[width])
         bins = [{"start": to_rfc3339(start), "counts": found} for start, found in counts.bins.items()]
         told = {"bin": width, "since": to_rfc3339(ranged.since or 0), "until": to_rfc3339(ranged.until or 0)}

@@ -309,7 +309,11 @@ def _stored_problems(
 ) -> list[tuple[int, int, JsonValue]]:
     """Sequence number, position and problem of the producer's rejected messages in that range."""
     table = tables.segment
-    statement = select(table).where(table.c.invocation_pk == pk, table.c.problems.is_not(None))
+    # Without the bodies, which may be large and many.
+    columns = (table.c.first_position, table.c.producer_pk, table.c.first_seq, table.c.count, table.c.received_at)
+    statement = select(*columns, table.c.runs, table.c.problems).where(
+        table.c.invocation_pk == pk, table.c.problems.is_not(None)
+    )
     found: list[tuple[int, int, JsonValue]] = []
     for row in unit.connection.execute(statement).mappings():
         problems: dict[str, JsonValue] = json.loads(row["problems"])

@@ -170,7 +170,7 @@ def _invocation_json(row: Mapping[Any, Any], *, context: bytes, more: Mapping[st
         "lease_expires_at": _time(row["lease_expires_at"]),
         "last_position": row["last_position"],
         "cancel_requested": row["cancel_requested_at"] is not None,
-        "exit_code": json.loads(row["finish"])["exit_code"] if row["finish"] else None,
+        "exit_code": msgspec.json.decode(row["finish"])["exit_code"] if row["finish"] else None,
         **more,
     }
     return msgspec.json.encode(told)
