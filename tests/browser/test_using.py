@@ -275,6 +275,23 @@ def test_cancelling_and_marking_ended_ask_first_and_tell_the_reason(visit: Visit
     page.wait_for_selector("ol.history >> text=the machine burnt down")
 
 
+def test_a_pin_is_kept_with_its_reason_until_it_is_taken_out(visit: Visit, site: Server) -> None:
+    job = register(site, context={"job_name": "to be kept"})
+    page = visit.page
+    visit.go(f"/invocations/{job.id}")
+    page.click("button:text-is('Pin')")
+    page.get_by_label("Reason").fill("the auditors want it")
+    page.click("dialog button:text-is('Pin')")
+    page.wait_for_selector("button[aria-pressed='true']:text-is('Pinned')")
+    assert job.read()["pinned"] is True
+    page.click("button[role=tab]:has-text('History')")
+    page.wait_for_selector("ol.history >> text=the auditors want it")
+    page.click("button:text-is('Pinned')")
+    page.click("dialog button:text-is('Unpin')")
+    page.wait_for_selector("button:text-is('Pin')")
+    assert job.read()["pinned"] is False
+
+
 def test_deleting_asks_first_and_leads_back_to_the_list(visit: Visit, site: Server) -> None:
     job = register(site, context={"job_name": "to be deleted"})
     visit.go(f"/invocations/{job.id}")
