@@ -54,15 +54,19 @@ class EventMatch:
         kinds = tuple(b'"%b"' % level.lower().encode() for level in sorted(self.levels | same) if level.isascii())
         object.__setattr__(self, "_kinds", kinds)
 
-    def may_hold(self, body: bytes) -> bool:
-        """Whether there may be a fitting message among these bytes; False is certain."""
+    def may_hold(self, body: bytes, *, rejected: bool = False) -> bool:
+        """Whether there may be a fitting message among these bytes; False is certain.
+
+        `rejected`: one of them broke a rule, and so may be of level ERROR without saying it.
+        """
         needle = self._needle
-        if not (needle or self._kinds) or b"\\" in body:
+        kinds = () if rejected and "ERROR" in self.levels else self._kinds
+        if not (needle or kinds) or b"\\" in body:
             return True
         # Without escapes, what a string says is what its bytes say.
         if body.isascii():
             lower = body.lower()
-            if self._kinds and not any(kind in lower for kind in self._kinds):
+            if kinds and not any(kind in lower for kind in kinds):
                 return False
             return needle.isascii() and needle.encode() in lower
         # Letters beyond ASCII may become a level's in upper case, so that only the message itself tells.
@@ -70,7 +74,7 @@ class EventMatch:
 
     def takes(self, message: bytes, *, rejected: bool = False) -> bool:
         """`rejected`: it broke a rule. A log that did is of level ERROR, whatever it says: it failed the invocation."""
-        if not self.may_hold(message):
+        if not self.may_hold(message, rejected=rejected):
             return False
         try:
             if (self.levels or self.stream is not None) and not self._is_of_kind(message, rejected=rejected):

@@ -139,7 +139,7 @@ def read_events(
     """The segment's events beyond position `after`, of these methods and fitting `match` if they are given."""
     body = _decoded(segment)
     # Of most segments this is all that a search needs to know.
-    if match is not None and not match.may_hold(body):
+    if match is not None and not match.may_hold(body, rejected=bool(segment.problems)):
         return
     texts = _decode_array(body)
     offset = 0
@@ -167,7 +167,7 @@ def read_events_backwards(
 ) -> Iterator[StoredEvent]:
     """The same from the last one before position `before` on, none made before it is asked for."""
     body = _decoded(segment)
-    if match is not None and not match.may_hold(body):
+    if match is not None and not match.may_hold(body, rejected=bool(segment.problems)):
         return
     texts = _decode_array(body)
     offset = len(texts)
