@@ -70,6 +70,9 @@ def test_what_was_rejected_is_given_whatever_its_method(shared_server: Server) -
     assert [e["position"] for e in job.events(method="rejected")] == [2, 4, 5, 6]
     assert [e["position"] for e in job.events(method="rejected,closed")] == [2, 4, 5, 6, 8]
     assert [e["position"] for e in job.page(method="rejected", before="end", limit=2)["items"]] == [5, 6]
+    for query in ({"level": "ERROR"}, {"stream": "stdout"}):
+        both = shared_server.http.get(f"{job.path}/events", params={"method": "rejected", **query})
+        assert "rejected log" in problem_of(both, status=422, name="invalid-request")["detail"]
     job.finish()
     with job.stream(method="rejected", after=3) as events:
         assert [event.id for event in events if event.event is None] == ["4", "5", "6"]

@@ -42,6 +42,7 @@ STORY: Mapping[str, Sequence[Report]] = {
     "a header is missing": [Report(b"[]", {"Standpipe-Producer": OURS}), Report(b"[]", {"Standpipe-First-Seq": "1"})],
     "without numbers": [Report(json.dumps(opened()).encode(), {}), Report(json.dumps([custom(1)]).encode(), {})],
     "more was numbered than came": [report(1, opened(), Standpipe_Numbered="7"), report(2, custom(1))],
+    "a length with zeros in front": [report(1, opened(), Content_Length=f"{len(json.dumps([opened()])):020}")],
     "lines": [Report(b'{"method":"opened"}\n{"method":"x"}\n', {"Content-Type": "application/x-ndjson"})],
     "a ledger that is true of the number only": [
         report(1, opened(), custom(1)),

@@ -25,6 +25,7 @@ class EndedSessions:
     def __init__(self, file: Path, *, now: float) -> None:
         self._file = file
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
         # Until when each would have been good, by its digest.
         self._until: dict[str, int] = {}
         self._all_before = 0
@@ -59,8 +60,10 @@ class EndedSessions:
 
     def keep(self) -> None:
         """Writes the list, whole or not at all. A disk that takes nothing costs a line in the log, not the sign-out."""
-        with self._lock:
-            text = json.dumps({"all_before": self._all_before, "until": self._until})
+        # Not under the lock of the list: who signs out on the event loop must not wait for the disk.
+        with self._writing:
+            with self._lock:
+                text = json.dumps({"all_before": self._all_before, "until": self._until})
             beside = self._file.with_name(self._file.name + ".new")
             try:
                 descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

@@ -18,7 +18,7 @@ from standpipe_server.api.problems import invalid_parameter, malformed_header
 from standpipe_server.broker.batches import Media, Refused
 from standpipe_server.broker.ids import PRODUCER_ID
 from standpipe_server.broker.times import from_rfc3339
-from standpipe_server.store import EventMatch, canonical_level
+from standpipe_server.store import REJECTED, EventMatch, canonical_level
 
 DEFAULT_EVENTS: Final = 1_000
 MOST_EVENTS: Final = 10_000
@@ -110,6 +110,9 @@ def read_query(exchange: Exchange) -> ReadQuery:
     methods = _names(query, "method")
     match, only = _match(query)
     if only is not None:
+        if REJECTED in methods:
+            expected = f"no `{REJECTED}` beside `level` or `stream`; a rejected log is of level ERROR"
+            raise Refused(invalid_parameter("method", expected=expected, got=REJECTED))
         # Where levels are asked for only logs can fit, and so on: what holds none of them is not even looked at.
         methods = (methods & only if methods else only) or {_NO_METHOD}
     after = _number_header(exchange, "Last-Event-ID", least=0) if exchange.header(b"last-event-id") else None

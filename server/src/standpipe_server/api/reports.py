@@ -20,6 +20,7 @@ from standpipe_server.broker.batches import Refused, parse_batch
 from standpipe_server.store import AppendOutcome, AppendRequest, Target
 
 _LARGEST: Final = 16 * 1024
+_DIGITS: Final = 5
 _Answer = Callable[[Exchange, Awaitable[None]], Awaitable[None]]
 
 
@@ -38,7 +39,9 @@ class Reports:
         exchange = Exchange(scope, direct.receive, direct.send)
         headers = exchange.headers
         length = headers.get(b"content-length", b"")
-        if not length.isdigit() or int(length) > _LARGEST or b"content-encoding" in headers:
+        if not 0 < len(length) <= _DIGITS or not length.isdigit() or int(length) > _LARGEST:
+            return False
+        if b"content-encoding" in headers:
             return False
         target = self.parts.guard.known_process(exchange)
         body = None if target is None else direct.take_whole_body()

@@ -23,6 +23,7 @@ from standpipe_server.store.first_errors import ErrorFilter
 from standpipe_server.store.invocations import InvocationPage, InvocationView
 from standpipe_server.store.lookups import ContextAnswer, Target
 from standpipe_server.store.matching import EventMatch, canonical_level
+from standpipe_server.store.segments import REJECTED
 from standpipe_server.store.series import SeriesFilter
 from standpipe_server.store.settings import StoreSettings
 from standpipe_server.store.store import Store
@@ -30,6 +31,7 @@ from standpipe_server.store.wakes import NOTIFY_CHANNEL, Wake
 
 __all__ = [
     "NOTIFY_CHANNEL",
+    "REJECTED",
     "AppendOutcome",
     "AppendRequest",
     "BadCursor",

@@ -157,13 +157,20 @@ class _Latest:
     asset_key: str
     materialization: RowMapping | None
     checks: Sequence[RowMapping]
+    last_check: RowMapping | None
 
 
 def _latest(connection: Connection, pk: int, asset_key: str) -> _Latest:
     materialized = (
         connection.execute(select_reports(connection, tables.materialization, pk).limit(1)).mappings().first()
     )
-    return _Latest(asset_key, materialized, list(_newest_checks(connection, pk).values()))
+    checks = list(_newest_checks(connection, pk).values())
+    last_check = max(checks, key=lambda row: row["pk"], default=None)
+    if len(checks) >= _MOST_CHECKS:
+        # Not all of its checks were looked at.
+        statement = select_reports(connection, tables.asset_check, pk).limit(1)
+        last_check = connection.execute(statement).mappings().first()
+    return _Latest(asset_key, materialized, checks, last_check)
 
 
 def _summaries(
@@ -174,8 +181,7 @@ def _summaries(
     shown: list[tuple[dict[str, JsonValue], str, str, RowMapping]] = []
     for one in latest:
         summary: dict[str, JsonValue] = {"asset_key": one.asset_key}
-        last_check = max(one.checks, key=lambda row: row["pk"], default=None)
-        for member, row in (("last_materialization", one.materialization), ("last_check", last_check)):
+        for member, row in (("last_materialization", one.materialization), ("last_check", one.last_check)):
             summary[member] = None
             if row is not None:
                 shown.append((summary, member, one.asset_key, row))

@@ -114,7 +114,9 @@ def _cursor(connection: Connection) -> Generator[Any]:
     try:
         yield cursor
     except connection.dialect.loaded_dbapi.Error as error:
-        raise DBAPIError(None, None, error, hide_parameters=True) from error
+        kind = connection.dialect.loaded_dbapi.Error
+        # Of the kind it would have been: who waits is told "later" for some and "never" for others.
+        raise DBAPIError.instance(None, None, error, kind, hide_parameters=True, dialect=connection.dialect) from error
     finally:
         cursor.close()
 
