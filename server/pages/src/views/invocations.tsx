@@ -84,7 +84,7 @@ interface Older {
 /**
  * What follows the first page: it is asked for once, since what is old seldom changes. New invocations push others off
  * the first page; those are kept, so that nothing is missing between the pages. Where more than a page came at once
- * there would be a gap, and the list begins anew.
+ * there would be a gap, and the list begins anew; a page that is not full leaves none, and a search's may be empty.
  */
 function useOlder(key: string, filter: Record<string, string[]>, first: Page<Invocation> | undefined) {
   const none: Older = { key, items: [], cursor: null, searched: null, begun: false };
@@ -97,7 +97,8 @@ function useOlder(key: string, filter: Record<string, string[]>, first: Page<Inv
     setState((before) => {
       if (before.key !== key || !before.begun) return before;
       const known = new Set(before.items.map(({ id }) => id));
-      return first.items.some(({ id }) => known.has(id)) ? { ...before, items: joined(first.items, before.items) } : none;
+      const joins = first.items.length < PAGE || first.items.some(({ id }) => known.has(id));
+      return joins ? { ...before, items: joined(first.items, before.items) } : none;
     });
   }, [first]);
   const load = async () => {
