@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tests.support.browser import Visit
 from tests.support.server import Server
 from tests.support.waiting import wait_until
-from tests.support.wire import register
+from tests.support.wire import closed, log, opened, register
 
 if TYPE_CHECKING:
     from playwright.sync_api import Route
@@ -47,3 +47,28 @@ def test_what_a_search_finds_further_back_stays_when_the_list_is_asked_again(vis
     page.clock.fast_forward(_NEXT_LOOK)
     page.wait_for_selector(f"tbody tr a[href='/invocations/{near}']")
     assert page.locator("tbody tr").count() == 2
+
+
+def test_words_with_a_pause_between_them_stay_as_they_were_typed(visit: Visit, site: Server) -> None:
+    job = register(site, context={"job_name": "words"})
+    job.append([opened(), log("connection  refused"), log("connection refused"), log("connected"), closed()])
+    page = visit.page
+    for path, label, pause in (
+        ("/", "Search invocations", "**/?text=connection"),
+        (f"/invocations/{job.id}?tab=logs", "Search the log", "**q=connection+"),
+    ):
+        visit.go(path)
+        box = page.get_by_label(label)
+        box.press_sequentially("connection ")
+        page.wait_for_url(pause)
+        page.clock.install()
+        page.clock.run_for(500)
+        box.press_sequentially("refused")
+        assert box.input_value() == "connection refused"
+        page.clock.run_for(500)
+        page.wait_for_url("**=connection+refused")
+    page.wait_for_selector("text=1 line fit")
+    box = page.get_by_label("Search the log")
+    box.fill("connection  ")
+    page.clock.run_for(500)
+    page.wait_for_selector(".log-text:text-is('connection  refused')")

@@ -46,7 +46,7 @@ export function LogPanel({ invocation, query }: { invocation: Invocation; query:
   return (
     <section class="log" aria-label="Log">
       <div class="log-bar">
-        <SearchBox name="q" over={["after"]} value={filter.text} label="Search the log" placeholder="Search all lines" />
+        <SearchBox exact name="q" over={["after"]} value={filter.text} label="Search the log" placeholder="Search all lines" />
         <select aria-label="Level" value={filter.level} onChange={(event) => changeQuery({ level: event.currentTarget.value, after: null })}>
           <option value="">All levels</option>
           {LEVELS.map((level) => (

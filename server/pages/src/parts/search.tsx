@@ -16,13 +16,20 @@ interface Props {
   main?: boolean;
   /** What else in the address is over when the words change. */
   over?: string[];
+  /** Whether spaces at the ends are looked for as well. */
+  exact?: boolean;
 }
 
-export function SearchBox({ name, value, label, placeholder = label, main = false, over = [] }: Props) {
+export function SearchBox({ name, value, label, placeholder = label, main = false, over = [], exact = false }: Props) {
   const [words, setWords] = useState(value);
   const box = useRef<HTMLInputElement>(null);
   const timer = useRef<number | undefined>(undefined);
-  useEffect(() => setWords(value), [value]);
+  // What the box itself put into the address is not written back: by then somebody may have typed on.
+  const told = useRef(value);
+  useEffect(() => {
+    if (value !== told.current) setWords(value);
+    told.current = value;
+  }, [value]);
   useEffect(() => () => window.clearTimeout(timer.current), []);
   useEffect(() => {
     if (!main) return undefined;
@@ -37,7 +44,10 @@ export function SearchBox({ name, value, label, placeholder = label, main = fals
   const typed = (text: string) => {
     setWords(text);
     window.clearTimeout(timer.current);
-    timer.current = window.setTimeout(() => changeQuery({ ...Object.fromEntries(over.map((other) => [other, null])), [name]: text.trim() }), PAUSE_MILLISECONDS);
+    timer.current = window.setTimeout(() => {
+      told.current = exact ? text : text.trim();
+      changeQuery({ ...Object.fromEntries(over.map((other) => [other, null])), [name]: told.current });
+    }, PAUSE_MILLISECONDS);
   };
   return (
     <label class="search">
