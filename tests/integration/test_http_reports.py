@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import socket
@@ -11,6 +12,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
+from tests.conftest import ServerFactory
 from tests.support.server import Server
 from tests.support.wire import Job, closed, custom, log, materialization, opened, register
 
@@ -143,6 +145,29 @@ def test_reports_one_behind_the_other_on_a_connection_are_answered_in_turn(share
         (200, seq) for seq in range(2, 30)
     ]
     assert [event["seq"] for event in job.events()] == list(range(1, 30))
+
+
+def test_a_closed_whose_ledger_has_to_be_compared_counts_once_against_the_rate(
+    start_server: ServerFactory, sqlite_url: str
+) -> None:
+    server = start_server(database_url=sqlite_url, env={"STANDPIPE_REQUESTS_PER_SECOND": "1"})
+    job = register(server)
+    texts = [json.dumps(opened()), *(json.dumps(custom(seq)) for seq in range(2, 10))]
+    with (
+        socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection,
+        connection.makefile("rb") as incoming,
+    ):
+        talk = Talk(connection, incoming)
+        # Ten at once are allowed.
+        for seq, text in enumerate(texts, 1):
+            one = Report(text.encode(), report(seq).headers)
+            assert in_one_piece(talk, job, one)[0] == 200
+        sha256 = hashlib.sha256("".join(f"{text}\n" for text in texts).encode()).hexdigest()
+        ledger = {"messages": 10, "last_seq": 10, "dropped_logs": 0, "sha256": sha256}
+        assert in_one_piece(talk, job, report(10, {"method": "closed", "params": {"ledger": ledger}}))[0] == 200
+    job.finish(exit_code=0)
+    (producer,) = job.read()["receipt"]["producers"]
+    assert producer["ledger"] == "agrees"
 
 
 def test_a_report_whose_sender_has_gone_is_stored_all_the_same(shared_server: Server) -> None:

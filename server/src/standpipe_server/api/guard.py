@@ -27,6 +27,7 @@ from standpipe_server.store import Store, Target
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/login"})
 _PAGES: Final = frozenset({"", "login", "logout", "static", "invocations", "assets", "compare", "connect", "errors"})
 _READING: Final = frozenset({"GET", "HEAD"})
+COUNTED_KEY: Final = "standpipe.counted"
 PROCESS_CALLS: Final = frozenset({("GET", "context"), ("POST", "events"), ("POST", "heartbeat")})
 
 # Host names and addresses with an optional port; this text goes into the address that processes are given.
@@ -74,7 +75,7 @@ class Guard:
         if process_call(exchange.method, exchange.segments) != caller.id:
             raise Refused(not_found())
         exchange.target = caller
-        early = self._rates.wait(caller.pk)
+        early = 0.0 if COUNTED_KEY in exchange.scope else self._rates.wait(caller.pk)
         if early > 0:
             raise Refused(rate_limited(early))
 
@@ -93,9 +94,12 @@ class Guard:
             return None
         return caller
 
-    def take_one(self, target: Target) -> bool:
-        """Counts a request of that invocation; False when it comes too early."""
-        return self._rates.wait(target.pk) == 0
+    def take_one(self, exchange: Exchange, target: Target) -> bool:
+        """Counts a request of that invocation, once and for all; False when it comes too early."""
+        if self._rates.wait(target.pk) > 0:
+            return False
+        exchange.scope[COUNTED_KEY] = True
+        return True
 
     def _admit_person(self, exchange: Exchange) -> None:
         """Lets a request with a session's cookie pass. A header, where there is one, counts alone."""

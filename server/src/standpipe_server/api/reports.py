@@ -48,7 +48,7 @@ class Reports:
         if target is None or body is None:
             return False
         request = self._request(exchange, target, body)
-        if request is None or not self.parts.guard.take_one(target):
+        if request is None or not self.parts.guard.take_one(exchange, target):
             direct.give_back_body(body)
             return False
         exchange.target, exchange.route = target, self._route
