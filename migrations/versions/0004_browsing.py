@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
+from collections.abc import Iterator
+from typing import Any, cast
 
 import sqlalchemy as sa
+import zstandard
 from alembic import op
 
 revision = "0004"
@@ -20,6 +24,9 @@ depends_on = None
 
 _KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _AT_A_TIME = 500
+# The method whose messages have rows in the table.
+_REPORTS = {"report_asset_materialization": "materialization", "report_asset_check": "asset_check"}
+_MOST_NUMBERS = 100
 _ALONE = ("status", "verdict", "job_name", "run_id", "partition_key")
 
 
@@ -70,11 +77,7 @@ def _create_numbers() -> None:
     )
     columns = ["asset_pk", "check_name", "label", "received_at", "pk"]
     op.create_index("ix_metadata_number_series", "metadata_number", columns)
-    places = ["invocation_pk", "position"]
-    op.create_index(op.f("ix_metadata_number_invocation_pk_position"), "metadata_number", places)
-    # Filled when somebody looks at an asset.
-    for column in ("numbered_materialization", "numbered_asset_check"):
-        op.add_column("asset", sa.Column(column, sa.BigInteger(), nullable=False, server_default="0"))
+    op.create_index(op.f("ix_metadata_number_invocation_pk"), "metadata_number", ["invocation_pk"])
 
 
 def _create_indexes() -> None:
@@ -137,6 +140,8 @@ def _fill() -> None:
         ]
         if reasons:
             connection.execute(texts, reasons)
+    for method, table in _REPORTS.items():
+        _fill_numbers(connection, method, table)
 
 
 def _family(job_name: str | None, asset_keys: str) -> int | None:
@@ -153,3 +158,61 @@ def _reasons(text: str) -> str:
 
 def _carried(text: str) -> str:
     return re.sub("[\x00\x01\ud800-\udfff]", lambda found: f"\x01{ord(found.group()):x}\x01", text)
+
+
+def _fill_numbers(connection: sa.Connection, method: str, table: str) -> None:
+    """One row of reports after another; the message of each is cut out of the segment that holds it."""
+    name = "check_name" if table == "asset_check" else "'' AS check_name"
+    query = sa.text(
+        f"SELECT pk, invocation_pk, position, asset_pk, {name}, partition_key, received_at FROM {table}"  # noqa: S608
+        " WHERE pk > :after ORDER BY pk LIMIT :limit"
+    )
+    insert = sa.text(
+        "INSERT INTO metadata_number (invocation_pk, position, asset_pk, check_name, label, value, partition_key,"
+        " received_at) VALUES (:invocation_pk, :position, :asset_pk, :check_name, :label, :value, :partition_key,"
+        " :received_at)"
+    )
+    after = 0
+    kept: tuple[int, int, list[Any]] = (0, 0, [])
+    while rows := connection.execute(query, {"after": after, "limit": _AT_A_TIME}).mappings().all():
+        after = rows[-1]["pk"]
+        found: list[dict[str, Any]] = []
+        for row in rows:
+            pk, first, messages = kept
+            if pk != row["invocation_pk"] or not first <= row["position"] < first + len(messages):
+                kept = pk, first, messages = _segment(connection, row["invocation_pk"], row["position"])
+            if not first <= row["position"] < first + len(messages):
+                continue
+            message = _members(messages[row["position"] - first])
+            if message.get("method") == method:
+                found += [{**row, "label": label, "value": value} for label, value in _numbers(message)]
+        if found:
+            connection.execute(insert, found)
+
+
+def _segment(connection: sa.Connection, pk: int, position: int) -> tuple[int, int, list[Any]]:
+    query = sa.text(
+        "SELECT first_position, encoding, body FROM segment WHERE invocation_pk = :pk AND first_position <= :position"
+        " ORDER BY first_position DESC LIMIT 1"
+    )
+    row = connection.execute(query, {"pk": pk, "position": position}).first()
+    if row is None:
+        return pk, 0, []
+    body = zstandard.ZstdDecompressor().decompress(row.body) if row.encoding else bytes(row.body)
+    # A whole number of any length is a float here: plots have no use for its last digits, and Python has a limit.
+    return pk, row.first_position, json.loads(body, parse_int=float)
+
+
+def _numbers(message: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    given = 0
+    for label, entry in _members(_members(message.get("params")).get("metadata")).items():
+        value: object = entry
+        if typed := _members(entry):
+            value = typed.get("raw_value") if typed.get("type") in ("int", "float", "__infer__") else None
+        if isinstance(value, float) and math.isfinite(value) and len(label) <= 512 and given < _MOST_NUMBERS:
+            given += 1
+            yield _carried(label), value
+
+
+def _members(value: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
