@@ -183,9 +183,9 @@ def find_invocation(client: BrokerClient, id_or_key: str) -> Invocation:
 @contextmanager
 def seen_through(session: PipesSession, *, require_success: bool) -> Generator[None]:
     """Reads while the block runs, ends the session after it, and raises for what is not as it should be."""
-    _tell_context(session.context, session)
-    session.start()
     try:
+        _tell_context(session.context, session)
+        session.start()
         yield
     except BaseException as error:
         # By its name, since asyncio need not be imported for the many who do without it.

@@ -93,7 +93,7 @@ class Reading:
     def stop(self) -> None:
         """Ends the reading soon; idempotent."""
         self._tail.stop()
-        self._thread.join(_STOP_SECONDS)
+        self._join(_STOP_SECONDS)
 
     def drain(self, latest: Invocation) -> Invocation:
         """Waits until everything the broker has is here; what the thread did not get is asked for.
@@ -108,7 +108,7 @@ class Reading:
             BrokerError: the broker could not be reached, or refused.
             TimeoutError: there is more than can be read, or handled, within the time.
         """
-        self._thread.join(DRAIN_SECONDS)
+        self._join(DRAIN_SECONDS)
         told = self._tail.invocation
         if told is not None and told.revision >= latest.revision:
             latest = told
@@ -146,6 +146,10 @@ class Reading:
         if latest.verdict == "succeeded":
             self._missing = disagreements(latest, self._tally)
         return latest
+
+    def _join(self, seconds: float) -> None:
+        if self._thread.ident is not None:  # it is None when Ctrl-C came before the start
+            self._thread.join(seconds)
 
     def _read_on(self, *, after: int) -> None:
         deadline = time.monotonic() + DRAIN_SECONDS

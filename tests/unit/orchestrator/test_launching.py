@@ -119,6 +119,7 @@ def test_whoever_draws_on_the_terminal_can_take_the_bytes_over() -> None:
 def test_an_ended_child_calls_back_and_has_its_exit_code() -> None:
     ended = threading.Event()
     child = Child([sys.executable, "-c", "raise SystemExit(3)"], env=os.environ, cwd=None, on_exit=ended.set)
+    child.start()
     with child.stdout, child.stderr:
         assert ended.wait(20)
         assert child.exit_code == child.wait(10) == 3
@@ -128,7 +129,8 @@ def test_ending_a_child_ends_what_it_started_too(tmp_path: Path) -> None:
     ready = tmp_path / "pid"
     # A background job of a shell ignores SIGINT, and would hold the output open.
     command = f"sleep 600 & echo $! > {ready}.part; mv {ready}.part {ready}; wait"
-    child = Child(command, env=os.environ, cwd=None, on_exit=lambda: None)
+    child = Child(command, env=os.environ, cwd=None)
+    child.start()
     with child.stdout, child.stderr:
         grandchild = int(wait_until(lambda: ready.exists() and ready.read_text(), what="the shell's background job"))
         assert child.end(grace_seconds=10) is not None
@@ -137,10 +139,20 @@ def test_ending_a_child_ends_what_it_started_too(tmp_path: Path) -> None:
 
 def test_a_child_that_ignores_the_request_is_killed_after_the_grace() -> None:
     program = "import signal, sys, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('on', flush=True); "
-    child = Child([sys.executable, "-c", program + "time.sleep(600)"], env=os.environ, cwd=None, on_exit=lambda: None)
+    child = Child([sys.executable, "-c", program + "time.sleep(600)"], env=os.environ, cwd=None)
+    child.start()
     with child.stdout, child.stderr:
         assert child.stdout.read(2) == b"on"
         assert child.end(grace_seconds=0.2) == -signal.SIGKILL
+
+
+def test_a_child_that_was_ended_before_it_was_started_is_not_started(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    child = Child(f"touch {made}", env=os.environ, cwd=None)
+    assert child.end(grace_seconds=10) is None
+    child.start()
+    assert not child.started
+    assert not made.exists()
 
 
 def test_a_command_must_be_made_of_words() -> None:

@@ -24,12 +24,15 @@ class CancelWatch:
         self._thread = threading.Thread(
             target=self._run, name=f"standpipe-cancel-watch-{session.invocation_id}", daemon=True
         )
+
+    def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        """Returns at once; a look that is under way ends by itself and does nothing."""
+        """Returns at once, started or not; a look that is under way ends by itself and does nothing."""
         self._over.set()
-        self._thread.join(0.1)
+        if self._thread.is_alive():
+            self._thread.join(0.1)
 
     def _run(self) -> None:
         pause = FIRST_LOOK_SECONDS

@@ -38,7 +38,18 @@ def require_words(command: Command) -> None:
 
 
 class Child:
-    """A running child process; `exit_code` is None until it ended."""
+    """A child process; `exit_code` is None until it ended.
+
+    It is started and waited for by a thread of its own. A signal handler of Python's raises on the main thread, and in
+    the middle of `Popen` that would leave a process which nobody knows of; here there is always one who does, and
+    `end` ends it. The invariant: after `end` or `kill` nothing runs, and nothing will be started.
+
+    Args:
+        command: a sequence of words, or one text for the shell.
+        on_start: called once, on the child's thread, when there is a process; before `start` returns.
+        on_exit: called once, on the child's thread, when the process has ended.
+        keep_open: descriptors that the command, and what it starts, holds open too.
+    """
 
     def __init__(
         self,
@@ -46,44 +57,41 @@ class Child:
         *,
         env: Mapping[str, str],
         cwd: str | os.PathLike[str] | None,
-        on_exit: Callable[[], None],
+        on_start: Callable[[Child], None] = lambda child: None,
+        on_exit: Callable[[], None] = lambda: None,
         keep_open: Sequence[int] = (),
     ) -> None:
-        """Starts it.
+        self._command = command
+        self._env = dict(env)
+        self._cwd = cwd
+        self._on_start = on_start
+        self._on_exit = on_exit
+        self._keep_open = tuple(keep_open)
+        self._exit_code: int | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._failure: BaseException | None = None
+        self._given_up = False
+        self._starting = threading.Lock()
+        self._started = threading.Event()
+        self._ended = threading.Event()
+        # Popen's own waiting with a time-out looks again and again, with pauses of up to 50 ms.
+        self._thread = threading.Thread(target=self._run, name="standpipe-child", daemon=True)
 
-        Args:
-            command: a sequence of words, or one text for the shell.
-            on_exit: called once, on a thread of its own, when the process has ended.
-            keep_open: descriptors that the command, and what it starts, holds open too.
+    def start(self) -> None:
+        """Starts it, once.
 
         Raises:
             OSError: it could not be started.
+            ValueError: no system takes such a command.
         """
-        self._exit_code: int | None = None
-        self._ended = threading.Event()
-        self._process = subprocess.Popen(
-            command if isinstance(command, str) else [os.fspath(word) for word in command],
-            shell=isinstance(command, str),
-            env=dict(env),
-            cwd=None if cwd is None else Path(cwd),
-            # In a group of its own the child may not read from the terminal: it would be stopped for it.
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            pass_fds=tuple(keep_open),
-            process_group=None if sys.platform == "win32" else 0,
-            creationflags=subprocess.CREATE_NEW_PROCESS_GROUP if sys.platform == "win32" else 0,
-        )
-        # Popen's own waiting with a time-out looks again and again, with pauses of up to 50 ms.
-        self._waiter = threading.Thread(
-            target=self._wait, args=(on_exit,), name=f"standpipe-wait-{self._process.pid}", daemon=True
-        )
-        self._waiter.start()
+        self._thread.start()
+        self._started.wait()
+        if self._failure is not None:
+            raise self._failure
 
     @property
-    def pid(self) -> int:
-        return self._process.pid
+    def started(self) -> bool:
+        return self._process is not None
 
     @property
     def exit_code(self) -> int | None:
@@ -91,52 +99,61 @@ class Child:
 
     @property
     def stdout(self) -> IO[bytes]:
-        assert self._process.stdout is not None  # noqa: S101  asked for above
-        return self._process.stdout
+        pipe = self._running().stdout
+        assert pipe is not None  # noqa: S101  asked for by `_open`
+        return pipe
 
     @property
     def stderr(self) -> IO[bytes]:
-        assert self._process.stderr is not None  # noqa: S101  asked for above
-        return self._process.stderr
+        pipe = self._running().stderr
+        assert pipe is not None  # noqa: S101  asked for by `_open`
+        return pipe
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """Waits for the end; None when it did not come in time."""
+        """Waits for the end; None when it did not come in time, or nothing was started."""
         self._ended.wait(timeout)
         return self._exit_code
 
     def interrupt(self) -> None:
         """Asks the group to end, as Ctrl-C does."""
-        if self._exit_code is None:
+        process = self._process
+        if process is not None and self._exit_code is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 if sys.platform == "win32":
-                    self._process.send_signal(signal.CTRL_BREAK_EVENT)
+                    process.send_signal(signal.CTRL_BREAK_EVENT)
                 else:
-                    os.killpg(self._process.pid, signal.SIGINT)
+                    os.killpg(process.pid, signal.SIGINT)
 
     def terminate(self) -> None:
         """Asks the group to end, as a service manager does; on Windows, where nobody can ask so, ends the child."""
-        if self._exit_code is None:
+        process = self._process
+        if process is not None and self._exit_code is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 if sys.platform == "win32":
-                    self._process.terminate()
+                    process.terminate()
                 else:
-                    os.killpg(self._process.pid, signal.SIGTERM)
+                    os.killpg(process.pid, signal.SIGTERM)
 
     def kill(self) -> None:
-        """Ends the group at once."""
+        """Ends the group at once; what has not been started will not be."""
+        process = self._give_up()
+        if process is None:
+            return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if sys.platform == "win32":
                 if self._exit_code is None:
-                    self._process.kill()
+                    process.kill()
             else:
-                os.killpg(self._process.pid, signal.SIGKILL)
+                os.killpg(process.pid, signal.SIGKILL)
 
     def end(self, *, grace_seconds: float, ask: Callable[[], None] | None = None) -> int | None:
-        """Asks, waits for `grace_seconds`, then kills; returns the exit code.
+        """Asks, waits for `grace_seconds`, then kills; returns the exit code, None when nothing was started.
 
         Args:
             ask: how; `interrupt` when not given.
         """
+        if self._give_up() is None:
+            return None
         try:
             (ask or self.interrupt)()
             self.wait(grace_seconds)
@@ -146,7 +163,45 @@ class Child:
             self.kill()
         return self.wait(10.0)
 
-    def _wait(self, on_exit: Callable[[], None]) -> None:
-        self._exit_code = self._process.wait()
-        self._ended.set()
-        on_exit()
+    def _give_up(self) -> subprocess.Popen[bytes] | None:
+        """Sees to it that nothing is started from now on; gives what has been."""
+        with self._starting:
+            self._given_up = True
+            return self._process
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RuntimeError("The child process has not been started.")
+        return self._process
+
+    def _run(self) -> None:
+        try:
+            with self._starting:
+                if not self._given_up:
+                    self._process = self._open()
+                    self._on_start(self)
+        except BaseException as error:
+            self._failure = error
+        finally:
+            self._started.set()
+        if self._process is not None:
+            self._exit_code = self._process.wait()
+            self._ended.set()
+            self._on_exit()
+
+    def _open(self) -> subprocess.Popen[bytes]:
+        command = self._command
+        return subprocess.Popen(
+            command if isinstance(command, str) else [os.fspath(word) for word in command],
+            shell=isinstance(command, str),
+            env=self._env,
+            cwd=None if self._cwd is None else Path(self._cwd),
+            # In a group of its own the child may not read from the terminal: it would be stopped for it.
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            pass_fds=self._keep_open,
+            process_group=None if sys.platform == "win32" else 0,
+            creationflags=subprocess.CREATE_NEW_PROCESS_GROUP if sys.platform == "win32" else 0,
+        )

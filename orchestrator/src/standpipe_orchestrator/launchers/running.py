@@ -190,23 +190,28 @@ class RunningSubprocess:
     def _supervise(self, session: PipesSession) -> Generator[PipesResult, None, Seen]:
         """Starts the command, gives its results, and returns how it ended; it is gone when this returns or raises."""
         launch = self._launch
-        try:
-            child = Child(
-                launch.command,
-                env={**launch.env, **session.get_bootstrap_env_vars()},
-                cwd=launch.cwd,
-                on_exit=session.wake,
-                keep_open=self._keep_open(),
-            )
-        except (OSError, ValueError) as error:
-            return Seen(because=_why_not(launch, error), launched=False)
-        captures = [
-            StreamCapture(pipe, stream=stream, report=session.report, forward=launch.forward_stdio)
-            for pipe, stream in ((child.stdout, "stdout"), (child.stderr, "stderr"))
-        ]
+        captures: list[StreamCapture] = []
+
+        def capture(started: Child) -> None:
+            for pipe, stream in ((started.stdout, "stdout"), (started.stderr, "stderr")):
+                captures.append(StreamCapture(pipe, stream=stream, report=session.report, forward=launch.forward_stdio))
+
+        child = Child(
+            launch.command,
+            env={**launch.env, **session.get_bootstrap_env_vars()},
+            cwd=launch.cwd,
+            on_start=capture,
+            on_exit=session.wake,
+            keep_open=self._keep_open(),
+        )
         watch = CancelWatch(session)
         because: str | None = None
         try:
+            try:
+                child.start()
+            except (OSError, ValueError) as error:
+                return Seen(because=_why_not(launch, error), launched=False)
+            watch.start()
             because = yield from self._until_over(session, child)
         except BaseException as error:
             self._after_exception(session, child, error)
@@ -246,7 +251,7 @@ class RunningSubprocess:
 
     def _after_exception(self, session: PipesSession, child: Child, error: BaseException) -> None:
         launch = self._launch
-        if isinstance(error, KeyboardInterrupt) and not launch.forward_termination:
+        if isinstance(error, KeyboardInterrupt) and not launch.forward_termination and child.started:
             # Upstream waits for it too. A second Ctrl-C leaves, and takes the command along.
             try:
                 child.wait()
@@ -274,7 +279,7 @@ class RunningSubprocess:
                     "writes from now on is not captured."
                 )
                 capture.abandon()
-        return Seen(exit_code=child.exit_code, stderr_tail=captures[1].tail(), because=because)
+        return Seen(exit_code=child.exit_code, stderr_tail=captures[-1].tail() if captures else "", because=because)
 
 
 def _why_not(launch: Launch, error: OSError | ValueError) -> str:
