@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
-import random
 import signal
 import sys
 import threading
@@ -109,7 +107,6 @@ def test_the_environment_is_the_parents_then_the_clients_then_the_calls_then_our
     command = script(
         """
 import os
-import random
 from standpipe import open_pipes
 with open_pipes() as context:
     context.report_custom_message({name: os.environ.get(name) for name in ("A", "B", "C", "STANDPIPE_API_KEY")})
@@ -268,39 +265,6 @@ def test_ctrl_c_ends_the_command_tells_the_broker_and_goes_on_up(
     stored = client.invocations.get(results.session.invocation_id)
     assert stored.verdict == "cancelled"
     assert stored.ended
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells which processes there are")
-def test_ctrl_c_at_any_moment_of_a_launch_leaves_nothing_running(pipes: PipesSubprocessClient) -> None:
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before, handler = _children(), signal.signal(signal.SIGALRM, interrupt)
-    moments = random.Random(7)
-    try:
-        for _ in range(60):
-            try:
-                signal.setitimer(signal.ITIMER_REAL, moments.uniform(0.001, 0.04))
-                # The loop gives the alarm somewhere to come to when a callback of Python's has swallowed it.
-                pipes.run(context=None, command="exec sleep 600", timeout=2)
-            except (KeyboardInterrupt, PipesExecutionError):
-                pass
-            finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
-    finally:
-        signal.signal(signal.SIGALRM, handler)
-    wait_until(lambda: _children() <= before, what=lambda: f"{_children() - before} to be gone")
-
-
-def _children() -> set[int]:
-    """Of this process, those that are not over."""
-    found = set[int]()
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
-            if int(parent) == os.getpid() and state != "Z":
-                found.add(int(stat.parent.name))
-    return found
 
 
 def test_what_still_holds_the_output_open_is_not_waited_for(

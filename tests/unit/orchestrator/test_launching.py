@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import os
+import random
 import signal
 import sys
 import threading
@@ -153,6 +155,42 @@ def test_a_child_that_was_ended_before_it_was_started_is_not_started(tmp_path: P
     child.start()
     assert not child.started
     assert not made.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells which processes there are")
+def test_ctrl_c_at_any_moment_of_a_start_leaves_nothing_running() -> None:
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    def close_streams(child: Child) -> None:
+        child.stdout.close()
+        child.stderr.close()
+
+    before, handler, moments = _children(), signal.signal(signal.SIGALRM, interrupt), random.Random(7)
+    try:
+        for _ in range(200):
+            child = Child("exec sleep 600", env=os.environ, cwd=None, on_start=close_streams)
+            try:
+                signal.setitimer(signal.ITIMER_REAL, moments.uniform(0.0001, 0.004))
+                child.start()
+                while True:
+                    child.wait(0.1)
+            except KeyboardInterrupt:
+                child.end(grace_seconds=10)
+    finally:
+        signal.signal(signal.SIGALRM, handler)
+    wait_until(lambda: _children() <= before, what=lambda: f"{_children() - before} to be gone")
+
+
+def _children() -> set[int]:
+    """Of this process, those that are not over."""
+    found = set[int]()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+            if int(parent) == os.getpid() and state != "Z":
+                found.add(int(stat.parent.name))
+    return found
 
 
 def test_a_command_must_be_made_of_words() -> None:
