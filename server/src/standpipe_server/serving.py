@@ -26,6 +26,7 @@ from standpipe_server.api.sessions import FIRST_CODE_SECONDS
 from standpipe_server.app import create_app
 from standpipe_server.connections import Connection
 from standpipe_server.credentials import home_credentials, locked_home, publish_address
+from standpipe_server.one_core import keep_on_one_core
 from standpipe_server.settings import Settings, SettingsError
 from standpipe_server.wiring import Wiring, open_wiring
 
@@ -119,14 +120,15 @@ def serve(settings: Settings, *, on_ready: Callable[[Credentials, str], None]) -
 
 
 async def _run(server: StreamingServer, listener: socket.socket, *, stop_with_stdin: bool) -> None:
-    if not stop_with_stdin:
-        await server.serve(sockets=[listener])
-        return
-    ender = asyncio.create_task(_end_with_stdin(server), name="standpipe-stdin")
+    taking_turns = [threading.current_thread(), *server.wiring.store.writing_threads]
+    beside = [asyncio.create_task(keep_on_one_core(taking_turns), name="standpipe-one-core")]
+    if stop_with_stdin:
+        beside.append(asyncio.create_task(_end_with_stdin(server), name="standpipe-stdin"))
     try:
         await server.serve(sockets=[listener])
     finally:
-        ender.cancel()
+        for task in beside:
+            task.cancel()
 
 
 async def _end_with_stdin(server: StreamingServer) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -328,6 +329,10 @@ class Store:
         }
 
     # Machinery
+
+    @property
+    def writing_threads(self) -> list[threading.Thread]:
+        return [writer.thread for writer in self._writers]
 
     async def _list_reports(self, table: Any, asset_key: str, filters: Any, *, limit: int, cursor: str | None) -> Page:
         return await self._read(

@@ -129,6 +129,10 @@ class Writer:
             self._waiting.put((command, answer))
 
     @property
+    def thread(self) -> threading.Thread:
+        return self._thread
+
+    @property
     def depth(self) -> int:
         return self._waiting.qsize()
 
