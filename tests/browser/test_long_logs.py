@@ -10,13 +10,14 @@ import pytest
 from tests.support.browser import Visit, visiting
 from tests.support.server import Server
 from tests.support.story import many_lines
-from tests.support.wire import Job
+from tests.support.wire import Job, closed, log, opened, register
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 LINES = 12_000
 HELD = 5_000
+TALL = 100
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +75,46 @@ def test_all_of_a_long_log_is_downloaded(small: Visit, long_log: Job) -> None:
     assert len(lines) == LINES
     assert "line 0: " in lines[0]
     assert "line 11999:" in lines[-1]
+
+
+@pytest.fixture(scope="module")
+def tall_log(site: Server) -> Job:
+    """Fewer events than a page holds rows, and many more rows."""
+    job = register(site, context={"job_name": "tall"})
+    chunks = [[f"row {number}" for number in range(start, start + TALL)] for start in range(0, LINES, TALL)]
+    output = [{"stream": "stdout", "text": "\n".join(rows) + "\n", "extras": {}} for rows in chunks]
+    job.append([opened(), *({"method": "log_external_stream", "params": params} for params in output), closed()])
+    job.finish(exit_code=0)
+    return job
+
+
+def test_a_log_of_few_events_with_many_rows_is_paged_through_from_its_first_row(small: Visit, tall_log: Job) -> None:
+    page = small.page
+    small.go(f"/invocations/{tall_log.id}?tab=logs")
+    parts = page.locator("nav[aria-label='Parts of the log']")
+    parts.locator("button:text-is('First lines')").click()
+    page.wait_for_selector(".log-text:text-is('row 0')")
+    page.wait_for_selector(".log-foot:has-text('2,500 lines')")
+    for begin in (2500, 5000, 7500):
+        parts.locator("button:text-is('Later')").click()
+        page.wait_for_selector(f".log-text:text-is('row {begin}')")
+    parts.locator("button:text-is('Earlier')").click()
+    page.wait_for_selector(".log-text:text-is('row 5000')")
+    parts.locator("button:text-is('Last lines')").click()
+    page.wait_for_selector(".log-text:text-is('row 11999')")
+
+
+def test_a_link_leads_to_a_line_that_many_rows_come_before_and_after(small: Visit, tall_log: Job) -> None:
+    for position in (40, 60):
+        small.go(f"/invocations/{tall_log.id}?tab=logs&line={position}")
+        small.page.wait_for_selector(f".log-row.chosen .log-text:text-is('row {(position - 2) * TALL}')")
+
+
+def test_a_message_of_more_rows_than_a_page_holds_is_shown_from_its_first(small: Visit, site: Server) -> None:
+    job = register(site, context={"job_name": "taller"})
+    job.append([opened(), log("\n".join(f"row {number}" for number in range(LINES))), log("the next"), closed()])
+    job.finish(exit_code=0)
+    small.go(f"/invocations/{job.id}?tab=logs&after=0")
+    small.page.wait_for_selector(".log-text:text-is('row 0')")
+    small.page.locator("button:text-is('Later')").click()
+    small.page.wait_for_selector(".log-text:text-is('the next')")

@@ -203,6 +203,25 @@ def test_pausing_holds_new_lines_back_and_going_on_shows_them(visit: Visit, site
     visit.page.wait_for_selector("text=while paused")
 
 
+def test_what_a_pause_holds_back_can_be_had_after_the_end_and_a_search_ends_the_pause(
+    visit: Visit, site: Server
+) -> None:
+    job, page = running(site), visit.page
+    visit.go(f"/invocations/{job.id}?tab=logs")
+    page.wait_for_selector("text=second line")
+    page.click("button:has-text('Pause')")
+    job.append([log("last words"), closed()], producer="worker", first_seq=4)
+    job.finish(exit_code=0)
+    page.wait_for_selector(".badge:has-text('incomplete')")
+    page.wait_for_selector("button:has-text('1 new')")
+    assert page.locator("text=second line").count() == 1
+    page.get_by_label("Search the log").fill("words")
+    page.wait_for_selector("text=last words")
+    page.get_by_label("Search the log").fill("")
+    page.wait_for_selector("text=second line")
+    page.wait_for_selector("text=last words")
+
+
 def test_fifty_thousand_lines_are_scrolled_with_few_of_them_in_the_document(visit: Visit, long_log: Job) -> None:
     visit.go(f"/invocations/{long_log.id}?tab=logs")
     page = visit.page

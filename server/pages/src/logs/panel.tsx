@@ -1,5 +1,5 @@
 // The log of an invocation: filters on the server, live tail, pause, wrap, copy, download, a link to a line.
-import { useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { count, plural } from "../lib/format";
 import { changeQuery } from "../lib/router";
 import { producerName } from "../lib/standing";
@@ -34,6 +34,8 @@ export function LogPanel({ invocation, query }: { invocation: Invocation; query:
     }),
     [query.get("level"), query.get("q"), query.get("producer"), source],
   );
+  // A pause is of what was on the screen.
+  useEffect(() => setPaused(false), [filter, after]);
   const log = useLog(invocation, { filter, paused, chosen, after });
   const producers = useProducers(invocation, log.rows);
   const filtered = Boolean(filter.level || filter.text || filter.producer || source);
@@ -74,7 +76,7 @@ export function LogPanel({ invocation, query }: { invocation: Invocation; query:
           {line}
         </span>
         <span class="log-tools">
-          {log.line !== "ended" && (
+          {(log.line !== "ended" || paused) && (
             <button type="button" class="ghost small" aria-pressed={paused} onClick={() => setPaused(!paused)}>
               <Icon name={paused ? "play" : "pause"} size={14} /> {paused ? `Go on${log.held ? ` (${count(log.held)} new)` : ""}` : "Pause"}
             </button>
@@ -126,7 +128,7 @@ function Window({ log, turned }: { log: Log; turned: (atEnd: boolean) => void })
         <button type="button" class="small" disabled={begin === 0} onClick={() => turn(0)}>
           First lines
         </button>
-        <button type="button" class="small" disabled={begin === 0} onClick={() => turn(earlier(begin))}>
+        <button type="button" class="small" disabled={begin === 0} onClick={() => turn(earlier(log))}>
           Earlier
         </button>
         <button type="button" class="small" disabled={cut === null} onClick={() => turn(cut)}>

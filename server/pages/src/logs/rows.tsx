@@ -141,6 +141,7 @@ function rowAt(tops: Float64Array | null, top: number, length: number): number {
   return low;
 }
 
+/** The line's first row, or the first one after it; nothing while all rows are later ones: the line may be before them. */
 function find(rows: Row[], position: number): number | null {
   let [low, high] = [0, rows.length];
   while (low < high) {
@@ -148,5 +149,6 @@ function find(rows: Row[], position: number): number | null {
     if (rows[middle]!.position < position) low = middle + 1;
     else high = middle;
   }
-  return (rows[low]?.position ?? 0) >= position ? low : null;
+  const found = rows[low]?.position ?? 0;
+  return found === position || (found > position && low > 0) ? low : null;
 }

@@ -37,8 +37,12 @@ export function queryOf(filter: LogFilter) {
   return { level: fromLevel(filter.level), text: filter.text, producer: filter.producer };
 }
 
-/** Where the window before one that begins there begins. */
-export const earlier = (begin: number): number => Math.max(0, begin - WINDOW);
+/** Where about the window before this one begins: an event of the log may be many rows. */
+export function earlier({ begin, rows }: Log): number {
+  const events = (rows.at(-1)?.position ?? begin) - begin;
+  const rowsAnEvent = events > 0 ? Math.max(1, rows.length / events) : 1;
+  return Math.max(0, begin - Math.max(1, Math.floor(WINDOW / rowsAnEvent)));
+}
 
 interface Options {
   filter: LogFilter;
@@ -56,14 +60,18 @@ export function useLog(invocation: Invocation, { filter, paused, chosen, after }
   const pausedNow = useRef(paused);
   pausedNow.current = paused;
   const long = invocation.last_position > MOST_ROWS;
-  // A line that is chosen among those shown moves nothing; of a long log another one may lie outside the window.
-  const outside = long && chosen !== null && !log.rows.some(({ position }) => position === chosen) ? chosen : null;
+  // A line that is chosen among those shown moves nothing; of a log that is not held whole another one may lie outside.
+  const shown = chosen === null || log.rows.some(({ position }) => position === chosen);
+  const outside = (long || log.begin > 0) && !shown ? chosen : null;
   const window = useRef<number | null>(null);
   if (outside !== null || chosen === null) window.current = outside;
   // What is looked for is looked for from the beginning.
   const filtered = Boolean(filter.level || filter.text || filter.producer);
-  const around = long && !filtered ? window.current : null;
+  const around = after === null && !filtered ? window.current : null;
   const key = JSON.stringify([id, revision, filter, after, around]);
+
+  // The rows at the front are the first to go, but not where somebody asked for them.
+  const most = after === null ? MOST_ROWS : Infinity;
 
   const show = useCallback(() => {
     const fresh = waiting.current;
@@ -71,28 +79,38 @@ export function useLog(invocation: Invocation, { filter, paused, chosen, after }
     if (!fresh.length) return;
     setLog((before) => {
       const rows = before.rows.concat(fresh);
-      const over = Math.max(0, rows.length - MOST_ROWS);
+      const over = Math.max(0, rows.length - most);
       return { ...before, rows: over ? rows.slice(over) : rows, begin: over ? rows[over]!.position - 1 : before.begin, held: 0 };
     });
-  }, []);
+  }, [most]);
 
   useEffect(() => {
     waiting.current = [];
-    const paged = long && (after !== null || around !== null);
+    const paged = after !== null || around !== null;
     const latest = long && !filtered ? invocation.last_position - MOST_ROWS : 0;
     const begin = !paged ? latest : after ?? Math.max(0, (around ?? 0) - BEFORE_LINE);
+    // A window is as many rows from where it begins, or from the line that it is about; an event is many rows at times.
+    const counted = around ?? begin;
     let taken = 0;
+    let last = begin;
     setLog({ ...NONE, begin });
     const following = follow(id, { methods: filter.methods, ...queryOf(filter), after: begin }, {
       events: (batch: Event[]) => {
-        const room = paged ? WINDOW - taken : batch.length;
-        taken += batch.length;
-        for (const event of batch.slice(0, room)) waiting.current.push(...rowsOf(event));
-        if (pausedNow.current) setLog((before) => ({ ...before, held: waiting.current.length }));
+        let full = false;
+        for (const event of batch) {
+          const rows = rowsOf(event);
+          full = paged && taken > 0 && taken + rows.length > WINDOW;
+          if (full) break;
+          if (event.position >= counted) taken += rows.length;
+          last = event.position;
+          for (const row of rows) waiting.current.push(row);
+        }
+        // A part that somebody turned to is no live tail: nothing of it is held back.
+        if (pausedNow.current && !paged) setLog((before) => ({ ...before, held: waiting.current.length }));
         else show();
-        if (paged && taken > WINDOW) {
+        if (full) {
           following.close();
-          setLog((before) => ({ ...before, line: "ended", cut: batch[room - 1]?.position ?? before.rows.at(-1)?.position ?? begin }));
+          setLog((before) => ({ ...before, line: "ended", cut: last }));
         }
       },
       line: (line) => setLog((before) => (before.cut === null ? { ...before, line } : before)),
