@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from standpipe_protocol.json_text import JsonValue
 from standpipe_server.broker.badge import badge_of
@@ -30,6 +30,7 @@ _LATEST_GOOD_OF_EACH = (
 )
 # As the index of failed checks says it.
 _NOT_PASSED = {"sqlite": "passed = 0", "postgresql": "NOT passed"}
+_HEARD_AT = "SELECT invocation_pk, max(heard_at) FROM producer WHERE invocation_pk {among} GROUP BY invocation_pk"
 _FAILED = "SELECT invocation_pk, severity, count(*) FROM asset_check WHERE invocation_pk {among} AND "
 _FAILED_ON = {name: f"{_FAILED}{failed} GROUP BY invocation_pk, severity" for name, failed in _NOT_PASSED.items()}
 
@@ -103,13 +104,7 @@ def _failed_checks(connection: Connection, pks: Sequence[int]) -> Mapping[int, M
 
 
 def _heard_at(connection: Connection, pks: Sequence[int]) -> Mapping[int, int]:
-    producer = tables.producer
-    statement = (
-        select(producer.c.invocation_pk, func.max(producer.c.heard_at))
-        .where(producer.c.invocation_pk.in_(pks))
-        .group_by(producer.c.invocation_pk)
-    )
-    return {pk: heard_at or 0 for pk, heard_at in connection.execute(statement)} if pks else {}
+    return {pk: heard_at or 0 for pk, heard_at in query_among(connection, _HEARD_AT, pks)}
 
 
 def _usual(connection: Connection, families: set[int]) -> Mapping[int, float]:
