@@ -13,11 +13,12 @@ from tests.support.story import many_lines
 from tests.support.wire import Job, closed, log, opened, register
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 LINES = 12_000
 HELD = 5_000
 TALL = 100
+PARTS = "nav[aria-label='Parts of the log']"
 
 
 @pytest.fixture(scope="module")
@@ -34,27 +35,28 @@ def small(browser: Browser, site: Server) -> Iterator[Visit]:
         person.no_faults()
 
 
+def turn(page: Page, to: str, shows: str) -> None:
+    page.locator(f"{PARTS} button:text-is('{to}')").click()
+    page.wait_for_selector(f".log-text:has-text('{shows}')")
+
+
 def test_a_log_that_is_not_shown_whole_says_so_and_is_paged_through(small: Visit, long_log: Job) -> None:
     page = small.page
     small.go(f"/invocations/{long_log.id}?tab=logs")
-    parts = page.locator("nav[aria-label='Parts of the log']")
+    parts = page.locator(PARTS)
     parts.locator("text=too long to be shown at once").wait_for()
     page.click("button:has-text('To the end')")
     page.wait_for_selector(".log-text:has-text('line 11999:')")
     small.check_access()
     small.shoot("long-log-in-parts")
     for begin in (4502, 2002):
-        parts.locator("button:text-is('Earlier')").click()
-        page.wait_for_selector(f".log-text:has-text('line {begin - 1}:')")
+        turn(page, "Earlier", f"line {begin - 1}:")
         assert f"after={begin}" in page.url
     page.wait_for_selector(".log-foot:has-text('2,500 lines')")
-    parts.locator("button:text-is('First lines')").click()
-    page.wait_for_selector(".log-text:has-text('line 0:')")
+    turn(page, "First lines", "line 0:")
     assert parts.locator("button:text-is('Earlier')").is_disabled()
-    parts.locator("button:text-is('Later')").click()
-    page.wait_for_selector(".log-text:has-text('line 2500:')")
-    parts.locator("button:text-is('Last lines')").click()
-    page.wait_for_selector(".log-text:has-text('line 11999:')")
+    turn(page, "Later", "line 2500:")
+    turn(page, "Last lines", "line 11999:")
     assert parts.locator("button:text-is('Later')").is_disabled()
 
 
@@ -91,17 +93,12 @@ def tall_log(site: Server) -> Job:
 def test_a_log_of_few_events_with_many_rows_is_paged_through_from_its_first_row(small: Visit, tall_log: Job) -> None:
     page = small.page
     small.go(f"/invocations/{tall_log.id}?tab=logs")
-    parts = page.locator("nav[aria-label='Parts of the log']")
-    parts.locator("button:text-is('First lines')").click()
-    page.wait_for_selector(".log-text:text-is('row 0')")
+    turn(page, "First lines", "row 0")
     page.wait_for_selector(".log-foot:has-text('2,500 lines')")
     for begin in (2500, 5000, 7500):
-        parts.locator("button:text-is('Later')").click()
-        page.wait_for_selector(f".log-text:text-is('row {begin}')")
-    parts.locator("button:text-is('Earlier')").click()
-    page.wait_for_selector(".log-text:text-is('row 5000')")
-    parts.locator("button:text-is('Last lines')").click()
-    page.wait_for_selector(".log-text:text-is('row 11999')")
+        turn(page, "Later", f"row {begin}")
+    turn(page, "Earlier", "row 5000")
+    turn(page, "Last lines", "row 11999")
 
 
 def test_a_link_leads_to_a_line_that_many_rows_come_before_and_after(small: Visit, tall_log: Job) -> None:
@@ -116,5 +113,4 @@ def test_a_message_of_more_rows_than_a_page_holds_is_shown_from_its_first(small:
     job.finish(exit_code=0)
     small.go(f"/invocations/{job.id}?tab=logs&after=0")
     small.page.wait_for_selector(".log-text:text-is('row 0')")
-    small.page.locator("button:text-is('Later')").click()
-    small.page.wait_for_selector(".log-text:text-is('the next')")
+    turn(small.page, "Later", "the next")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import socket
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from standpipe_server.one_core import BUSY, CROWDED_LOOKS, REST_SECONDS, OneCore, can_choose, read_busy
+from tests.conftest import ServerFactory
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 from tests.support.wire import custom, opened, register
@@ -121,10 +123,52 @@ def test_a_thread_that_starts_where_they_are_may_go_anywhere() -> None:
     assert os.sched_getaffinity(0) == everywhere
 
 
+def test_a_mask_that_somebody_sets_meanwhile_is_kept_to() -> None:
+    everywhere, machine = os.sched_getaffinity(0), Machine()
+    with two_threads() as threads:
+        place = place_of([threading.current_thread(), *threads], machine)
+        for _ in range(2):
+            machine.passes(place, own=0.9)
+        assert place.core is not None
+        chosen = {max(everywhere - {place.core})}
+        try:
+            for thread in (threading.current_thread(), *threads):
+                os.sched_setaffinity(thread.native_id or 0, chosen)
+            for _ in range(3):
+                machine.passes(place, own=0.9)
+            assert place.core is None
+            assert cores_of([threading.current_thread(), *threads]) == [chosen] * 3
+        finally:
+            place.leave()
+            os.sched_setaffinity(0, everywhere)
+
+
+def test_out_of_descriptors_the_threads_are_let_go_all_the_same() -> None:
+    everywhere, machine = os.sched_getaffinity(0), Machine()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with two_threads() as threads:
+        place = place_of(threads, machine)
+        for _ in range(2):
+            machine.passes(place, own=0.9)
+        assert place.core is not None
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+        try:
+            with pytest.raises(OSError, match="Too many open files"):
+                place.leave()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert cores_of(threads) == [everywhere] * 2
+
+
 def test_a_machine_that_says_nothing_of_its_cores_is_left_to_the_kernel() -> None:
     machine = Machine(busy={})
     with two_threads() as threads:
         place = place_of(threads, machine)
+        for _ in range(3):
+            machine.passes(place, own=0.9)
+        assert place.core is None
+        # Nor one whose numbers are not those of the cores that can be chosen.
+        machine.busy = {max(os.sched_getaffinity(0)): 0.0}
         for _ in range(3):
             machine.passes(place, own=0.9)
         assert place.core is None
@@ -139,30 +183,55 @@ def test_what_the_system_says_of_its_cores_covers_them_all_and_grows() -> None:
     assert sum(read_busy().values()) >= sum(before.values()) + 0.02
 
 
-def test_a_server_under_small_messages_comes_together_and_lets_go_again(sqlite_server: Server) -> None:
-    def allowed() -> str:
-        status = Path(f"/proc/{sqlite_server.pid}/task/{sqlite_server.pid}/status").read_text()
-        return status.partition("Cpus_allowed_list:\t")[2].partition("\n")[0]
+def on_one_core(server: Server) -> int:
+    """How many of its threads."""
+    tasks = Path(f"/proc/{server.pid}/task").iterdir()
+    return sum(len(os.sched_getaffinity(int(task.name))) == 1 for task in tasks)
 
-    def is_together_after_a_round() -> bool:
-        for connection in connections:
-            connection.sendall(message)
-        for connection in connections:
-            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
-        return allowed().isdigit()
 
-    everywhere, job = allowed(), register(sqlite_server)
+@contextmanager
+def sending(server: Server) -> Generator[Callable[[], None]]:
+    """A function that sends a small message over each of 16 connections, and waits for the answers."""
+    job = register(server)
+    job.append(opened())
+    body = json.dumps(custom("a word")).encode()
     token = job.registered["token"]
     head = (
         f"POST /api/v1{job.path}/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
-        "Content-Type: application/json\r\nContent-Length: "
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
-    body = json.dumps(custom("a word")).encode()
-    message = f"{head}{len(body)}\r\n\r\n".encode() + body
     with ExitStack() as stack:
-        connections = [
-            stack.enter_context(socket.create_connection(("127.0.0.1", sqlite_server.port))) for _ in range(16)
-        ]
-        job.append(opened())
+        connections = [stack.enter_context(socket.create_connection(("127.0.0.1", server.port))) for _ in range(16)]
+
+        def send() -> None:
+            for connection in connections:
+                connection.sendall(head.encode() + body)
+            for connection in connections:
+                assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+
+        yield send
+
+
+def test_a_server_under_small_messages_comes_together_and_lets_go_again(
+    start_server: ServerFactory, sqlite_url: str
+) -> None:
+    server = start_server(database_url=sqlite_url, arguments=["--requests-per-second", "0"])
+    with sending(server) as send:
+
+        def is_together_after_a_round() -> bool:
+            send()
+            return on_one_core(server) == 2  # the event loop, and SQLite's only writer
+
         wait_until(is_together_after_a_round, what="the busy threads to be on one core", timeout=60.0, interval=0.0)
-    wait_until(lambda: allowed() == everywhere, what=f"the quiet server to run on {everywhere} again")
+    wait_until(lambda: on_one_core(server) == 0, what="the quiet server to run on all cores again")
+
+
+def test_a_server_that_was_told_not_to_stays_where_the_system_puts_it(
+    start_server: ServerFactory, sqlite_url: str
+) -> None:
+    server = start_server(database_url=sqlite_url, arguments=["--requests-per-second", "0", "--one-core", "off"])
+    with sending(server) as send:
+        # Two seconds' work or more, of which the first is enough for the other.
+        for _ in range(1000):
+            send()
+            assert on_one_core(server) == 0

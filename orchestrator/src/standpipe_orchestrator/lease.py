@@ -45,7 +45,7 @@ class LeaseKeeper:
     def join(self) -> None:
         """Waits a moment for a beat that is under way; later it ends by itself and does nothing."""
         self._over.set()
-        if self._thread.ident is not None:
+        if self._thread.is_alive():
             self._thread.join(_STOP_SECONDS)
 
     def _run(self) -> None:

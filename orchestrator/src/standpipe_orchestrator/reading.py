@@ -148,7 +148,7 @@ class Reading:
         return latest
 
     def _join(self, seconds: float) -> None:
-        if self._thread.ident is not None:  # it is None when Ctrl-C came before the start
+        if self._thread.is_alive():  # Ctrl-C may have come before the start, or in the middle of it
             self._thread.join(seconds)
 
     def _read_on(self, *, after: int) -> None:

@@ -8,12 +8,15 @@ left to them, and whoever is not busy has no place of his own.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+_log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.25
 BUSY = 0.5
@@ -34,7 +37,10 @@ async def keep_on_one_core(threads: Sequence[threading.Thread]) -> None:
     try:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            place.look()
+            try:
+                place.look()
+            except OSError as error:  # out of descriptors, for one; it is an optimisation and may not end for it
+                _log.debug("The busy threads were left where they are: %s", error)
     finally:
         place.leave()
 
@@ -43,7 +49,20 @@ def can_choose() -> bool:
     """Whether this system lets a thread choose its core, there are several, and threads take turns at all."""
     if not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2:
         return False
-    return getattr(sys, "_is_gil_enabled", lambda: True)()
+    return getattr(sys, "_is_gil_enabled", lambda: True)() and _is_allowed_to()
+
+
+def _is_allowed_to() -> bool:
+    """Tries it on a thread that is gone then: a sandbox may refuse the call, or end whoever makes it; better now."""
+    allowed: list[bool] = []
+
+    def choose() -> None:
+        allowed.append(_put(os.sched_getaffinity(0), 0))
+
+    thread = threading.Thread(target=choose, name="standpipe-one-core")
+    thread.start()
+    thread.join()
+    return allowed == [True]
 
 
 class OneCore:
@@ -63,7 +82,7 @@ class OneCore:
         busy: Callable[[], Mapping[int, float]] | None = None,
     ) -> None:
         self._threads = {thread.native_id for thread in threads if thread.native_id is not None}
-        self._allowed = os.sched_getaffinity(0)
+        self._allowed: set[int] = set()
         self._clock = clock
         self._used = used or _time_used(threads)
         self._busy = busy or read_busy
@@ -88,40 +107,65 @@ class OneCore:
         before, self._last_busy = self._last_busy, {}
         if own > QUIET * seconds:
             busy = self._last_busy = self._busy()
-            spent = {core: busy[core] - before[core] for core in busy.keys() & before.keys() & self._allowed}
+            spent = {core: busy[core] - before[core] for core in busy.keys() & before.keys()}
             if self._core is not None:
                 self._stay(spent.get(self._core, own) - own, seconds)
-            elif own > BUSY * seconds and spent and now >= self._rested_at:
-                self._gather(min(spent, key=lambda core: (spent[core], core)))
+            elif own > BUSY * seconds and now >= self._rested_at:
+                self._gather(spent)
         elif self._core is not None:
             self.leave()
 
     def leave(self) -> None:
-        """Lets all of the process run anywhere it may."""
+        """Lets those run anywhere they might before who are on the core that was chosen for them."""
         if self._core is not None:
-            self._core = None
-            self._put(self._allowed, _all_threads())
+            core, self._core = self._core, None
+            for thread in self._threads:  # first: this needs no descriptor
+                self._let_go(thread, core)
+            self._let_others_go(core)
 
-    def _gather(self, core: int) -> None:
-        self._core, self._crowded = core, 0
-        self._put({core}, self._threads)
+    def _gather(self, spent: Mapping[int, float]) -> None:
+        allowed = os.sched_getaffinity(0)
+        # Inside some containers /proc/stat numbers the cores in its own way, and then says nothing of them.
+        if len(allowed) < 2 or not spent.keys() >= allowed:
+            return
+        core = min(allowed, key=lambda one: (spent[one], one))
+        self._allowed, self._core, self._crowded = allowed, core, 0
+        for thread in self._threads:
+            _put({core}, thread)
 
     def _stay(self, others: float, seconds: float) -> None:
+        assert self._core is not None  # noqa: S101  the caller's condition
         self._crowded = self._crowded + 1 if others > CROWDED * seconds else 0
         if self._crowded >= CROWDED_LOOKS:
             self._rested_at = self._clock() + REST_SECONDS
             self.leave()
+        elif any(os.sched_getaffinity(thread) != {self._core} for thread in self._threads):
+            # Somebody else has said where this process is to run.
+            self.leave()
         else:
             # A thread starts where the one is that started it.
-            self._put(self._allowed, _all_threads() - self._threads)
+            self._let_others_go(self._core)
 
-    @staticmethod
-    def _put(cores: set[int], threads: set[int]) -> None:
-        for thread in threads:
-            try:
-                os.sched_setaffinity(thread, cores)
-            except OSError:  # it has ended, or what the process may use has changed meanwhile
-                continue
+    def _let_others_go(self, core: int) -> None:
+        for folder in Path("/proc/self/task").iterdir():
+            if (thread := int(folder.name)) not in self._threads:
+                self._let_go(thread, core)
+
+    def _let_go(self, thread: int, core: int) -> None:
+        """Unless it was put elsewhere meanwhile."""
+        try:
+            if os.sched_getaffinity(thread) == {core}:
+                _put(self._allowed, thread)
+        except ProcessLookupError:
+            return
+
+
+def _put(cores: set[int], thread: int) -> bool:
+    try:
+        os.sched_setaffinity(thread, cores)
+    except OSError:  # it has ended; what the process may use has changed; or a sandbox refuses it
+        return False
+    return True
 
 
 def _time_used(threads: Sequence[threading.Thread]) -> Callable[[], float]:
@@ -133,14 +177,11 @@ def _time_used(threads: Sequence[threading.Thread]) -> Callable[[], float]:
     return read
 
 
-def _all_threads() -> set[int]:
-    return {int(folder.name) for folder in Path("/proc/self/task").iterdir()}
-
-
 def read_busy() -> Mapping[int, float]:
-    """Seconds that each core has been at work (user, nice, system, irq, softirq) since the machine started.
+    """Seconds that each core has been at work for programs (user, nice, system) since the machine started.
 
-    From /proc/stat; empty where that says nothing of single cores.
+    From /proc/stat; empty where that says nothing of single cores. Interrupts are left out: a server's own network
+    traffic comes by them, and is not in what its threads have used.
     """
     tick = os.sysconf("SC_CLK_TCK")
     found: dict[int, float] = {}
@@ -151,8 +192,7 @@ def read_busy() -> Mapping[int, float]:
                 if not name.startswith("cpu"):
                     break
                 if name != "cpu":
-                    user, nice, system, _, _, irq, softirq = map(int, ticks[:7])
-                    found[int(name[3:])] = (user + nice + system + irq + softirq) / tick
+                    found[int(name[3:])] = sum(map(int, ticks[:3])) / tick
     except (OSError, ValueError):
         return {}
     return found

@@ -115,14 +115,16 @@ def serve(settings: Settings, *, on_ready: Callable[[Credentials, str], None]) -
 
             server = StreamingServer(_uvicorn_config(wiring), wiring=wiring, on_started=started)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_run(server, listener, stop_with_stdin=settings.stop_with_stdin))
+                runner.run(_run(server, listener, settings))
         return 130 if server.interrupted else 0
 
 
-async def _run(server: StreamingServer, listener: socket.socket, *, stop_with_stdin: bool) -> None:
-    taking_turns = [threading.current_thread(), *server.wiring.store.writing_threads]
-    beside = [asyncio.create_task(keep_on_one_core(taking_turns), name="standpipe-one-core")]
-    if stop_with_stdin:
+async def _run(server: StreamingServer, listener: socket.socket, settings: Settings) -> None:
+    beside: list[asyncio.Task[None]] = []
+    if settings.one_core == "auto":
+        taking_turns = [threading.current_thread(), *server.wiring.store.writing_threads]
+        beside.append(asyncio.create_task(keep_on_one_core(taking_turns), name="standpipe-one-core"))
+    if settings.stop_with_stdin:
         beside.append(asyncio.create_task(_end_with_stdin(server), name="standpipe-stdin"))
     try:
         await server.serve(sockets=[listener])

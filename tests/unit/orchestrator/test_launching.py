@@ -153,8 +153,22 @@ def test_a_child_that_was_ended_before_it_was_started_is_not_started(tmp_path: P
     child = Child(f"touch {made}", env=os.environ, cwd=None)
     assert child.end(grace_seconds=10) is None
     child.start()
+    assert child.wait() is None
     assert not child.started
     assert not made.exists()
+
+
+def test_a_child_whose_start_fails_halfway_is_known_to_run() -> None:
+    def fail(child: Child) -> None:
+        child.stdout.close()
+        child.stderr.close()
+        raise OSError("no thread")
+
+    child = Child("exec sleep 600", env=os.environ, cwd=None, on_start=fail)
+    with pytest.raises(RuntimeError, match="was started, and what had to follow failed: no thread"):
+        child.start()
+    assert child.started
+    assert child.end(grace_seconds=10) is not None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells which processes there are")
@@ -175,9 +189,42 @@ def test_ctrl_c_at_any_moment_of_a_start_leaves_nothing_running() -> None:
                 child.start()
                 while True:
                     child.wait(0.1)
-            except KeyboardInterrupt:
-                child.end(grace_seconds=10)
+            except (KeyboardInterrupt, RuntimeError):  # the latter from within Thread.start, which waits for an Event
+                # Where SIGINT is ignored (in the background of a shell) it has to be killed.
+                child.end(grace_seconds=0.1)
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+    wait_until(lambda: _children() <= before, what=lambda: f"{_children() - before} to be gone")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells which processes there are")
+def test_a_second_ctrl_c_while_it_still_starts_leaves_nothing_running_either() -> None:
+    slow, times = threading.Event(), 0
+
+    def interrupt(number: int, frame: object) -> None:
+        nonlocal times
+        times += 1
+        if times <= 3:
+            raise KeyboardInterrupt
+        slow.set()
+
+    def start_slowly(child: Child) -> None:
+        slow.wait()
+        child.stdout.close()
+        child.stderr.close()
+
+    before, handler = _children(), signal.signal(signal.SIGALRM, interrupt)
+    child = Child("exec sleep 600", env=os.environ, cwd=None, on_start=start_slowly)
+    try:
+        # The first comes to `start`, the second to `end`, the third to the `kill` in it.
+        signal.setitimer(signal.ITIMER_REAL, 0.2, 0.2)
+        with pytest.raises(KeyboardInterrupt):
+            child.start()
+        with pytest.raises(KeyboardInterrupt):
+            child.end(grace_seconds=600)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, handler)
     wait_until(lambda: _children() <= before, what=lambda: f"{_children() - before} to be gone")
 

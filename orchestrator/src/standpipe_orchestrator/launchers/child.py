@@ -42,7 +42,9 @@ class Child:
 
     It is started and waited for by a thread of its own. A signal handler of Python's raises on the main thread, and in
     the middle of `Popen` that would leave a process which nobody knows of; here there is always one who does, and
-    `end` ends it. The invariant: after `end` or `kill` nothing runs, and nothing will be started.
+    `end` ends it. The invariant: after `end` or `kill` nothing runs, and nothing will be started, also when they were
+    interrupted themselves. What the main thread waits for are bare locks: a handler that raises can leave the lock
+    within an Event locked, for whoever sets it next.
 
     Args:
         command: a sequence of words, or one text for the shell.
@@ -72,8 +74,11 @@ class Child:
         self._failure: BaseException | None = None
         self._given_up = False
         self._starting = threading.Lock()
-        self._started = threading.Event()
-        self._ended = threading.Event()
+        # Released once by the child's thread: when `start` may return, and when nothing runs any more.
+        self._undecided = threading.Lock()
+        self._undecided.acquire()
+        self._alive = threading.Lock()
+        self._alive.acquire()
         # Popen's own waiting with a time-out looks again and again, with pauses of up to 50 ms.
         self._thread = threading.Thread(target=self._run, name="standpipe-child", daemon=True)
 
@@ -83,9 +88,10 @@ class Child:
         Raises:
             OSError: it could not be started.
             ValueError: no system takes such a command.
+            RuntimeError: it was started, and `on_start` failed.
         """
         self._thread.start()
-        self._started.wait()
+        self._undecided.acquire()
         if self._failure is not None:
             raise self._failure
 
@@ -110,8 +116,10 @@ class Child:
         return pipe
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """Waits for the end; None when it did not come in time, or nothing was started."""
-        self._ended.wait(timeout)
+        """Waits for the end, once `start` was called; None when it did not come in time, or nothing was started."""
+        # Looked at first: whoever was interrupted below keeps the lock, and had it only because all was over.
+        if self._exit_code is None and self._alive.acquire(timeout=-1 if timeout is None else timeout):
+            self._alive.release()
         return self._exit_code
 
     def interrupt(self) -> None:
@@ -135,16 +143,23 @@ class Child:
                     os.killpg(process.pid, signal.SIGTERM)
 
     def kill(self) -> None:
-        """Ends the group at once; what has not been started will not be."""
-        process = self._give_up()
-        if process is None:
-            return
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if sys.platform == "win32":
-                if self._exit_code is None:
-                    process.kill()
-            else:
-                os.killpg(process.pid, signal.SIGKILL)
+        """Ends the group at once; what has not been started will not be. Who interrupts this is heard afterwards."""
+        interrupted: BaseException | None = None
+        while True:
+            try:
+                process = self._give_up()
+                break
+            except BaseException as error:  # while it is being started, which takes a moment
+                interrupted = error
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                if sys.platform == "win32":
+                    if self._exit_code is None:
+                        process.kill()
+                else:
+                    os.killpg(process.pid, signal.SIGKILL)
+        if interrupted is not None:
+            raise interrupted
 
     def end(self, *, grace_seconds: float, ask: Callable[[], None] | None = None) -> int | None:
         """Asks, waits for `grace_seconds`, then kills; returns the exit code, None when nothing was started.
@@ -152,9 +167,9 @@ class Child:
         Args:
             ask: how; `interrupt` when not given.
         """
-        if self._give_up() is None:
-            return None
         try:
+            if self._give_up() is None:
+                return None
             (ask or self.interrupt)()
             self.wait(grace_seconds)
         finally:
@@ -179,15 +194,23 @@ class Child:
             with self._starting:
                 if not self._given_up:
                     self._process = self._open()
-                    self._on_start(self)
+                    self._call_on_start()
         except BaseException as error:
             self._failure = error
         finally:
-            self._started.set()
+            self._undecided.release()
         if self._process is not None:
             self._exit_code = self._process.wait()
-            self._ended.set()
+        self._alive.release()
+        if self._process is not None:
             self._on_exit()
+
+    def _call_on_start(self) -> None:
+        try:
+            self._on_start(self)
+        except Exception as error:
+            # Of another kind than that of a command which could not be started: this one runs.
+            raise RuntimeError(f"A process was started, and what had to follow failed: {error}") from error
 
     def _open(self) -> subprocess.Popen[bytes]:
         command = self._command

@@ -251,17 +251,18 @@ class RunningSubprocess:
 
     def _after_exception(self, session: PipesSession, child: Child, error: BaseException) -> None:
         launch = self._launch
-        if isinstance(error, KeyboardInterrupt) and not launch.forward_termination and child.started:
-            # Upstream waits for it too. A second Ctrl-C leaves, and takes the command along.
-            try:
+        try:
+            if isinstance(error, KeyboardInterrupt) and not launch.forward_termination and child.started:
+                # Upstream waits for it too; what was only about to start is ended.
                 child.wait()
-            except BaseException:
-                child.kill()
-                raise
-            return
-        if child.exit_code is None:
-            logger_of(session.context).info("[pipes] execution interrupted, sending SIGINT to subprocess.")
-        child.end(grace_seconds=launch.termination_timeout_seconds)
+                return
+            if child.started and child.exit_code is None:
+                logger_of(session.context).info("[pipes] execution interrupted, sending SIGINT to subprocess.")
+            child.end(grace_seconds=launch.termination_timeout_seconds)
+        except BaseException:
+            # A second Ctrl-C leaves, and takes the command along.
+            child.kill()
+            raise
 
     def _tell_interrupted(self, session: PipesSession, seen: Seen) -> None:
         try:
@@ -279,7 +280,9 @@ class RunningSubprocess:
                     "writes from now on is not captured."
                 )
                 capture.abandon()
-        return Seen(exit_code=child.exit_code, stderr_tail=captures[-1].tail() if captures else "", because=because)
+        # Without a second one there was no thread left to read it.
+        tail = captures[1].tail() if len(captures) > 1 else ""
+        return Seen(exit_code=child.exit_code, stderr_tail=tail, because=because)
 
 
 def _why_not(launch: Launch, error: OSError | ValueError) -> str:
