@@ -124,16 +124,29 @@ def postgres_server(postgres_url: str, start_server: ServerFactory) -> Server:
     return start_server(database_url=postgres_url)
 
 
-@pytest.fixture(scope="session", params=DATABASES)
-def shared_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server process a database kind for the whole session, for tests that keep to invocations of their own."""
+@pytest.fixture(scope="session")
+def shared_sqlite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server process on SQLite for the whole session, for tests that keep to invocations of their own."""
     home = tmp_path_factory.mktemp("shared-server") / "home"
-    postgres: Postgres | None = request.getfixturevalue("postgres") if request.param == "postgresql" else None
-    url = f"sqlite:///{home / 'standpipe.db'}" if postgres is None else postgres.create()
-    with Server(home, database_url=url) as server:
+    with Server(home, database_url=f"sqlite:///{home / 'standpipe.db'}") as server:
         yield server
-    if postgres is not None:
-        postgres.release(url)
+
+
+@pytest.fixture(scope="session")
+def shared_postgres_server(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The same on PostgreSQL."""
+    url = postgres.create()
+    with Server(tmp_path_factory.mktemp("shared-server") / "home", database_url=url) as server:
+        yield server
+    postgres.release(url)
+
+
+@pytest.fixture(params=DATABASES)
+def shared_server(request: pytest.FixtureRequest) -> Server:
+    """The same on each kind of database; the test runs once on each."""
+    kind = "postgres" if request.param == "postgresql" else request.param
+    server: Server = request.getfixturevalue(f"shared_{kind}_server")
+    return server
 
 
 @pytest.fixture
