@@ -23,6 +23,7 @@ from standpipe_server.broker.intake import NeedsDigests
 from standpipe_server.broker.ledgers import Digests
 from standpipe_server.broker.state import InvocationState, ProducerState, replace
 from standpipe_server.store import commands, tables
+from standpipe_server.store.carried_text import carry
 from standpipe_server.store.errors import Conflict
 from standpipe_server.store.lookups import Target
 from standpipe_server.store.segments import EncodedBody, Run, StoredSegment, encode_batch, segment_runs
@@ -234,7 +235,7 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         keys = {fact.asset_key for _, fact in facts if isinstance(fact, (Materialization, Check))}
         asset_pks: Mapping[str, int] = unit.asset_pks(keys) if keys else {}
         common: dict[str, Any] = {"invocation_pk": self.pk, "received_at": unit.now}
-        partition_key = tables.carry(decision.invocation.partition_key)
+        partition_key = carry(decision.invocation.partition_key)
         errors: dict[str, tuple[int, str]] = {}
         for offset, fact in facts:
             position = decision.first_position + offset
@@ -245,7 +246,7 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
                         position,
                         asset_pks[fact.asset_key],
                         partition_key,
-                        tables.carry(fact.data_version),
+                        carry(fact.data_version),
                         unit.now,
                     )
                 )

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Boolean, Connection, Table
 from sqlalchemy.exc import DBAPIError
 
-from standpipe_server.store.tables import CarriedText, uncarry
+from standpipe_server.store.carried_text import CarriedText, uncarry
 
 _COPY_FROM = 100
 

@@ -19,6 +19,7 @@ from standpipe_server.broker.numbers import Numbers, numbers_of
 from standpipe_server.broker.times import seconds
 from standpipe_server.store import tables
 from standpipe_server.store.bulk import insert_rows
+from standpipe_server.store.carried_text import carry
 from standpipe_server.store.events import ProducerNames, read_events_at
 from standpipe_server.store.segments import StoredEvent
 from standpipe_server.store.unit import UnitOfWork
@@ -50,9 +51,9 @@ class TakeNumbers:
         events = read_events_at(connection, places, names=self.names)
         rows: list[tuple[Any, ...]] = []
         for row, place in zip(found, places, strict=True):
-            check, partition = tables.carry(row.get("check_name", "")), tables.carry(row["partition_key"])
+            check, partition = carry(row.get("check_name", "")), carry(row["partition_key"])
             for label, value in _numbers_of(events.get(place)) or ((NO_LABEL, 0.0),):
-                named = (check, tables.carry(label), value, partition)
+                named = (check, carry(label), value, partition)
                 rows.append((*place, self.asset_pk, *named, row["received_at"]))
         if rows:
             insert_rows(connection, tables.metadata_number, COLUMNS, rows)

@@ -12,7 +12,7 @@ from standpipe_protocol.invocation import Expected, ExpectedCheck, Status, Verdi
 from standpipe_protocol.json_text import JsonValue
 from standpipe_server.broker.lifecycle import next_due
 from standpipe_server.broker.state import Finish, InvocationState, ProducerState, replace
-from standpipe_server.store.tables import carry
+from standpipe_server.store.carried_text import carry
 
 STATE_COLUMNS = (
     "status",

@@ -13,6 +13,7 @@ from standpipe_server.broker.times import to_rfc3339
 from standpipe_server.store import tables
 from standpipe_server.store.assets import asset_pk_of
 from standpipe_server.store.bulk import query_among
+from standpipe_server.store.carried_text import uncarry
 from standpipe_server.store.numbers import NO_LABEL
 from standpipe_server.store.skipping import distinct_values
 
@@ -108,10 +109,7 @@ def _binned(
     binned = {pk: found for pk, *found in connection.execute(bins)}
     # By their keys: joined to them, a database may read the whole table of invocations for a few hundred.
     rows = sorted(
-        (
-            _Row._make((*row, tables.uncarry(partition)))
-            for *row, partition in query_among(connection, _ROWS, list(binned))
-        ),
+        (_Row._make((*row, uncarry(partition))) for *row, partition in query_among(connection, _ROWS, list(binned))),
         key=lambda row: (row.received_at, row.pk),
     )
     ids = _ids(connection, rows)

@@ -7,14 +7,12 @@ invocations stands in thin projection rows beside it, written in the same transa
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    Dialect,
     Float,
     ForeignKey,
     Index,
@@ -25,10 +23,11 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     text,
 )
+
+from standpipe_server.store.carried_text import CarriedText
 
 metadata = MetaData(
     naming_convention={
@@ -41,39 +40,6 @@ metadata = MetaData(
 
 # SQLite numbers rows by itself only in a column that is INTEGER to the letter.
 Key = BigInteger().with_variant(Integer(), "sqlite")
-
-_CARRY = re.compile("[\x00\x01\ud800-\udfff]")
-
-
-def carry(value: str | None) -> str | None:
-    """A text as `CarriedText` writes it, for rows that are written past SQLAlchemy's types."""
-    # Almost every text is printable, which is quicker to see than that it holds none of the few that are carried.
-    if value is None or value.isprintable() or not _CARRY.search(value):
-        return value
-    return _CARRY.sub(lambda found: f"\x01{ord(found.group()):x}\x01", value)
-
-
-def uncarry(value: str | None) -> str | None:
-    """The text that `carry` was given."""
-    if value is None or "\x01" not in value:
-        return value
-    return re.sub("\x01([0-9a-f]+)\x01", lambda found: chr(int(found.group(1), 16)), value)
-
-
-class CarriedText(TypeDecorator[str]):
-    """Text that came from outside: NUL and lone surrogates, which PostgreSQL refuses, are carried on both databases.
-
-    `\\x01` is the escape: followed by the code point in hex and another `\\x01`.
-    """
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return carry(value)
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
-        return uncarry(value)
 
 
 def _invocation_pk(*, primary_key: bool = False) -> Column[int]:
@@ -373,8 +339,31 @@ history = Table(
     Index(None, "invocation_pk", "pk"),
 )
 
+# Requests with messages that were refused as a whole, of one invocation: how many, how many still count, and by what
+# those are known again that have been counted.
+refusals = Table(
+    "refusals",
+    metadata,
+    _invocation_pk(primary_key=True),
+    Column("count", Integer, nullable=False),
+    Column("standing", Integer, nullable=False),
+    Column("entries", Text, nullable=False),
+)
+
+# On PostgreSQL each writer of each server raises the number in its own row with every commit: a database that does not
+# have the last acknowledged one is another database, or an older copy.
+server_writer = Table(
+    "server_writer",
+    metadata,
+    Column("server_id", String(40), primary_key=True),
+    Column("writer", SmallInteger, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+)
+
 # Deleting an invocation deletes from these, in this order.
 OWNED_BY_INVOCATION: Sequence[Table] = (
+    refusals,
     history,
     first_error,
     metadata_number,
