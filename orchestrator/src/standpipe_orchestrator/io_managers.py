@@ -81,7 +81,7 @@ class IOManager(ABC):
     def stored_partitions(self, asset_key: AssetKey) -> tuple[str, ...]:
         """The partitions for which an asset's value is stored; for an unpartitioned asset that takes them all."""
         raise ValueNotStored(
-            f"{type(self).__name__} does not say which partitions of {asset_key.to_user_string()!r} it has: "
+            f"{type(self).__name__} does not say which partitions of {asset_key.to_escaped_user_string()!r} it has: "
             "give it `stored_partitions`, or use `deps` and read them yourself."
         )
 
@@ -110,9 +110,9 @@ class FilesystemIOManager(IOManager):
         except Exception as error:
             _remove(folder, keep="", stem=name)
             raise ValueNotStorable(
-                f"The value of the asset {context.asset_key.to_user_string()!r} ({type(obj).__name__}) can be stored "
-                f"as none of {', '.join(_SUFFIXES)} ({error}): return a MaterializeResult without it, or pass an "
-                "I/O manager of your own as the resource `io_manager`."
+                f"The value of the asset {context.asset_key.to_escaped_user_string()!r} ({type(obj).__name__}) can be "
+                f"stored as none of {', '.join(_SUFFIXES)} ({error}): return a MaterializeResult without it, or pass "
+                "an I/O manager of your own as the resource `io_manager`."
             ) from error
         file = name + _SUFFIXES[kind]
         current = {"format": kind, "file": file, "partition_key": context.partition_key, "run_id": context.run_id}
@@ -129,8 +129,9 @@ class FilesystemIOManager(IOManager):
         if found is None:
             slice_ = "" if context.partition_key is None else f" for the partition {context.partition_key!r}"
             raise ValueNotStored(
-                f"No value is stored of the asset {context.asset_key.to_user_string()!r}{slice_}: no run made it, "
-                "or its step handed no value on. Let that step return an Output or a plain value, and materialize it."
+                f"No value is stored of the asset {context.asset_key.to_escaped_user_string()!r}{slice_}: no run made "
+                "it, or its step handed no value on. Let that step return an Output or a plain value, and materialize "
+                "it."
             )
         _require_private(self.folder)
         path = folder / Path(found["file"]).name

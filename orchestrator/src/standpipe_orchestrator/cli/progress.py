@@ -114,9 +114,11 @@ class Progress:
         checks = [check for outcome in outcomes for check in outcome.checks]
         red, yellow = [c for c in checks if is_red(c)], [c for c in checks if not c.passed and not is_red(c)]
         failed = [outcome for outcome in outcomes if outcome.status == "failed"]
-        skipped = [outcome for outcome in outcomes if outcome.status == "skipped"]
+        skipped = [outcome for outcome in outcomes if outcome.status == "skipped" and not outcome.excused]
+        excused = [outcome for outcome in outcomes if outcome.excused]
         parts = [
-            f"{len(outcomes) - len(failed) - len(skipped)} of {counted(self._steps, 'step')}",
+            f"{sum(outcome.status == 'succeeded' for outcome in outcomes)} of {counted(self._steps, 'step')}"
+            + (f" ({len(excused)} did not have to run)" if excused else ""),
             counted(sum(len(outcome.materializations) for outcome in outcomes), "asset") + " materialized",
         ]
         if checks:

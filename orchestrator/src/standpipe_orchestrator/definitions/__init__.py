@@ -1,7 +1,8 @@
 """What is to be made, in which order, and how a run of it ends: assets, checks, partitions, selection, `materialize`.
 
 This room knows no server. External work is launched by what steps are given (a `PipesSubprocessClient`, a session);
-steps hand its results back. The one invariant: a run is green only if every step ended with all it declared.
+steps hand its results back. The one invariant: a run is green only if every step ended with all it declared, or did not
+have to run because a skippable asset was not made.
 """
 
 from standpipe_orchestrator.definitions.context import (

@@ -1,7 +1,7 @@
 """From what a step's function gave back to what the run records.
 
-The one invariant: a step that declares a result ends with exactly one of it, or fails and says which is missing.
-Nothing is recorded that was not declared.
+The one invariant: a step that declares a result ends with exactly one of it, or fails and says which is missing; of a
+skippable asset and its checks, with at most one. Nothing is recorded that was not declared.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import cast
 
 from standpipe_orchestrator.asset_key import AssetKey
+from standpipe_orchestrator.definitions.naming import keys_named, output_names
 from standpipe_orchestrator.definitions.output import Output
 from standpipe_orchestrator.definitions.plan import PlannedStep
 from standpipe_orchestrator.definitions.specs import AssetCheckKey
@@ -43,6 +44,7 @@ class ResultCollector:
         self._made: set[AssetKey] = set()
         self._evaluated: set[AssetCheckKey] = set()
         self._several = len(step.specs) != 1
+        self._skippable = frozenset(spec.key for spec in step.specs if spec.skippable)
 
     def take_returned(self, returned: object, *, required: Callable[[], str | None]) -> None:
         """Takes what the function returned: a result, several, an iterator that yields them, a plain value, or None.
@@ -115,8 +117,11 @@ class ResultCollector:
         key = self._key_of(item)
         if key in self._made:
             raise InvalidResult(
-                f"The step `{self._step.name}` returned an output {key.to_user_string()!r} multiple times."
+                f"The step `{self._step.name}` returned an output {key.to_escaped_user_string()!r} multiple times."
             )
+        if isinstance(item, MaterializeResult) and item.implicit and key in self._skippable:
+            # No report says that it was made, and it need not be.
+            return
         self._made.add(key)
         stored: Mapping[str, MetadataValue] = {}
         if item.value is not NO_VALUE:
@@ -151,14 +156,13 @@ class ResultCollector:
 
     def _key_of(self, item: MaterializeResult | Output[object]) -> AssetKey:
         keys = self._step.keys
-        names = ", ".join(repr(key.to_user_string()) for key in keys) or "no asset"
+        names = ", ".join(repr(key.to_escaped_user_string()) for key in keys) or "no asset"
         if isinstance(item, MaterializeResult):
             named = item.asset_key
         elif item.output_name is None:
             named = None
         else:
-            by_name = {key.to_python_identifier(): key for key in keys}
-            named = by_name.get(item.output_name, AssetKey([item.output_name]))
+            named = self._key_named(item.output_name)
         if named is None and len(keys) == 1:
             return keys[0]
         if named is None:
@@ -170,19 +174,30 @@ class ResultCollector:
             others = {spec.key for spec in self._step.node.definition.specs}
             why = "is not selected in this run" if named in others else "it does not declare"
             raise InvalidResult(
-                f"The step `{self._step.name}` returned a result for the asset key {named.to_user_string()!r}, which "
-                f"{why}. It makes {names}."
+                f"The step `{self._step.name}` returned a result for the asset key "
+                f"{named.to_escaped_user_string()!r}, which {why}. It makes {names}."
             )
         return named
 
+    def _key_named(self, output_name: str) -> AssetKey:
+        # Of all that are declared: one that is not selected in this run may be what is meant.
+        fitting = keys_named(output_name, [spec.key for spec in self._step.node.definition.specs])
+        if len(fitting) > 1:
+            names = " and ".join(repr(key.to_escaped_user_string()) for key in fitting)
+            raise InvalidResult(
+                f"The step `{self._step.name}` returned an Output with the output_name {output_name!r}, which fits "
+                f"{names}: say which one is meant, with MaterializeResult(asset_key=…, value=…)."
+            )
+        return fitting[0] if fitting else AssetKey([output_name])
+
     def _finish(self, *, hint: str) -> None:
-        missing = {spec.key.to_python_identifier() for spec in self._step.specs if not spec.skippable} - {
-            key.to_python_identifier() for key in self._made
-        }
+        names = output_names(self._step.keys, [spec.key for spec in self._step.check_specs])
+        left_out = self._skippable - self._made
+        missing = {names[key] for key in self._step.keys if key not in self._made and key not in left_out}
         missing |= {
-            spec.asset_key.to_python_identifier(spec.name)
+            names[spec.key]
             for spec in self._step.check_specs
-            if spec.key not in self._evaluated
+            if spec.key not in self._evaluated and spec.asset_key not in left_out
         }
         if missing:
             raise InvalidResult(
@@ -199,15 +214,15 @@ def _unexpected_check(
     fitting: list[AssetCheckKey],
 ) -> str:
     head = f"The step `{step}`: Received unexpected AssetCheckResult."
-    targets = sorted({known.asset_key.to_user_string() for known in declared})
+    targets = {known.asset_key for known in declared}
     if not declared:
         return f"{head} The step declares no checks; add `check_specs`, or leave the result out."
     if fitting:
         return f"{head} It fits several checks ({_quoted(map(str, fitting))}); give it `asset_key` and `check_name`."
-    if key is not None and key.to_user_string() not in targets:
+    if key is not None and key not in targets:
         return (
-            f"{head} It targets asset {key.to_user_string()!r} which is not targeted by any of the checks currently "
-            f"being evaluated. Targeted assets: {targets}."
+            f"{head} It targets asset {key.to_escaped_user_string()!r} which is not targeted by any of the checks "
+            f"currently being evaluated. Targeted assets: {sorted(one.to_escaped_user_string() for one in targets)}."
         )
     return f"{head} No check {check.check_name!r} is being evaluated; expected one of {_quoted(map(str, declared))}."
 

@@ -130,7 +130,7 @@ class AssetExecutionContext(StepExecutionContext):
         """
         specs = self._step.specs
         if len(specs) != 1:
-            keys = [spec.key.to_user_string() for spec in specs]
+            keys = [spec.key.to_escaped_user_string() for spec in specs]
             raise InvalidContextUse(f"`context.asset_key` is undefined: the step `{self._step.name}` makes {keys}.")
         return specs[0].key
 

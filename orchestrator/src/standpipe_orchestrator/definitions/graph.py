@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from standpipe_orchestrator.asset_key import AssetKey
+from standpipe_orchestrator.definitions.naming import with_distinct_names
 from standpipe_orchestrator.definitions.partitions import PartitionsDefinition
 from standpipe_orchestrator.definitions.specs import AssetCheckKey, AssetSpec
 from standpipe_orchestrator.definitions.steps import AssetChecksDefinition, StepDefinition
@@ -59,6 +60,7 @@ class AssetGraph:
         Raises:
             InvalidDefinition: something does not fit.
         """
+        steps = with_distinct_names(steps)
         specs, maker = _declared(steps, external)
         _refuse_repeated_checks(steps)
         known = frozenset(resources)
@@ -100,8 +102,9 @@ class AssetGraph:
             own = self.partitions_of(node)
             if upstream is not None and own is not None and upstream != own:
                 raise InvalidDefinition(
-                    f"The step `{node.name}` takes the value of {key.to_user_string()!r} as `{parameter}`, but the two "
-                    "have different partitions, so which slice is meant is open: use `deps` and read it yourself."
+                    f"The step `{node.name}` takes the value of {key.to_escaped_user_string()!r} as `{parameter}`, but "
+                    "the two have different partitions, so which slice is meant is open: use `deps` and read it "
+                    "yourself."
                 )
 
     def partitions_of(self, node: Node) -> PartitionsDefinition | None:
@@ -121,13 +124,13 @@ def _declared(
         for spec in step.specs:
             if spec.key in specs:
                 raise InvalidDefinition(
-                    f"The asset {spec.key.to_user_string()!r} is made twice: "
+                    f"The asset {spec.key.to_escaped_user_string()!r} is made twice: "
                     f"by `{maker[spec.key]}` and by `{step.name}`."
                 )
             specs[spec.key], maker[spec.key] = spec, step.name
     for spec in external:
         if spec.key in specs:
-            raise InvalidDefinition(f"The asset {spec.key.to_user_string()!r} is declared twice.")
+            raise InvalidDefinition(f"The asset {spec.key.to_escaped_user_string()!r} is declared twice.")
         specs[spec.key] = spec
     return specs, maker
 
@@ -187,23 +190,25 @@ def _node(step: StepDefinition, specs: Mapping[AssetKey, AssetSpec], resources: 
         needs |= {check.asset_key for check in step.check_specs}
     if own := step.keys & set(inputs.values()):
         raise InvalidDefinition(
-            f"The step `{step.name}` takes the value of {min(own).to_user_string()!r}, which it makes."
+            f"The step `{step.name}` takes the value of {min(own).to_escaped_user_string()!r}, which it makes."
         )
     return Node(definition=step, inputs=inputs, resources=tuple(taken), needs=frozenset(needs))
 
 
 def _unknown_asset(step: StepDefinition, name: str, key: AssetKey, specs: Mapping[AssetKey, AssetSpec]) -> str:
-    close = difflib.get_close_matches(key.to_user_string(), [known.to_user_string() for known in specs], n=1)
+    close = difflib.get_close_matches(
+        key.to_escaped_user_string(), [known.to_escaped_user_string() for known in specs], n=1
+    )
     return (
-        f"The parameter `{name}` of `{step.name}` takes the value of the asset {key.to_user_string()!r}, which is not "
-        f"among the definitions{f'; did you mean {close[0]!r}?' if close else '.'}"
+        f"The parameter `{name}` of `{step.name}` takes the value of the asset {key.to_escaped_user_string()!r}, "
+        f"which is not among the definitions{f'; did you mean {close[0]!r}?' if close else '.'}"
     )
 
 
 def _unknown_parameter(
     step: StepDefinition, name: str, specs: Mapping[AssetKey, AssetSpec], resources: Set[str]
 ) -> str:
-    close = difflib.get_close_matches(name, [*resources, *(key.to_user_string() for key in specs)], n=1)
+    close = difflib.get_close_matches(name, [*resources, *(key.to_escaped_user_string() for key in specs)], n=1)
     resource_names = ", ".join(f"`{resource}`" for resource in sorted(resources)) or "none"
     return (
         f"The parameter `{name}` of `{step.name}` is neither a resource (there are: {resource_names}) nor an asset"

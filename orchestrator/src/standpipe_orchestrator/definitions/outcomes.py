@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from standpipe_orchestrator.asset_key import AssetKey, CoercibleToAssetKey
+from standpipe_orchestrator.definitions.naming import keys_named, output_names
 from standpipe_orchestrator.definitions.specs import to_asset_key
 from standpipe_orchestrator.results import AssetCheckResult, AssetCheckSeverity, MaterializeResult
 
@@ -26,6 +27,13 @@ class StepOutcome:
     error: BaseException | None = None
     reason: str | None = None
     """Why it was skipped, or failed, as a sentence."""
+    excused: bool = False
+    """Whether it was skipped only because a skippable asset was not made, which makes no run red."""
+
+    @property
+    def green(self) -> bool:
+        """The step succeeded, or did not have to run."""
+        return self.status == "succeeded" or self.excused
 
     @property
     def materializations(self) -> tuple[MaterializeResult, ...]:
@@ -48,8 +56,9 @@ class ExecuteResult:
 
     @property
     def success(self) -> bool:
-        """Every step succeeded, and no check of severity ERROR failed. A failed WARN check leaves it true."""
-        return all(step.status == "succeeded" for step in self.steps) and not self.failed_checks
+        """Every step succeeded, and no check of severity ERROR failed. A failed WARN check leaves it true, and so does
+        a step that was skipped because a skippable asset was not made."""
+        return all(step.green for step in self.steps) and not self.failed_checks
 
     @property
     def failed_checks(self) -> tuple[AssetCheckResult, ...]:
@@ -84,18 +93,28 @@ class ExecuteResult:
         """
         key = to_asset_key(asset_key)
         if all(result.asset_key != key for result in self.materializations):
-            raise KeyError(f"The run recorded no materialization of the asset {key.to_user_string()!r}.")
+            raise KeyError(f"The run recorded no materialization of the asset {key.to_escaped_user_string()!r}.")
         return self.load_value(key)
 
     def output_for_node(self, node_name: str, output_name: str = "result") -> object:
-        """The value of the only asset of a step; of a multi-asset's, `output_name` says which."""
+        """The value of the only asset of a step; of a multi-asset's, `output_name` says which.
+
+        Raises:
+            KeyError: the run had no such step or output, or the name fits several assets.
+        """
         self.outcome_for(node_name)
         keys = self.nodes[node_name]
-        named = [key for key in keys if key.to_python_identifier() == output_name]
+        named = keys_named(output_name, keys)
         if not named and len(keys) == 1 and output_name == "result":
-            named = list(keys)
+            named = keys
+        if len(named) > 1:
+            fitting = " and ".join(repr(key.to_escaped_user_string()) for key in named)
+            raise KeyError(
+                f"The output {output_name!r} of the step `{node_name}` may be {fitting}; "
+                "`asset_value(asset_key=…)` takes the key that is meant."
+            )
         if not named:
-            names = ", ".join(key.to_python_identifier() for key in keys)
+            names = ", ".join(output_names(keys).values())
             raise KeyError(f"The step `{node_name}` has no output {output_name!r}; it has {names}.")
         return self.asset_value(named[0])
 

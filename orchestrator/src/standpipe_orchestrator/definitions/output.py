@@ -18,7 +18,8 @@ class Output(Generic[T]):
 
     Args:
         value: anything the I/O manager can store.
-        output_name: which asset of a multi-asset this is (the key's parts joined by `__`).
+        output_name: which asset of a multi-asset this is (the key's parts joined by `__`). Where that fits two keys,
+            return a MaterializeResult with `asset_key` and `value`.
         metadata: plain values or MetadataValues, recorded with the materialization.
         data_version: recorded with the materialization.
     """

@@ -88,7 +88,7 @@ def _planned(
     elif not specs:
         return None
     elif len(specs) < len(definition.specs) and not definition.can_subset:
-        missing = ", ".join(spec.key.to_user_string() for spec in definition.specs if spec.key not in keys)
+        missing = ", ".join(spec.key.to_escaped_user_string() for spec in definition.specs if spec.key not in keys)
         raise InvalidSelection(
             f"The step `{node.name}` makes all of its assets or none (it has no `can_subset`), and these are not "
             f"selected: {missing}. Select them too."

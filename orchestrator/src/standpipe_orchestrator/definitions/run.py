@@ -84,6 +84,14 @@ def materialize(
     return run.execute(raise_on_error=raise_on_error)
 
 
+@dataclass(frozen=True, slots=True)
+class _Absence:
+    """Why an asset is not there, and whether that is as it may be: it is skippable, or what it needs is."""
+
+    reason: str
+    excused: bool = False
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Run:
     plan: Plan
@@ -92,7 +100,7 @@ class _Run:
     run_id: str
     job_name: str
     tell: Callable[[RunEvent], None]
-    missing: dict[AssetKey, str] = field(default_factory=dict[AssetKey, str])
+    missing: dict[AssetKey, _Absence] = field(default_factory=dict[AssetKey, "_Absence"])
     """Assets of this run that are not there, and why."""
     stored: set[AssetKey] = field(default_factory=set[AssetKey])
     """Assets whose value this run has stored."""
@@ -119,11 +127,15 @@ class _Run:
         return result
 
     def _skipped(self, step: PlannedStep) -> StepOutcome | None:
-        for key in sorted(step.node.needs):
-            reason = self.missing.get(key) or (None if step.node.is_check else self.blocked.get(key))
-            if reason is not None:
-                return StepOutcome(name=step.name, status="skipped", reason=reason)
-        return None
+        needed = sorted(step.node.needs)
+        absences = [self.missing[key] for key in needed if key in self.missing]
+        if not step.node.is_check:
+            absences += [_Absence(self.blocked[key]) for key in needed if key in self.blocked]
+        if not absences:
+            return None
+        # What is a fault is said before what is none.
+        worst = min(absences, key=lambda absence: absence.excused)
+        return StepOutcome(name=step.name, status="skipped", reason=worst.reason, excused=worst.excused)
 
     def _run_step(self, step: PlannedStep) -> StepOutcome:
         results: list[MaterializeResult | AssetCheckResult] = []
@@ -174,13 +186,16 @@ class _Run:
         made = {result.asset_key for result in outcome.materializations}
         for key in step.keys:
             if outcome.status == "failed":
-                self.missing[key] = f"`{step.name}` failed"
+                self.missing[key] = _Absence(f"`{step.name}` failed")
             elif outcome.status == "skipped":
-                self.missing[key] = f"`{step.name}` was skipped"
+                self.missing[key] = _Absence(f"`{step.name}` was skipped", excused=outcome.excused)
             elif key not in made:
-                self.missing[key] = f"`{step.name}` did not make {key.to_user_string()!r} this time"
+                name = key.to_escaped_user_string()
+                self.missing[key] = _Absence(f"`{step.name}` did not make {name!r} this time", excused=True)
         evaluated = {(check.asset_key, check.check_name): check for check in outcome.checks}
         for spec in step.check_specs:
+            if spec.asset_key in self.missing:
+                continue  # nothing that could be used
             check = evaluated.get((spec.asset_key, spec.name))
             if spec.blocking and (check is None or is_red(check)):
                 self.blocked[spec.asset_key] = f"the blocking check {spec.key} did not pass"

@@ -17,19 +17,22 @@ def to_asset_key(given: object) -> AssetKey:
     Raises:
         InvalidDefinition: it is none of these.
     """
-    if isinstance(given, AssetKey):
-        return given
-    key = getattr(given, "key", None)
-    if isinstance(key, AssetKey):
-        return key
-    if isinstance(given, str) and given:
-        return AssetKey([given])
+    key = given if isinstance(given, AssetKey) else getattr(given, "key", None)
     parts = cast("Sequence[object]", given) if isinstance(given, Sequence) else ()
-    if parts and all(isinstance(part, str) for part in parts):
-        return AssetKey(cast("Sequence[str]", parts))
-    raise InvalidDefinition(
-        f"Expected an asset key (an AssetKey, a string, or a list of strings), an AssetSpec or an asset, got {given!r}."
-    )
+    if not isinstance(key, AssetKey):
+        if isinstance(given, str) and given:
+            key = AssetKey([given])
+        elif parts and all(isinstance(part, str) for part in parts):
+            key = AssetKey(cast("Sequence[str]", parts))
+        else:
+            raise InvalidDefinition(
+                "Expected an asset key (an AssetKey, a string, or a list of strings), an AssetSpec or an asset, "
+                f"got {given!r}."
+            )
+    if not key.parts or not key.parts[-1]:
+        # On the wire an empty last part is dropped, so that two keys would be one.
+        raise InvalidDefinition(f"The asset key {key.path!r} ends in an empty part; expected a name there.")
+    return key
 
 
 def keys_of(deps: Iterable[object] | None) -> tuple[AssetKey, ...]:
@@ -57,7 +60,7 @@ class AssetSpec:
     description: str | None
     metadata: Mapping[str, object]
     skippable: bool
-    """The step may end without a result for it; what depends on it is then skipped."""
+    """The step may end without a result for it; what depends on it is then skipped, and the run stays green."""
     group_name: str | None
     code_version: str | None
     partitions_def: PartitionsDefinition | None
@@ -121,7 +124,7 @@ class AssetCheckKey:
     name: str
 
     def __str__(self) -> str:
-        return f"{self.name} on {self.asset_key.to_user_string()}"
+        return f"{self.name} on {self.asset_key.to_escaped_user_string()}"
 
 
 @dataclass(frozen=True, slots=True, init=False)

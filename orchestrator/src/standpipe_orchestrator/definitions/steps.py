@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import overload
 
 from standpipe_orchestrator.asset_key import AssetKey, CoercibleToAssetKey
@@ -45,6 +45,8 @@ class StepDefinition:
     context_parameter: str | None
     parameters: tuple[Parameter, ...]
     can_subset: bool = False
+    named_after_key: bool = False
+    """Whether `name` was made of the key, and may be made otherwise where another step has it too."""
 
     def __call__(self, *args: object, **kwargs: object) -> object:
         return self.function(*args, **kwargs)
@@ -72,7 +74,7 @@ class AssetsDefinition(StepDefinition):
             InvalidDefinition: the step makes several.
         """
         if len(self.specs) != 1:
-            keys = ", ".join(repr(spec.key.to_user_string()) for spec in self.specs)
+            keys = ", ".join(repr(spec.key.to_escaped_user_string()) for spec in self.specs)
             raise InvalidDefinition(f"`{self.name}` makes several assets ({keys}); name the one that is meant.")
         return self.specs[0].key
 
@@ -105,6 +107,7 @@ def asset(
     owners: Iterable[str] | None = None,
     kinds: Iterable[str] | None = None,
     compute_kind: str | None = None,
+    output_required: bool = True,
 ) -> Callable[[Callable[..., object]], AssetsDefinition]: ...
 
 
@@ -126,12 +129,13 @@ def asset(
     owners: Iterable[str] | None = None,
     kinds: Iterable[str] | None = None,
     compute_kind: str | None = None,
+    output_required: bool = True,
 ) -> AssetsDefinition | Callable[[Callable[..., object]], AssetsDefinition]:
     """Makes a function the step of one asset, named after the function unless `name` or `key` says otherwise.
 
     The function takes the context first (if it is called `context`), resources by their names, and upstream assets'
     values by theirs (or as `ins` says). It returns a MaterializeResult, an Output, a plain value or nothing, or yields
-    results while it runs.
+    results while it runs. With `output_required=False` it may also end without making its asset, by yielding nothing.
     """
 
     def decorate(function: Callable[..., object]) -> AssetsDefinition:
@@ -151,8 +155,10 @@ def asset(
             tags=tags,
             owners=owners,
             kinds=[*(kinds or ()), *([compute_kind] if compute_kind else ())],
+            skippable=not output_required,
         )
-        return _assets(function, own.to_python_identifier(), (spec,), check_specs, ins, can_subset=False)
+        definition = _assets(function, own.to_python_identifier(), (spec,), check_specs, ins, can_subset=False)
+        return replace(definition, named_after_key=True)
 
     return decorate(compute_fn) if compute_fn is not None else decorate
 
@@ -210,6 +216,7 @@ def asset_check(
         context_parameter, parameters = _parameters_of(function)
         return AssetChecksDefinition(
             name=spec.asset_key.to_python_identifier(spec.name),
+            named_after_key=True,
             function=function,
             check_specs=(spec,),
             deps=keys_of(additional_deps),
@@ -236,8 +243,8 @@ def _assets(
     for check in checks:
         if check.asset_key not in keys:
             raise InvalidDefinition(
-                f"`{name}` declares the check `{check.name}` on {check.asset_key.to_user_string()!r}, "
-                f"which it does not make: it makes {', '.join(repr(key.to_user_string()) for key in keys)}."
+                f"`{name}` declares the check `{check.name}` on {check.asset_key.to_escaped_user_string()!r}, "
+                f"which it does not make: it makes {', '.join(repr(key.to_escaped_user_string()) for key in keys)}."
             )
     return AssetsDefinition(
         name=name,
