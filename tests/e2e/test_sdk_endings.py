@@ -52,6 +52,7 @@ def test_sigterm_is_told_with_everything_reported_and_ends_the_process_as_ever(
     events = job.events()
     assert [event["params"]["payload"] for event in events[1:-1]] == list(range(100))
     assert events[-1]["params"]["exception"]["name"] == "SIGTERM"
+    assert events[-1]["params"]["signal"] == "SIGTERM"
     verdict = ended(job, -signal.SIGTERM)
     assert (verdict["verdict"], codes(verdict)) == ("failed", ["exception", "exit-code"])
 
@@ -134,6 +135,8 @@ def test_ctrl_c_leaves_the_block_as_an_exception(sqlite_server: Server, tmp_path
         process.signal(signal.SIGINT)
         assert process.wait() == -signal.SIGINT
     assert job.events()[-1]["params"]["exception"]["name"] == "KeyboardInterrupt"
+    # Python made an exception of that signal, and it is the program's.
+    assert "signal" not in job.events()[-1]["params"]
     assert ended(job, -signal.SIGINT)["verdict"] == "failed"
 
 

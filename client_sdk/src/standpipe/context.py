@@ -68,6 +68,7 @@ class PipesContext:
         self._materialized: set[str] = set() if materialized is None else materialized
         self._renew_lock()
         self._closed = False
+        self._signal: str | None = None
         self._cancellation = Cancellation()
         self._logger: logging.Logger | None = None
 
@@ -362,7 +363,7 @@ class PipesContext:
         from standpipe.exceptions import describe_exception
         from standpipe_protocol.messages import Closed
 
-        self._channel.send(Closed(exception=None if exc is None else describe_exception(exc)))
+        self._channel.send(Closed(exception=None if exc is None else describe_exception(exc), signal=self._signal))
 
     def _single_asset(self, name: str) -> Sequence[str]:
         keys = self._data.asset_keys

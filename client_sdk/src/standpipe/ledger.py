@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from standpipe_protocol.json_text import encode_json, replace_lone_surrogates
-from standpipe_protocol.messages import Closed, Ledger, message_to_wire
+from standpipe_protocol.messages import Ledger, message_to_wire
 
 if TYPE_CHECKING:
     import threading
+
+    from standpipe_protocol.messages import Closed
 
     _Sum = hashlib._Hash  # pyright: ignore[reportPrivateUsage]  its only name
 
@@ -53,7 +56,7 @@ def encode_closed(
 ) -> bytes:
     """`closed` with its ledger, as bytes."""
     ledger = Ledger(messages=number, by_method=by_method, last_seq=number, dropped_logs=dropped_logs, sha256=sha256)
-    return encode_json(message_to_wire(Closed(exception=message.exception, ledger=ledger), sent_at=sent_at))
+    return encode_json(message_to_wire(replace(message, ledger=ledger), sent_at=sent_at))
 
 
 def _added(sum_so_far: _Sum, bodies: Iterable[bytes]) -> _Sum:

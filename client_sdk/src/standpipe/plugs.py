@@ -196,7 +196,10 @@ class _WrittenChannel:
         # Encoded for its errors: a payload that JSON cannot carry raises here as it does over HTTP.
         wire = message_to_wire(message)
         encode_json(wire)
-        params = wire["params"] if not isinstance(message, Closed) or message.exception else {}
+        params = wire["params"]
+        if isinstance(message, Closed):
+            # Upstream's readers know nothing else in it.
+            params: JsonValue = {} if message.exception is None else {"exception": message.exception.to_wire()}
         self._channel.write_message({PIPES_VERSION_FIELD: _PIPES_VERSION, "method": message.method, "params": params})
         self._count += 1
 

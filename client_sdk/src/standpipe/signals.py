@@ -65,6 +65,7 @@ def _on_termination(number: int, frame: FrameType | None) -> None:
     for context in list(_open):
         # Whatever goes wrong with the report, the process has to end.
         with contextlib.suppress(Exception):
+            context._signal = "SIGTERM"  # pyright: ignore[reportPrivateUsage]  the same distribution
             context.close(told, timeout=TERMINATION_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)
 

@@ -101,6 +101,8 @@ class Closed:
     exception: PipesException | None = None
     ledger: Ledger | None = None
     """In the params, of which upstream's readers take the exception alone; in the envelope it is read, too."""
+    signal: str | None = None
+    """The signal at which the SDK closed by itself, as `SIGTERM`: the exception is not one of the program's own."""
 
     def params(self) -> JsonValue:
         params: dict[str, JsonValue] = {}
@@ -108,6 +110,8 @@ class Closed:
             params["exception"] = self.exception.to_wire()
         if self.ledger is not None:
             params["ledger"] = self.ledger.to_wire()
+        if self.signal is not None:
+            params["signal"] = self.signal
         return params
 
 
@@ -337,6 +341,10 @@ def _count(value: JsonValue) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
+def _text_or_none(value: JsonValue) -> str | None:
+    return value if isinstance(value, str) else None
+
+
 def _object_or_none(value: JsonValue) -> Mapping[str, JsonValue] | None:
     return value if isinstance(value, dict) else None
 
@@ -344,7 +352,9 @@ def _object_or_none(value: JsonValue) -> Mapping[str, JsonValue] | None:
 _PARSERS: Mapping[str, Callable[[_Params, Mapping[str, JsonValue]], Message]] = {
     "opened": lambda params, _: Opened(extras=params.optional_object("extras") or {}),
     "closed": lambda params, wire: Closed(
-        exception=params.exception(), ledger=_parse_ledger(params.optional("ledger"), wire.get("ledger"))
+        exception=params.exception(),
+        ledger=_parse_ledger(params.optional("ledger"), wire.get("ledger")),
+        signal=_text_or_none(params.optional("signal")),
     ),
     "log": lambda params, wire: Log(
         message=params.string("message"),

@@ -189,6 +189,8 @@ _NO_EXCEPTION: Schema = {
 # What a dataclass's annotation is too wide for, or reading too lenient.
 _SPECIAL: Mapping[tuple[str, str], Schema] = {
     ("Log", "level"): {**_any_case(messages.LOG_LEVELS), "default": "INFO"},
+    # What is no text is nothing here: programs of protocol 1.0 may have a member of their own of this name.
+    ("Closed", "signal"): {"examples": ["SIGTERM"]},
     ("LogExternalStream", "stream"): {"enum": list(messages.STREAMS)},
     ("ReportAssetCheck", "severity"): {"enum": list(messages.SEVERITIES), "default": "ERROR"},
     ("PipesException", "cause"): _NO_EXCEPTION,

@@ -50,7 +50,12 @@ ledgers = st.builds(
 )
 messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(Opened, extras=objects),
-    st.builds(Closed, exception=st.none() | exceptions, ledger=st.none() | ledgers),
+    st.builds(
+        Closed,
+        exception=st.none() | exceptions,
+        ledger=st.none() | ledgers,
+        signal=st.none() | st.just("SIGTERM"),
+    ),
     st.builds(Log, message=st.text(), level=st.sampled_from(LOG_LEVELS), details=st.none() | objects),
     st.builds(LogExternalStream, stream=st.sampled_from(STREAMS), text=st.text(), extras=objects),
     st.builds(
@@ -120,6 +125,8 @@ def test_unknown_members_and_parameters_are_ignored(message: Message) -> None:
             {"method": "closed", "params": {"ledger": {"messages": 3, "last_seq": 3, "sha256": "AB"}}},
             Closed(ledger=Ledger(messages=3, last_seq=3, sha256="ab")),
         ),
+        ({"method": "closed", "params": {"signal": "SIGTERM"}}, Closed(signal="SIGTERM")),
+        ({"method": "closed", "params": {"signal": 15}}, Closed()),
     ],
 )
 def test_what_other_programs_send_is_understood(wire: JsonValue, message: Message) -> None:

@@ -39,7 +39,7 @@ odd: st.SearchStrategy[Any] = st.sampled_from(
 )
 NAMES = (
     *("extras", "exception", "message", "level", "stream", "text", "asset_key", "data_version", "metadata"),
-    *("check_name", "passed", "severity", "payload", "stack", "name", "cause", "context"),
+    *("check_name", "passed", "severity", "payload", "stack", "name", "cause", "context", "signal"),
 )
 
 
@@ -95,6 +95,7 @@ def test_what_is_written_is_accepted() -> None:
     inner = PipesException(message="m", stack=("frame",), name="ValueError")
     written = (
         Closed(exception=PipesException(message="m", cause=inner, context=inner), ledger=Ledger(messages=3)),
+        Closed(signal="SIGTERM"),
         Log(message="m", level="warning", details={"logger": "l"}),
         ReportAssetCheck(asset_key="a", check_name="c", passed=False, severity="WARN", metadata={"n": 1}),
     )
