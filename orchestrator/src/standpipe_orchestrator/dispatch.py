@@ -49,6 +49,7 @@ class Dispatch:
         own_producer: of the launcher itself; what it captured was forwarded when it was captured.
         on_result: called with each result as it comes.
         on_opened: called once, when the first process has opened.
+        cancelled: whether the work was asked to stop: then it is no error that it closes with an exception.
 
     Attributes:
         stderr_tail: the end of what was captured of the work's stderr.
@@ -63,6 +64,7 @@ class Dispatch:
         forward_stdio: bool,
         on_result: Callable[[PipesResult], None] | None = None,
         on_opened: Callable[[], None] = lambda: None,
+        cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
         self._collected = collected
         self._log = log
@@ -70,6 +72,7 @@ class Dispatch:
         self._forward_stdio = forward_stdio
         self._on_result = on_result
         self._on_opened = on_opened
+        self._cancelled = cancelled
         self._opened = False
         self.stderr_tail = ""
 
@@ -105,7 +108,8 @@ class Dispatch:
                     self._on_opened()
                     self._log.info("[pipes] external process successfully opened dagster pipes.")
             case Closed(exception=PipesException() as exception):
-                self._log.error("[pipes] external process pipes closed with exception\n%s", _told(exception))
+                level = logging.INFO if self._cancelled() else logging.ERROR
+                self._log.log(level, "[pipes] external process pipes closed with exception\n%s", _told(exception))
             case Closed():
                 self._log.debug("[pipes] external process closed pipes.")
 

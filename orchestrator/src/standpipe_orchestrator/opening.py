@@ -23,7 +23,7 @@ from standpipe_orchestrator.errors import (
     PipesResultsIncomplete,
 )
 from standpipe_orchestrator.launch_claims import KEY_TAG, require_key
-from standpipe_orchestrator.run_context import RunContext, context_data_for
+from standpipe_orchestrator.run_context import RunContext, context_data_for, require_context
 from standpipe_orchestrator.session import PipesSession
 from standpipe_orchestrator.verdicts import execution_error
 from standpipe_protocol.context import ContextData
@@ -137,6 +137,7 @@ def attach(
         InvocationNotFound: there is none.
         PipesExecutionError, PipesResultsIncomplete, BrokerError: as from `open_pipes_session`.
     """
+    require_context(context)
     client = default_client() if client is None else client
     invocation = find_invocation(client, id_or_key)
     session = PipesSession(
@@ -188,10 +189,9 @@ def seen_through(session: PipesSession, *, require_success: bool) -> Generator[N
         session.start()
         yield
     except BaseException as error:
-        # By its name, since asyncio need not be imported for the many who do without it.
-        stopped = isinstance(error, KeyboardInterrupt | GeneratorExit) or type(error).__name__ == "CancelledError"
+        because = f"The orchestration code raised {type(error).__name__}: {error}"[:4000]
         try:
-            session.end(reason=f"The orchestration code raised {type(error).__name__}: {error}"[:4000], cancel=stopped)
+            session.end(reason=because, cancel=is_interrupt(error))
         except (BrokerError, TimeoutError) as second:
             # What the user's code raised is what matters; that the broker was not told belongs to it.
             error.add_note(f"The end of invocation {session.invocation_id} could not be told: {second}")
@@ -203,6 +203,12 @@ def seen_through(session: PipesSession, *, require_success: bool) -> Generator[N
         raise execution_error(session.completed(), because=session.trouble, kind=PipesResultsIncomplete)
     if require_success and not session.left_running and session.invocation.verdict != "succeeded":
         raise execution_error(session.completed(), exit_code=session.invocation.exit_code)
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether it asks for an end, where any other exception is a fault."""
+    # By its name, since asyncio need not be imported for the many who do without it.
+    return isinstance(error, KeyboardInterrupt | GeneratorExit) or type(error).__name__ == "CancelledError"
 
 
 def _tell_context(context: RunContext, session: PipesSession) -> None:

@@ -26,7 +26,7 @@ from standpipe_orchestrator.metadata import MetadataValue
 from standpipe_orchestrator.opening import find_invocation
 from standpipe_orchestrator.receipts import Tally, disagreements
 from standpipe_orchestrator.results import PipesResult
-from standpipe_orchestrator.run_context import RunContext, logger_of
+from standpipe_orchestrator.run_context import RunContext, logger_of, require_context
 from standpipe_orchestrator.verdicts import execution_error
 from standpipe_protocol.invocation import Event, Invocation
 from standpipe_protocol.json_text import JsonValue
@@ -150,6 +150,7 @@ def replay(
         InvalidArchive: the file is none, is damaged or was cut short; while it is gone through, too.
         InvocationNotFound: there is no such file, id or key.
     """
+    require_context(context)
     if isinstance(source, os.PathLike) or (not source.startswith("inv_") and Path(source).is_file()):
         archive = _Archive(Path(source))
         invocation, events = archive.invocation, archive.events()

@@ -35,6 +35,13 @@ class PipesRunContext(Protocol):
     def run_id(self) -> str: ...
 
 
+_EXPECTED = (
+    "Expected the context of a step of this orchestrator, a ContextData, None, or an object with the attributes of a "
+    "PipesRunContext."
+)
+_NAMES_OF_ASSETS = ("selected_asset_keys", "asset_key", "assets_def", "asset_check_spec")
+"""By which upstream's contexts, and those like them, have their assets."""
+
 RunContext: TypeAlias = "ProvidesContextData | PipesRunContext | ContextData | None"
 """None is for ad-hoc work that belongs to no run."""
 
@@ -43,8 +50,9 @@ def context_data_for(context: RunContext, extras: Mapping[str, object] | None) -
     """What the external process is told.
 
     Raises:
-        TypeError: the extras hold something that JSON cannot carry, or the context has no run id.
+        TypeError: the extras hold something that JSON cannot carry, or the context is none.
     """
+    require_context(context)
     _require_json(extras)
     given = cast("Mapping[str, JsonValue]", dict(extras or {}))
     match context:
@@ -53,9 +61,46 @@ def context_data_for(context: RunContext, extras: Mapping[str, object] | None) -
         case ContextData():
             return replace(context, extras={**context.extras, **given})
         case ProvidesContextData():
-            return context.to_context_data(extras)
+            data = context.to_context_data(extras)
+            if not isinstance(data, ContextData):  # pyright: ignore[reportUnnecessaryIsInstance]  callers without a type checker
+                kind = type(context).__name__
+                raise TypeError(f"`to_context_data` of the context given ({kind}) gave {data!r}. {_EXPECTED}")
+            return data
         case _:
             return _from_attributes(context, given)
+
+
+def require_context(context: RunContext) -> None:
+    """Raises:
+    TypeError: it is no context that this orchestrator can serve; the sentence says which are.
+    """
+    kind = type(context)
+    if any(base.__module__.partition(".")[0] == "dagster" for base in kind.__mro__):
+        raise TypeError(
+            f"The context given is Dagster's {kind.__name__}, and Dagster would not know the results of this launch as "
+            "its own: it would pickle them as values, and record nothing. Within Dagster launch with Dagster's own "
+            "Pipes clients; here a step of `standpipe materialize`, a ContextData or None is expected."
+        )
+    if context is None or isinstance(context, ContextData | ProvidesContextData):
+        return
+    if not isinstance(getattr(context, "run_id", None), str):
+        raise TypeError(f"The context given ({kind.__name__}) has no `run_id`. {_EXPECTED}")
+    unread = [name for name in _NAMES_OF_ASSETS if _has(context, name)]
+    if unread and not _has(context, "asset_keys"):
+        raise TypeError(
+            f"The context given ({kind.__name__}) has `{unread[0]}` and no `asset_keys`, so its assets would be left "
+            f"out: give it `asset_keys`, the selected keys. {_EXPECTED}"
+        )
+
+
+def _has(context: object, name: str) -> bool:
+    try:
+        getattr(context, name)
+    except AttributeError:
+        return False
+    except Exception:
+        return True  # it is there, and undefined in this step
+    return True
 
 
 def logger_of(context: RunContext) -> logging.Logger:
@@ -80,12 +125,6 @@ def _from_attributes(context: PipesRunContext, extras: Mapping[str, JsonValue]) 
     def read(name: str) -> object:
         return getattr(context, name, None)
 
-    run_id = read("run_id")
-    if not isinstance(run_id, str):
-        raise TypeError(
-            f"The context given ({type(context).__name__}) has no `run_id`. Expected an AssetExecutionContext, "
-            "a ContextData, None, or an object with upstream's context attributes."
-        )
     keys = cast("list[CoercibleToAssetKey] | None", read("asset_keys"))
     # Upstream's property raises outside a partitioned run, so it is not touched there.
     partitioned = read("has_partition_key") is not False
@@ -104,7 +143,7 @@ def _from_attributes(context: PipesRunContext, extras: Mapping[str, JsonValue]) 
         partition_key=partition_key,
         partition_key_range=None if key_range is None else KeyRange(**_ends(key_range)),
         partition_time_window=None if window is None else TimeWindow(**_ends(window)),
-        run_id=run_id,
+        run_id=context.run_id,
         job_name=cast("str | None", read("job_name")),
         retry_number=retry_number if isinstance(retry_number, int) else 0,
         extras=extras,

@@ -83,6 +83,7 @@ class PipesSession:
             forward_stdio=forward_stdio,
             on_result=getattr(context, "result_reported", None),
             on_opened=self._note_opened,
+            cancelled=self.cancel_requested.is_set,
         )
         self._reading = Reading(
             self.invocation_id, client=client, handle=self._dispatch.handle, log=self._log, on_over=self.wake

@@ -6,6 +6,7 @@ import signal
 
 from standpipe_orchestrator.completed import PipesClientCompletedInvocation
 from standpipe_orchestrator.errors import PipesExecutionError
+from standpipe_protocol.invocation import Invocation, Reason
 
 
 def execution_error(
@@ -30,7 +31,8 @@ def execution_error(
     else:
         head = f"External execution process did not succeed ({which})"
     # The exit code is said already, and so is the end of stderr.
-    details = [reason.detail for reason in invocation.reasons if reason.code not in ("exit-code", "not-launched")]
+    explaining, _ = explained(invocation)
+    details = [reason.detail for reason in explaining if reason.code not in ("exit-code", "not-launched")]
     lines = [f"{head}{':' if details else '.'}", *(f"- {detail.strip()}" for detail in details)]
     if stderr_tail.strip():
         lines += ["The end of its stderr:", stderr_tail.strip()]
@@ -42,6 +44,32 @@ def execution_error(
         exit_code=exit_code,
         stderr_tail=stderr_tail,
     )
+
+
+_LEFT_OPEN = frozenset(
+    {
+        "lease-expired",
+        "never-opened",
+        "never-closed",
+        "missing-tail",
+        "ledger-disagrees",
+        "missing-materialization",
+        "missing-check",
+        "missing-custom-messages",
+        "late-producer",
+        "refused-requests",
+        "unknown",
+        "more",
+    }
+)
+
+
+def explained(invocation: Invocation) -> tuple[tuple[Reason, ...], tuple[Reason, ...]]:
+    """The reasons of a verdict, and those that only follow from it: what is stopped leaves something undone."""
+    if invocation.verdict != "cancelled":
+        return invocation.reasons, ()
+    why = tuple(reason for reason in invocation.reasons if reason.code not in _LEFT_OPEN)
+    return why, tuple(reason for reason in invocation.reasons if reason.code in _LEFT_OPEN)
 
 
 def _named(exit_code: int) -> str:

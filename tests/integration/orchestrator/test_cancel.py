@@ -18,6 +18,7 @@ from standpipe_orchestrator import (
     PipesSubprocessClient,
 )
 from standpipe_orchestrator.launchers.running import RunningSubprocess
+from tests.support.processes import child_environment, run_python
 from tests.support.waiting import PATIENCE
 
 Script = Callable[[str], list[str]]
@@ -121,6 +122,29 @@ with open_pipes() as context:
     assert (raised.value.verdict, raised.value.exit_code) == ("cancelled", -signal.SIGKILL)
 
 
+def test_what_a_cancelled_command_left_undone_is_no_fault_of_its_own(client: BrokerClient, script: Script) -> None:
+    command = script(
+        "import time\nfrom standpipe import open_pipes\nwith open_pipes() as context:\n"
+        "    context.report_asset_materialization(asset_key='begun')\n    time.sleep(600)"
+    )
+    pipes = PipesSubprocessClient(client=client, cancel_grace_seconds=0.0, termination_timeout_seconds=0.0)
+    results = pipes.stream(
+        context=TARGETS, command=command, expected={"asset_keys": ["finished"], "custom_messages": 3}
+    )
+    cancel(client, results)
+    with pytest.raises(PipesExecutionError) as raised:
+        list(results)
+    undone = {"missing-materialization", "missing-custom-messages"}
+    assert undone <= {reason.code for reason in raised.value.reasons}
+    assert "Cancel was requested" in str(raised.value)
+    assert not [
+        detail for detail in ("not materialized", "were expected", "never closed") if detail in str(raised.value)
+    ]
+    assert results.session is not None
+    shown = run_python("-m", "standpipe.cli", "show", results.session.invocation_id, env=_environment(client)).stdout
+    assert "Left undone" in next(line for line in shown.splitlines() if "not materialized" in line)
+
+
 @posix
 def test_a_command_that_never_opened_hears_nothing_and_is_told_at_once(client: BrokerClient) -> None:
     class Context:
@@ -135,3 +159,7 @@ def test_a_command_that_never_opened_hears_nothing_and_is_told_at_once(client: B
     with pytest.raises(PipesExecutionError, match="its invocation was cancelled") as raised:
         pipes.run(context=Context(), command=["sleep", "600"])
     assert (raised.value.verdict, raised.value.exit_code) == ("cancelled", -signal.SIGTERM)
+
+
+def _environment(client: BrokerClient) -> dict[str, str]:
+    return child_environment({"STANDPIPE_URL": client.url, "STANDPIPE_API_KEY": client.api_key})

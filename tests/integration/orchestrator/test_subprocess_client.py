@@ -170,22 +170,57 @@ def test_a_text_is_a_shell_command_and_a_folder_is_where_it_runs(
     assert captured(client, raised.value.completed.invocation.id, "stdout") == f"in {tmp_path.resolve()}\n"
 
 
-@pytest.mark.parametrize("kind", ["program", "folder", "permission"])
+@pytest.mark.parametrize("kind", ["program", "permission", "too long"])
 def test_a_command_that_cannot_start_says_why_and_is_told_to_the_broker(
     kind: str, pipes: PipesSubprocessClient, client: BrokerClient, tmp_path: Path
 ) -> None:
     plain = tmp_path / "plain.txt"
     plain.write_text("x")
-    command, cwd, text = {
-        "program": (["no-such-program"], None, "no such program, or not on its PATH"),
-        "folder": ([sys.executable], tmp_path / "none", "there is no such folder"),
-        "permission": ([str(plain)], None, "not executable"),
+    command, text = {
+        "program": (["no-such-program"], "no such program, or not on its PATH"),
+        "permission": ([str(plain)], "not executable"),
+        "too long": ([sys.executable, "x" * 10_000_000], "could not be started"),
     }[kind]
     with pytest.raises(PipesLaunchError, match=text) as raised:
-        pipes.run(context=None, command=command, cwd=cwd)
+        pipes.run(context=None, command=command)
     assert raised.value.completed is not None
     stored = client.invocations.get(raised.value.completed.invocation.id)
     assert (stored.verdict, [reason.code for reason in stored.reasons]) == ("incomplete", ["not-launched"])
+
+
+def test_a_launch_that_fails_after_a_cancel_names_what_failed(client: BrokerClient) -> None:
+    class Context:
+        run_id = "r"
+
+        def invocation_registered(self, invocation_id: str) -> None:
+            client.invocations.cancel(invocation_id)
+
+    pipes = PipesSubprocessClient(client=client)
+    with pytest.raises(PipesLaunchError, match="no such program") as raised:
+        pipes.run(context=Context(), command=["no-such-program"])
+    assert "not-launched" in [reason.code for reason in raised.value.reasons]
+
+
+def test_a_command_whose_output_cannot_be_read_is_ended_and_counts_as_not_launched(
+    client: BrokerClient, pipes: PipesSubprocessClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(*args: object, **more: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("standpipe_orchestrator.launchers.running.StreamCapture", no_thread)
+    with pytest.raises(PipesLaunchError, match="can't start new thread") as raised:
+        pipes.run(context=None, command=["sleep", "600"])
+    assert "not-launched" in [reason.code for reason in raised.value.reasons]
+    assert not raised.value.completed.invocation.cancel_requested  # type: ignore[union-attr]
+
+
+def test_a_keeper_that_cannot_be_started_is_a_launch_that_failed(
+    pipes: PipesSubprocessClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/no/such/interpreter")
+    with pytest.raises(PipesLaunchError, match="could not be started") as raised:
+        pipes.run(context=None, command=["true"], key="subprocess-client/no-keeper")
+    assert [reason.code for reason in raised.value.reasons] == ["not-launched"]
 
 
 def test_results_stream_while_the_command_still_runs(

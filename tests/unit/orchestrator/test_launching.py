@@ -13,11 +13,10 @@ import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
 
 import pytest
 
-from standpipe_orchestrator import AssetKey, ContextData, PipesSubprocessClient, forwarding_to
+from standpipe_orchestrator import AssetKey, ContextData, forwarding_to
 from standpipe_orchestrator.launchers.capture import StreamCapture
 from standpipe_orchestrator.launchers.child import Child
 from standpipe_orchestrator.run_context import context_data_for, logger_of
@@ -238,14 +237,6 @@ def _children() -> set[int]:
             if int(parent) == os.getpid() and state != "Z":
                 found.add(int(stat.parent.name))
     return found
-
-
-def test_a_command_must_be_made_of_words() -> None:
-    client = PipesSubprocessClient()
-    with pytest.raises(TypeError, match=r"Word 0 of the command is None; .* Did shutil.which\(\) find nothing\?"):
-        client.run(context=None, command=cast("list[str]", [None, "x.py"]))
-    with pytest.raises(ValueError, match="The command is empty"):
-        client.run(context=None, command=[])
 
 
 def test_context_data_is_taken_as_it_is_and_extras_added() -> None:

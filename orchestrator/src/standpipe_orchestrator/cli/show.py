@@ -16,6 +16,7 @@ from standpipe_orchestrator.cli.history import answering, asset_keys, context_te
 from standpipe_orchestrator.cli.reported import print_event
 from standpipe_orchestrator.cli.text import duration, listed, local_time, one_line, visible
 from standpipe_orchestrator.client import BrokerClient
+from standpipe_orchestrator.verdicts import explained
 from standpipe_protocol.invocation import Invocation
 
 
@@ -66,8 +67,10 @@ def _head(invocation: Invocation) -> RenderableType:
             grid.add_row(Text(name, style="dim"), text)
     for name, text in delivery(invocation):
         grid.add_row(Text(name, style="dim"), text)
-    for reason in invocation.reasons:
-        grid.add_row(Text("Because", style="dim"), Text(visible(reason.detail.strip()), style="yellow"))
+    why, left_open = explained(invocation)
+    for name, style, reasons in (("Because", "yellow", why), ("Left undone", "dim", left_open)):
+        for reason in reasons:
+            grid.add_row(Text(name, style="dim"), Text(visible(reason.detail.strip()), style=style))
     return Padding(grid, (0, 0, 1, 0))
 
 

@@ -18,6 +18,7 @@ from standpipe_orchestrator.cli.history import answering, print_json, seconds_ta
 from standpipe_orchestrator.cli.reported import print_event
 from standpipe_orchestrator.cli.text import duration, visible
 from standpipe_orchestrator.client import BrokerClient
+from standpipe_orchestrator.verdicts import explained
 from standpipe_protocol.invocation import Event, Invocation
 from standpipe_protocol.messages import METHODS
 
@@ -94,8 +95,10 @@ def print_end(console: Console, invocation: Invocation) -> None:
     seconds = seconds_taken(invocation)
     took = "" if seconds is None else f" after {duration(seconds)}"
     console.print(state(invocation).append(took, style="dim"))
-    for reason in invocation.reasons:
-        console.print(Text(visible(reason.detail.strip()), style="yellow"), soft_wrap=True)
+    why, left_open = explained(invocation)
+    for style, reasons in (("yellow", why), ("dim", left_open)):
+        for reason in reasons:
+            console.print(Text(visible(reason.detail.strip()), style=style), soft_wrap=True)
 
 
 def exit_code(invocation: Invocation, args: argparse.Namespace) -> int:

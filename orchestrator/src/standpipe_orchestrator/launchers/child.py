@@ -16,29 +16,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TypeAlias
 
+from standpipe_orchestrator.launchers.exit_status import kept_statuses, wait_for_status
+
 Command: TypeAlias = "str | Sequence[str | os.PathLike[str]]"
 """The words of a command, or one text for the shell."""
 
 
-def require_words(command: Command) -> None:
-    """Raises:
-    TypeError: the command holds something that is no word.
-    ValueError: it holds nothing.
-    """
-    if isinstance(command, str):
-        words: Sequence[object] = [command] if command.strip() else []
-    else:
-        words = command
-    if not words:
-        raise ValueError("The command is empty; expected the words of a command, or one text for the shell.")
-    for number, word in enumerate(words):
-        if not isinstance(word, (str, os.PathLike)):
-            found_nothing = " Did shutil.which() find nothing?" if word is None else ""
-            raise TypeError(f"Word {number} of the command is {word!r}; expected a string or a path.{found_nothing}")
-
-
 class Child:
-    """A child process; `exit_code` is None until it ended.
+    """A child process.
 
     It is started and waited for by a thread of its own. A signal handler of Python's raises on the main thread, and in
     the middle of `Popen` that would leave a process which nobody knows of; here there is always one who does, and
@@ -70,6 +55,7 @@ class Child:
         self._on_exit = on_exit
         self._keep_open = tuple(keep_open)
         self._exit_code: int | None = None
+        self._ended = False
         self._process: subprocess.Popen[bytes] | None = None
         self._failure: BaseException | None = None
         self._given_up = False
@@ -100,7 +86,13 @@ class Child:
         return self._process is not None
 
     @property
+    def ended(self) -> bool:
+        """Whether it was started and runs no more."""
+        return self._ended
+
+    @property
     def exit_code(self) -> int | None:
+        """Negative for a signal. None until it has ended, and then where its status is not known: see `exit_status`."""
         return self._exit_code
 
     @property
@@ -118,14 +110,14 @@ class Child:
     def wait(self, timeout: float | None = None) -> int | None:
         """Waits for the end, once `start` was called; None when it did not come in time, or nothing was started."""
         # Looked at first: whoever was interrupted below keeps the lock, and had it only because all was over.
-        if self._exit_code is None and self._alive.acquire(timeout=-1 if timeout is None else timeout):
+        if not self._ended and self._alive.acquire(timeout=-1 if timeout is None else timeout):
             self._alive.release()
         return self._exit_code
 
     def interrupt(self) -> None:
         """Asks the group to end, as Ctrl-C does."""
         process = self._process
-        if process is not None and self._exit_code is None:
+        if process is not None and not self._ended:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 if sys.platform == "win32":
                     process.send_signal(signal.CTRL_BREAK_EVENT)
@@ -135,7 +127,7 @@ class Child:
     def terminate(self) -> None:
         """Asks the group to end, as a service manager does; on Windows, where nobody can ask so, ends the child."""
         process = self._process
-        if process is not None and self._exit_code is None:
+        if process is not None and not self._ended:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 if sys.platform == "win32":
                     process.terminate()
@@ -154,7 +146,7 @@ class Child:
         if process is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 if sys.platform == "win32":
-                    if self._exit_code is None:
+                    if not self._ended:
                         process.kill()
                 else:
                     os.killpg(process.pid, signal.SIGKILL)
@@ -190,17 +182,19 @@ class Child:
         return self._process
 
     def _run(self) -> None:
-        try:
-            with self._starting:
-                if not self._given_up:
-                    self._process = self._open()
-                    self._call_on_start()
-        except BaseException as error:
-            self._failure = error
-        finally:
-            self._undecided.release()
-        if self._process is not None:
-            self._exit_code = self._process.wait()
+        with kept_statuses:
+            try:
+                with self._starting:
+                    if not self._given_up:
+                        self._process = self._open()
+                        self._call_on_start()
+            except BaseException as error:
+                self._failure = error
+            finally:
+                self._undecided.release()
+            if self._process is not None:
+                self._exit_code = wait_for_status(self._process)
+                self._ended = True
         self._alive.release()
         if self._process is not None:
             self._on_exit()

@@ -48,7 +48,7 @@ class KeptSubprocess(RunningSubprocess):
                         case "gone":
                             self._tell_gone(session)
                         case "unclaimed" if started < KEEPERS:
-                            keeper, started = self._start(session), started + 1
+                            keeper, started = self._try_to_start(session), started + 1
                         case "unclaimed":
                             said = log_end(self._lock_path(session))
                             reason = f"{KEEPERS} processes that were to keep the command ended at once. {said}"
@@ -99,6 +99,13 @@ class KeptSubprocess(RunningSubprocess):
 
     def _lock_path(self, session: PipesSession) -> Path:
         return lock_path(standpipe_home(os.environ).absolute(), session.invocation_id)
+
+    def _try_to_start(self, session: PipesSession) -> subprocess.Popen[bytes] | None:
+        try:
+            return self._start(session)
+        except OSError as error:
+            session.finish(reason=f"The process that keeps the command could not be started: {error}.", launched=False)
+            return None
 
     def _start(self, session: PipesSession) -> subprocess.Popen[bytes]:
         launch = self._launch

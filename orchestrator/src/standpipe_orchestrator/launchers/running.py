@@ -23,10 +23,11 @@ from standpipe_orchestrator.errors import (
     PipesLaunchError,
     PipesResultsIncomplete,
 )
+from standpipe_orchestrator.launchers.arguments import no_such_folder, program_of
 from standpipe_orchestrator.launchers.cancel import CancelWatch
 from standpipe_orchestrator.launchers.capture import StreamCapture
 from standpipe_orchestrator.launchers.child import Child, Command
-from standpipe_orchestrator.opening import open_pipes_session
+from standpipe_orchestrator.opening import is_interrupt, open_pipes_session
 from standpipe_orchestrator.results import PipesResult
 from standpipe_orchestrator.run_context import RunContext, logger_of
 from standpipe_orchestrator.session import PipesSession
@@ -73,6 +74,8 @@ class Seen:
     because: str | None = None
     """Why it was ended, or could not start."""
     launched: bool | None = None
+    unknown: bool = False
+    """It has ended, and nothing says how."""
 
     def reason(self) -> str | None:
         """What the broker is told beside the exit code, at most 4 KB: the end counts."""
@@ -181,7 +184,8 @@ class RunningSubprocess:
         )
 
     def _finish(self, session: PipesSession, seen: Seen) -> None:
-        session.finish(exit_code=seen.exit_code, reason=seen.reason(), launched=seen.launched)
+        launched = False if seen.unknown else seen.launched
+        session.finish(exit_code=seen.exit_code, reason=seen.reason(), launched=launched)
 
     def _keep_open(self) -> tuple[int, ...]:
         """Descriptors that the command holds open beside its streams."""
@@ -209,15 +213,20 @@ class RunningSubprocess:
         try:
             try:
                 child.start()
-            except (OSError, ValueError) as error:
-                return Seen(because=_why_not(launch, error), launched=False)
+            except Exception as error:
+                if child.started:
+                    # What reads its output could not be started, so nothing of it would be known.
+                    child.end(grace_seconds=launch.termination_timeout_seconds)
+                    for pipe in (child.stdout, child.stderr)[len(captures) :]:
+                        pipe.close()
+                return Seen(exit_code=child.exit_code, because=_why_not(launch, error), launched=False)
             watch.start()
             because = yield from self._until_over(session, child)
         except BaseException as error:
             self._after_exception(session, child, error)
             because = f"The orchestrator was stopped by {type(error).__name__}."
             watch.stop()
-            self._tell_interrupted(session, self._seen(child, captures, because))
+            self._tell_stopped(session, self._seen(child, captures, because), cancelled=is_interrupt(error))
             raise
         finally:
             watch.stop()
@@ -230,13 +239,13 @@ class RunningSubprocess:
         terminate_at: float | None = None
 
         def over() -> bool:
-            return child.exit_code is not None or (terminate_at is None and session.cancel_requested.is_set())
+            return child.ended or (terminate_at is None and session.cancel_requested.is_set())
 
         while True:
             moments = [moment for moment in (deadline, terminate_at) if moment is not None]
             left = min([LOOK_SECONDS, *(max(moment - time.monotonic(), 0.0) for moment in moments)])
             yield from session.stream_results(wait=left, implicit_materializations=False, or_until=over)
-            if child.exit_code is not None:
+            if child.ended:
                 return None if terminate_at is None else "The command ended by itself after its cancel was requested."
             now = time.monotonic()
             if terminate_at is None and session.cancel_requested.is_set():
@@ -256,7 +265,7 @@ class RunningSubprocess:
                 # Upstream waits for it too; what was only about to start is ended.
                 child.wait()
                 return
-            if child.started and child.exit_code is None:
+            if child.started and not child.ended:
                 logger_of(session.context).info("[pipes] execution interrupted, sending SIGINT to subprocess.")
             child.end(grace_seconds=launch.termination_timeout_seconds)
         except BaseException:
@@ -264,10 +273,11 @@ class RunningSubprocess:
             child.kill()
             raise
 
-    def _tell_interrupted(self, session: PipesSession, seen: Seen) -> None:
+    def _tell_stopped(self, session: PipesSession, seen: Seen, *, cancelled: bool) -> None:
         try:
-            session.cancel()
-            session.finish(exit_code=seen.exit_code, reason=seen.reason())
+            if cancelled:
+                session.cancel()
+            self._finish(session, seen)
         except BrokerError as error:
             logger_of(session.context).warning("[pipes] the broker could not be told of the interruption: %s", error)
 
@@ -282,13 +292,22 @@ class RunningSubprocess:
                 capture.abandon()
         # Without a second one there was no thread left to read it.
         tail = captures[1].tail() if len(captures) > 1 else ""
-        return Seen(exit_code=child.exit_code, stderr_tail=tail, because=because)
+        unknown = child.ended and child.exit_code is None
+        if unknown and because is None:
+            because = _NO_STATUS
+        return Seen(exit_code=child.exit_code, stderr_tail=tail, because=because, unknown=unknown)
 
 
-def _why_not(launch: Launch, error: OSError | ValueError) -> str:
-    program = launch.command if isinstance(launch.command, str) else os.fspath(launch.command[0])
+_NO_STATUS = (
+    "The command has ended, and its exit status is not known: other code in the process that launched it has taken it. "
+    "Does that process wait for all of its children, or ignore SIGCHLD?"
+)
+
+
+def _why_not(launch: Launch, error: Exception) -> str:
+    program = program_of(launch.command)
     if launch.cwd is not None and not Path(launch.cwd).is_dir():
-        return f"The command {program!r} could not be started in {os.fspath(launch.cwd)!r}: there is no such folder."
+        return no_such_folder(launch.command, os.fspath(launch.cwd))
     match error:
         case FileNotFoundError():
             return f"The command {program!r} could not be started: there is no such program, or not on its PATH."

@@ -12,10 +12,18 @@ from collections.abc import Mapping
 
 from standpipe_orchestrator.client import BrokerClient
 from standpipe_orchestrator.completed import PipesClientCompletedInvocation
-from standpipe_orchestrator.launchers.child import Command, require_words
+from standpipe_orchestrator.launch_claims import require_key
+from standpipe_orchestrator.launchers.arguments import (
+    require_command,
+    require_environment,
+    require_folder,
+    require_path,
+    require_seconds,
+)
+from standpipe_orchestrator.launchers.child import Command
 from standpipe_orchestrator.launchers.kept import KeptSubprocess
 from standpipe_orchestrator.launchers.running import Launch, RunningSubprocess
-from standpipe_orchestrator.run_context import RunContext
+from standpipe_orchestrator.run_context import RunContext, require_context
 from standpipe_protocol.bootstrap import API_KEY_VARIABLE, DATABASE_VARIABLE
 from standpipe_protocol.invocation import Expected
 
@@ -48,7 +56,10 @@ class PipesSubprocessClient:
         termination_timeout_seconds: float = 20.0,
         cancel_grace_seconds: float = 30.0,
     ) -> None:
-        self._env = dict(env or {})
+        require_seconds("termination_timeout_seconds", termination_timeout_seconds, zero=True)
+        require_seconds("cancel_grace_seconds", cancel_grace_seconds, zero=True)
+        require_path(cwd)
+        self._env = require_environment(env)
         self._cwd = cwd
         self._client = client
         self._forward_termination = forward_termination
@@ -87,7 +98,8 @@ class PipesSubprocessClient:
 
         Raises:
             PipesExecutionError: the verdict is another than `succeeded`; what was reported is in `error.completed`.
-            PipesLaunchError: the command could not be started.
+            PipesLaunchError: the command could not be started. Where its folder is not there, nothing was registered.
+            TypeError, ValueError: an argument is wrong; nothing was registered.
             BrokerError: the broker could not be reached, or refused the invocation.
         """
         with self.stream(
@@ -130,14 +142,24 @@ class PipesSubprocessClient:
 
         The command starts with the iteration; leaving it early ends the command.
         """
-        require_words(command)
+        require_command(command)
+        require_context(context)
+        require_seconds("timeout", timeout)
+        require_seconds("lease_seconds", lease_seconds)
+        given = {**self._env, **require_environment(env)}
+        folder = cwd if cwd is not None else self._cwd
+        require_path(folder)
+        if key is None:
+            require_folder(folder, command=command)
+        else:
+            # What it has launched before is taken up also where the folder has gone.
+            require_key(key)
         # Python writes to a pipe in blocks; what it prints should be seen when it prints it.
-        child_env = {"PYTHONUNBUFFERED": "1", **os.environ, **self._env, **(env or {})}
+        child_env = {"PYTHONUNBUFFERED": "1", **os.environ, **given}
         for secret in (API_KEY_VARIABLE, DATABASE_VARIABLE):
             # They open everything; the command has a token for its own invocation. Who wants them there says so.
-            if secret not in self._env and secret not in (env or {}):
+            if secret not in given:
                 child_env.pop(secret, None)
-        folder = cwd if cwd is not None else self._cwd
         kind = RunningSubprocess if key is None else KeptSubprocess
         return kind(
             Launch(
