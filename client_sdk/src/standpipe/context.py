@@ -10,9 +10,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
+from standpipe import open_contexts
 from standpipe.cancel import Cancellation, PipesCancelled
 from standpipe.errors import DagsterPipesError, PipesServerError
-from standpipe.rules import check_type, is_clean_exit, metadata_entries, no_asset, no_partition, wrong_value
+from standpipe.rules import (
+    check_type,
+    is_clean_exit,
+    metadata_entries,
+    no_asset,
+    no_partition,
+    target_asset_key,
+    wrong_value,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,39 +31,44 @@ if TYPE_CHECKING:
 
     from standpipe.channels import ContextSource, MessageChannel
     from standpipe.delivery import DeliveryReport
+    from standpipe.open_contexts import Origin
     from standpipe_protocol.context import ContextData
     from standpipe_protocol.json_text import JsonValue
     from standpipe_protocol.messages import Message, PipesException
 
 
 class PipesContext:
-    """The connection of this process to its invocation. Opened by `open_pipes`, found again by `PipesContext.get`."""
-
-    _instance: ClassVar[PipesContext | None] = None
+    """The connection of this process to an invocation. Opened by `open_pipes`, found again by `PipesContext.get`."""
 
     is_null: ClassVar[bool] = False
     """Whether what is reported goes nowhere, because no orchestrator launched this process."""
+    origin: Origin | None = None
+    """What it was opened for; None where no invocation was named."""
 
     @classmethod
     def is_initialized(cls) -> bool:
         """Whether `open_pipes` (or `set`) was called in this process."""
-        return PipesContext._instance is not None
+        return open_contexts.is_initialized()
 
     @classmethod
     def set(cls, context: PipesContext | None) -> None:
-        """Makes a context the one that `get` answers; None makes the process as if it had opened none."""
-        PipesContext._instance = context
+        """Makes a context that of the calling task or thread; after None the one that `get` answers is not found."""
+        if context is None:
+            open_contexts.leave()
+        else:
+            open_contexts.enter(context)
 
     @classmethod
     def get(cls) -> PipesContext:
-        """The context of this process.
+        """The context of the calling task or thread; in one that opened none, the only one that is open.
 
         Raises:
-            DagsterPipesError: none was opened.
+            DagsterPipesError: none was opened, or several are open and this task or thread belongs to none of them.
         """
-        if PipesContext._instance is None:
+        context = open_contexts.answer("PipesContext.get")
+        if context is None:
             raise DagsterPipesError("PipesContext has not been initialized. You must call `open_dagster_pipes()`.")
-        return PipesContext._instance
+        return context
 
     def __init__(self, *, source: ContextSource, channel: MessageChannel, materialized: set[str] | None = None) -> None:
         """For `open_pipes` and tests; opens nothing by itself.
@@ -73,13 +87,17 @@ class PipesContext:
         self._logger: logging.Logger | None = None
 
     def __enter__(self) -> PipesContext:
+        open_contexts.enter(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # `sys.exit()` and `sys.exit(0)` are how a program says that it is done.
-        self.close(None if is_clean_exit(error) else error)
+        try:
+            # `sys.exit()` and `sys.exit(0)` are how a program says that it is done.
+            self.close(None if is_clean_exit(error) else error)
+        finally:
+            open_contexts.leave_block(self)
 
     def close(
         self, exc: BaseException | PipesException | Mapping[str, object] | None = None, *, timeout: float | None = None
@@ -96,10 +114,7 @@ class PipesContext:
                 # Upstream takes an empty dictionary for no exception.
                 self._send_closed(None if isinstance(exc, Mapping) and not exc else exc)
                 self._closed = True
-        return self._channel.close(timeout)
-
-    def _leave(self, timeout: float) -> DeliveryReport:
-        """Ends the delivery without reporting an end, as the end of a process does that never closed."""
+                open_contexts.note_closed(self, materialized=self._materialized)
         return self._channel.close(timeout)
 
     def flush(self, timeout: float) -> bool:
@@ -382,19 +397,4 @@ class PipesContext:
                 raise
             # Reporting does not fail for the server's sake: with the key given the server can check it later.
             return asset_key
-        if keys:
-            if asset_key and asset_key not in keys:
-                raise DagsterPipesError(f"Invalid asset key. Expected one of `{list(keys)}`, got `{asset_key}`.")
-            if not asset_key:
-                if len(keys) != 1:
-                    raise DagsterPipesError(
-                        f"Calling `{method}` without passing an asset key is undefined. Current step targets multiple"
-                        " assets."
-                    )
-                return keys[0]
-        if not asset_key:
-            raise DagsterPipesError(
-                f"Calling `{method}` without passing an asset key is undefined. Current step does not target a specific"
-                " asset."
-            )
-        return asset_key
+        return target_asset_key(asset_key, keys=keys, method=method)

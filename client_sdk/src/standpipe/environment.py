@@ -6,6 +6,7 @@ import os
 from types import TracebackType
 
 from standpipe.context import PipesContext
+from standpipe.open_contexts import Process, swap
 
 LEAVE_SECONDS = 10.0
 
@@ -18,22 +19,24 @@ class Environment(dict[str, str]):
     """
 
     _before: dict[str, str | None]
-    _context: PipesContext | None
+    _opened: tuple[Process, tuple[PipesContext, ...]]
 
     def __enter__(self) -> Environment:
         self._before = {name: os.environ.get(name) for name in self}
-        self._context = PipesContext.get() if PipesContext.is_initialized() else None
         os.environ.update(self)
-        PipesContext.set(None)
+        self._opened = swap(Process())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if PipesContext.is_initialized():
+        process, _ = swap(*self._opened)
+        outer = self._opened[0].contexts()
+        for context in process.contexts():
+            if any(context is one for one in outer):
+                continue
             # Without `closed`: that a program forgets to close is something a test may want to see.
-            PipesContext.get()._leave(LEAVE_SECONDS)  # pyright: ignore[reportPrivateUsage]  the same distribution
-        PipesContext.set(self._context)
+            context._channel.close(LEAVE_SECONDS)  # pyright: ignore[reportPrivateUsage]  the same distribution
         for name, value in self._before.items():
             if value is None:
                 os.environ.pop(name, None)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from standpipe import open_contexts
 from standpipe.errors import DagsterPipesError
 from standpipe.sender_threads import in_sender_thread
 from standpipe.times import rfc3339
@@ -33,20 +34,29 @@ class StandpipeHandler(logging.Handler):
     logging.getLogger().addHandler(StandpipeHandler(level=logging.INFO))
     ```
 
-    Without a context given it uses the one that `open_pipes` made; while there is none, and after it was closed,
-    records are left to the other handlers.
+    Without a context given it uses the one of the task or thread that logs, in one that belongs to none the only one
+    that is open. While there is none, and after it was closed, records are left to the other handlers. So are those of
+    threads that belong to none while several are open; the first of these is an error that says so.
     """
 
     def __init__(self, context: PipesContext | None = None, *, level: int | str = logging.NOTSET) -> None:
         super().__init__(level)
         self._context = context
+        self._has_warned = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        context = self._context or _current_context()
-        if context is None or context.is_closed or _made_by_sending(record):
+        if _made_by_sending(record):
             return
         try:
+            context = self._context or open_contexts.answer("StandpipeHandler.emit")
+            if context is None or context.is_closed:
+                return
             context._send(self._message(record))  # pyright: ignore[reportPrivateUsage]  logs are the context's own
+        except open_contexts.SeveralContexts:
+            # Once: libraries log on threads of their own without end.
+            if not self._has_warned:
+                self._has_warned = True
+                self.handleError(record)
         except Exception:
             self.handleError(record)
 
@@ -84,12 +94,6 @@ def nearest_level(number: int) -> str:
 def _made_by_sending(record: logging.LogRecord) -> bool:
     # By thread, not by name: what a program's own httpx calls log is the program's to report.
     return in_sender_thread() or record.name.startswith(f"{_OWN_LOGGERS}.")
-
-
-def _current_context() -> PipesContext | None:
-    from standpipe.context import PipesContext
-
-    return PipesContext.get() if PipesContext.is_initialized() else None
 
 
 def _details(record: logging.LogRecord) -> Mapping[str, JsonValue]:

@@ -12,11 +12,14 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, TypeAlias, cast
 
+from standpipe import open_contexts
 from standpipe.context import PipesContext
 from standpipe.delivery import DeliveryReport
 from standpipe.errors import DagsterPipesError, PipesConfigurationError
 from standpipe.null_context import open_null_context
+from standpipe.open_contexts import Origin
 from standpipe.outbox import Outbox
+from standpipe.session import open_http_context
 from standpipe.strict import StrictChannel
 from standpipe_protocol.bootstrap import INVOCATION_VARIABLE, Bootstrap, BootstrapError
 from standpipe_protocol.context import ContextData
@@ -26,6 +29,7 @@ from standpipe_protocol.messages import PIPES_VERSION_FIELD, Closed, Message, Op
 
 if TYPE_CHECKING:
     from standpipe.channels import ContextSource, MessageChannel
+    from standpipe.open_contexts import Identity
 
 PipesParams: TypeAlias = "Mapping[str, JsonValue]"
 PipesMessage: TypeAlias = "Mapping[str, JsonValue]"
@@ -117,7 +121,9 @@ def open_plugged(
     environment: Mapping[str, str],
     strict: bool = False,
 ) -> PipesContext:
-    """A context made with the plug-ins given; what is not given is the server.
+    """The open context of the invocation that the params loader names, or a new one; a null one if it names none.
+
+    It is made with the plug-ins given; what is not given is the server.
 
     Raises:
         DagsterPipesError: `strict` was asked for, and a message writer, which confirms nothing.
@@ -130,14 +136,42 @@ def open_plugged(
         )
     params_loader = params_loader or PipesMappingParamsLoader(environment)
     if not params_loader.is_dagster_pipes_process():
-        return open_null_context(environment)
+        own = open_contexts.own()
+        if own is not None and own.is_null and not own.is_closed:
+            return own
+        null = open_null_context(environment)
+        open_contexts.enter(null)
+        return null
     context_params, messages_params = params_loader.load_context_params(), params_loader.load_messages_params()
-    # Both from the server: one outbox. Only the context: an outbox that sends nothing and holds no lease.
+    if context_loader is None and message_writer is None:
+        return open_http_context(
+            _bootstrap(messages_params), environment=environment, strict=strict, from_environment=False
+        )
+    origin = Origin(_identity(context_loader, message_writer, context_params, messages_params), from_environment=False)
+    with open_contexts.opening_lock(origin.identity):
+        context = open_contexts.find(origin.identity)
+        if context is None:
+            context = _open_with(
+                context_loader, message_writer, context_params, messages_params, environment=environment, strict=strict
+            )
+            context.origin = origin
+        open_contexts.enter(context)
+    return context
+
+
+def _open_with(
+    context_loader: PipesContextLoader | None,
+    message_writer: PipesMessageWriter | None,
+    context_params: PipesParams,
+    messages_params: PipesParams,
+    *,
+    environment: Mapping[str, str],
+    strict: bool,
+) -> PipesContext:
+    # Only messages to the server: an outbox. Only the context from it: one that sends nothing and holds no lease.
     outbox: Outbox | None = None
     if message_writer is None:
-        outbox = Outbox.connect(
-            _bootstrap(messages_params), fetch_context=context_loader is None, environment=environment
-        )
+        outbox = Outbox.connect(_bootstrap(messages_params), environment=environment)
     elif context_loader is None:
         outbox = Outbox.connect(
             _bootstrap(context_params), fetch_context=True, heartbeat=False, environment=environment
@@ -210,6 +244,23 @@ class _WrittenChannel:
         if self._also_close is not None:
             self._also_close.close(timeout)
         return DeliveryReport(producer="", numbered=self._count, acknowledged=self._count)
+
+
+def _identity(
+    context_loader: PipesContextLoader | None,
+    message_writer: PipesMessageWriter | None,
+    context_params: PipesParams,
+    messages_params: PipesParams,
+) -> Identity:
+    """The invocation that the params name; where they name none, the same params for the same kinds of plug-ins."""
+    for params in (messages_params, context_params):
+        match params:
+            case {"url": str(url), "invocation": str(invocation)}:
+                return (url.rstrip("/"), invocation)
+            case _:
+                pass
+    kinds = [type(plug).__qualname__ for plug in (context_loader, message_writer) if plug is not None]
+    return (", ".join(kinds), f"{sorted(context_params.items())} {sorted(messages_params.items())}")
 
 
 def _bootstrap(params: PipesParams) -> Bootstrap:

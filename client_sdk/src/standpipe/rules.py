@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from standpipe.errors import DagsterPipesError
 
@@ -46,6 +46,26 @@ def metadata_entries(metadata: Mapping[str, object], method: str) -> dict[str, J
             entry = {"raw_value": raw, "type": "float"}
         entries[name] = entry
     return entries
+
+
+def target_asset_key(asset_key: str | None, *, keys: Sequence[str] | None, method: str) -> str:
+    """The asset that a report is about, by the keys in scope."""
+    if keys:
+        if asset_key and asset_key not in keys:
+            raise DagsterPipesError(f"Invalid asset key. Expected one of `{list(keys)}`, got `{asset_key}`.")
+        if not asset_key:
+            if len(keys) != 1:
+                raise DagsterPipesError(
+                    f"Calling `{method}` without passing an asset key is undefined. Current step targets multiple"
+                    " assets."
+                )
+            return keys[0]
+    if not asset_key:
+        raise DagsterPipesError(
+            f"Calling `{method}` without passing an asset key is undefined. Current step does not target a specific"
+            " asset."
+        )
+    return asset_key
 
 
 def no_asset(name: str) -> NoReturn:

@@ -1,7 +1,7 @@
 """`open_pipes`: finds out who launched this process, and opens its context.
 
-Returns at once; whatever needs the network happens on the outbox's thread. The invariant: one process has one current
-context, and the same call in the same state answers the same one.
+Returns at once; whatever needs the network happens on the outbox's thread. The invariant: an invocation has at most one
+open context in a process, and a call that names another one never gets it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import threading
 import weakref
 
-from standpipe import lifetime
+from standpipe import lifetime, open_contexts
 from standpipe.context import PipesContext
 from standpipe.errors import PipesConfigurationError
 from standpipe.signals import forget, tell_of_termination
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from standpipe.channels import MessageChannel
     from standpipe.delivery import DeliveryReport
+    from standpipe.open_contexts import Identity
     from standpipe.outbox import Outbox
     from standpipe.plugs import PipesContextLoader, PipesMessageWriter, PipesParamsLoader
     from standpipe_protocol.bootstrap import Bootstrap
@@ -42,16 +43,21 @@ def open_pipes(
     on_cancel: Callable[[], object] | None = None,
     raise_on_cancel: bool | None = None,
 ) -> PipesContext:
-    """Opens the context of this process, or answers the one that is open.
+    """Opens the context of an invocation, or answers the one that is open.
 
     ```python
     with open_pipes() as context:
         context.report_asset_materialization(metadata={"rows": 3})
     ```
 
-    A context that was closed, or that belongs to another invocation than the environment now names, is replaced by a
-    new one (a notebook cell that runs again). Reopened for the same invocation it is a new producer, which still
-    knows what was materialized. Outside an orchestrator the answer is a null context, with a `DagsterPipesWarning`.
+    The plug-ins, or else the environment, name an invocation. If a context is open for it in this process, that is the
+    answer, in whichever thread it was opened; otherwise a new one is opened, beside those of other invocations. The
+    calling task or thread then belongs to it. One that was closed is opened anew for the same invocation (a notebook
+    cell that runs again): as a new producer, which still knows what was materialized. Where nothing names an invocation
+    the answer is a null context, with a `DagsterPipesWarning`.
+
+    Without plug-ins, a task or thread that opened a context with them gets that one again, and in one that belongs to
+    none, where the environment names no invocation, the only open context is the answer.
 
     Args:
         context_loader: where the context comes from instead of the server.
@@ -65,6 +71,8 @@ def open_pipes(
         raise_on_cancel: whether the next report in the main thread then raises `PipesCancelled`; it does by default.
 
     Raises:
+        DagsterPipesError: nothing names an invocation, several contexts are open, and this task or thread belongs to
+            none of them.
         PipesConfigurationError: some of the three variables are set and some are not, or the address is malformed.
             A server that refuses or cannot be reached shows at the first use of the context, not here.
     """
@@ -75,13 +83,9 @@ def open_pipes(
     if context_loader is not None or message_writer is not None or params_loader is not None:
         from standpipe.plugs import open_plugged
 
-        current = PipesContext.get() if PipesContext.is_initialized() else None
-        if current is not None and not current.is_closed:
-            return current
         context = open_plugged(context_loader, message_writer, params_loader, environment=environment, strict=strict)
     else:
         context = _open_by_environment(environment, strict=strict)
-    PipesContext.set(context)
     if raise_on_cancel is not None:
         context.raise_on_cancel(raise_on_cancel)
     if on_cancel is not None:
@@ -131,9 +135,10 @@ class HttpPipesContext(PipesContext):
         finally:
             forget(self)
 
-    def reopened(self, *, environment: Mapping[str, str], strict: bool) -> HttpPipesContext:
-        """A new context for the same invocation: another producer, the same memory of what was materialized."""
-        return HttpPipesContext(self.bootstrap, environment=environment, strict=strict, materialized=self._materialized)
+    @property
+    def is_refused(self) -> bool:
+        """Whether the server takes nothing more of it."""
+        return self._opening.is_refused
 
     def _send_closed(self, exc: BaseException | PipesException | Mapping[str, object] | None) -> None:
         outbox = self._opening.outbox
@@ -186,6 +191,11 @@ class _OpeningOutbox:
                     outbox.send(Opened(extras=process_facts(self._environment)))
                     self._made = outbox
         return self._made
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the server has refused everything for good."""
+        return self._made is not None and self._made.refusal is not None
 
     @property
     def control(self) -> Control:
@@ -241,6 +251,40 @@ def _finish_opening() -> None:
         opening.outbox.close()
 
 
+def open_http_context(
+    bootstrap: Bootstrap, *, environment: Mapping[str, str], strict: bool, from_environment: bool
+) -> PipesContext:
+    """The open context of an invocation, or a new one. The calling task or thread belongs to it from now on."""
+    identity = identity_of(bootstrap)
+    with open_contexts.opening_lock(identity):
+        context = open_contexts.find(identity)
+        if context is not None and _was_refused(context, bootstrap):
+            open_contexts.forget(context)
+            context = None
+        if context is None:
+            context = HttpPipesContext(
+                bootstrap,
+                environment=environment,
+                strict=strict,
+                materialized=open_contexts.materialized_before(identity),
+            )
+            context.origin = open_contexts.Origin(identity, from_environment=from_environment)
+        open_contexts.enter(context)
+    return context
+
+
+def identity_of(bootstrap: Bootstrap) -> Identity:
+    """Which invocation this is, whatever the token: an invocation may have several."""
+    return (bootstrap.url, bootstrap.invocation)
+
+
+def _was_refused(context: PipesContext, bootstrap: Bootstrap) -> bool:
+    """Whether the server takes nothing more of an open context, and now another token is tried."""
+    if not isinstance(context, HttpPipesContext) or context.bootstrap.token == bootstrap.token:
+        return False
+    return context.is_refused
+
+
 def _open_by_environment(environment: Mapping[str, str], *, strict: bool) -> PipesContext:
     from standpipe_protocol.bootstrap import Bootstrap, BootstrapError
 
@@ -248,25 +292,23 @@ def _open_by_environment(environment: Mapping[str, str], *, strict: bool) -> Pip
         bootstrap = Bootstrap.from_environment(environment)
     except BootstrapError as error:
         raise PipesConfigurationError(str(error)) from None
-    current = PipesContext.get() if PipesContext.is_initialized() else None
-    if current is not None and _still_serves(current, bootstrap):
-        return current
-    if bootstrap is None:
-        from standpipe.null_context import open_null_context
+    own = open_contexts.own()
+    if own is not None and not own.is_closed and _answers(own, bootstrap):
+        return own
+    if bootstrap is not None:
+        return open_http_context(bootstrap, environment=environment, strict=strict, from_environment=True)
+    if own is None and (only := open_contexts.only_open("open_pipes")) is not None:
+        return only
+    from standpipe.null_context import open_null_context
 
-        return open_null_context(environment)
-    if isinstance(current, HttpPipesContext) and current.bootstrap == bootstrap:
-        return current.reopened(environment=environment, strict=strict)
-    return HttpPipesContext(bootstrap, environment=environment, strict=strict)
+    context = open_null_context(environment)
+    open_contexts.enter(context)
+    return context
 
 
-def _still_serves(current: PipesContext, bootstrap: Bootstrap | None) -> bool:
-    """Whether the open context is the one that the environment asks for."""
-    if current.is_closed:
-        return False
+def _answers(own: PipesContext, bootstrap: Bootstrap | None) -> bool:
+    """Whether the open context of a task or thread is what it means with `open_pipes()`."""
     if bootstrap is None:
         return True
-    if isinstance(current, HttpPipesContext):
-        return current.bootstrap == bootstrap
-    # One that somebody set stays; a null context gives way to an invocation.
-    return not current.is_null
+    # A null context gives way to an invocation, and one that the environment named to another that it names now.
+    return not own.is_null and not (own.origin is not None and own.origin.from_environment)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from standpipe import PipesContext
+from standpipe.open_contexts import Process, swap
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +18,8 @@ def _own_process_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
             monkeypatch.delenv(name)
     monkeypatch.setenv("STANDPIPE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("STANDPIPE_CLOSE_TIMEOUT", "15")
-    before = PipesContext.get() if PipesContext.is_initialized() else None
-    PipesContext.set(None)
+    before = swap(Process())
     yield
-    PipesContext.set(before)
+    process, _ = swap(*before)
+    for context in process.contexts():
+        context._channel.close(0.0)  # pyright: ignore[reportPrivateUsage]  left open on purpose, and not closed
