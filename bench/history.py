@@ -22,7 +22,8 @@ from standpipe_server.broker.requests import json_digest, parse_registration
 from standpipe_server.broker.state import Finish
 from standpipe_server.store import engines, tables
 from standpipe_server.store.append import Append
-from standpipe_server.store.commands import FinishInvocation, Register
+from standpipe_server.store.commands import Register
+from standpipe_server.store.launcher import FinishInvocation
 from standpipe_server.store.live import LiveStates
 from standpipe_server.store.lookups import find
 from standpipe_server.store.memory import Caches

@@ -18,6 +18,7 @@ from python_interface import interface
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import MESSAGE_CLASSES, PIPES_VERSION_FIELD, message_to_wire
 from standpipe_protocol.metadata import METADATA_TYPES, normalise_entry
+from standpipe_protocol.process_end import Cause
 from standpipe_protocol.schema import schema_documents
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -96,6 +97,11 @@ _EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     },
     "report_asset_check": {"asset_key": "raw/orders", "check_name": "not_empty", "passed": True, "severity": "WARN"},
     "report_custom_message": {"payload": {"any": "JSON"}},
+    "report_process_end": {
+        "outcome": "failed",
+        "exit_code": 137,
+        "cause": Cause(code="out-of-memory", detail="OOMKilled", signal="SIGKILL", peak_memory_bytes=536_870_912),
+    },
 }
 
 

@@ -189,7 +189,7 @@ def test_limits_are_published(shared_server: Server) -> None:
     assert limits["decompressed_bytes"] == 64 * 1024 * 1024
     assert limits["batch_messages"] == 10_000
     assert limits["json_depth"] == 128
-    assert limits["protocol"] == "1.0"
+    assert limits["protocol"] == "1.1"
     assert limits["server_version"]
 
 

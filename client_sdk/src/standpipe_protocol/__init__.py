@@ -5,4 +5,4 @@ and writing the credentials file in `home`) and knows neither HTTP clients nor d
 `to_wire` writes, `from_wire` and `parse_message` read back to an equal value.
 """
 
-PROTOCOL_VERSION = "1.0"
+PROTOCOL_VERSION = "1.1"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, cast
 
 from standpipe_protocol.json_text import JsonValue
+from standpipe_protocol.process_end import read_attempt
 
 Status: TypeAlias = Literal["registered", "running", "ended"]
 STATUSES: tuple[Status, ...] = ("registered", "running", "ended")
@@ -67,14 +68,21 @@ class Control:
     """What every answer to the external process carries."""
 
     cancel_requested: bool = False
+    superseded: bool = False
+    """A newer attempt has begun: the producer that asked is to stop reporting."""
 
     def to_wire(self) -> dict[str, JsonValue]:
-        return {"cancel_requested": self.cancel_requested}
+        wire: dict[str, JsonValue] = {"cancel_requested": self.cancel_requested}
+        if self.superseded:
+            wire["superseded"] = True
+        return wire
 
     @classmethod
     def from_wire(cls, wire: JsonValue) -> Control:
-        requested = wire.get("cancel_requested") if isinstance(wire, dict) else None
-        return cls(cancel_requested=requested is True)
+        members = wire if isinstance(wire, dict) else {}
+        return cls(
+            cancel_requested=members.get("cancel_requested") is True, superseded=members.get("superseded") is True
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +105,22 @@ class Invocation:
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     expected: Mapping[str, JsonValue] | None = None
     launcher: JsonValue = None
+    pipes: str = "required"
+    """`required` or `optional`, as registered."""
     exit_code: int | None = None
-    """As the launcher told it."""
+    """As the launcher's last word has it; so are the next two."""
+    outcome: str | None = None
+    cause: Mapping[str, JsonValue] | None = None
+    judged_by: str | None = None
+    """`launcher` where no process opened and its word is the verdict."""
+    notes: Sequence[Mapping[str, JsonValue]] = ()
+    """What is known besides and made nothing red, each `{"code", "detail"}`."""
+    platform: Mapping[str, JsonValue] | None = None
+    """The newest values that the launcher gave on the way: state, platform, job_id, node and their like."""
+    attempt: Sequence[int] | None = None
+    """The newest number of the whole job."""
+    attempts: Sequence[Mapping[str, JsonValue]] = ()
+    """Newest first; in the same place as `producers`."""
     receipt: Mapping[str, JsonValue] | None = None
     producers: Sequence[Mapping[str, JsonValue]] = ()
     """Who writes into it, as its own address shows them and no list: those that have not closed first, and of them the
@@ -121,7 +143,6 @@ class Invocation:
         if not isinstance(wire.get("id"), str) or status not in STATUSES:
             raise ValueError(f"Expected an invocation with `id` and `status`, got members {sorted(wire)}.")
         reasons = wire.get("reasons")
-        producers = wire.get("producers")
         return cls(
             id=cast("str", wire["id"]),
             status=status,
@@ -143,9 +164,17 @@ class Invocation:
             tags=cast("Mapping[str, str]", _object(wire, "tags") or {}),
             expected=_object(wire, "expected"),
             launcher=wire.get("launcher"),
+            pipes=_text(wire, "pipes") or "required",
             exit_code=_integer(wire, "exit_code") if isinstance(wire.get("exit_code"), int) else None,
+            outcome=_text(wire, "outcome"),
+            cause=_object(wire, "cause"),
+            judged_by=_text(wire, "judged_by"),
+            notes=_objects(wire, "notes"),
+            platform=_object(wire, "platform"),
+            attempt=read_attempt(wire.get("attempt")),
+            attempts=_objects(wire, "attempts"),
             receipt=_object(wire, "receipt"),
-            producers=[one for one in (producers if isinstance(producers, list) else []) if isinstance(one, dict)],
+            producers=_objects(wire, "producers"),
             expected_progress=_object(wire, "expected_progress"),
         )
 
@@ -182,7 +211,6 @@ class Event:
         """
         if not isinstance(wire.get("position"), int):
             raise ValueError(f"Expected an event with an integer `position`, got members {sorted(wire)}.")
-        notes = wire.get("notes")
         return cls(
             position=_integer(wire, "position"),
             producer=str(wire.get("producer", "")),
@@ -192,7 +220,7 @@ class Event:
             received_at=str(wire.get("received_at", "")),
             sent_at=_text(wire, "sent_at"),
             problem=_object(wire, "problem"),
-            notes=[note for note in (notes if isinstance(notes, list) else []) if isinstance(note, dict)],
+            notes=_objects(wire, "notes"),
             details=_object(wire, "details"),
             ledger=_object(wire, "ledger"),
         )
@@ -211,3 +239,8 @@ def _integer(wire: Mapping[str, JsonValue], name: str) -> int:
 def _object(wire: Mapping[str, JsonValue], name: str) -> Mapping[str, JsonValue] | None:
     value = wire.get(name)
     return value if isinstance(value, dict) else None
+
+
+def _objects(wire: Mapping[str, JsonValue], name: str) -> list[Mapping[str, JsonValue]]:
+    value = wire.get(name)
+    return [one for one in (value if isinstance(value, list) else []) if isinstance(one, dict)]

@@ -11,7 +11,32 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeAlias, cast
 
+from standpipe_protocol.exceptions import InvalidMessage, PipesException, found_in, parse_exception
 from standpipe_protocol.json_text import JsonValue, json_kind, json_pointer
+from standpipe_protocol.process_end import Cause, InvalidMember, Outcome, parse_process_end
+
+__all__ = [
+    "LOG_LEVELS",
+    "MESSAGE_CLASSES",
+    "METHODS",
+    "SEVERITIES",
+    "STREAMS",
+    "Closed",
+    "InvalidMessage",
+    "Ledger",
+    "Log",
+    "LogExternalStream",
+    "Message",
+    "Opened",
+    "PipesException",
+    "ReportAssetCheck",
+    "ReportAssetMaterialization",
+    "ReportCustomMessage",
+    "ReportProcessEnd",
+    "Severity",
+    "message_to_wire",
+    "parse_message",
+]
 
 Severity: TypeAlias = Literal["WARN", "ERROR"]
 SEVERITIES: tuple[Severity, ...] = ("WARN", "ERROR")
@@ -21,40 +46,6 @@ LOG_LEVELS: tuple[str, ...] = ("DEBUG", "INFO", "WARN", "WARNING", "ERROR", "CRI
 
 PIPES_VERSION_FIELD = "__dagster_pipes_version"
 """Upstream's marker in the envelope; accepted and never required."""
-
-
-class InvalidMessage(ValueError):
-    """A message breaks a rule of its method.
-
-    Attributes:
-        pointer: JSON Pointer (RFC 6901) into the message, `""` for the message itself.
-        expected: what should have been there, as a short phrase.
-    """
-
-    def __init__(self, *, pointer: str, expected: str, got: str) -> None:
-        super().__init__(f"Expected {expected} at `{pointer or '/'}`, got {got}.")
-        self.pointer = pointer
-        self.expected = expected
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PipesException:
-    """An exception as it is reported; `stack` is the formatted frames, outermost first."""
-
-    message: str
-    stack: tuple[str, ...] = ()
-    name: str | None = None
-    cause: PipesException | None = None
-    context: PipesException | None = None
-
-    def to_wire(self) -> dict[str, JsonValue]:
-        return {
-            "message": self.message,
-            "stack": list(self.stack),
-            "name": self.name,
-            "cause": self.cause.to_wire() if self.cause else None,
-            "context": self.context.to_wire() if self.context else None,
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,8 +181,37 @@ class ReportCustomMessage:
         return {"payload": self.payload}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportProcessEnd:
+    """How the process ended that a supervisor launched; the supervisor's last message, instead of `closed`."""
+
+    method: ClassVar[str] = "report_process_end"
+    outcome: Outcome | None = None
+    exit_code: int | None = None
+    cause: Cause | None = None
+    reason: str | None = None
+    """The end of what it printed, or why it failed."""
+
+    def params(self) -> JsonValue:
+        cause = None if self.cause is None else self.cause.to_wire()
+        return {"outcome": self.outcome, "exit_code": self.exit_code, "cause": cause, "reason": self.reason}
+
+    def described(self) -> dict[str, str]:
+        """What is known of it, for a line that people read."""
+        cause = None if self.cause is None else f"{self.cause.code} ({self.cause.detail})"
+        known = {"outcome": self.outcome, "exit code": self.exit_code, "cause": cause, "reason": self.reason}
+        return {name: str(value) for name, value in known.items() if value is not None}
+
+
 Message: TypeAlias = (
-    Opened | Closed | Log | LogExternalStream | ReportAssetMaterialization | ReportAssetCheck | ReportCustomMessage
+    Opened
+    | Closed
+    | Log
+    | LogExternalStream
+    | ReportAssetMaterialization
+    | ReportAssetCheck
+    | ReportCustomMessage
+    | ReportProcessEnd
 )
 MESSAGE_CLASSES: tuple[type[Message], ...] = (
     Opened,
@@ -201,6 +221,7 @@ MESSAGE_CLASSES: tuple[type[Message], ...] = (
     ReportAssetMaterialization,
     ReportAssetCheck,
     ReportCustomMessage,
+    ReportProcessEnd,
 )
 METHODS: tuple[str, ...] = tuple(cls.method for cls in MESSAGE_CLASSES)
 
@@ -225,7 +246,7 @@ def parse_message(wire: JsonValue) -> Message:
         raise InvalidMessage(pointer="", expected="a JSON object with `method` and `params`", got=json_kind(wire))
     method = wire.get("method")
     if not isinstance(method, str):
-        raise InvalidMessage(pointer="/method", expected="a string", got=_found(wire, "method"))
+        raise InvalidMessage(pointer="/method", expected="a string", got=found_in(wire, "method"))
     parse = _PARSERS.get(method)
     if parse is None:
         raise InvalidMessage(pointer="/method", expected=f"one of {', '.join(METHODS)}", got=json_kind(method))
@@ -233,7 +254,7 @@ def parse_message(wire: JsonValue) -> Message:
     if params is None and method in ("opened", "closed"):
         params = {}
     if not isinstance(params, dict):
-        raise InvalidMessage(pointer="/params", expected="an object", got=_found(wire, "params"))
+        raise InvalidMessage(pointer="/params", expected="an object", got=found_in(wire, "params"))
     return parse(_Params(params), wire)
 
 
@@ -241,82 +262,58 @@ class _Params:
     """The parameters of one message, read by name and type; errors point at the parameter."""
 
     def __init__(self, values: Mapping[str, JsonValue]) -> None:
-        self._values = values
+        self.values = values
 
     def string(self, name: str) -> str:
-        value = self._values.get(name)
+        value = self.values.get(name)
         if not isinstance(value, str):
             raise self._wrong(name, "a string")
         return value
 
     def optional_string(self, name: str) -> str | None:
-        value = self._values.get(name)
+        value = self.values.get(name)
         if value is not None and not isinstance(value, str):
             raise self._wrong(name, "a string or null")
         return value
 
     def boolean(self, name: str) -> bool:
-        value = self._values.get(name)
+        value = self.values.get(name)
         if not isinstance(value, bool):
             raise self._wrong(name, "true or false")
         return value
 
     def optional_object(self, name: str) -> Mapping[str, JsonValue] | None:
-        value = self._values.get(name)
+        value = self.values.get(name)
         if value is not None and not isinstance(value, dict):
             raise self._wrong(name, "an object or null")
         return value
 
     def one_of(self, name: str, choices: tuple[str, ...], *, default: str | None = None, any_case: bool = False) -> str:
-        value = self._values.get(name, default)
+        value = self.values.get(name, default)
         known = isinstance(value, str) and (value.upper() if any_case else value) in choices
         if not known:
             raise self._wrong(name, f"one of {', '.join(choices)}")
         return cast("str", value)
 
     def any(self, name: str) -> JsonValue:
-        if name not in self._values:
+        if name not in self.values:
             raise self._wrong(name, "any JSON value")
-        return self._values[name]
+        return self.values[name]
 
     def optional(self, name: str) -> JsonValue:
-        return self._values.get(name)
+        return self.values.get(name)
 
     def exception(self) -> PipesException | None:
         # Rust's SDK puts the exception's fields directly into params.
-        given = self._values.get("exception")
-        if given is None and isinstance(self._values.get("message"), str):
-            return _parse_exception(dict(self._values), pointer="/params")
+        given = self.values.get("exception")
+        if given is None and isinstance(self.values.get("message"), str):
+            return parse_exception(dict(self.values), pointer="/params")
         if given is None:
             return None
-        return _parse_exception(given, pointer="/params/exception")
+        return parse_exception(given, pointer="/params/exception")
 
     def _wrong(self, name: str, expected: str) -> InvalidMessage:
-        return InvalidMessage(pointer=json_pointer("params", name), expected=expected, got=_found(self._values, name))
-
-
-def _parse_exception(wire: JsonValue, *, pointer: str) -> PipesException:
-    if not isinstance(wire, dict):
-        raise InvalidMessage(pointer=pointer, expected="an exception object or null", got=json_kind(wire))
-    message, name, stack = wire.get("message"), wire.get("name"), wire.get("stack")
-    if not isinstance(message, str):
-        raise InvalidMessage(pointer=f"{pointer}/message", expected="a string", got=_found(wire, "message"))
-    if name is not None and not isinstance(name, str):
-        raise InvalidMessage(pointer=f"{pointer}/name", expected="a string or null", got=json_kind(name))
-    frames: list[str] = []
-    if stack is not None:
-        if not isinstance(stack, list) or not all(isinstance(frame, str) for frame in stack):
-            raise InvalidMessage(pointer=f"{pointer}/stack", expected="a list of strings or null", got=json_kind(stack))
-        frames = cast("list[str]", stack)
-    chained: dict[str, PipesException | None] = {}
-    for link in ("cause", "context"):
-        linked = wire.get(link)
-        # Java's SDK sends `[]` for "none".
-        none = linked is None or linked in ([], {})
-        chained[link] = None if none else _parse_exception(linked, pointer=f"{pointer}/{link}")
-    return PipesException(
-        message=message, stack=tuple(frames), name=name, cause=chained["cause"], context=chained["context"]
-    )
+        return InvalidMessage(pointer=json_pointer("params", name), expected=expected, got=found_in(self.values, name))
 
 
 def _parse_ledger(*places: JsonValue) -> Ledger | None:
@@ -339,6 +336,14 @@ def _parse_ledger(*places: JsonValue) -> Ledger | None:
 
 def _count(value: JsonValue) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _parse_process_end(params: _Params) -> ReportProcessEnd:
+    try:
+        end = parse_process_end(params.values)
+    except InvalidMember as error:
+        raise InvalidMessage(pointer=f"/params{error.pointer}", expected=error.expected, got=error.got) from None
+    return ReportProcessEnd(outcome=end.outcome, exit_code=end.exit_code, cause=end.cause, reason=end.reason)
 
 
 def _text_or_none(value: JsonValue) -> str | None:
@@ -379,8 +384,5 @@ _PARSERS: Mapping[str, Callable[[_Params, Mapping[str, JsonValue]], Message]] = 
         metadata=params.optional_object("metadata"),
     ),
     "report_custom_message": lambda params, _: ReportCustomMessage(payload=params.any("payload")),
+    "report_process_end": lambda params, _: _parse_process_end(params),
 }
-
-
-def _found(values: Mapping[str, JsonValue], name: str) -> str:
-    return json_kind(values[name]) if name in values else "nothing"

@@ -22,6 +22,7 @@ from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.limits import Limits
 from standpipe_protocol.metadata_schema import metadata_schema
 from standpipe_protocol.problems import PROBLEM_TYPES
+from standpipe_protocol.process_end import ATTEMPT_NUMBERS, Cause
 
 Schema: TypeAlias = "dict[str, JsonValue]"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -123,7 +124,7 @@ def _problem() -> Schema:
     }
 
 
-_REFERENCED: Mapping[str, type] = {"PipesException": messages.PipesException}
+_REFERENCED: Mapping[str, type] = {"PipesException": messages.PipesException, "Cause": Cause}
 
 
 def _definitions_in(schema: JsonValue) -> Schema:
@@ -186,6 +187,7 @@ _NO_EXCEPTION: Schema = {
         {"type": "object", "maxProperties": 0},
     ]
 }
+_WHOLE: Schema = {"type": "integer", "minimum": 0}
 # What a dataclass's annotation is too wide for, or reading too lenient.
 _SPECIAL: Mapping[tuple[str, str], Schema] = {
     ("Log", "level"): {**_any_case(messages.LOG_LEVELS), "default": "INFO"},
@@ -193,6 +195,7 @@ _SPECIAL: Mapping[tuple[str, str], Schema] = {
     ("Closed", "signal"): {"examples": ["SIGTERM"]},
     ("LogExternalStream", "stream"): {"enum": list(messages.STREAMS)},
     ("ReportAssetCheck", "severity"): {"enum": list(messages.SEVERITIES), "default": "ERROR"},
+    ("Cause", "attempt"): {"anyOf": [_WHOLE, {"type": "array", "items": _WHOLE, "maxItems": ATTEMPT_NUMBERS}]},
     ("PipesException", "cause"): _NO_EXCEPTION,
     ("PipesException", "context"): _NO_EXCEPTION,
 }

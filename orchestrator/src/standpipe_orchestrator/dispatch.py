@@ -23,6 +23,7 @@ from standpipe_protocol.messages import (
     ReportAssetCheck,
     ReportAssetMaterialization,
     ReportCustomMessage,
+    ReportProcessEnd,
     parse_message,
 )
 
@@ -103,7 +104,8 @@ class Dispatch:
                 if self._forward_stdio and event.producer != self._own_producer:
                     forward_text(message.stream, message.text)
             case Opened():
-                if not self._opened:
+                # A supervisor is not the work: it only reports how that ended.
+                if not self._opened and message.extras.get("role") != "supervisor":
                     self._opened = True
                     self._on_opened()
                     self._log.info("[pipes] external process successfully opened dagster pipes.")
@@ -112,6 +114,9 @@ class Dispatch:
                 self._log.log(level, "[pipes] external process pipes closed with exception\n%s", _told(exception))
             case Closed():
                 self._log.debug("[pipes] external process closed pipes.")
+            case ReportProcessEnd():
+                end = ", ".join(f"{name} {value}" for name, value in message.described().items())
+                self._log.info("[pipes] the supervisor of the external process reported its end: %s", end)
 
     def _tell(self, result: PipesResult) -> None:
         if self._on_result is not None:

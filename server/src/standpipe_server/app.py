@@ -14,6 +14,7 @@ from standpipe_server.api.control import control_members
 from standpipe_server.api.entrance import Entrance, internal
 from standpipe_server.api.errors import error_routes
 from standpipe_server.api.invocations import invocation_routes
+from standpipe_server.api.launcher import launcher_routes
 from standpipe_server.api.login import login_routes
 from standpipe_server.api.openapi import describe_api
 from standpipe_server.api.parts import ApiParts
@@ -45,6 +46,7 @@ def create_control_plane(parts: ApiParts) -> FastAPI:
     for make_routes in (
         browsing_routes,
         invocation_routes,
+        launcher_routes,
         process_routes,
         asset_routes,
         error_routes,

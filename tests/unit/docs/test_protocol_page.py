@@ -19,8 +19,10 @@ from standpipe_protocol.limits import Limits
 from standpipe_protocol.messages import METHODS
 from standpipe_protocol.metadata import METADATA_TYPES
 from standpipe_protocol.problems import PROBLEM_TYPES
-from standpipe_server.broker import intake, verdict
-from standpipe_server.store import append, commands
+from standpipe_protocol.process_end import CAUSE_CODES, OUTCOMES
+from standpipe_server.broker import batch_pass, standing, verdict
+from standpipe_server.broker.launches import LAUNCH_STATES
+from standpipe_server.store import append, attempts, commands, launcher
 from tests.support.processes import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "protocol.md").read_text(encoding="utf-8")
@@ -91,20 +93,27 @@ def test_the_verdicts_codes_are_the_brokers() -> None:
     for cells in rows(section("End and verdict")):
         if len(cells) == 3:
             told |= names(cells[2])
-    assert told | {"more"} == codes_in(verdict)
+    notes = {name for cells in rows(section("Notes")) for name in names(cells[0])}
+    assert told | notes | {"more"} == codes_in(verdict)
     guide = (REPOSITORY / "docs" / "how-to" / "what-a-verdict-means.md").read_text(encoding="utf-8")
-    assert codes_in(verdict) <= names(guide), "docs/how-to/what-a-verdict-means.md does not explain every code."
+    explained = codes_in(verdict) | set(CAUSE_CODES)
+    assert explained <= names(guide), "docs/how-to/what-a-verdict-means.md does not explain every code."
+
+
+def test_the_causes_and_outcomes_are_named() -> None:
+    text = section("The other calls about one invocation")
+    assert set(CAUSE_CODES) | set(OUTCOMES) | set(LAUNCH_STATES) <= set(re.findall(r"[`\"]([a-z-]+)[`\"]", text))
 
 
 def test_the_notes_are_the_brokers() -> None:
     told = {name for cells in rows(section("What is accepted")) for name in re.findall(r"note `([a-z-]+)`", cells[1])}
-    assert told == codes_in(intake)
+    assert told == codes_in(batch_pass) | codes_in(standing)
 
 
 def test_the_changes_in_the_history_are_the_stores() -> None:
     text = section("The other calls about one invocation")
     told = names(text[text.index("`change` in the history") : text.index("More may come")])
-    assert told - {"change"} == changes_in(commands) | changes_in(append)
+    assert told - {"change"} == set[str]().union(*map(changes_in, (commands, append, launcher, attempts)))
 
 
 def test_every_metadata_type_is_named() -> None:

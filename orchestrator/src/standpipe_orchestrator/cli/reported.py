@@ -36,6 +36,7 @@ from standpipe_protocol.messages import (
     ReportAssetCheck,
     ReportAssetMaterialization,
     ReportCustomMessage,
+    ReportProcessEnd,
     parse_message,
 )
 
@@ -81,6 +82,9 @@ def event_lines(event: Event) -> Iterator[RenderableType]:
                 line.append(_below(f" with an exception\n{text}"), style="red")
         case Opened():
             line.append("opened")
+        case ReportProcessEnd():
+            end = ", ".join(f"{name} {value}" for name, value in message.described().items())
+            line.append(f"the process ended: {_below(end)}")
     for note in event.notes:
         line.append(f"  ({visible(str(note.get('detail', '')))})", style="yellow")
     yield line

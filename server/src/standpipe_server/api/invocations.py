@@ -20,7 +20,7 @@ from standpipe_server.api.answers import (
 from standpipe_server.api.guard import request_origin
 from standpipe_server.api.parameters import idempotency_key
 from standpipe_server.api.parts import ApiParts
-from standpipe_server.broker.requests import json_digest, parse_finish, parse_reason, parse_registration
+from standpipe_server.broker.requests import json_digest, parse_reason, parse_registration
 from standpipe_server.store import InvocationView
 from standpipe_server.store.commands import Registered
 
@@ -98,16 +98,6 @@ def invocation_routes(parts: ApiParts) -> APIRouter:
     async def unpin_invocation(invocation_id: InvocationId) -> Response:
         """Takes the pin away. Idempotent."""
         return json_answer((await store.pin(invocation_id, pinned=False)).json)
-
-    @routes.post(
-        "/{invocation_id}/finish",
-        responses=describe("Invocation", "malformed", "invalid-request", "overloaded"),
-        openapi_extra=describe_body("Finish", required=False),
-    )
-    async def finish_invocation(request: Request, invocation_id: InvocationId) -> Response:
-        """The launcher's word on how the process ended; the answer holds the verdict. Idempotent."""
-        body = await parts.bodies.read(exchange_of(request))
-        return json_answer((await store.finish(invocation_id, parse_finish(body))).json)
 
     @routes.delete(
         "/{invocation_id}",

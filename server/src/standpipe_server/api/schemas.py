@@ -9,7 +9,9 @@ from standpipe_protocol.invocation import STATUSES, VERDICTS
 from standpipe_protocol.limits import Limits
 from standpipe_protocol.messages import METHODS
 from standpipe_protocol.problems import PROBLEM_TYPES
+from standpipe_protocol.process_end import OUTCOMES
 from standpipe_server.broker.badge import BADGES
+from standpipe_server.broker.launches import LAUNCH_STATES
 
 Schema = dict[str, Any]
 
@@ -42,7 +44,17 @@ def _page(items: Schema) -> Schema:
     return _shape({"items": _list(items), "next_cursor": _null(_TEXT)})
 
 
-_control = _shape({"cancel_requested": _FLAG})
+_control = _shape({"cancel_requested": _FLAG}, superseded=_FLAG)
+_attempt: Schema = {"anyOf": [_WHOLE, _list(_WHOLE)]}
+_cause = _shape(
+    {"code": _TEXT, "detail": _TEXT},
+    signal=_null({"anyOf": [_TEXT, _WHOLE]}),
+    exit_code=_null(_WHOLE),
+    peak_memory_bytes=_null(_WHOLE),
+    node=_null(_TEXT),
+    attempt=_null(_attempt),
+)
+_outcome: Schema = {"type": "string", "enum": list(OUTCOMES)}
 _lease = _shape({"seconds": _NUMBER, "expires_at": _null(_TIME)})
 _limits: dict[str, Schema] = {field.name: _WHOLE for field in fields(Limits)}
 _COUNTS: Final[Schema] = {"type": "object", "additionalProperties": _WHOLE}
@@ -114,6 +126,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         lease_seconds=_null(_NUMBER),
         open_within_seconds=_null(_NUMBER),
         settle_seconds=_null(_NUMBER),
+        pipes=_null({"type": "string", "enum": ["required", "optional"]}),
     ),
     "Registered": _shape(
         {
@@ -142,7 +155,18 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "last_position": _WHOLE,
             "cancel_requested": _FLAG,
             "receipt": _null(_FREE),
+            "pipes": {"type": "string", "enum": ["required", "optional"]},
+            "exit_code": _null(_WHOLE),
+            "outcome": _null(_outcome),
+            "cause": _null(_cause),
+            "judged_by": _null({"type": "string", "enum": ["launcher"]}),
+            "notes": _list(_shape({"code": _TEXT, "detail": _TEXT})),
+            "platform": _null(_FREE),
+            "attempt": _null(_list(_WHOLE)),
         },
+        attempts=_list(
+            _shape({"attempt": _list(_WHOLE), "names": _list(_TEXT), "producers": _WHOLE, "superseded": _FLAG})
+        ),
         producers=_list(_FREE),
         expected_progress=_null(_FREE),
         badge={"type": "string", "enum": list(BADGES)},
@@ -188,7 +212,25 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "Reason": _shape({}, reason=_null(_TEXT)),
     "History": _page(_FREE),
-    "Finish": _shape({}, exit_code=_null(_WHOLE), reason=_null(_TEXT), launched=_null(_FLAG)),
+    "Finish": _shape(
+        {},
+        exit_code=_null(_WHOLE),
+        reason=_null(_TEXT),
+        launched=_null(_FLAG),
+        outcome=_null(_outcome),
+        cause=_null(_cause),
+    ),
+    "Launch": _shape(
+        {"state": {"type": "string", "enum": list(LAUNCH_STATES)}},
+        platform=_null(_TEXT),
+        job_id=_null(_TEXT),
+        node=_null(_TEXT),
+        image=_null(_TEXT),
+        url=_null(_TEXT),
+        attempt=_null(_attempt),
+        at=_null(_TIME),
+    ),
+    "AttemptNumber": _shape({"attempt": _attempt}, name=_null(_TEXT)),
     "Event": _shape(_event_members, problem=_ref("Problem"), notes=_list(_FREE), details=_FREE, ledger=_FREE),
     "EventPage": _shape(
         {"items": _list(_ref("Event")), "ended": _FLAG, "last_position": _WHOLE},

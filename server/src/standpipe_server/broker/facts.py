@@ -28,11 +28,14 @@ from standpipe_protocol.messages import (
     PipesException,
     ReportAssetCheck,
     ReportAssetMaterialization,
+    ReportProcessEnd,
     parse_message,
 )
 from standpipe_protocol.problems import Problem
+from standpipe_server.broker.attempts import read_lineage
 from standpipe_server.broker.long_integers import LongIntegers
 from standpipe_server.broker.shapes import LEAN_MESSAGES, LeanMessage, decode_lean
+from standpipe_server.broker.state import Finish, Lineage
 
 PROCESS_MEMBERS = ("rank", "world_size", "host", "pid")
 """Extras of `opened` by which a producer says which process it is; numbers or short texts."""
@@ -53,15 +56,24 @@ class Check(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """Who has opened, when it told."""
+    """Which process has opened and where it comes from, when it said."""
 
-    process: Mapping[str, JsonValue]
+    process: Mapping[str, JsonValue] | None
+    lineage: Lineage
 
 
 @dataclass(frozen=True, slots=True)
 class Closing:
     exception: PipesException | None
     ledger: Ledger | None
+    signal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a supervisor's process ended, as `Finish.to_wire` writes it."""
+
+    end: dict[str, JsonValue]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +81,7 @@ class ErrorLog:
     message: str
 
 
-Fact: TypeAlias = Materialization | Check | Opening | Closing | ErrorLog | None
+Fact: TypeAlias = Materialization | Check | Opening | Closing | Ending | ErrorLog | None
 """What the rules and the projections need of a message; None for what is only carried."""
 
 
@@ -163,6 +175,10 @@ def _read_closed(params: Any, longest_name: int) -> ParsedMessage | None:
     return None
 
 
+def _read_process_end(params: Any, longest_name: int) -> ParsedMessage | None:
+    return None
+
+
 def _read_materialization(params: Any, longest_name: int) -> ParsedMessage | None:
     key, version = canonical_asset_key(params.asset_key), params.data_version
     fits = 0 < len(key) <= longest_name and (version is None or len(version) <= longest_name)
@@ -187,6 +203,7 @@ _READERS: dict[type[LeanMessage], Callable[[Any, int], ParsedMessage | None]] = 
     LEAN_MESSAGES["report_asset_materialization"]: _read_materialization,
     LEAN_MESSAGES["report_asset_check"]: _read_check,
     LEAN_MESSAGES["report_custom_message"]: _read_custom,
+    LEAN_MESSAGES["report_process_end"]: _read_process_end,
 }
 
 
@@ -208,10 +225,15 @@ def _fact(message: Message, *, longest_name: int) -> Fact:
             _check_length(message.check_name, "check_name", longest_name)
             return Check(key, message.check_name, message.passed, message.severity)
         case Opened():
-            process = _process(message.extras)
-            return Opening(process) if process else None
+            process, lineage = _process(message.extras), read_lineage(message.extras)
+            return Opening(process or None, lineage) if process or lineage != Lineage() else None
         case Closed():
-            return Closing(message.exception, message.ledger)
+            return Closing(message.exception, message.ledger, message.signal)
+        case ReportProcessEnd():
+            end = Finish(
+                exit_code=message.exit_code, reason=message.reason, outcome=message.outcome, cause=message.cause
+            )
+            return Ending(end.to_wire())
         case Log() if message.level.upper() in ("ERROR", "CRITICAL", "FATAL"):
             return ErrorLog(message.message)
         case _:

@@ -88,8 +88,10 @@ def _deadlines(invocation: InvocationState) -> list[tuple[int, DueTo]]:
     deadlines: list[tuple[int, DueTo]] = []
     if invocation.producers_opened and not invocation.producers_open and invocation.last_event_at is not None:
         deadlines.append((invocation.last_event_at + seconds(invocation.settle), "settled"))
-    elif invocation.opened_at is None:
-        deadlines.append((invocation.created_at + seconds(invocation.open_within), "not-opened"))
+    elif not invocation.producers_opened:
+        # Where older attempts have opened, the newest one has as long as the first had.
+        began = invocation.created_at if invocation.opened_at is None else invocation.last_event_at
+        deadlines.append(((began or invocation.created_at) + seconds(invocation.open_within), "not-opened"))
     # Whoever has closed need not beat any more.
     if invocation.lease_expires_at is not None and not all_closed(invocation):
         deadlines.append((invocation.lease_expires_at, "lease"))

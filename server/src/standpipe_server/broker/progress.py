@@ -61,7 +61,9 @@ def progress_of(expected: Expected, reported: Reported, producers: Sequence[Prod
         missing_asset_keys=tuple(key for key in expected.asset_keys if key not in reported.materialized),
         checks=tuple(check for check in expected.checks if came(check)),
         missing_checks=tuple(check for check in expected.checks if not came(check)),
-        custom_messages=sum(p.counts.get(_CUSTOM, 0) - p.rejected_counts.get(_CUSTOM, 0) for p in producers),
+        custom_messages=sum(
+            p.counts.get(_CUSTOM, 0) - p.rejected_counts.get(_CUSTOM, 0) for p in producers if not p.superseded
+        ),
         expected_custom_messages=expected.custom_messages or 0,
     )
 

@@ -1,7 +1,8 @@
 """The delivery receipt: what the producers say they sent against what is stored, in numbers and in one sentence.
 
-Pure. A receipt is whole when it is known that everything sent is stored: somebody opened, whoever opened has closed,
-nothing that got a number is missing and no ledger disagrees. Whether it was good is the verdict's business.
+Pure. A receipt is whole when it is known that everything sent is stored: a process opened (or none had to), each that
+opened has closed, nothing that got a number is missing and no ledger disagrees. Superseded producers are listed and
+take nothing from it. Whether the work was good is the verdict's business.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ _NAMED = 3
 """Troubles that the sentence names; the rest it counts."""
 
 
-def make_receipt(invocation: InvocationState, producers: Sequence[ProducerState]) -> dict[str, JsonValue]:
+def make_receipt(
+    invocation: InvocationState, producers: Sequence[ProducerState], *, judged_by_launcher: bool = False
+) -> dict[str, JsonValue]:
     """The receipt of an invocation that ends now, or whose verdict is computed again."""
     by_method: Counter[str] = Counter()
     for producer in producers:
         by_method.update(producer.counts)
-    troubles = list(_troubles(producers))
+    troubles = list(_troubles(producers, opened=not judged_by_launcher))
     sent, stored = sum(map(sent_by, producers)), sum(producer.last_seq for producer in producers)
     dropped = sum(map(dropped_logs, producers))
     return {
@@ -51,7 +54,18 @@ def producer_members(producer: ProducerState) -> dict[str, JsonValue]:
         "numbered": producer.numbered,
         "rejected": producer.rejected,
         "last_word_at": None if producer.heard_at is None else to_rfc3339(producer.heard_at),
+        "role": producer.lineage.role,
+        "parent": producer.lineage.parent,
+        "attempt": None if producer.attempt is None else list(producer.attempt),
+        "attempt_name": producer.lineage.attempt_name,
+        "superseded": producer.superseded,
+        "end": None if producer.lineage.end is None else dict(producer.lineage.end),
     }
+
+
+def is_complete(producers: Sequence[ProducerState], *, opened: bool = True) -> bool:
+    """Whether everything that these sent is known to be stored; with `opened` a process must be among them."""
+    return next(_troubles(producers, opened=opened), None) is None
 
 
 def describe(producer: ProducerState) -> str:
@@ -68,7 +82,9 @@ def silent_since(producer: ProducerState) -> str:
 
 
 def sent_by(producer: ProducerState) -> int:
-    """How many messages it says it sent; without a word of it, what is stored."""
+    """How many messages it says it sent; without a word of it, what is stored. Of a superseded one that is enough."""
+    if producer.superseded:
+        return producer.last_seq
     told = producer.told.get("messages") if producer.told else None
     return max(producer.numbered, producer.last_seq, told if isinstance(told, int) else 0)
 
@@ -89,10 +105,12 @@ def _entry(producer: ProducerState) -> dict[str, JsonValue]:
     }
 
 
-def _troubles(producers: Sequence[ProducerState]) -> Iterator[str]:
-    if not any(producer.opened for producer in producers):
+def _troubles(producers: Sequence[ProducerState], *, opened: bool) -> Iterator[str]:
+    if opened and not any(producer.is_process and not producer.superseded for producer in producers):
         yield "nobody opened"
     for producer in producers:
+        if producer.superseded:
+            continue
         missing = max(producer.numbered, producer.last_seq) - producer.last_seq
         if missing:
             yield f"{missing} of {describe(producer)} never arrived"

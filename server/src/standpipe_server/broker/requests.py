@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Raw
@@ -25,19 +25,28 @@ from standpipe_protocol.invocation import (
     Expected,
     ExpectedCheck,
 )
-from standpipe_protocol.json_text import JsonValue, decode_json, json_depth, quote_non_finite, replace_lone_surrogates
+from standpipe_protocol.json_text import (
+    JsonValue,
+    decode_json,
+    json_depth,
+    json_kind,
+    quote_non_finite,
+    replace_lone_surrogates,
+)
 from standpipe_protocol.limits import Limits
 from standpipe_protocol.problems import Problem
+from standpipe_protocol.process_end import NAME_CHARACTERS, Attempt, InvalidMember, parse_attempt, parse_process_end
 from standpipe_server.broker.batches import Refused
 from standpipe_server.broker.facts import canonical_asset_key
 from standpipe_server.broker.ids import INVOCATION_ID, PRODUCER_ID
+from standpipe_server.broker.launches import LaunchState, read_launch
 from standpipe_server.broker.state import Finish
 
 _Seconds = Annotated[float, Meta(gt=0, le=10 * 365 * 86400)]
 _TagName = Annotated[str, Meta(min_length=1, max_length=128)]
 _TagValue = Annotated[str, Meta(max_length=512)]
 _REASON_CHARACTERS = 65_536
-_T = TypeVar("_T", bound=msgspec.Struct)
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +66,7 @@ class Registration:
     lease_seconds: float | None
     open_within_seconds: float
     settle_seconds: float
+    pipes_optional: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,15 +94,10 @@ class _Registration(msgspec.Struct):
     tags: dict[_TagName, _TagValue] | None = None
     launcher: Raw = Raw(b"null")
     retry_of: Annotated[str, Meta(pattern=f"^{INVOCATION_ID.pattern}$")] | None = None
+    pipes: Literal["required", "optional"] | None = None
     lease_seconds: _Seconds | None = None
     open_within_seconds: _Seconds | None = None
     settle_seconds: Annotated[float, Meta(ge=0, le=10 * 365 * 86400)] | None = None
-
-
-class _Finish(msgspec.Struct):
-    exit_code: Annotated[int, Meta(ge=-(2**31), lt=2**32)] | None = None
-    reason: str | None = None
-    launched: bool | None = None
 
 
 class _Reason(msgspec.Struct):
@@ -141,6 +146,7 @@ def parse_registration(body: bytes, *, limits: Limits) -> Registration:
         lease_seconds=wire.lease_seconds,
         open_within_seconds=wire.open_within_seconds or DEFAULT_OPEN_WITHIN_SECONDS,
         settle_seconds=default_settle if wire.settle_seconds is None else wire.settle_seconds,
+        pipes_optional=wire.pipes == "optional",
     )
 
 
@@ -161,9 +167,35 @@ def json_digest(body: bytes) -> bytes:
 
 def parse_finish(body: bytes) -> Finish:
     """Reads the body of `POST /invocations/{id}/finish`; an empty one says nothing more than that it ended."""
-    wire = _decode(_standard_json(body), _Finish) if body.strip() else _Finish()
-    reason = wire.reason if wire.reason is None else wire.reason[-_REASON_CHARACTERS:]
-    return Finish(exit_code=wire.exit_code, reason=reason, launched=wire.launched)
+    wire = _object(body)
+    launched = wire.get("launched")
+    try:
+        if launched is not None and not isinstance(launched, bool):
+            raise InvalidMember("/launched", "true, false or null", json_kind(launched))
+        end = parse_process_end(wire)
+    except InvalidMember as error:
+        raise _invalid(error.pointer, error.expected, str(error)) from None
+    return Finish(exit_code=end.exit_code, reason=end.reason, launched=launched, outcome=end.outcome, cause=end.cause)
+
+
+def parse_launch(body: bytes) -> LaunchState:
+    """Reads the body of `POST /invocations/{id}/launch`."""
+    try:
+        return read_launch(_object(body))
+    except InvalidMember as error:
+        raise _invalid(error.pointer, error.expected, str(error)) from None
+
+
+def parse_attempt_number(body: bytes) -> tuple[Attempt, str | None]:
+    """Reads the body of `POST /invocations/{id}/attempts`: the number, and the name that has it."""
+    wire = _object(body)
+    name = wire.get("name")
+    try:
+        if name is not None and not (isinstance(name, str) and 0 < len(name) <= NAME_CHARACTERS):
+            raise InvalidMember("/name", f"a string of 1 to {NAME_CHARACTERS} characters, or null", json_kind(name))
+        return parse_attempt(wire.get("attempt"), pointer="/attempt"), name
+    except InvalidMember as error:
+        raise _invalid(error.pointer, error.expected, str(error)) from None
 
 
 def parse_reason(body: bytes) -> str | None:
@@ -176,6 +208,11 @@ def parse_heartbeat(body: bytes) -> Heartbeat:
     """Reads the optional body of `POST /invocations/{id}/heartbeat`."""
     wire = _decode(_standard_json(body), _Heartbeat) if body.strip() else _Heartbeat()
     return Heartbeat(producer=wire.producer, numbered=wire.numbered)
+
+
+def _object(body: bytes) -> dict[str, JsonValue]:
+    """The members of a body that is a JSON object, or empty."""
+    return _decode(_standard_json(body), dict[str, Any]) if body.strip() else {}
 
 
 def _context(fields: Mapping[str, Raw], *, limits: Limits) -> tuple[bytes, ContextData]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 from msgspec import field
@@ -15,8 +16,9 @@ from msgspec.structs import replace
 
 from standpipe_protocol.invocation import Expected, Status, VerdictName
 from standpipe_protocol.json_text import JsonValue
+from standpipe_protocol.process_end import Attempt, Cause, Outcome, parse_cause
 
-__all__ = ["Finish", "InvocationState", "ProducerState", "replace"]
+__all__ = ["AttemptNumbers", "Finish", "InvocationState", "Lineage", "ProducerState", "replace"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +28,62 @@ class Finish:
     exit_code: int | None = None
     reason: str | None = None
     launched: bool | None = None
+    outcome: Outcome | None = None
+    cause: Cause | None = None
 
     def to_wire(self) -> dict[str, JsonValue]:
-        return {"exit_code": self.exit_code, "reason": self.reason, "launched": self.launched}
+        wire: dict[str, JsonValue] = {
+            "exit_code": self.exit_code,
+            "reason": self.reason,
+            "launched": self.launched,
+        }
+        if self.outcome is not None:
+            wire["outcome"] = self.outcome
+        if self.cause is not None:
+            wire["cause"] = self.cause.to_wire()
+        return wire
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> Finish:
+        """Reads what `to_wire` wrote."""
+        members: dict[str, Any] = {**wire, "cause": parse_cause(wire.get("cause"))}
+        return cls(**members)
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """Which attempt the word is about, where it says."""
+        return None if self.cause is None else self.cause.attempt
+
+
+class Lineage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a producer comes from, as its `opened` says, and how it ended. Most have little of it."""
+
+    role: str | None = None
+    parent: str | None = None
+    own_attempt: Attempt | None = None
+    rank_attempt: Attempt = ()
+    attempt_name: str | None = None
+    launcher_attempt: Attempt = ()
+    """The launcher's newest number when it opened."""
+    late: bool = False
+    """It opened after `succeeded`."""
+    closed_position: int | None = None
+    close_signal: str | None = None
+    """The signal because of which it closed by itself with its exception."""
+    end: dict[str, Any] | None = None
+    """What a supervisor reported of its process's end, as `Finish.to_wire` writes it."""
+
+
+class AttemptNumbers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is known of an invocation's attempts; None in its place as long as nothing has a number."""
+
+    newest: Attempt = ()
+    """The highest number of the whole job."""
+    launcher: Attempt = ()
+    """The last number that the launcher gave without a name."""
+    names: Mapping[str, Attempt] = field(default_factory=dict[str, Attempt])
+    ranks: bool = False
+    """Some rank was started again."""
 
 
 class ProducerState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -56,6 +111,20 @@ class ProducerState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The ledger it sent, without its counts by method."""
     process: Mapping[str, JsonValue] | None = None
     """What it told of itself when it opened: rank, host, pid."""
+    attempt: Attempt | None = None
+    """Its number of the whole job; None where the invocation has no numbers."""
+    superseded: bool = False
+    """A newer attempt has begun: nothing of it counts for the verdict."""
+    lineage: Lineage = Lineage()
+
+    @property
+    def is_supervisor(self) -> bool:
+        return self.lineage.role == "supervisor"
+
+    @property
+    def is_process(self) -> bool:
+        """It opened as the work, or a part of it."""
+        return self.opened > 0 and not self.is_supervisor
 
     @property
     def is_open(self) -> bool:
@@ -83,6 +152,8 @@ class InvocationState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Canonical keys that may be reported; empty means any."""
     partition_key: str | None = None
     expected: Expected = field(default_factory=Expected)
+    pipes_optional: bool = False
+    """Where no process opens, the launcher's word is the verdict."""
     opened_at: int | None = None
     ended_at: int | None = None
     last_event_at: int | None = None
@@ -93,9 +164,14 @@ class InvocationState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     cancel_requested_at: int | None = None
     finish: Finish | None = None
     producers_opened: int = 0
+    """Producers that opened and are not superseded, supervisors included; so are the next."""
     producers_open: int = 0
-    """Producers that opened and have not closed."""
+    """Of these, those that have not closed."""
     receipt: Mapping[str, JsonValue] | None = None
+    attempts: AttemptNumbers | None = None
+    judged_by: str | None = None
+    notes: tuple[Mapping[str, JsonValue], ...] = ()
+    """What was known at the end and made nothing red."""
 
     @property
     def ended(self) -> bool:

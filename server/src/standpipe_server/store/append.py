@@ -18,11 +18,12 @@ from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.problems import Problem
 from standpipe_server.broker import ids, intake, lifecycle
 from standpipe_server.broker.batches import Batch
+from standpipe_server.broker.error_summaries import error_summary
 from standpipe_server.broker.facts import Check, Materialization
 from standpipe_server.broker.intake import NeedsDigests
 from standpipe_server.broker.ledgers import Digests
 from standpipe_server.broker.state import InvocationState, ProducerState, replace
-from standpipe_server.store import commands, tables
+from standpipe_server.store import attempts, commands, tables
 from standpipe_server.store.carried_text import carry
 from standpipe_server.store.errors import Conflict
 from standpipe_server.store.lookups import Target
@@ -95,12 +96,13 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         known_producer = unit.find_producer(self.pk, self.producer_name)
         producer = known_producer or ProducerState(pk=0, name=self.producer_name)
         first_seq = self.first_seq or stored_as or producer.last_seq + 1
+        placed = attempts.place_opening(unit, invocation, producer, self.batch)
         decision = intake.decide_append(
-            invocation,
-            producer,
+            placed.invocation,
+            placed.producer,
             self.batch.messages,
             first_seq=first_seq,
-            known=self._known(unit, invocation),
+            known=self._known(unit, placed),
             now=unit.now,
             digests=self.digests,
         )
@@ -110,12 +112,13 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
                 commands.put_heard(unit, invocation, lifecycle.hear(invocation, now=unit.now))
                 return decision
             case intake.TooLate():
-                return _too_late(invocation)
+                return _too_late(invocation, producer)
             case intake.Gap(expected_seq):
                 return _gap(invocation, producer, first_seq=first_seq, expected_seq=expected_seq)
             case intake.Append():
                 retold = self._retold(unit, decision, producer, first_seq=first_seq)
                 if decision.skip < len(self.batch.messages):
+                    attempts.put_superseded(unit, self.pk, placed.others)
                     decision = self._store(unit, decision, inserted=known_producer is not None)
                     self._remember(unit, first_seq)
                 else:
@@ -153,7 +156,8 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     # What is stored already
 
-    def _known(self, unit: UnitOfWork, invocation: InvocationState) -> intake.Known:
+    def _known(self, unit: UnitOfWork, placed: attempts.Placed) -> intake.Known:
+        invocation = placed.invocation
         facts = [message.fact for message in self.batch.messages if message.fact is not None]
         if not facts:
             return _NOTHING_KNOWN
@@ -161,6 +165,10 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         if not keys:
             return _NOTHING_KNOWN
         checks = {(fact.asset_key, fact.check_name) for fact in facts if isinstance(fact, Check)}
+        if invocation.attempts is not None:
+            reported = unit.reported(self.pk, keys)
+            standing = attempts.standing_reports(unit, self.pk, keys, checks, others=placed.others)
+            return intake.Known(reported.materialized, reported.checked, standing)
         known = unit.reported_so_far.known(self.pk, position=invocation.last_position, keys=keys, checks=checks)
         if known is None:
             reported = unit.reported(self.pk, keys)
@@ -188,6 +196,7 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             new = unit.producer(self.pk, self.producer_name)
             decision = replace(decision, producer=replace(decision.producer, pk=new.pk))
         producer = decision.producer
+        attempts.remove_replaced(unit, decision)
         more = (self.numbered or 0) > producer.numbered
         unit.put_producer(self.pk, replace(producer, numbered=self.numbered or 0) if more else producer)
         problems: dict[str, JsonValue] = {
@@ -255,10 +264,10 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
                 row |= {"passed": fact.passed, "severity": fact.severity}
                 row["partition_key"] = decision.invocation.partition_key
                 unit.insert(tables.asset_check, common | row | {"position": position})
-            elif error := intake.error_summary(fact, None):
+            elif error := error_summary(fact, None):
                 errors.setdefault(error[0], (position, error[1]))
         for offset, problem in decision.problems.items():
-            if error := intake.error_summary(None, problem):
+            if error := error_summary(None, problem):
                 errors.setdefault(error[0], (decision.first_position + offset, error[1]))
         for kind, (position, summary) in errors.items():
             unit.insert(tables.first_error, common | {"kind": kind, "position": position, "summary": summary})
@@ -295,7 +304,7 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         common: dict[str, JsonValue] = {
             "accepted_through": decision.producer.last_seq,
             "last_position": invocation.last_position,
-            "control": commands.control_of(invocation).to_wire(),
+            "control": commands.control_of(invocation, decision.producer).to_wire(),
         }
         if results and self.batch.bare:
             result = results[0]
@@ -328,11 +337,12 @@ def _stored_problems(
     return found
 
 
-def _too_late(invocation: InvocationState) -> AppendOutcome:
+def _too_late(invocation: InvocationState, producer: ProducerState) -> AppendOutcome:
     detail = f"Invocation {invocation.id} has ended ({invocation.verdict}); new messages are not taken any more."
     return _refusal(
         Problem("invocation-ended", detail, {"verdict": invocation.verdict, "last_position": invocation.last_position}),
         invocation,
+        producer,
     )
 
 
@@ -341,9 +351,9 @@ def _gap(invocation: InvocationState, producer: ProducerState, *, first_seq: int
         f"The batch starts at {first_seq}, but {producer.last_seq} messages of producer {producer.name} are stored: "
         f"send again from {expected_seq}. Nothing was stored."
     )
-    return _refusal(Problem("sequence-gap", detail, {"expected_seq": expected_seq}), invocation)
+    return _refusal(Problem("sequence-gap", detail, {"expected_seq": expected_seq}), invocation, producer)
 
 
-def _refusal(problem: Problem, invocation: InvocationState) -> AppendOutcome:
-    body = problem.to_wire() | {"control": commands.control_of(invocation).to_wire()}
+def _refusal(problem: Problem, invocation: InvocationState, producer: ProducerState) -> AppendOutcome:
+    body = problem.to_wire() | {"control": commands.control_of(invocation, producer).to_wire()}
     return AppendOutcome(problem.status, body)

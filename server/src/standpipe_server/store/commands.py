@@ -1,4 +1,4 @@
-"""What the writer does, one frozen command each: register, append, beat, cancel, finish, end what is due, delete.
+"""What the writer does, one frozen command each: register, beat, cancel, end what is due, delete.
 
 A command runs inside a group's transaction. It loads what it needs, asks the rules, puts the new state back and
 answers; it refuses by raising a StoreError before it has put anything back.
@@ -20,7 +20,7 @@ from standpipe_server.broker.badge import family_of
 from standpipe_server.broker.progress import Reported, expected_assets
 from standpipe_server.broker.receipt import make_receipt
 from standpipe_server.broker.requests import Heartbeat, Registration, effective_lease_seconds
-from standpipe_server.broker.state import Finish, InvocationState, replace
+from standpipe_server.broker.state import InvocationState, ProducerState, replace
 from standpipe_server.broker.times import seconds
 from standpipe_server.store import tables
 from standpipe_server.store.errors import Conflict, Overloaded
@@ -114,6 +114,7 @@ class Register:
             "open_within": given.open_within_seconds,
             "settle": given.settle_seconds,
             "lease_seconds": effective_lease_seconds(given),
+            "pipes_optional": given.pipes_optional,
         }
         fixed["family"] = family_of(job_name=context.job_name, asset_keys=fixed["asset_keys"])
         changing: dict[str, Any] = {
@@ -167,13 +168,14 @@ class Beat:
             if heard is not state:
                 put_heard(unit, state, heard)
         name, numbered = self.heartbeat.producer, self.heartbeat.numbered
+        known = None if name is None else unit.find_producer(self.pk, name)
         if name is not None and not heard.ended:
             # One that has numbered nothing yet is not written down.
-            producer = unit.producer(self.pk, name) if numbered is not None else unit.find_producer(self.pk, name)
+            producer = unit.producer(self.pk, name) if numbered is not None else known
             if producer is not None:
                 most = max(producer.numbered, numbered or 0)
                 unit.put_producer(self.pk, replace(producer, numbered=most, heard_at=unit.now))
-        return Beaten(control_of(heard), heard.lease_seconds, heard.lease_expires_at)
+        return Beaten(control_of(heard, known), heard.lease_seconds, heard.lease_expires_at)
 
     def _is_of_the_process(self, unit: UnitOfWork, state: InvocationState) -> bool:
         """Once somebody has opened, a producer that has not is a launcher: that it lives says nothing of the work."""
@@ -181,7 +183,7 @@ class Beat:
         if name is None or state.opened_at is None:
             return True
         producer = unit.find_producer(self.pk, name)
-        return producer is not None and producer.opened > 0
+        return producer is not None and producer.opened > 0 and not producer.superseded
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,27 +215,6 @@ class Pin:
         changed = unit.connection.execute(change.values(pinned_at=unit.now if self.pinned else None)).rowcount
         if changed:
             unit.add_history(self.pk, "pinned" if self.pinned else "unpinned", _because(self.reason))
-
-
-@dataclass(frozen=True, slots=True)
-class FinishInvocation:
-    """The launcher's word. What it does not say keeps what an earlier word said."""
-
-    pk: int
-    finish: Finish
-
-    def execute(self, unit: UnitOfWork) -> None:
-        state = unit.invocation(self.pk)
-        before = state.finish or Finish()
-        finish = Finish(
-            exit_code=before.exit_code if self.finish.exit_code is None else self.finish.exit_code,
-            reason=before.reason if self.finish.reason is None else self.finish.reason,
-            launched=before.launched if self.finish.launched is None else self.finish.launched,
-        )
-        if state.ended and state.finish == finish:
-            return
-        unit.add_history(self.pk, "finished", finish.to_wire())
-        conclude(unit, replace(state, finish=finish))
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,10 +272,12 @@ def conclude(unit: UnitOfWork, state: InvocationState) -> None:
         status="ended",
         verdict=decided.name,
         reasons=decided.reasons,
+        judged_by=decided.judged_by,
+        notes=decided.notes,
         ended_at=state.ended_at if again else unit.now,
         lease_expires_at=None,
         revision=state.revision + 1 if again else state.revision,
-        receipt=make_receipt(state, producers),
+        receipt=make_receipt(state, producers, judged_by_launcher=decided.judged_by is not None),
     )
     unit.put_invocation(after)
     if decided.reasons or after.revision:
@@ -319,8 +302,9 @@ def put_heard(unit: UnitOfWork, before: InvocationState, after: InvocationState)
         unit.add_history(before.pk, "revived", {"revision": after.revision})
 
 
-def control_of(state: InvocationState) -> Control:
-    return Control(cancel_requested=state.cancel_requested_at is not None)
+def control_of(state: InvocationState, producer: ProducerState | None = None) -> Control:
+    superseded = producer is not None and producer.superseded
+    return Control(cancel_requested=state.cancel_requested_at is not None, superseded=superseded)
 
 
 def _search_text(invocation_id: str, registration: Registration) -> str:

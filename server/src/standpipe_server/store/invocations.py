@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from sqlalchemy import Connection, RowMapping, Select, select
 from standpipe_protocol.json_text import JsonValue, encode_json
 from standpipe_server.broker.times import to_rfc3339
 from standpipe_server.store import tables
+from standpipe_server.store.attempts import read_attempts
 from standpipe_server.store.bulk import query_among, select_rows
 from standpipe_server.store.cursors import Page, decode_cursor, encode_cursor
 from standpipe_server.store.errors import NotFound
@@ -23,10 +25,11 @@ from standpipe_server.store.progress import read_progress
 from standpipe_server.store.summaries import read_summaries
 
 _LISTED_CONTEXT_BYTES = 16 * 1024
-_CARRIED_COLUMNS = ("reasons", "tags", "expected", "launcher", "receipt")
+_CARRIED_COLUMNS = ("reasons", "tags", "expected", "launcher", "receipt", "platform")
 _LISTED_COLUMNS = (
     *("pk", "id", "status", "verdict", "revision", "retry_of", "family", "created_at", "opened_at", "ended_at"),
     *("lease_expires_at", "last_event_at", "last_position", "cancel_requested_at", "finish", "pinned_at"),
+    *("pipes_optional", "judged_by", "notes", "attempts"),
     *_CARRIED_COLUMNS,
 )
 _SMALL_CONTEXTS = (
@@ -62,6 +65,7 @@ def read_invocation(connection: Connection, invocation_id: str) -> InvocationVie
     if row is None:
         raise NotFound(f"There is no invocation {invocation_id[:80]!r}.")
     progress = read_progress(connection, row)
+    attempts: dict[str, JsonValue] = {"attempts": read_attempts(connection, row["pk"], row["attempts"])}
     summary = read_summaries(connection, [row], usual=True).of(row)
     return InvocationView(
         id=row["id"],
@@ -72,7 +76,7 @@ def read_invocation(connection: Connection, invocation_id: str) -> InvocationVie
         json=_invocation_json(
             row,
             context=zstandard.ZstdDecompressor().decompress(row["context"]),
-            more={name: Raw(encode_json(value)) for name, value in progress.to_wire().items()} | summary,
+            more={name: Raw(encode_json(value)) for name, value in (progress.to_wire() | attempts).items()} | summary,
         ),
     )
 
@@ -148,12 +152,15 @@ def _etag(row: RowMapping, *, heard_at: int) -> str:
         row["lease_expires_at"],
         heard_at,
         row["pinned_at"],
+        zlib.crc32(f"{row['platform']}{row['attempts']}".encode()) if row["platform"] or row["attempts"] else 0,
     )
     return 'W/"' + "-".join(str(part or 0) for part in parts) + '"'
 
 
 def _invocation_json(row: Mapping[Any, Any], *, context: bytes, more: Mapping[str, object]) -> bytes:
     """`more` may hold no text from outside, unless it is JSON already: there may be surrogates in it."""
+    # A cause is JSON that this program wrote; surrogates are escaped in it.
+    finish: dict[str, Raw] = msgspec.json.decode(row["finish"], type=dict[str, Raw]) if row["finish"] else {}
     told: dict[str, object] = {
         "id": row["id"],
         "status": row["status"],
@@ -170,7 +177,13 @@ def _invocation_json(row: Mapping[Any, Any], *, context: bytes, more: Mapping[st
         "lease_expires_at": _time(row["lease_expires_at"]),
         "last_position": row["last_position"],
         "cancel_requested": row["cancel_requested_at"] is not None,
-        "exit_code": msgspec.json.decode(row["finish"])["exit_code"] if row["finish"] else None,
+        "pipes": "optional" if row["pipes_optional"] else "required",
+        "exit_code": finish.get("exit_code"),
+        "outcome": finish.get("outcome"),
+        "cause": finish.get("cause"),
+        "judged_by": row["judged_by"],
+        "notes": Raw(row["notes"] or "[]"),
+        "attempt": msgspec.json.decode(row["attempts"]).get("newest") if row["attempts"] else None,
         **more,
     }
     return msgspec.json.encode(told)

@@ -11,7 +11,7 @@ import msgspec
 from standpipe_protocol.invocation import Expected, ExpectedCheck, Status, VerdictName
 from standpipe_protocol.json_text import JsonValue
 from standpipe_server.broker.lifecycle import next_due
-from standpipe_server.broker.state import Finish, InvocationState, ProducerState, replace
+from standpipe_server.broker.state import AttemptNumbers, Finish, InvocationState, Lineage, ProducerState, replace
 from standpipe_server.store.carried_text import carry
 
 STATE_COLUMNS = (
@@ -30,6 +30,9 @@ STATE_COLUMNS = (
     "producers_opened",
     "producers_open",
     "receipt",
+    "attempts",
+    "judged_by",
+    "notes",
     "due_at",
 )
 """The columns of an invocation that change after its registration."""
@@ -52,12 +55,18 @@ PRODUCER_COLUMNS = (
     "heard_at",
     "told",
     "process",
+    "attempt",
+    "superseded",
+    "lineage",
 )
 
 MOVED_PRODUCER_COLUMNS = ("last_seq", "numbered", "counts", "heard_at")
 """What most appends change of their producer."""
 
 _loads = msgspec.json.decode
+_read_attempts = msgspec.json.Decoder(AttemptNumbers).decode
+_read_lineage = msgspec.json.Decoder(Lineage).decode
+_NO_LINEAGE = Lineage()
 
 
 def _dumps(value: object) -> str:
@@ -76,6 +85,7 @@ class FixedPart:
     asset_keys: frozenset[str]
     partition_key: str | None
     expected: Expected
+    pipes_optional: bool
 
 
 def read_fixed_part(row: Mapping[Any, Any]) -> FixedPart:
@@ -88,6 +98,7 @@ def read_fixed_part(row: Mapping[Any, Any]) -> FixedPart:
         asset_keys=frozenset(_loads(row["asset_keys"])),
         partition_key=row["partition_key"],
         expected=read_expected(row["expected"]),
+        pipes_optional=row["pipes_optional"],
     )
 
 
@@ -102,6 +113,7 @@ def read_state(pk: int, fixed: FixedPart, row: Mapping[Any, Any]) -> InvocationS
         asset_keys=fixed.asset_keys,
         partition_key=fixed.partition_key,
         expected=fixed.expected,
+        pipes_optional=fixed.pipes_optional,
         status=cast("Status", row["status"]),
         verdict=cast("VerdictName | None", row["verdict"]),
         reasons=tuple(_loads(row["reasons"])),
@@ -117,6 +129,9 @@ def read_state(pk: int, fixed: FixedPart, row: Mapping[Any, Any]) -> InvocationS
         producers_opened=row["producers_opened"],
         producers_open=row["producers_open"],
         receipt=_object(row["receipt"]),
+        attempts=None if row["attempts"] is None else _read_attempts(row["attempts"]),
+        judged_by=row["judged_by"],
+        notes=() if row["notes"] is None else tuple(_loads(row["notes"])),
     )
 
 
@@ -138,6 +153,9 @@ def state_values(state: InvocationState, *, merge_at: int | None) -> tuple[Any, 
         state.producers_opened,
         state.producers_open,
         None if state.receipt is None else _dumps(state.receipt),
+        None if state.attempts is None else _dumps(state.attempts),
+        state.judged_by,
+        _dumps(list(state.notes)) if state.notes else None,
         merge_at if state.ended else next_due(state),
     )
 
@@ -184,6 +202,9 @@ def read_producer(row: Mapping[Any, Any]) -> ProducerState:
         heard_at=row["heard_at"],
         told=_object(row["told"]),
         process=_object(row["process"]),
+        attempt=None if row["attempt"] is None else tuple(_loads(row["attempt"])),
+        superseded=row["superseded"],
+        lineage=_NO_LINEAGE if row["lineage"] is None else _read_lineage(row["lineage"]),
     )
 
 
@@ -203,6 +224,9 @@ def producer_values(producer: ProducerState) -> tuple[Any, ...]:
         producer.heard_at,
         None if producer.told is None else _dumps(producer.told),
         None if producer.process is None else _dumps(producer.process),
+        None if producer.attempt is None else _dumps(producer.attempt),
+        producer.superseded,
+        None if producer.lineage == _NO_LINEAGE else _dumps(producer.lineage),
     )
 
 
@@ -213,6 +237,9 @@ def producer_has_only_moved(before: ProducerState, after: ProducerState) -> bool
         and after.closed == before.closed
         and after.rejected == before.rejected
         and after.process is before.process
+        and after.superseded == before.superseded
+        and after.lineage is before.lineage
+        and after.attempt == before.attempt
     )
 
 
@@ -233,7 +260,7 @@ def read_expected(text: str | None) -> Expected:
 
 
 def _read_finish(text: str | None) -> Finish | None:
-    return None if text is None else Finish(**_loads(text))
+    return None if text is None else Finish.from_wire(_loads(text))
 
 
 def _object(text: str | None) -> Mapping[str, JsonValue] | None:

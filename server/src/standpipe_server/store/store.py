@@ -34,6 +34,7 @@ from standpipe_server.store.cursors import Page
 from standpipe_server.store.digests import append_with_digests, digest_stored
 from standpipe_server.store.errors import Overloaded
 from standpipe_server.store.finding import InvocationFilter
+from standpipe_server.store.launcher import LauncherCalls
 from standpipe_server.store.leases import Forgiveness
 from standpipe_server.store.lookups import ContextAnswer, Target
 from standpipe_server.store.matching import EventMatch
@@ -88,10 +89,11 @@ class Store:
         self._recent = RecentEvents(alone=not self.is_postgresql)
         self._names: events.ProducerNames = RecentlyUsed(10_000)
         self.browse = Browsing(self._read, write=self._write, names=self._names)
+        self.launcher = LauncherCalls(self._write)
         self._targets: RecentlyUsed[bytes, Target] = RecentlyUsed(10_000)
         self._checkpointer = None if self.is_postgresql else Checkpointer(Path(str(url.database)))
-        self.on_commit: Callable[[Sequence[Wake]], None] = _ignore
-        self.is_followed: Callable[[int], bool] = _always
+        self.on_commit: Callable[[Sequence[Wake]], None] = lambda wakes: None
+        self.is_followed: Callable[[int], bool] = lambda pk: True
         """Whether somebody may wait for an invocation's next event; only then it is kept in memory for him."""
         # A word that was not heard must not be missed.
         self._forgiveness = Forgiveness(self._read_engine, submit=self._submit)
@@ -199,7 +201,7 @@ class Store:
         return await self.read_invocation(invocation_id)
 
     async def finish(self, invocation_id: str, finish: Finish) -> invocations.InvocationView:
-        await self._write(commands.FinishInvocation((await self.find(invocation_id)).pk, finish))
+        await self.launcher.finish((await self.find(invocation_id)).pk, finish)
         return await self.read_invocation(invocation_id)
 
     async def pin(self, invocation_id: str, *, pinned: bool, reason: str | None = None) -> invocations.InvocationView:
@@ -390,11 +392,3 @@ class Store:
             self._sweeper.expect(min(unit.deadlines))
         wakes = [Wake(state.pk, state.last_position, state.ended) for state in states]
         self.on_commit([*wakes, *(Wake(pk, 0, ended=True) for pk in unit.deleted)])
-
-
-def _always(pk: int) -> bool:
-    return True
-
-
-def _ignore(wakes: Sequence[Wake]) -> None:
-    """Until the feed listens."""

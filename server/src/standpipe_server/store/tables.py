@@ -24,6 +24,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -91,6 +92,12 @@ invocation = Table(
     # When the sweeper has to look at it: to end it, or, once it has ended, to merge its small segments.
     Column("due_at", BigInteger),
     Column("pinned_at", BigInteger),
+    Column("pipes_optional", Boolean, nullable=False, server_default=false()),
+    # What the launcher said on the way, and the numbers of attempts, as JSON; NULL until there are any.
+    Column("platform", Text),
+    Column("attempts", Text),
+    Column("judged_by", String(12)),
+    Column("notes", Text),
     # Lists are in the order of registration, so that a filter and a range of time are one walk along one index.
     Index(None, "status", "created_at", "pk"),
     Index(None, "verdict", "created_at", "pk"),
@@ -212,6 +219,10 @@ producer = Table(
     # The ledger as it was told, and what the process said of itself when it opened.
     Column("told", Text),
     Column("process", Text),
+    # Its number of the whole job, as JSON; whether a newer attempt has begun; where it comes from and how it ended.
+    Column("attempt", Text),
+    Column("superseded", Boolean, nullable=False, server_default=false()),
+    Column("lineage", Text),
     UniqueConstraint("invocation_pk", "name"),
 )
 

@@ -1,0 +1,225 @@
+"""Attempts in the store: the launcher's numbers, who is superseded, and which reports stand.
+
+The rules are `broker.attempts` and `broker.standing`; here they get what they need, under the invocation's lock.
+Invariant: `superseded` and the counts of open producers are right whenever a transaction ends.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, func, select
+
+from standpipe_protocol.json_text import JsonValue
+from standpipe_protocol.process_end import Attempt
+from standpipe_server.broker import intake
+from standpipe_server.broker.attempts import describe_attempt, numbered_by, place_producers, with_number
+from standpipe_server.broker.batches import Batch
+from standpipe_server.broker.facts import Opening
+from standpipe_server.broker.standing import ReportKey, StandingReport
+from standpipe_server.broker.state import AttemptNumbers, InvocationState, ProducerState, replace
+from standpipe_server.store import tables
+from standpipe_server.store.commands import conclude
+from standpipe_server.store.segments import segment_runs
+from standpipe_server.store.unit import UnitOfWork
+
+_LISTED = 100
+"""Attempts that an invocation shows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """An opening producer among the others of its invocation. Nothing of it is put back yet."""
+
+    invocation: InvocationState
+    producer: ProducerState
+    others: Sequence[ProducerState] = ()
+    """Those that this opening superseded."""
+
+
+def place_opening(unit: UnitOfWork, invocation: InvocationState, producer: ProducerState, batch: Batch) -> Placed:
+    """The invocation and the producer as they are when the batch's `opened` is stored; as they were without one."""
+    opening = next((message for message in batch.messages if message.method == "opened" and not message.problem), None)
+    if opening is None or producer.opened:
+        return Placed(invocation=invocation, producer=producer)
+    fact = opening.fact
+    launcher = invocation.attempts.launcher if invocation.attempts is not None else ()
+    if isinstance(fact, Opening):
+        lineage = replace(fact.lineage, launcher_attempt=launcher)
+        opened = replace(producer, lineage=lineage, process=fact.process or producer.process, opened=1)
+    else:
+        opened = replace(producer, lineage=replace(producer.lineage, launcher_attempt=launcher), opened=1)
+    numbers = numbered_by(invocation.attempts, opened)
+    if numbers is None:
+        return Placed(invocation=invocation, producer=producer)
+    if numbers == invocation.attempts and _is_plainly_newest(unit, invocation.pk, opened, numbers):
+        placed_alone = replace(opened, opened=producer.opened, attempt=numbers.newest)
+        return Placed(invocation=invocation, producer=placed_alone)
+    known = [each for each in unit.all_producers(invocation.pk) if each.name != producer.name]
+    numbered = replace(invocation, attempts=numbers)
+    _, placed = place_producers(numbered, [*known, opened])
+    *others, mine = placed
+    changed = [after for before, after in zip(known, others, strict=True) if after != before]
+    # As it was before the opening, which is still to be counted, but with what the opening says of its place.
+    unopened = replace(mine, opened=producer.opened)
+    state = replace(
+        numbered,
+        producers_opened=sum(each.opened > 0 and not each.superseded for each in others),
+        producers_open=sum(each.is_open and not each.superseded for each in others),
+    )
+    return Placed(invocation=state, producer=unopened, others=changed)
+
+
+def _is_plainly_newest(unit: UnitOfWork, invocation_pk: int, producer: ProducerState, numbers: AttemptNumbers) -> bool:
+    """Most openings of many ranks change nothing for the others, which then need not be read."""
+    lineage = producer.lineage
+    if numbers.ranks or lineage.rank_attempt or lineage.attempt_name or lineage.own_attempt != numbers.newest:
+        return False
+    parent = unit.find_producer(invocation_pk, lineage.parent) if lineage.parent else None
+    return parent is None or not parent.superseded
+
+
+def put_superseded(unit: UnitOfWork, invocation_pk: int, producers: Iterable[ProducerState]) -> None:
+    """Puts back what was placed anew; that somebody is superseded now is told in the history."""
+    newly: list[ProducerState] = []
+    for after in producers:
+        before = unit.find_producer(invocation_pk, after.name)
+        if after.superseded and not (before is not None and before.superseded):
+            newly.append(after)
+        unit.put_producer(invocation_pk, after)
+    if newly:
+        names: list[JsonValue] = [producer.name for producer in newly[:_LISTED]]
+        unit.add_history(invocation_pk, "superseded", {"producers": names, "count": len(newly)})
+
+
+def standing_reports(
+    unit: UnitOfWork,
+    invocation_pk: int,
+    keys: Iterable[str],
+    checks: Iterable[tuple[str, str]],
+    *,
+    others: Iterable[ProducerState] = (),
+) -> dict[ReportKey, StandingReport]:
+    """The reports that stand on these assets and checks, with who reported each; `others` as they are from now on."""
+    unit.flush_inserts()
+    key_of = {pk: key for key, pk in unit.asset_pks(keys).items()}
+    if not key_of:
+        return {}
+    wanted = set(checks)
+    positions: dict[ReportKey, int] = {}
+    table = tables.materialization
+    mine = (table.c.invocation_pk == invocation_pk) & table.c.asset_pk.in_(sorted(key_of))
+    for row in unit.connection.execute(select(table.c.asset_pk, table.c.position).where(mine)):
+        positions[key_of[row.asset_pk], None] = row.position
+    table = tables.asset_check
+    mine = (table.c.invocation_pk == invocation_pk) & table.c.asset_pk.in_(sorted(key_of))
+    latest = select(table.c.asset_pk, table.c.check_name, func.max(table.c.position).label("position")).where(mine)
+    for row in unit.connection.execute(latest.group_by(table.c.asset_pk, table.c.check_name)):
+        if (key_of[row.asset_pk], row.check_name) in wanted:
+            positions[key_of[row.asset_pk], row.check_name] = row.position
+    by_pk = {producer.pk: producer for producer in (*unit.all_producers(invocation_pk), *others)}
+    standing: dict[ReportKey, StandingReport] = {}
+    for key, position in positions.items():
+        producer = by_pk.get(_producer_at(unit.connection, invocation_pk, position) or 0)
+        if producer is not None:
+            standing[key] = StandingReport(position, producer)
+    return standing
+
+
+def _producer_at(connection: Connection, invocation_pk: int, position: int) -> int | None:
+    """Which producer's message is stored at this position."""
+    table = tables.segment
+    columns = (table.c.first_position, table.c.producer_pk, table.c.first_seq, table.c.count, table.c.received_at)
+    statement = (
+        select(*columns, table.c.runs)
+        .where(table.c.invocation_pk == invocation_pk, table.c.first_position <= position)
+        .order_by(table.c.first_position.desc())
+        .limit(1)
+    )
+    row = connection.execute(statement).mappings().first()
+    if row is None:
+        return None
+    offset = position - row["first_position"]
+    for producer_pk, _, count, _ in segment_runs(row):
+        if offset < count:
+            return producer_pk
+        offset -= count
+    return None
+
+
+def remove_replaced(unit: UnitOfWork, decision: intake.Append) -> None:
+    """Takes the rows of older attempts' reports away, of which the batch holds newer ones."""
+    if not decision.replaced:
+        return
+    unit.flush_inserts()
+    pk = decision.invocation.pk
+    asset_pks = unit.asset_pks({key for key, _ in decision.replaced})
+    for key, check_name in sorted(decision.replaced, key=str):
+        table = tables.materialization if check_name is None else tables.asset_check
+        mine = (table.c.invocation_pk == pk) & (table.c.asset_pk == asset_pks[key])
+        if check_name is not None:
+            mine &= tables.asset_check.c.check_name == check_name
+        numbers = tables.metadata_number
+        replaced = select(table.c.position).where(mine)
+        taken = (numbers.c.invocation_pk == pk) & (numbers.c.asset_pk == asset_pks[key])
+        unit.connection.execute(delete(numbers).where(taken, numbers.c.position.in_(replaced)))
+        unit.connection.execute(delete(table).where(mine))
+
+
+@dataclass(frozen=True, slots=True)
+class NumberAttempt:
+    """The launcher's number for an attempt: of that name, or of what opens from now on."""
+
+    pk: int
+    attempt: Attempt
+    name: str | None = None
+
+    def execute(self, unit: UnitOfWork) -> None:
+        before = unit.invocation(self.pk)
+        numbers = with_number(before.attempts, attempt=self.attempt, name=self.name)
+        if numbers == before.attempts:
+            return
+        producers = unit.all_producers(self.pk)
+        state, placed = place_producers(replace(before, attempts=numbers), producers)
+        detail: dict[str, JsonValue] = {"attempt": list(self.attempt), "number": describe_attempt(self.attempt)}
+        unit.add_history(self.pk, "attempt", detail | ({"name": self.name} if self.name else {}))
+        changed = [after for old, after in zip(producers, placed, strict=True) if after != old]
+        put_superseded(unit, self.pk, changed)
+        if state.ended and state.verdict not in ("succeeded", "cancelled"):
+            # What made it red may belong to an older attempt now.
+            conclude(unit, state)
+        else:
+            unit.put_invocation(state)
+
+
+def read_attempts(connection: Connection, invocation_pk: int, attempts: str | None) -> list[JsonValue]:
+    """The attempts of an invocation, newest first; `attempts` as its row has them."""
+    if attempts is None:
+        return []
+    names: dict[tuple[int, ...], list[JsonValue]] = {}
+    for name, number in json.loads(attempts).get("names", {}).items():
+        names.setdefault(tuple(number), []).append(name)
+    table = tables.producer
+    statement = (
+        select(table.c.attempt, table.c.superseded, func.count().label("producers"))
+        .where(table.c.invocation_pk == invocation_pk, table.c.attempt.is_not(None))
+        .group_by(table.c.attempt, table.c.superseded)
+    )
+    counts: dict[tuple[int, ...], dict[bool, int]] = {number: {} for number in names}
+    for row in connection.execute(statement):
+        counts.setdefault(tuple(json.loads(row.attempt)), {})[bool(row.superseded)] = row.producers
+    launcher = tuple(json.loads(attempts).get("launcher", ()))
+    if launcher:
+        counts.setdefault(launcher, {})
+    newest = tuple(json.loads(attempts).get("newest", ()))
+    return [
+        {
+            "attempt": list(number),
+            "names": names.get(number, []),
+            "producers": sum(counts[number].values()),
+            "superseded": number < newest,
+        }
+        for number in sorted(counts, reverse=True)[:_LISTED]
+    ]

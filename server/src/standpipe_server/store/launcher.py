@@ -1,0 +1,89 @@
+"""What a launcher says of its work: on the way, of its attempts, and of its end.
+
+The commands beside `commands`, and the store's door for them. Invariant: a word that was answered is committed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select, update
+
+from standpipe_protocol.json_text import JsonValue
+from standpipe_protocol.process_end import Attempt
+from standpipe_server.broker.attempts import has_open_children
+from standpipe_server.broker.endings import merge_words
+from standpipe_server.broker.launches import LaunchState, merge_launch
+from standpipe_server.broker.state import Finish, replace
+from standpipe_server.store import tables
+from standpipe_server.store.attempts import NumberAttempt
+from standpipe_server.store.commands import conclude
+from standpipe_server.store.unit import UnitOfWork
+
+
+@dataclass(frozen=True, slots=True)
+class FinishInvocation:
+    """The launcher's word on the end. What it does not say keeps what an earlier word said.
+
+    `patient`: while a child process is open whose parent has closed, nothing is done and False is answered.
+    """
+
+    pk: int
+    finish: Finish
+    patient: bool = False
+
+    def execute(self, unit: UnitOfWork) -> bool:
+        state = unit.invocation(self.pk)
+        if self.patient and not state.ended and state.producers_open and has_open_children(unit.all_producers(self.pk)):
+            return False
+        finish = merge_words(state.finish, self.finish)
+        if state.ended and state.finish == finish:
+            return True
+        unit.add_history(self.pk, "finished", finish.to_wire())
+        conclude(unit, replace(state, finish=finish))
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """The launcher's word on the way: where the work is, and in which state."""
+
+    pk: int
+    launch: LaunchState
+
+    def execute(self, unit: UnitOfWork) -> None:
+        table = tables.invocation
+        state = unit.invocation(self.pk)
+        text = unit.connection.scalar(select(table.c.platform).where(table.c.pk == self.pk))
+        before = None if text is None else json.loads(text)
+        after = merge_launch(before, self.launch, now=unit.now)
+        if after is None or after == before:
+            return
+        # Watchers of the invocation are woken by it.
+        unit.put_invocation(state)
+        change = update(table).where(table.c.pk == self.pk).values(platform=json.dumps(after))
+        unit.connection.execute(change)
+        detail: dict[str, JsonValue] = {"state": self.launch.state, **self.launch.places}
+        if self.launch.attempt:
+            detail["attempt"] = list(self.launch.attempt)
+        unit.add_history(self.pk, "launch", detail)
+
+
+class LauncherCalls:
+    """The store's door for a launcher's words. `write` runs a command and answers when it is committed."""
+
+    def __init__(self, write: Callable[[Any], Awaitable[Any]]) -> None:
+        self._write = write
+
+    async def finish(self, pk: int, finish: Finish, *, patient: bool = False) -> bool:
+        """False: it was patient, and a child process is still to close."""
+        return await self._write(FinishInvocation(pk, finish, patient))
+
+    async def launch(self, pk: int, launch: LaunchState) -> None:
+        await self._write(Launch(pk, launch))
+
+    async def number_attempt(self, pk: int, attempt: Attempt, *, name: str | None) -> None:
+        await self._write(NumberAttempt(pk, attempt, name))
