@@ -145,7 +145,12 @@ def test_ctrl_c_leaves_the_block_as_an_exception(sqlite_server: Server, tmp_path
     [
         ("pass", 0, ("succeeded", [])),
         ("sys.exit()", 0, ("succeeded", [])),
+        ("typer.run(lambda: stop(typer.Exit()))", 0, ("succeeded", [])),
+        ("stop(SystemExit(0))", 0, ("succeeded", [])),
         ("sys.exit(3)", 3, ("failed", ["exception", "exit-code"])),
+        ("typer.run(lambda: stop(typer.Exit(3)))", 3, ("failed", ["exception", "exit-code"])),
+        ("typer.run(lambda: stop(typer.Abort()))", 1, ("failed", ["exception", "exit-code"])),
+        ("stop(asyncio.CancelledError())", 1, ("failed", ["exception", "exit-code"])),
         ("raise ValueError('no orders')", 1, ("failed", ["exception", "exit-code"])),
         ("os._exit(0)", 0, ("incomplete", ["never-closed"])),
         ("os.kill(os.getpid(), 9)", -9, ("failed", ["exit-code", "never-closed"])),
@@ -155,8 +160,12 @@ def test_leaving_the_block(
     sqlite_server: Server, tmp_path: Path, leaves_by: str, code: int, expected: tuple[str, list[str]]
 ) -> None:
     script = f"""
-import os, sys
+import asyncio, os, sys, typer
 from standpipe import open_pipes
+
+def stop(error):
+    raise error
+
 with open_pipes() as context:
     context.report_custom_message(1)
     assert context.flush(30)
@@ -168,6 +177,26 @@ with open_pipes() as context:
     assert done.returncode == code, done.stderr
     found = ended(job, code)
     assert (found["verdict"], codes(found)) == expected
+
+
+def test_a_command_that_opens_by_itself_and_stops_early_is_succeeded(sqlite_server: Server, tmp_path: Path) -> None:
+    script = """
+import typer
+from standpipe import open_pipes
+
+app = typer.Typer()
+
+@app.command()
+def load():
+    with open_pipes() as context:
+        context.report_custom_message(1)
+        raise typer.Exit()
+
+app()
+"""
+    job = register(sqlite_server, launcher={"kind": "test"})
+    run([sys.executable, "-c", script], env=child_environment(dict(job.registered["env"]), home=tmp_path))
+    assert ended(job, 0)["verdict"] == "succeeded"
 
 
 def test_a_process_that_never_closes_is_incomplete_also_when_daemon_threads_still_report(

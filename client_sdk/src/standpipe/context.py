@@ -15,7 +15,7 @@ from standpipe.cancel import Cancellation, PipesCancelled
 from standpipe.errors import DagsterPipesError, PipesServerError
 from standpipe.rules import (
     check_type,
-    is_clean_exit,
+    is_no_failure,
     metadata_entries,
     no_asset,
     no_partition,
@@ -94,8 +94,7 @@ class PipesContext:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            # `sys.exit()` and `sys.exit(0)` are how a program says that it is done.
-            self.close(None if is_clean_exit(error) else error)
+            self.close(error)
         finally:
             open_contexts.leave_block(self)
 
@@ -105,14 +104,13 @@ class PipesContext:
         """Reports the end, delivers everything and says what became of it. Idempotent.
 
         Args:
-            exc: what the work failed with; an exception, or upstream's form of one.
+            exc: what the work failed with; an exception, or upstream's form of one. An exit with status 0 is none.
             timeout: seconds to wait for the server; `STANDPIPE_CLOSE_TIMEOUT` or 30 by default. What is undelivered
                 then is kept in a spool file.
         """
         with self._lock:
             if not self._closed:
-                # Upstream takes an empty dictionary for no exception.
-                self._send_closed(None if isinstance(exc, Mapping) and not exc else exc)
+                self._send_closed(None if is_no_failure(exc) else exc)
                 self._closed = True
                 open_contexts.note_closed(self, materialized=self._materialized)
         return self._channel.close(timeout)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 from standpipe.context import PipesContext
 from standpipe.delivery import DeliveryReport
 from standpipe.errors import DagsterPipesWarning, PipesConfigurationError
-from standpipe_protocol.bootstrap import INVOCATION_VARIABLE
+from standpipe_protocol.bootstrap import INVOCATION_VARIABLE, UPSTREAM_CONTEXT_VARIABLE
 from standpipe_protocol.context import ContextData
 from standpipe_protocol.invocation import Control
 from standpipe_protocol.json_text import JsonValue, encode_json
@@ -76,6 +76,21 @@ class LoggingChannel:
     def close(self, timeout: float | None = None) -> DeliveryReport:
         return DeliveryReport(
             producer="", numbered=self._count, acknowledged=0, error="not launched by an orchestrator"
+        )
+
+
+def refuse_launch_by_upstream(variables: Mapping[str, str]) -> None:
+    """Where no invocation was found: a process that Dagster itself launched must not report into nothing.
+
+    Raises:
+        PipesConfigurationError: it did.
+    """
+    if variables.get(UPSTREAM_CONTEXT_VARIABLE):
+        raise PipesConfigurationError(
+            f"{UPSTREAM_CONTEXT_VARIABLE} is set and {INVOCATION_VARIABLE} is not: Dagster itself launched this"
+            " process, and Standpipe does not speak Dagster's own channels, so that nothing would arrive. Launch the"
+            " process through Standpipe, import `open_dagster_pipes` from `dagster_pipes` for launches by Dagster, or"
+            f" unset {UPSTREAM_CONTEXT_VARIABLE} to report nowhere."
         )
 
 

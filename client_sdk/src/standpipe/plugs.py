@@ -16,7 +16,7 @@ from standpipe import open_contexts
 from standpipe.context import PipesContext
 from standpipe.delivery import DeliveryReport
 from standpipe.errors import DagsterPipesError, PipesConfigurationError
-from standpipe.null_context import open_null_context
+from standpipe.null_context import open_null_context, refuse_launch_by_upstream
 from standpipe.open_contexts import Origin
 from standpipe.outbox import Outbox
 from standpipe.session import open_http_context
@@ -86,14 +86,14 @@ class PipesMappingParamsLoader(PipesParamsLoader):
     """Reads the three variables from a mapping: a notebook's widgets, a job's parameters."""
 
     def __init__(self, mapping: Mapping[str, str]) -> None:
-        self._mapping = mapping
+        self.mapping = mapping
 
     def is_dagster_pipes_process(self) -> bool:
-        return bool(self._mapping.get(INVOCATION_VARIABLE))
+        return bool(self.mapping.get(INVOCATION_VARIABLE))
 
     def load_context_params(self) -> PipesParams:
         try:
-            bootstrap = Bootstrap.from_environment(self._mapping)
+            bootstrap = Bootstrap.from_environment(self.mapping)
         except BootstrapError as error:
             raise PipesConfigurationError(str(error)) from None
         if bootstrap is None:
@@ -139,6 +139,8 @@ def open_plugged(
         own = open_contexts.own()
         if own is not None and own.is_null and not own.is_closed:
             return own
+        if isinstance(params_loader, PipesMappingParamsLoader):
+            refuse_launch_by_upstream(params_loader.mapping)
         null = open_null_context(environment)
         open_contexts.enter(null)
         return null

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from standpipe_protocol.json_text import JsonValue
 
 
+_COMMAND_LINES = frozenset({"click", "typer", "asyncclick"})
+
+
 def metadata_entries(metadata: Mapping[str, object], method: str) -> dict[str, JsonValue]:
     """Upstream's normal form: every entry as `{"raw_value": ..., "type": ...}`."""
     import standpipe_protocol.metadata as words
@@ -93,6 +96,32 @@ def wrong_value(parameter: str, method: str, expected: object, got: object) -> N
     )
 
 
+def is_no_failure(exc: object) -> bool:
+    """Whether `close` was handed nothing that the work failed with."""
+    if isinstance(exc, BaseException):
+        # `sys.exit()` and `sys.exit(0)` are how a program says that it is done.
+        return is_clean_exit(exc)
+    # Upstream takes an empty dictionary for no exception.
+    return exc is None or (isinstance(exc, Mapping) and not exc)
+
+
 def is_clean_exit(error: BaseException | None) -> bool:
-    """Whether leaving with this is leaving well: with nothing, or by `sys.exit()` or `sys.exit(0)`."""
-    return error is None or (isinstance(error, SystemExit) and error.code in (None, 0))
+    """Whether leaving with this is leaving well: with nothing, or by an exit that ends the process with status 0."""
+    match error:
+        case None:
+            return True
+        case SystemExit():
+            return _is_status_zero(error.code)
+        case _:
+            return _is_exit_of_a_command_line(type(error)) and _is_status_zero(getattr(error, "exit_code", 1))
+
+
+def _is_exit_of_a_command_line(kind: type[BaseException]) -> bool:
+    """Whether it is the exception by which click and typer leave a command; known by its name, since neither is
+    imported here. `Abort` and usage errors are others."""
+    return any(base.__name__ == "Exit" and base.__module__.partition(".")[0] in _COMMAND_LINES for base in kind.__mro__)
+
+
+def _is_status_zero(code: object) -> bool:
+    # 0.0 and numpy's 0 equal 0, and the interpreter prints them and ends with status 1.
+    return code is None or (isinstance(code, int) and code == 0)

@@ -73,8 +73,9 @@ def open_pipes(
     Raises:
         DagsterPipesError: nothing names an invocation, several contexts are open, and this task or thread belongs to
             none of them.
-        PipesConfigurationError: some of the three variables are set and some are not, or the address is malformed.
-            A server that refuses or cannot be reached shows at the first use of the context, not here.
+        PipesConfigurationError: some of the three variables are set and some are not, the address is malformed, or
+            Dagster itself launched this process (`DAGSTER_PIPES_CONTEXT` is set, and no invocation is named). A server
+            that refuses or cannot be reached shows at the first use of the context, not here.
     """
     from standpipe.modes import SPOOL_VARIABLE, spool_first
 
@@ -299,8 +300,9 @@ def _open_by_environment(environment: Mapping[str, str], *, strict: bool) -> Pip
         return open_http_context(bootstrap, environment=environment, strict=strict, from_environment=True)
     if own is None and (only := open_contexts.only_open("open_pipes")) is not None:
         return only
-    from standpipe.null_context import open_null_context
+    from standpipe.null_context import open_null_context, refuse_launch_by_upstream
 
+    refuse_launch_by_upstream(environment)
     context = open_null_context(environment)
     open_contexts.enter(context)
     return context

@@ -11,6 +11,8 @@ TOKEN_VARIABLE = "STANDPIPE_TOKEN"  # noqa: S105  the variable's name, not a tok
 API_KEY_VARIABLE = "STANDPIPE_API_KEY"
 HOME_VARIABLE = "STANDPIPE_HOME"
 DATABASE_VARIABLE = "STANDPIPE_DATABASE"
+UPSTREAM_CONTEXT_VARIABLE = "DAGSTER_PIPES_CONTEXT"
+"""By which Dagster itself says that it launched a process."""
 
 
 class BootstrapError(ValueError):

@@ -14,7 +14,7 @@ from standpipe.open_contexts import Process, swap
 @pytest.fixture(autouse=True)
 def _own_process_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in os.environ:
-        if name.startswith("STANDPIPE_"):
+        if name.startswith(("STANDPIPE_", "DAGSTER_PIPES_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("STANDPIPE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("STANDPIPE_CLOSE_TIMEOUT", "15")

@@ -7,7 +7,16 @@ import warnings
 
 import pytest
 
-from standpipe import DagsterPipesError, DagsterPipesWarning, PipesConfigurationError, PipesContext, open_pipes
+from standpipe import (
+    DagsterPipesError,
+    DagsterPipesWarning,
+    PipesConfigurationError,
+    PipesContext,
+    PipesEnvVarParamsLoader,
+    PipesMappingParamsLoader,
+    PipesParamsLoader,
+    open_pipes,
+)
 from standpipe.testing import recording_broker
 
 
@@ -51,6 +60,35 @@ def test_nothing_in_it_is_truthy_that_would_not_be(monkeypatch: pytest.MonkeyPat
 def test_extras_can_be_given_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STANDPIPE_EXTRAS", '{"foo": "bar"}')
     assert open_outside().get_extra("foo") == "bar"
+
+
+UPSTREAMS = "eJyrVipILMlQslJQyk0tLk5MTy1WqgUARiYG4A=="
+
+
+@pytest.mark.parametrize("loader", [None, PipesEnvVarParamsLoader])
+def test_a_launch_by_dagster_itself_is_a_named_error(
+    loader: type[PipesParamsLoader] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_PIPES_CONTEXT", UPSTREAMS)
+    with pytest.raises(PipesConfigurationError, match="DAGSTER_PIPES_CONTEXT is set and STANDPIPE_INVOCATION is not"):
+        open_pipes(params_loader=loader and loader())
+    assert not PipesContext.is_initialized()
+    with recording_broker() as broker, broker.environment(), open_pipes() as pipes:
+        assert not pipes.is_null
+
+
+def test_a_mapping_with_dagsters_own_params_is_a_named_error() -> None:
+    widgets = {"DAGSTER_PIPES_CONTEXT": UPSTREAMS, "DAGSTER_PIPES_MESSAGES": UPSTREAMS}
+    with pytest.raises(PipesConfigurationError, match="launched this process"):
+        open_pipes(params_loader=PipesMappingParamsLoader(widgets))
+
+
+def test_a_loader_that_finds_nothing_decides_also_in_a_process_that_dagster_launched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DAGSTER_PIPES_CONTEXT", UPSTREAMS)
+    with pytest.warns(DagsterPipesWarning, match="not launched by an orchestrator"):
+        assert open_pipes(params_loader=PipesMappingParamsLoader({})).is_null
 
 
 @pytest.mark.parametrize("text", ["[1]", "{", "3"])
