@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +160,68 @@ def test_an_incident_is_judged_elsewhere_as_it_was(
     assert (after.verdict, after.exit_code) == (before.verdict, 3) == ("cancelled", 3)
     assert [reason.code for reason in after.reasons] == [reason.code for reason in before.reasons]
     assert {"missing-tail", "rejected-messages", "exit-code"} <= {reason.code for reason in after.reasons}
+
+
+def _opening(**extras: JsonValue) -> dict[str, Any]:
+    return {"method": "opened", "params": {"extras": extras}}
+
+
+def _ended_by_its_platform(job: wire.Job) -> None:
+    cause = {"code": "out-of-memory", "detail": "OOMKilled", "peak_memory_bytes": 1 << 30}
+    job.append([wire.opened(), wire.closed()], producer="one", first_seq=1)
+    job.finish(outcome="failed", cause=cause, reason="Killed")
+
+
+def _judged_by_its_launcher(job: wire.Job) -> None:
+    job.finish(exit_code=0, outcome="succeeded")
+
+
+def _started_again(job: wire.Job) -> None:
+    """Once by its own number, once by the launcher's, and once by a name that the launcher numbered."""
+    job.append([wire.opened(), wire.materialization("a")], producer="first", first_seq=1)
+    job.append([_opening(attempt=[1]), wire.materialization("a")], producer="second", first_seq=1)
+    job.server.http.post(f"{job.path}/attempts", json={"attempt": 2}).raise_for_status()
+    job.append([wire.opened(), wire.materialization("a")], producer="third", first_seq=1)
+    job.append(
+        [_opening(attempt_name="uid-4"), wire.materialization("a"), wire.closed()], producer="fourth", first_seq=1
+    )
+    job.server.http.post(f"{job.path}/attempts", json={"attempt": 3, "name": "uid-4"}).raise_for_status()
+    job.finish(exit_code=0)
+
+
+def _opened_late(job: wire.Job) -> None:
+    job.append([wire.opened(), wire.closed()], producer="one", first_seq=1)
+    job.finish(exit_code=0)
+    job.append([wire.opened(), wire.closed()], producer="two", first_seq=1)
+
+
+@pytest.mark.parametrize(
+    ("live", "members"),
+    [
+        (_ended_by_its_platform, {}),
+        (_judged_by_its_launcher, {"pipes": "optional"}),
+        (_started_again, {"expected": {"asset_keys": ["a"]}}),
+        (_opened_late, {}),
+    ],
+    ids=["cause", "optional", "attempts", "late"],
+)
+def test_ends_and_attempts_are_judged_elsewhere_as_they_were(
+    broker: Server, elsewhere: Server, tmp_path: Path, live: Callable[[wire.Job], None], members: dict[str, Any]
+) -> None:
+    job = wire.register(broker, **members)
+    live(job)
+    before = job.read()
+    exported(broker, job.id, tmp_path / "file")
+    for _ in range(2):
+        standpipe("import", tmp_path / "file", broker=elsewhere)
+    (found,) = elsewhere.http.get("/invocations").json()["items"]
+    after = elsewhere.http.get(f"/invocations/{found['id']}").json()
+    same = ("verdict", "judged_by", "outcome", "cause", "exit_code", "attempt", "pipes", "badge", "expected_progress")
+    assert {name: after[name] for name in same} == {name: before[name] for name in same}
+    for one in (before, after):
+        one["codes"] = [reason["code"] for reason in one["reasons"]]
+        one["superseded"] = {producer["producer"]: producer["superseded"] for producer in one["producers"]}
+    assert (after["codes"], after["superseded"]) == (before["codes"], before["superseded"])
 
 
 def test_where_the_verdict_differs_the_import_says_so(broker: Server, client: BrokerClient, tmp_path: Path) -> None:

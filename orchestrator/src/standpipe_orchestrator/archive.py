@@ -75,6 +75,10 @@ class ArchiveOperations:
     def cancel(self, invocation_id: str) -> None:
         self._object("POST", f"/invocations/{invocation_id}/cancel", body={})
 
+    def number_attempt(self, invocation_id: str, attempt: JsonValue, *, name: str | None = None) -> None:
+        body: JsonObject = {"attempt": attempt} if name is None else {"attempt": attempt, "name": name}
+        self._object("POST", f"/invocations/{invocation_id}/attempts", body=body)
+
     def finish(self, invocation_id: str, told: JsonObject) -> JsonObject:
         return self._object("POST", f"/invocations/{invocation_id}/finish", body=told)
 

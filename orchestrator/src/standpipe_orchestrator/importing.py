@@ -22,6 +22,7 @@ _ANONYMOUS = "anonymous"
 """The broker numbers its messages; nobody else may."""
 _BATCH_MESSAGES = 500
 _BATCH_BYTES = 4 * 1024 * 1024
+_WORDS = ("exit_code", "reason", "launched", "outcome", "cause")
 _SETTLE_SECONDS = 3600.0
 """It must not end by itself while it is told."""
 
@@ -54,6 +55,36 @@ class _Batch:
         )
 
 
+class _Attempts:
+    """The launcher's numbers of attempts, given again where they were given before."""
+
+    def __init__(self, broker: ArchiveOperations, invocation_id: str, original: JsonObject) -> None:
+        self._broker, self._id = broker, invocation_id
+        self._attempts = _objects(original.get("attempts"))
+        self._numbers = {
+            str(one.get("producer")): attempt
+            for one in _objects(original.get("producers"))
+            if isinstance(attempt := one.get("attempt"), list) and attempt
+        }
+        self._newest: list[JsonValue] = []
+
+    def begin(self, batch: _Batch) -> None:
+        """Before a producer opens that has the launcher's number and none of its own."""
+        attempt = self._numbers.pop(batch.producer, None)
+        if attempt is None or batch.first_seq != 1 or _names_its_attempt(batch.messages[0]):
+            return
+        if cast("list[int]", attempt) > cast("list[int]", self._newest):
+            self._newest = attempt
+            self._broker.number_attempt(self._id, attempt)
+
+    def name(self) -> None:
+        """After all have opened: the numbers of attempts that have names."""
+        for one in self._attempts:
+            names = one.get("names")
+            for name in names if isinstance(names, list) else []:
+                self._broker.number_attempt(self._id, one.get("attempt") or 0, name=str(name))
+
+
 def import_archive(broker: ArchiveOperations, archive: ArchiveReader) -> Imported:
     """Stores an exported invocation as a new one.
 
@@ -66,13 +97,21 @@ def import_archive(broker: ArchiveOperations, archive: ArchiveReader) -> Importe
     key = f"import-{hashlib.sha256(identity).hexdigest()[:32]}"
     new_id = str(broker.register(_registration(original), key=key)["id"])
     numbered = _numbered(original)
+    attempts = _Attempts(broker, new_id, original)
+    late = _late_producers(original)
     for batch in _batches(archive.events()):
+        if batch.producer in late:
+            # It opened after the end: so that it is late here as well, the end comes first.
+            broker.finish(new_id, _end_of(original))
+            late = frozenset()
+        attempts.begin(batch)
         headers = {"Idempotency-Key": f"{key}-{batch.first_position}"}
         if batch.producer != _ANONYMOUS:
             headers = {PRODUCER_HEADER: batch.producer, FIRST_SEQ_HEADER: str(batch.first_seq)}
             if batch.producer in numbered:
                 headers[NUMBERED_HEADER] = str(numbered[batch.producer])
         broker.append(new_id, batch.messages, headers=headers)
+    attempts.name()
     if original.get("cancel_requested"):
         broker.cancel(new_id)
     before, after = Invocation.from_wire(original), Invocation.from_wire(broker.finish(new_id, _last_word(archive)))
@@ -89,8 +128,29 @@ def _registration(original: JsonObject) -> JsonObject:
         "tags": {**tags, IMPORTED_FROM: original["id"]},
         "settle_seconds": _SETTLE_SECONDS,
     }
-    body.update({name: original[name] for name in ("expected", "launcher") if original.get(name) is not None})
+    body.update({name: original[name] for name in ("expected", "launcher", "pipes") if original.get(name) is not None})
     return body
+
+
+def _objects(value: JsonValue) -> list[JsonObject]:
+    return [one for one in (value if isinstance(value, list) else []) if isinstance(one, dict)]
+
+
+def _names_its_attempt(message: JsonValue) -> bool:
+    params = message.get("params") if isinstance(message, dict) else None
+    extras = params.get("extras") if isinstance(params, dict) else None
+    members = extras if isinstance(extras, dict) else {}
+    return any(members.get(name) is not None for name in ("attempt", "attempt_name", "parent"))
+
+
+def _late_producers(original: JsonObject) -> frozenset[str]:
+    reasons = _objects(original.get("reasons"))
+    return frozenset(str(reason.get("producer")) for reason in reasons if reason.get("code") == "late-producer")
+
+
+def _end_of(original: JsonObject) -> JsonObject:
+    """The launcher's word as far as the invocation itself shows it."""
+    return {name: original[name] for name in ("exit_code", "outcome", "cause") if original.get(name) is not None}
 
 
 def _numbered(original: JsonObject) -> dict[str, int]:
@@ -144,7 +204,7 @@ def _last_word(archive: ArchiveReader) -> JsonObject:
     for change in reversed(archive.history):
         detail = change.get("detail")
         if change.get("change") == "finished" and isinstance(detail, dict):
-            return {name: detail[name] for name in ("exit_code", "reason", "launched") if detail.get(name) is not None}
+            return {name: detail[name] for name in _WORDS if detail.get(name) is not None}
     if archive.invocation.get("status") != "ended":
         return {"reason": "It was exported while it ran."}
     if archive.invocation.get("verdict") == "lost":

@@ -41,9 +41,12 @@ class Placed:
 
 def place_opening(unit: UnitOfWork, invocation: InvocationState, producer: ProducerState, batch: Batch) -> Placed:
     """The invocation and the producer as they are when the batch's `opened` is stored; as they were without one."""
+    as_it_was = Placed(invocation=invocation, producer=producer)
+    if producer.opened:
+        return as_it_was
     opening = next((message for message in batch.messages if message.method == "opened" and not message.problem), None)
-    if opening is None or producer.opened:
-        return Placed(invocation=invocation, producer=producer)
+    if opening is None:
+        return as_it_was
     fact = opening.fact
     launcher = invocation.attempts.launcher if invocation.attempts is not None else ()
     if isinstance(fact, Opening):
@@ -53,7 +56,7 @@ def place_opening(unit: UnitOfWork, invocation: InvocationState, producer: Produ
         opened = replace(producer, lineage=replace(producer.lineage, launcher_attempt=launcher), opened=1)
     numbers = numbered_by(invocation.attempts, opened)
     if numbers is None:
-        return Placed(invocation=invocation, producer=producer)
+        return as_it_was
     if numbers == invocation.attempts and _is_plainly_newest(unit, invocation.pk, opened, numbers):
         placed_alone = replace(opened, opened=producer.opened, attempt=numbers.newest)
         return Placed(invocation=invocation, producer=placed_alone)
