@@ -103,7 +103,7 @@ def import_archive(broker: ArchiveOperations, archive: ArchiveReader) -> Importe
         if batch.producer in late:
             # It opened after the end: so that it is late here as well, the end comes first.
             broker.finish(new_id, _end_of(original))
-            late = frozenset()
+            late = frozenset[str]()
         attempts.begin(batch)
         headers = {"Idempotency-Key": f"{key}-{batch.first_position}"}
         if batch.producer != _ANONYMOUS:
