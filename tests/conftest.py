@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import hypothesis
 import pytest
 
+from tests.support.fork_server import ForkServer
 from tests.support.server import Server
 
 if TYPE_CHECKING:
@@ -79,10 +81,25 @@ def database_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator[ForkServer | None]:
+    """What servers are forked from, so that not each of them imports everything anew. None where that is not known."""
+    if sys.platform != "linux":
+        yield None
+        return
+    made = ForkServer()
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def start_server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[ServerFactory]:
+def start_server(
+    tmp_path: Path, request: pytest.FixtureRequest, fork_server: ForkServer | None
+) -> Iterator[ServerFactory]:
     """Starts as many servers as the test asks for; all end with it. A failed test shows what they wrote."""
     started: list[Server] = []
+    if request.node.get_closest_marker("own_interpreter") is not None:
+        fork_server = None
     with ExitStack() as stack:
 
         def start(
@@ -94,7 +111,11 @@ def start_server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Ser
             start: bool = True,
         ) -> Server:
             server = Server(
-                home or tmp_path / f"home-{len(started) + 1}", database_url=database_url, arguments=arguments, env=env
+                home or tmp_path / f"home-{len(started) + 1}",
+                database_url=database_url,
+                arguments=arguments,
+                env=env,
+                fork_server=fork_server,
             )
             started.append(server)
             stack.push(server)

@@ -12,6 +12,7 @@ import pytest
 from tests.support.server import Server
 
 
+@pytest.mark.own_interpreter
 def test_no_secret_stands_in_the_database_the_log_or_the_command_line(sqlite_server: Server) -> None:
     secrets = {sqlite_server.api_key, sqlite_server.credentials.identity}
     for _ in range(2):

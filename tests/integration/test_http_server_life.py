@@ -71,6 +71,7 @@ def test_a_killed_server_leaves_no_lock_and_loses_nothing_it_acknowledged(server
     assert job.append([custom(1), custom(2)], producer="p", first_seq=2).json()["last_position"] == 3
 
 
+@pytest.mark.own_interpreter
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_a_signal_ends_the_streams_first_and_then_the_server(server: Server, number: int, code: int) -> None:
     job = register(server)

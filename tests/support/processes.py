@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from tests.support.fork_server import ForkedProcess, ForkServer
 from tests.support.waiting import PATIENCE, wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -122,13 +123,23 @@ class Process:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         keep_stdin_open: bool = False,
+        fork_server: ForkServer | None = None,
     ) -> None:
+        """Starts it: `python -m MODULE …` as a fork where there is a `fork_server`, anything else by itself."""
         self.command = [str(word) for word in command]
         self.log = log
+        self._popen: subprocess.Popen[bytes] | ForkedProcess
+        environment = child_environment() if env is None else dict(env)
         with log.open("ab") as sink:
+            if fork_server is not None:
+                _, _, module, *arguments = self.command
+                self._popen = fork_server.fork(
+                    module, arguments, log=sink.fileno(), env=environment, cwd=cwd or Path.cwd()
+                )
+                return
             self._popen = subprocess.Popen(
                 self.command,
-                env=child_environment() if env is None else dict(env),
+                env=environment,
                 cwd=cwd,
                 stdin=subprocess.PIPE if keep_stdin_open else subprocess.DEVNULL,
                 stdout=sink,

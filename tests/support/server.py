@@ -10,6 +10,7 @@ from types import TracebackType
 import httpx
 
 from standpipe_protocol.home import Credentials, read_credentials
+from tests.support.fork_server import ForkServer
 from tests.support.processes import Process, child_environment
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -34,9 +35,13 @@ class Server:
         database_url: str | None = None,
         arguments: Sequence[str] = (),
         env: Mapping[str, str | None] | None = None,
+        fork_server: ForkServer | None = None,
     ) -> None:
         self.home = home
         self.database_url = database_url
+        # Variables of the interpreter and of libraries count when those start.
+        ours = all(name.startswith("STANDPIPE_") for name in env or ())
+        self._fork_server = fork_server if ours else None
         self._arguments = tuple(arguments)
         self._env = dict(env or {})
         self._log = home.with_name(home.name + ".server.log")
@@ -108,6 +113,7 @@ class Server:
             log=self._log,
             env=child_environment(self._env, home=self.home, warnings="error"),
             cwd=self.home,
+            fork_server=self._fork_server,
         )
         self._process = process
         try:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import httpx
+import pytest
 
 from tests.support.server import Server
 
 
+@pytest.mark.own_interpreter
 def test_a_server_is_ready_and_lets_its_operator_in(server: Server) -> None:
     answer = server.http.get("/invocations")
     assert (answer.status_code, answer.json()["items"]) == (200, [])
@@ -26,6 +28,7 @@ def test_a_restarted_server_keeps_its_address_and_what_it_stored(server: Server)
     assert [invocation["id"] for invocation in listed] == [registered["invocation"]["id"]]
 
 
+@pytest.mark.own_interpreter
 def test_a_stopped_server_ends_cleanly_and_no_longer_answers(sqlite_server: Server) -> None:
     assert sqlite_server.stop() == 0
     try:
