@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -184,6 +185,8 @@ def _become(start: _Start) -> None:
     os.environ.clear()
     os.environ.update(start.env)
     os.chdir(start.cwd)
+    # Python up to 3.12 lets the main thread keep the number that it had before the fork.
+    vars(threading.main_thread())["_native_id"] = threading.get_native_id()
     sys.argv = [start.module, *start.arguments]
     sys.path[0] = start.cwd
 

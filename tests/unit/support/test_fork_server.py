@@ -18,6 +18,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="servers are for
 PROGRAM = """
 import os, signal, sys, threading
 print(sys.argv[1:], os.getcwd(), os.environ["STANDPIPE_HOME"], os.getsid(0) == os.getpid(), flush=True)
+print(threading.main_thread().native_id == os.getpid(), flush=True)
 print(sorted(name for name in os.listdir("/proc/self/fd")), file=sys.stderr, flush=True)
 match sys.argv[1]:
     case "leaves":
@@ -48,10 +49,11 @@ def test_it_has_arguments_folder_environment_and_session_of_its_own_and_no_descr
     process = start("leaves")
     assert process.wait() == 7
     assert process.exit_code == 7
-    first, second = process.output().splitlines()
+    first, second, third = process.output().splitlines()
     assert first == f"['leaves'] {tmp_path} {tmp_path / 'home'} True"
+    assert second == "True"
     # The fourth is the listing's own.
-    assert second == "['0', '1', '2', '3']"
+    assert third == "['0', '1', '2', '3']"
 
 
 def test_an_exception_ends_it_with_a_traceback(start: Callable[[str], Process]) -> None:
