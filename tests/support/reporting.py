@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import httpx
 
 from standpipe_orchestrator import BrokerClient
-from tests.support.server import Server
+from tests.support.server import Server, plain_client
 from tests.support.wire import Job, Json, closed, custom, opened
 
 _EACH = 5
@@ -102,7 +102,7 @@ class _Clients:
 
     def open(self, server: Server, token: str) -> httpx.Client:
         headers = {"Authorization": f"Bearer {token}"}
-        made = httpx.Client(base_url=f"{server.url}/api/v1", headers=headers, timeout=20, trust_env=False)
+        made = plain_client(base_url=f"{server.url}/api/v1", headers=headers, timeout=20)
         self._open.append(made)
         return made
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,13 @@ from tests.support.processes import Process, child_environment
 from tests.support.waiting import PATIENCE, wait_until
 
 START_PATIENCE = 60.0
+# It knows no authorities, so that any connection with TLS fails.
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def plain_client(*, base_url: str = "", headers: Mapping[str, str] | None = None, timeout: float) -> httpx.Client:
+    """A client for plain HTTP on this machine: no proxy is asked, and no certificates are loaded, which takes 18 ms."""
+    return httpx.Client(base_url=base_url, headers=headers, timeout=timeout, trust_env=False, verify=_NO_TLS)
 
 
 class Server:
@@ -87,8 +95,7 @@ class Server:
     def client(self, *, token: str | None = None, timeout: float = 30.0) -> httpx.Client:
         """A client for `/api/v1` with `token` as bearer; closed with the server."""
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        # Proxies of the machine are none of the test's business.
-        made = httpx.Client(base_url=self.url + "/api/v1", headers=headers, timeout=timeout, trust_env=False)
+        made = plain_client(base_url=self.url + "/api/v1", headers=headers, timeout=timeout)
         self._clients.append(made)
         return made
 
@@ -146,7 +153,8 @@ class Server:
         if found is None:
             return False
         try:
-            answer = httpx.get(found.url.rstrip("/") + "/readyz", timeout=5.0, trust_env=False)
+            with plain_client(timeout=5.0) as client:
+                answer = client.get(found.url.rstrip("/") + "/readyz")
         except httpx.TransportError:
             return False
         if not answer.is_success:
