@@ -201,6 +201,24 @@ def test_a_launcher_that_begins_an_attempt_numbers_what_opens_from_then_on(share
     assert job.read()["verdict"] == "succeeded"
 
 
+def test_many_producers_of_the_newest_attempt_are_placed_as_one_of_them_is(shared_server: Server) -> None:
+    job = register(shared_server)
+    send(job, "old", opened())
+    number(job, 1)
+    number(job, 1, "uid-b")
+    for name, extras in {"own": {"attempt": [1]}, "named": {"attempt_name": "uid-b"}, "plain": {}}.items():
+        assert send(job, name, opening(**extras), closed())["control"] == CURRENT
+    ended = job.finish(exit_code=0)
+    assert (ended["verdict"], ended["attempts"][0]["producers"]) == ("succeeded", 3)
+
+
+def test_the_silent_ones_that_are_listed_first_are_not_superseded(shared_server: Server) -> None:
+    job = register(shared_server)
+    send(job, "old", opened())
+    send(job, "new", opening(attempt=[1]))
+    assert [one["producer"] for one in job.read()["producers"]] == ["new", "old"]
+
+
 def test_the_anonymous_producer_has_no_attempt(shared_server: Server) -> None:
     job = register(shared_server)
     job.append(opened())

@@ -102,6 +102,16 @@ def test_nothing_settles_while_a_supervisor_is_open_and_its_missing_end_is_missi
     assert (ended["verdict"], codes(ended)) == ("incomplete", ["never-closed"])
 
 
+def test_a_supervisor_that_closes_without_an_end_has_not_said_its_last_word(shared_server: Server) -> None:
+    job = register(shared_server, pipes="optional")
+    job.append([opening(role="supervisor"), closed()], producer="s", first_seq=1)
+    ended = job.finish(exit_code=0)
+    assert (ended["verdict"], codes(ended)) == ("incomplete", ["never-closed"])
+    assert "never reported the end of its process" in ended["reasons"][0]["detail"]
+    job.append([process_end(exit_code=0), closed()], producer="s", first_seq=3)
+    assert job.read()["verdict"] == "succeeded"
+
+
 def test_only_a_supervisor_reports_an_end(shared_server: Server) -> None:
     job = register(shared_server)
     answer = job.append([opened(), process_end(exit_code=0), closed()], producer="p", first_seq=1)

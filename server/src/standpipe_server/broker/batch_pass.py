@@ -180,7 +180,8 @@ class BatchPass:
             self.opened_at = self._now
 
     def _close(self, offset: int, fact: Closing) -> None:
-        self._closed += 1
+        # A supervisor has said its last word when it has reported the end of its process.
+        self._closed += self._lineage.role != "supervisor" or self._lineage.end is not None
         position = self._position(offset)
         self._lineage = replace(self._lineage, closed_position=position, close_signal=fact.signal)
         if fact.exception is not None and self._exception is None:

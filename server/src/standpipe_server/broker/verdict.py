@@ -239,8 +239,9 @@ def _gaps(
         reasons.append(_never_opened_reason(invocation, producers, words))
     for producer in current:
         if producer.is_open:
+            missing = "never reported the end of its process" if producer.is_supervisor else "never closed"
             detail = (
-                f"{_capital(describe(producer))} opened and never closed{silent_since(producer)}; "
+                f"{_capital(describe(producer))} opened and {missing}{silent_since(producer)}; "
                 f"{producer.last_seq} of its messages are stored."
             )
             reasons.append({"code": "never-closed", "detail": detail, "producer": producer.name})

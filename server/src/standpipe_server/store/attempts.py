@@ -18,6 +18,7 @@ from standpipe_server.broker import intake
 from standpipe_server.broker.attempts import describe_attempt, numbered_by, place_producers, with_number
 from standpipe_server.broker.batches import Batch
 from standpipe_server.broker.facts import Opening
+from standpipe_server.broker.ids import ANONYMOUS_PRODUCER
 from standpipe_server.broker.standing import ReportKey, StandingReport
 from standpipe_server.broker.state import AttemptNumbers, InvocationState, ProducerState, replace
 from standpipe_server.store import tables
@@ -57,7 +58,7 @@ def place_opening(unit: UnitOfWork, invocation: InvocationState, producer: Produ
     numbers = numbered_by(invocation.attempts, opened)
     if numbers is None:
         return as_it_was
-    if numbers == invocation.attempts and _is_plainly_newest(unit, invocation.pk, opened, numbers):
+    if numbers == invocation.attempts and _is_plainly_newest(opened, numbers):
         placed_alone = replace(opened, opened=producer.opened, attempt=numbers.newest)
         return Placed(invocation=invocation, producer=placed_alone)
     known = [each for each in unit.all_producers(invocation.pk) if each.name != producer.name]
@@ -75,13 +76,17 @@ def place_opening(unit: UnitOfWork, invocation: InvocationState, producer: Produ
     return Placed(invocation=state, producer=unopened, others=changed)
 
 
-def _is_plainly_newest(unit: UnitOfWork, invocation_pk: int, producer: ProducerState, numbers: AttemptNumbers) -> bool:
+def _is_plainly_newest(producer: ProducerState, numbers: AttemptNumbers) -> bool:
     """Most openings of many ranks change nothing for the others, which then need not be read."""
     lineage = producer.lineage
-    if numbers.ranks or lineage.rank_attempt or lineage.attempt_name or lineage.own_attempt != numbers.newest:
+    if numbers.ranks or lineage.rank_attempt or producer.name == ANONYMOUS_PRODUCER:
         return False
-    parent = unit.find_producer(invocation_pk, lineage.parent) if lineage.parent else None
-    return parent is None or not parent.superseded
+    # One that names its number belongs to that attempt whatever its parent belongs to.
+    if lineage.attempt_name is not None and lineage.attempt_name in numbers.names:
+        return lineage.parent is None and numbers.names[lineage.attempt_name] == numbers.newest
+    if lineage.own_attempt is not None:
+        return lineage.own_attempt == numbers.newest
+    return lineage.parent is None and lineage.launcher_attempt == numbers.newest
 
 
 def put_superseded(unit: UnitOfWork, invocation_pk: int, producers: Iterable[ProducerState]) -> None:

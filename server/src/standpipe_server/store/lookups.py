@@ -66,7 +66,7 @@ def read_context(connection: Connection, target: Target, *, by_token: bool) -> C
     if by_token and row.verdict in FINAL:
         raise NotFound(
             f"Invocation {target.id!r} has ended ({row.verdict}): its token is good for retries and heartbeats only. A "
-            "further attempt is an invocation of its own."
+            "retry of the work is an invocation of its own."
         )
     return ContextAnswer(
         context_json=zstandard.ZstdDecompressor().decompress(row.context),

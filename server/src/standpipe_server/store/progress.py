@@ -37,7 +37,8 @@ def read_progress(connection: Connection, row: Mapping[Any, Any]) -> ProgressVie
     """Of the invocation of that row."""
     table = tables.producer
     mine = table.c.invocation_pk == row["pk"]
-    is_open = case(((table.c.opened > 0) & (table.c.closed < table.c.opened), 0), else_=1)
+    unfinished = (table.c.opened > 0) & (table.c.closed < table.c.opened) & table.c.superseded.is_(False)
+    is_open = case((unfinished, 0), else_=1)
     statement = select(table).where(mine).order_by(is_open, table.c.heard_at.nulls_first(), table.c.pk)
     expected = read_expected(row["expected"])
     # Every producer may have sent custom messages; only who expects some has to count them all.
