@@ -64,7 +64,7 @@ class Launch:
             return
         # Watchers of the invocation are woken by it.
         unit.put_invocation(state)
-        change = update(table).where(table.c.pk == self.pk).values(platform=json.dumps(after))
+        change = update(table).where(table.c.pk == self.pk).values(platform=json.dumps(after, separators=(",", ":")))
         unit.connection.execute(change)
         detail: dict[str, JsonValue] = {"state": self.launch.state, **self.launch.places}
         if self.launch.attempt:
