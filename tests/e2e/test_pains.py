@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from standpipe.spool import SUFFIX
+from standpipe.spool_start import SUFFIX
 from standpipe_orchestrator import (
     AssetExecutionContext,
     AssetKey,

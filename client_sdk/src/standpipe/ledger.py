@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from standpipe_protocol.json_text import encode_json, replace_lone_surrogates
@@ -23,6 +23,19 @@ if TYPE_CHECKING:
 
 MOST_BYTES_READ_BACK = 64 * 1024 * 1024
 """What waits on disk is read once more for the sum, at the end; when there is more, the ledger does without."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What is told of all messages of a producer in its last one."""
+
+    number: int
+    """Of the last one itself; what could not be kept counts as numbered, so that the server finds it missing."""
+    by_method: dict[str, int]
+    """Itself included."""
+    dropped_logs: int
+    sha256: str | None
+    """Over the messages before it; None where too much waits on disk to be read again for it."""
 
 
 class RunningSum:
@@ -51,11 +64,15 @@ class RunningSum:
         return _added(_added(self._sum, self._left), bodies).hexdigest()
 
 
-def encode_closed(
-    message: Closed, *, number: int, by_method: dict[str, int], dropped_logs: int, sha256: str | None, sent_at: str
-) -> bytes:
+def encode_closed(message: Closed, account: Account, *, sent_at: str) -> bytes:
     """`closed` with its ledger, as bytes."""
-    ledger = Ledger(messages=number, by_method=by_method, last_seq=number, dropped_logs=dropped_logs, sha256=sha256)
+    ledger = Ledger(
+        messages=account.number,
+        by_method=account.by_method,
+        last_seq=account.number,
+        dropped_logs=account.dropped_logs,
+        sha256=account.sha256,
+    )
     return encode_json(message_to_wire(replace(message, ledger=ledger), sent_at=sent_at))
 
 

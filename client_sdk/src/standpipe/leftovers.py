@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import threading
 import time
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from standpipe.sender_threads import mark_sender_thread, unmark_sender_thread
-from standpipe_protocol.home import standpipe_home
+from standpipe.spool_start import SUFFIX, is_held, spool_path
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from standpipe.spool_delivery import FileOutcome
-    from standpipe_protocol.bootstrap import Bootstrap
+    from collections.abc import Mapping
 
 MOST_FILES = 100
 MOST_SECONDS = 120.0
@@ -39,13 +36,13 @@ class Leftovers:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Looks into the folder, and only if there is something in it starts the thread."""
+        """Looks into the folder, and only if a dead process left something in it starts the thread."""
         try:
-            folder = standpipe_home(self._environment) / "spool"
-            waits = any(path.name.endswith(".ndjson") for path in folder.iterdir())
+            with os.scandir(spool_path(self._environment)) as entries:
+                left = any(entry.name.endswith(SUFFIX) and not is_held(entry.path) for entry in entries)
         except OSError:
             return
-        if waits:
+        if left:
             thread = threading.Thread(target=self._run, name="standpipe-leftovers", daemon=True)
             # Where the process gets no further thread another one will deliver them.
             with contextlib.suppress(RuntimeError):
@@ -57,9 +54,11 @@ class Leftovers:
         if self._thread is not None and self._thread.is_alive():
             self._imported.wait(timeout)
 
-    def stop(self) -> None:
+    def stop(self, *, timeout: float = 0.0) -> None:
         """Ends it after the request in hand; what it has not sent stays where it is."""
         self._stopping = True
+        if self._thread is not None:
+            self._thread.join(timeout)
 
     def forget_in_child(self) -> None:
         """After a fork: the file in hand is the parent's, and its lock must not live on in the child."""
@@ -72,6 +71,7 @@ class Leftovers:
         mark_sender_thread()
         try:
             try:
+                from standpipe.openings import log_outcome
                 from standpipe.set_aside import SET_ASIDE_DAYS, tidy
                 from standpipe.spool import spool_folder
                 from standpipe.spool_delivery import deliver_file, waiting_files
@@ -87,7 +87,9 @@ class Leftovers:
             for path in waiting_files(folder)[:MOST_FILES]:
                 if self._ends(until):
                     return
-                _say(deliver_file(path, environment=self._environment, tries=TRIES, stopping=lambda: self._ends(until)))
+                log_outcome(
+                    deliver_file(path, environment=self._environment, tries=TRIES, stopping=lambda: self._ends(until))
+                )
         except Exception:
             _log.exception("What earlier processes left in the spool folder could not be delivered.")
         finally:
@@ -95,45 +97,3 @@ class Leftovers:
 
     def _ends(self, until: float) -> bool:
         return self._stopping or time.monotonic() > until
-
-
-def deliver_left_by_children(bootstrap: Bootstrap, *, environment: Mapping[str, str], seconds: float) -> bool:
-    """Delivers what dead processes of this invocation left on disk; False when something of it still waits.
-
-    What a living process holds is its own to deliver, and what is refused for good waits no more.
-    """
-    from standpipe.spool import spool_folder
-    from standpipe.spool_delivery import waiting_files
-
-    until = time.monotonic() + seconds
-
-    def over() -> bool:
-        return time.monotonic() > until
-
-    files = [f for f in waiting_files(spool_folder(environment)) if f.name.startswith(f"{bootstrap.invocation}.")]
-    mark_sender_thread()
-    try:
-        # Each is tried, also after one that could not be delivered.
-        done = [_deliver_until(path, environment=environment, over=over) for path in files]
-        return all(done)
-    finally:
-        unmark_sender_thread()
-
-
-def _deliver_until(path: Path, *, environment: Mapping[str, str], over: Callable[[], bool]) -> bool:
-    from standpipe.spool_delivery import deliver_file
-
-    while True:
-        outcome = deliver_file(path, environment=environment, tries=TRIES, stopping=over)
-        if outcome.error is None or outcome.in_use or outcome.set_aside is not None:
-            _say(outcome)
-            return True
-        if over() or not outcome.may_change:
-            return False
-
-
-def _say(outcome: FileOutcome) -> None:
-    if outcome.set_aside is not None:
-        _log.warning("A spool file was set aside, as %s: %s", outcome.set_aside, outcome.error)
-    elif outcome.error is None and outcome.delivered:
-        _log.info("Delivered %d messages that an earlier process left in %s.", outcome.delivered, outcome.path)

@@ -1,4 +1,5 @@
-"""How much a process wants to be sure of, from its environment. Imports nothing, since every process asks."""
+"""How sure a process wants to be, and how long it waits for that, from its environment. Imports nothing, since every
+process asks."""
 
 from __future__ import annotations
 
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
 SPOOL_VARIABLE = "STANDPIPE_SPOOL"
 SPOOL_FIRST = "first"
 SPOOL_LATER = "later"
+CLOSE_TIMEOUT_VARIABLE = "STANDPIPE_CLOSE_TIMEOUT"
+OPEN_TIMEOUT_VARIABLE = "STANDPIPE_OPEN_TIMEOUT"
+DEFAULT_CLOSE_SECONDS = 30.0
+DEFAULT_OPEN_SECONDS = 60.0
 
 
 def spool_first(environment: Mapping[str, str]) -> bool:
@@ -26,3 +31,20 @@ def spool_first(environment: Mapping[str, str]) -> bool:
             f"{SPOOL_LATER!r} (on disk when memory is full or the server is away)."
         )
     return given == SPOOL_FIRST
+
+
+def close_seconds(environment: Mapping[str, str]) -> float:
+    """How long closing waits for the server."""
+    return _seconds(environment, CLOSE_TIMEOUT_VARIABLE, DEFAULT_CLOSE_SECONDS)
+
+
+def open_seconds(environment: Mapping[str, str]) -> float:
+    """How long the first use of the context waits for it."""
+    return _seconds(environment, OPEN_TIMEOUT_VARIABLE, DEFAULT_OPEN_SECONDS)
+
+
+def _seconds(environment: Mapping[str, str], variable: str, default: float) -> float:
+    try:
+        return max(float(environment[variable]), 0.0)
+    except (KeyError, ValueError):
+        return default

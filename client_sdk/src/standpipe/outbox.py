@@ -22,11 +22,17 @@ from standpipe.errors import DagsterPipesError
 from standpipe.ledger import encode_closed
 from standpipe.leftovers import Leftovers
 from standpipe.losses import Losses, dropped_note
-from standpipe.modes import spool_first
-from standpipe.pending import MEMORY_BYTES, MEMORY_MESSAGES, Account, Pending
+from standpipe.modes import close_seconds, open_seconds, spool_first
+from standpipe.opening import HEARD_SECONDS, begin_opening, new_producer
+from standpipe.openings import deliver_openings
+from standpipe.pending import MEMORY_BYTES, MEMORY_MESSAGES, Pending
+from standpipe.process_facts import process_facts
 from standpipe.sender import Sender
 from standpipe.settlement import settle
 from standpipe.shortening import shortened
+from standpipe.spool import Spool, spool_folder, spool_limit
+from standpipe.spool_format import SpoolHeader
+from standpipe.spool_start import SUFFIX, file_stem
 from standpipe.times import utc_now
 from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.context import ContextData
@@ -35,16 +41,11 @@ from standpipe_protocol.json_text import encode_json
 from standpipe_protocol.messages import Closed, Message, Opened, message_to_wire
 
 if TYPE_CHECKING:
-    from standpipe.spool import Spool
+    from standpipe.opening import Opening
     from standpipe_protocol.problems import Problem
 
-CLOSE_TIMEOUT_VARIABLE = "STANDPIPE_CLOSE_TIMEOUT"
-OPEN_TIMEOUT_VARIABLE = "STANDPIPE_OPEN_TIMEOUT"
-DEFAULT_CLOSE_SECONDS = 30.0
-DEFAULT_OPEN_SECONDS = 60.0
 IMPORT_SECONDS = 10.0
 _LATE = "they were reported while this process closed"
-OPEN_IN_CHILD_SECONDS = 2.0
 
 _log = logging.getLogger("standpipe.outbox")
 
@@ -62,6 +63,7 @@ class Outbox:
         fetch_context: bool,
         memory_messages: int,
         memory_bytes: int,
+        opening: Opening | None,
     ) -> None:
         self._bootstrap = bootstrap
         self._environment = environment
@@ -71,13 +73,15 @@ class Outbox:
         self._memory_bytes = memory_bytes
         self._spool_first = spool_first(environment)
         self.closing_seconds: float | None = None
-        """How long `closed` waits for what forked children left on disk, where that is not `close_seconds`."""
+        """How long `closed` waits for what other processes left on disk, where that is not `close_seconds`."""
         self._pid = os.getpid()
         self._opened_at = time.monotonic()
         self._on_control: Callable[[Control], None] | None = None
         self._inherited: list[object] = []
         self._fork_callbacks: list[Callable[[], None]] = []
         self._begin(producer)
+        if opening is not None:
+            self._take_opening(opening)
 
     @classmethod
     def connect(
@@ -90,6 +94,7 @@ class Outbox:
         environment: Mapping[str, str] | None = None,
         memory_messages: int = MEMORY_MESSAGES,
         memory_bytes: int = MEMORY_BYTES,
+        opening: Opening | None = None,
     ) -> Outbox:
         """A new producer, with its background thread started. Returns before anything was connected.
 
@@ -98,7 +103,10 @@ class Outbox:
             heartbeat: keep the invocation's lease while this outbox is open.
             fetch_context: fetch the context too, for `context`.
             environment: where proxies, CA file, home and time-outs are read from; the process's own by default.
+            opening: the first message, under this producer's id; it need not be sent then.
         """
+        if opening is not None:
+            producer = opening.producer
         outbox = cls(
             bootstrap,
             producer=producer or new_producer(),
@@ -107,6 +115,7 @@ class Outbox:
             fetch_context=fetch_context,
             memory_messages=memory_messages,
             memory_bytes=memory_bytes,
+            opening=opening,
         )
         lifetime.watch(outbox)
         outbox._start()
@@ -151,7 +160,7 @@ class Outbox:
     @property
     def close_seconds(self) -> float:
         """How long the environment lets closing wait for the server."""
-        return self._seconds(CLOSE_TIMEOUT_VARIABLE, DEFAULT_CLOSE_SECONDS)
+        return close_seconds(self._environment)
 
     @property
     def trouble(self) -> str | None:
@@ -192,7 +201,7 @@ class Outbox:
         if not box.settled:
             self._start()
             self._sender.hurry()
-        allowed = self._seconds(OPEN_TIMEOUT_VARIABLE, DEFAULT_OPEN_SECONDS) if timeout is None else timeout
+        allowed = open_seconds(self._environment) if timeout is None else timeout
         data = box.wait(timeout=self._opened_at + allowed - time.monotonic() if self._started else 0.0)
         if data is None:
             waited = time.monotonic() - self._opened_at
@@ -213,10 +222,10 @@ class Outbox:
         if self._to_open:
             self._open_in_child()
         if isinstance(message, Closed):
-            self._held_back = not self._deliver_for_children()
+            self._held_back = not self._deliver_for_others()
             if self._held_back:
                 self._sender.stop(timeout=0.1)
-            kept = self._pending.put_last("closed", lambda account: _encode_closed(message, account, sent_at))
+            kept = self._pending.put_last("closed", lambda account: encode_closed(message, account, sent_at=sent_at))
         else:
             body = encode_json(message_to_wire(message, sent_at=sent_at))
             if len(body) > self._sender.limits.message_bytes:
@@ -228,6 +237,18 @@ class Outbox:
             self._losses.tell(trouble=self._sender.trouble)
         if not self._started:
             self._start()
+        if self._unheard and not isinstance(message, (Opened, Closed)):
+            self.wait_until_heard()
+
+    def wait_until_heard(self) -> None:
+        """Waits, boundedly, until the opening is acknowledged: nothing else on this machine may outlive it."""
+        self._unheard = False
+        if self._pending.acknowledged:
+            return
+        self._start()
+        self._sender.hurry()
+        if self._started:
+            self._pending.wait_for_acknowledgement(through=1, deadline=time.monotonic() + HEARD_SECONDS)
 
     def flush(self, timeout: float) -> bool:
         """Waits until everything sent so far is acknowledged; False when it is not, after `timeout` seconds at most."""
@@ -266,13 +287,23 @@ class Outbox:
     def _open_in_child(self) -> None:
         """A forked child opens with its first report: if it dies without closing, what it had not sent is missed."""
         with self._starting:
-            if not self._to_open:
-                return
-            self._to_open = False
-        self.send(Opened())
-        # Waited for, because a child may leave by os._exit at any time, and one that the server has never heard of is
-        # missed by nobody. On disk it is already: Pending writes through until the first acknowledgement.
-        self.flush(OPEN_IN_CHILD_SECONDS)
+            if self._to_open and not self._opens:
+                # Set first: a signal handler that reports may interrupt what follows.
+                self._opens = True
+                opening = begin_opening(
+                    self._bootstrap,
+                    environment=self._environment,
+                    extras=process_facts(self._environment),
+                    producer=self._producer,
+                )
+                self._take_opening(opening)
+                # Last: other threads that report wait for the lock until then.
+                self._to_open = False
+
+    def _take_opening(self, opening: Opening) -> None:
+        on_disk = self._pending.begin("opened", opening.body, spool=lambda: self._make_spool(1, opening))
+        self._opens = True
+        self._unheard = not (on_disk and opening.safe)
 
     def close_child(self) -> None:
         """At the orderly end of a forked child: it shares its parent's context, so nobody else closes for it."""
@@ -298,7 +329,7 @@ class Outbox:
         self._forked = self._pid != os.getpid()
         self._opens = False
         self._to_open = False
-        self._forks = False
+        self._unheard = False
         self._held_back = False
         self._leftovers = Leftovers(self._environment)
         self._pending = Pending(
@@ -306,7 +337,6 @@ class Outbox:
             memory_messages=self._memory_messages,
             memory_bytes=self._memory_bytes,
             disk_first=self._spool_first,
-            sheltered=self._forked,
             dropped_note=dropped_note,
         )
         self._losses = Losses(self._pending, bootstrap=self._bootstrap)
@@ -329,38 +359,26 @@ class Outbox:
                 elif self._started:
                     self._leftovers.start()
 
-    def _deliver_for_children(self) -> bool:
-        """Before `closed`: what forked children left on disk. A child that nobody knows of must not end green.
+    def _deliver_for_others(self) -> bool:
+        """Before `closed`: what other processes left on disk, so that none of which nobody knows makes this one green.
 
         False when something is left that can still be delivered. Then `closed` must not overtake it.
         """
-        if not self._forks:
-            return True
-        from standpipe.leftovers import deliver_left_by_children
-
         seconds = self.close_seconds if self.closing_seconds is None else self.closing_seconds
-        return deliver_left_by_children(self._bootstrap, environment=self._environment, seconds=seconds)
+        # It may have one of their files in hand.
+        self._leftovers.stop(timeout=seconds)
+        return deliver_openings(
+            self._bootstrap.invocation, environment=self._environment, seconds=seconds, own=self._producer
+        )
 
-    def _make_spool(self, first_seq: int) -> Spool:
-        # Most processes never write one, and what it imports is a tenth of the client.
-        from standpipe.spool import SUFFIX, Spool, spool_folder, spool_limit
-        from standpipe.spool_format import SpoolHeader
-
+    def _make_spool(self, first_seq: int, opening: Opening | None = None) -> Spool:
         header = SpoolHeader(bootstrap=self._bootstrap, producer=self._producer, first_seq=first_seq)
-        name = f"{self._bootstrap.invocation}.{self._producer}{SUFFIX}".replace("/", "_").replace(":", "_")
-        path = spool_folder(self._environment) / name
-        return Spool(path, header=header, max_bytes=spool_limit(self._environment))
-
-    def _seconds(self, variable: str, default: float) -> float:
-        try:
-            return max(float(self._environment[variable]), 0.0)
-        except (KeyError, ValueError):
-            return default
+        path = spool_folder(self._environment) / (file_stem(self._bootstrap.invocation, self._producer) + SUFFIX)
+        return Spool(path, header=header, max_bytes=spool_limit(self._environment), opening=opening)
 
     def wait_until_imported(self) -> None:
         """Waits until no background thread imports anything; a fork amid an import leaves its lock held for ever in
         the child."""
-        self._forks = True
         self._sender.wait_until_imported(IMPORT_SECONDS)
         self._leftovers.wait_until_imported(IMPORT_SECONDS)
 
@@ -378,19 +396,3 @@ class Outbox:
         self._sender.context = parents.context.copy()
         for callback in self._fork_callbacks:
             callback()
-
-
-def new_producer() -> str:
-    """A random producer id: no two processes share one, so there is no epoch."""
-    return f"py-{os.urandom(10).hex()}"
-
-
-def _encode_closed(message: Closed, account: Account, sent_at: str) -> bytes:
-    return encode_closed(
-        message,
-        number=account.number,
-        by_method=account.by_method,
-        dropped_logs=account.dropped_logs,
-        sha256=account.sha256,
-        sent_at=sent_at,
-    )

@@ -20,7 +20,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from standpipe.ledger import MOST_BYTES_READ_BACK, RunningSum
+from standpipe.ledger import MOST_BYTES_READ_BACK, Account, RunningSum
 
 if TYPE_CHECKING:
     from standpipe.spool import Spool
@@ -33,19 +33,6 @@ DROPPABLE = frozenset({"log", "log_external_stream"})
 """What may be dropped under pressure; the number is reported instead."""
 RESERVE = 0.25
 """The part of memory and disk that log lines leave to reports."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """What is told of all messages of a producer in its last one."""
-
-    number: int
-    """Of the last one itself; what could not be kept counts as numbered, so that the server finds it missing."""
-    by_method: dict[str, int]
-    """Itself included."""
-    dropped_logs: int
-    sha256: str | None
-    """Over the messages before it; None where too much waits on disk to be read again for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +53,6 @@ class Pending:
         memory_messages: int = MEMORY_MESSAGES,
         memory_bytes: int = MEMORY_BYTES,
         disk_first: bool = False,
-        sheltered: bool = False,
         dropped_note: Callable[[int], tuple[str, bytes]] | None = None,
     ) -> None:
         """Keeps nothing yet.
@@ -74,7 +60,6 @@ class Pending:
         Args:
             spool: makes the file, for messages from this number on.
             disk_first: every message is on disk before `put` returns, room in memory or not.
-            sheltered: the same, until the first acknowledgement.
             dropped_note: method and body of a message that tells how many log lines were dropped.
         """
         self._lock = threading.RLock()
@@ -94,7 +79,7 @@ class Pending:
         self._spool: Spool | None = None
         self._disk_first = disk_first
         # While this is set, everything goes to disk as well as to memory.
-        self._write_through = disk_first or sheltered
+        self._write_through = disk_first
         self._dropped_note = dropped_note
         self._untold = 0
         self._refused: str | None = None
@@ -125,6 +110,24 @@ class Pending:
         if wake:
             self.kick()
         return kept
+
+    def begin(self, method: str, body: bytes, *, spool: Callable[[], Spool]) -> bool:
+        """Numbers the first message, which is on disk already; False where its file is gone.
+
+        Until something is acknowledged what follows is on disk as well.
+        """
+        if self.numbered:
+            # What a signal handler reported got the number.
+            self.put(method, body)
+            return False
+        with self._changing():
+            with contextlib.suppress(OSError):
+                self._spool = spool()
+                self._write_through = True
+            self._memory.append(body)
+            self._memory_size += len(body)
+            self._by_method[method] += 1
+            return self._spool is not None
 
     def put_last(self, method: str, encode: Callable[[Account], bytes]) -> bool:
         """Like `put`, for a message that tells of all before it."""

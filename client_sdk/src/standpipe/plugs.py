@@ -18,7 +18,9 @@ from standpipe.delivery import DeliveryReport
 from standpipe.errors import DagsterPipesError, PipesConfigurationError
 from standpipe.null_context import open_null_context, refuse_launch_by_upstream
 from standpipe.open_contexts import Origin
+from standpipe.opening import begin_opening
 from standpipe.outbox import Outbox
+from standpipe.process_facts import process_facts
 from standpipe.session import open_http_context
 from standpipe.strict import StrictChannel
 from standpipe_protocol.bootstrap import INVOCATION_VARIABLE, Bootstrap, BootstrapError
@@ -173,7 +175,11 @@ def _open_with(
     # Only messages to the server: an outbox. Only the context from it: one that sends nothing and holds no lease.
     outbox: Outbox | None = None
     if message_writer is None:
-        outbox = Outbox.connect(_bootstrap(messages_params), environment=environment)
+        bootstrap = _bootstrap(messages_params)
+        begun = begin_opening(bootstrap, environment=environment, extras=process_facts(environment))
+        outbox = Outbox.connect(bootstrap, environment=environment, opening=begun)
+        if not begun.on_disk:
+            outbox.wait_until_heard()
     elif context_loader is None:
         outbox = Outbox.connect(
             _bootstrap(context_params), fetch_context=True, heartbeat=False, environment=environment
@@ -188,11 +194,10 @@ def _open_with(
         if message_writer is not None:
             written = opening.enter_context(message_writer.open(messages_params))
             channel = _WrittenChannel(written, also_close=outbox)
-            opened = Opened(extras=dict(message_writer.get_opened_extras()))
+            channel.send(Opened(extras=dict(message_writer.get_opened_extras())))
         else:
             connected = cast("Outbox", outbox)
-            channel, opened = StrictChannel(lambda: connected) if strict else connected, Opened()
-        channel.send(opened)
+            channel = StrictChannel(lambda: connected) if strict else connected
         return _PluggedContext(source=source, channel=channel, plugs=opening.pop_all())
 
 

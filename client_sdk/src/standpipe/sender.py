@@ -85,6 +85,7 @@ class Sender:
         # Flags of their own, because other threads set them: until the server answers, and until the next request.
         self._hurried = False
         self._try_now = False
+        self._opening_first = False
         self._stopping = False
         self._last_word = time.monotonic()
         self._imported = threading.Event()
@@ -152,7 +153,7 @@ class Sender:
         """One look at what there is to do: the context, a batch, or nothing."""
         pause = self._course.next_attempt(hurried=self._try_now) - time.monotonic()
         rested = pause <= 0
-        if rested and self._wants_context and not self.context.settled:
+        if rested and self._wants_context and not self.context.settled and not self._opening_first:
             self._fetch_context(transport)
         elif rested and (batch := self._pending.take(messages=self._batch_limit, size=self._batch_size)) is not None:
             self._send(transport, batch)
@@ -189,8 +190,17 @@ class Sender:
                 told = f"The server at {self._bootstrap.url} sent a context that cannot be read: {error}"
                 self.context.fail(PipesServerError(told))
             return
+        if self._may_be_late(answer):
+            self._opening_first = True
+            return
         self._course, decision = self._course.after_refusal(answer, **self._circumstances())
         self._after_refusal(decision)
+
+    def _may_be_late(self, answer: Answer | NoAnswer) -> bool:
+        """Whether the invocation may have succeeded without this process: its token reads the context again once the
+        opening is stored."""
+        hidden = isinstance(answer, Answer) and answer.problem is not None and answer.problem.name == "not-found"
+        return hidden and self._pending.acknowledged == 0 and self._pending.numbered > 0
 
     def _send(self, transport: Transport, batch: Batch) -> None:
         first_seq, bodies = batch.first_seq, batch.bodies
@@ -211,6 +221,7 @@ class Sender:
                     self._note_rejection(rejection, bodies, first_seq)
                 self._hear(answer, failures=before.failures)
                 self._pending.acknowledge(through)
+                self._opening_first = False
             case Split():
                 pass  # the next batch is smaller
             case Replace(rejection=rejection):

@@ -1,7 +1,8 @@
 """`open_pipes`: finds out who launched this process, and opens its context.
 
-Returns at once; whatever needs the network happens on the outbox's thread. The invariant: an invocation has at most one
-open context in a process, and a call that names another one never gets it.
+Waits for no network: what needs it happens on the outbox's thread. The invariants: an invocation has at most one open
+context in a process, and a call that names another one never gets it; what is open was on disk, or stored, before the
+call returned.
 """
 
 from __future__ import annotations
@@ -152,7 +153,7 @@ class HttpPipesContext(PipesContext):
 class _OpeningOutbox:
     """An outbox that is being made on a thread of its own: the modules it takes are most of what opening costs.
 
-    Whoever needs it sooner makes it, or waits for it. `opened` is the first message in it.
+    Whoever needs it sooner makes it, or waits for it. `opened` is the first message in it, and was on disk before.
     """
 
     def __init__(
@@ -163,16 +164,23 @@ class _OpeningOutbox:
         in_forked_child: Callable[[], None],
         on_control: Callable[[Control], None],
     ) -> None:
+        from standpipe.opening import begin_opening
+        from standpipe.process_facts import process_facts
+
         self._bootstrap = bootstrap
         self._environment = environment
         self._in_forked_child = in_forked_child
         self._on_control = on_control
+        self._opening = begin_opening(bootstrap, environment=environment, extras=process_facts(environment))
         self._made: Outbox | None = None
         # Reentrant, because a signal handler that reports may interrupt it.
         self._making = threading.RLock()
 
     def begin(self) -> None:
         _watch(self)
+        if not self._opening.on_disk:
+            # Then it has to be at the server.
+            self.outbox.wait_until_heard()
         # Where the process gets no further thread it is made where it is first used.
         with contextlib.suppress(RuntimeError):
             threading.Thread(target=self._make_in_background, name="standpipe-opening", daemon=True).start()
@@ -183,13 +191,12 @@ class _OpeningOutbox:
             with self._making:
                 if self._made is None:
                     from standpipe.outbox import Outbox
-                    from standpipe.process_facts import process_facts
-                    from standpipe_protocol.messages import Opened
 
-                    outbox = Outbox.connect(self._bootstrap, fetch_context=True, environment=self._environment)
+                    outbox = Outbox.connect(
+                        self._bootstrap, fetch_context=True, environment=self._environment, opening=self._opening
+                    )
                     outbox.after_fork(self._in_forked_child)
                     outbox.on_control(self._on_control)
-                    outbox.send(Opened(extras=process_facts(self._environment)))
                     self._made = outbox
         return self._made
 

@@ -10,7 +10,8 @@ import contextlib
 import os
 from pathlib import Path
 
-from standpipe.spool import NEW_SUFFIX, SUFFIX, lock_file
+from standpipe.spool import lock_file
+from standpipe.spool_start import NEW_SUFFIX, SUFFIX
 
 FOLDER = "set-aside"
 REASON_SUFFIX = ".reason.txt"

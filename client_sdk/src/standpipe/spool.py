@@ -14,28 +14,34 @@ from collections import deque
 from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from standpipe.spool_format import RecordReader, SpoolHeader, record_line
-from standpipe_protocol.home import standpipe_home
+from standpipe.spool_format import RecordReader, SpoolHeader
+from standpipe.spool_start import (
+    NEW_SUFFIX,
+    SUFFIX,
+    create_file,
+    lock_descriptor,
+    make_folder,
+    open_to_append,
+    record_line,
+    spool_path,
+)
 from standpipe_protocol.json_text import encode_json
+
+if TYPE_CHECKING:
+    from standpipe.opening import Opening
 
 SPOOL_BYTES_VARIABLE = "STANDPIPE_SPOOL_BYTES"
 DEFAULT_SPOOL_BYTES = 1024 * 1024 * 1024
-SUFFIX = ".ndjson"
-NEW_SUFFIX = ".new"
 COMPACT_FROM_BYTES = 16 * 1024 * 1024
 """So much must have been acknowledged before the rest is written anew, unless the file is full."""
 COMPACT_REST_BYTES = 2 * 1024 * 1024
 """And no more may be left, since whoever reports waits meanwhile."""
 
 
-class SpoolInUse(OSError):
-    """Another process holds the file."""
-
-
 def spool_folder(environment: Mapping[str, str]) -> Path:
-    return standpipe_home(environment) / "spool"
+    return Path(spool_path(environment))
 
 
 def spool_limit(environment: Mapping[str, str]) -> int:
@@ -49,25 +55,34 @@ def spool_limit(environment: Mapping[str, str]) -> int:
 class Spool:
     """One producer's file, written and read by the process that owns it. Callers bring the lock between threads."""
 
-    def __init__(self, path: Path, *, header: SpoolHeader, max_bytes: int) -> None:
-        """Creates the file, for messages from `header.first_seq` on.
+    def __init__(self, path: Path, *, header: SpoolHeader, max_bytes: int, opening: Opening | None = None) -> None:
+        """Creates the file, for messages from `header.first_seq` on, or takes over the one of an opening.
 
         Raises:
-            OSError: it cannot be created.
+            OSError: it cannot be created, or is there no more.
         """
         self._header = header
         self._max_bytes = max_bytes
-        for folder in (path.parent.parent, path.parent):
-            # One by one: mkdir gives its mode to the last folder only.
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.path, self._file = _create_new(path)
+        first_line = header.to_line()
+        if opening is None:
+            make_folder(str(path.parent))
+            name, descriptor = create_file(str(path.parent), path.name.removesuffix(SUFFIX), first_line)
+        else:
+            name, descriptor = opening.take_over()
+        self.path = Path(name)
+        # Unbuffered: a forked child must not hold bytes that the parent writes too.
+        self._file = FileIO(descriptor, "ab")
         # Of what was read and is not acknowledged: the sizes in the file, oldest first.
         self._read_sizes: deque[int] = deque()
         self.first_kept = header.first_seq or 1
         """The number of the oldest message that is not acknowledged."""
         self.last_seq = self.first_kept - 1
-        self._size = 0
-        self._begin()
+        self._size = self._start = self._acknowledged_offset = self._read_offset = len(first_line)
+        if opening is not None:
+            self.last_seq = self.first_kept
+            line = record_line(self.last_seq, opening.body)
+            self._size += len(line)
+            self._note_read(len(line))
         # Of its own, so that the writer's position stays where it is.
         self._reader = self.path.open("rb")
 
@@ -183,7 +198,7 @@ class Spool:
         """Writes what is not acknowledged into a new file and puts that in this one's place."""
         temporary = self.path.with_suffix(NEW_SUFFIX)
         header = self._header.beginning_at(self.first_kept)
-        file = FileIO(_open(temporary, os.O_TRUNC), "ab")
+        file = FileIO(open_to_append(str(temporary), os.O_TRUNC), "ab")
         try:
             lock_file(file)
             start = size = _write_all(file, header.to_line())
@@ -196,7 +211,7 @@ class Spool:
                 file.close()
             temporary.replace(self.path)
             if sys.platform == "win32":
-                file = FileIO(_open(self.path, 0), "ab")
+                file = FileIO(open_to_append(str(self.path), 0), "ab")
                 lock_file(file)
         except BaseException:
             file.close()
@@ -236,38 +251,7 @@ def lock_file(file: BinaryIO | FileIO) -> None:
     Raises:
         SpoolInUse: another process has it.
     """
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            # Windows forbids others to read what is locked, so a byte far behind the end is.
-            position = file.tell()
-            file.seek(0x7FFF0000)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            file.seek(position)
-        else:
-            import fcntl
-
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise SpoolInUse(f"The spool file {file.name} is in use by another process.") from error
-
-
-def _create_new(path: Path) -> tuple[Path, FileIO]:
-    """A new, locked file under this name, or under a numbered one where an earlier file waits for its delivery."""
-    for number in range(1, 1000):
-        candidate = path if number == 1 else path.with_name(f"{path.stem}.{number}{SUFFIX}")
-        with contextlib.suppress(FileExistsError):
-            # Unbuffered: a forked child must not hold bytes that the parent writes too.
-            file = FileIO(_open(candidate, os.O_EXCL), "ab")
-            lock_file(file)
-            return candidate, file
-    raise FileExistsError(f"There are too many spool files named like {path}; run `standpipe deliver`.")
-
-
-def _open(path: Path, flags: int) -> int:
-    binary: int = getattr(os, "O_BINARY", 0)
-    return os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | binary | flags, 0o600)
+    lock_descriptor(file.fileno(), name=str(file.name))
 
 
 def _write_all(file: FileIO, chunk: bytes) -> int:

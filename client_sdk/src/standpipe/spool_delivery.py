@@ -31,8 +31,9 @@ from standpipe.delivery import (
 )
 from standpipe.errors import PipesConfigurationError
 from standpipe.set_aside import set_aside
-from standpipe.spool import SUFFIX, SpoolInUse, damaged_note, lock_file
+from standpipe.spool import damaged_note, lock_file
 from standpipe.spool_format import DamagedSpool, RecordReader, SpoolHeader
+from standpipe.spool_start import SUFFIX, SpoolInUse
 from standpipe.transport import Transport
 from standpipe_protocol.problems import Problem
 
@@ -66,8 +67,8 @@ class FileOutcome:
     """Whether another attempt may do better: the server was away."""
 
 
-def waiting_files(folder: Path) -> list[Path]:
-    """The spool files of a folder, in the order in which they are to be delivered.
+def waiting_files(folder: Path, *, prefix: str = "") -> list[Path]:
+    """The spool files of a folder whose names begin so, in the order in which they are to be delivered.
 
     Oldest first, but those that end with `closed` after those that do not: once everybody that the server knows of has
     closed, an invocation may end `succeeded`, and takes nothing any more.
@@ -75,7 +76,7 @@ def waiting_files(folder: Path) -> list[Path]:
     found: list[tuple[bool, float, Path]] = []
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
-            if path.name.endswith(SUFFIX):
+            if path.name.startswith(prefix) and path.name.endswith(SUFFIX):
                 with contextlib.suppress(OSError):
                     found.append((_ends_closed(path), path.stat().st_mtime, path))
     return [path for *_, path in sorted(found)]

@@ -8,16 +8,15 @@ damaged, and can be named.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 from zlib import crc32
 
+from standpipe.spool_start import VERSION, header_crc, header_line
 from standpipe_protocol.bootstrap import Bootstrap
-from standpipe_protocol.json_text import JsonValue, decode_json
+from standpipe_protocol.json_text import decode_json
 
-VERSION = 2
-_LINE = b'{"seq":%d,"crc":"%08x","message":%s}\n'
 _SEQ_MARK = b'{"seq":'
 _CRC_MARK = b',"crc":"'
 _BODY_MARK = b'","message":'
@@ -45,16 +44,7 @@ class SpoolHeader:
         return replace(self, first_seq=seq)
 
     def to_line(self) -> bytes:
-        b = self.bootstrap
-        wire: dict[str, JsonValue] = {
-            "spool": VERSION,
-            "url": b.url,
-            "invocation": b.invocation,
-            "token": b.token,
-            "producer": self.producer,
-            "first_seq": self.first_seq or 1,
-        }
-        return json.dumps({**wire, "crc": _header_crc(wire)}).encode() + b"\n"
+        return header_line(self.bootstrap, producer=self.producer, first_seq=self.first_seq or 1)
 
     @classmethod
     def from_line(cls, line: bytes) -> SpoolHeader:
@@ -77,7 +67,7 @@ class SpoolHeader:
                 "producer": str(producer),
             }:
                 plain = {name: value for name, value in wire.items() if name != "crc"}
-                if version == VERSION and wire.get("crc") != _header_crc(plain):
+                if version == VERSION and wire.get("crc") != header_crc(plain):
                     raise DamagedSpool("its first line is damaged: its checksum does not fit")
                 first = wire.get("first_seq")
                 return cls(
@@ -93,11 +83,6 @@ class SpoolHeader:
                 )
             case _:
                 raise ValueError(f"its first line is not that of a spool file of version 1 or {VERSION}")
-
-
-def record_line(seq: int, body: bytes) -> bytes:
-    """One message as a line. The checksum covers its number too."""
-    return _LINE % (seq, crc32(body, seq & 0xFFFFFFFF), body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +170,3 @@ def _parse_old_record(line: bytes) -> tuple[int, bytes] | None:
     except ValueError:
         return None
     return int(number), rest[:-2]
-
-
-def _header_crc(wire: Mapping[str, JsonValue]) -> str:
-    return f"{crc32(json.dumps(wire, sort_keys=True).encode()):08x}"

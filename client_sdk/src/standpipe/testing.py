@@ -28,6 +28,7 @@ from socket import SHUT_RDWR, socket
 from typing import ClassVar, TypeVar
 
 from standpipe.environment import Environment
+from standpipe.launch_mark import LaunchMark
 from standpipe.recording import ANONYMOUS, Outcome, RecordedMessage, Recording
 from standpipe_protocol import PROTOCOL_VERSION
 from standpipe_protocol.bootstrap import Bootstrap
@@ -219,11 +220,14 @@ def recording_broker(
         run_id="test-run",
     )
     broker = RecordingBroker(context=given, limits=limits or Limits(), base_path=base_path, lease_seconds=lease_seconds)
+    # The test is the launcher, on this very disk.
+    mark = LaunchMark(broker.invocation, environment=os.environ)
     broker.start()
     try:
         yield broker
     finally:
         broker.stop()
+        mark.release()
 
 
 class _Server(ThreadingHTTPServer):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from standpipe_protocol.bootstrap import HOME_VARIABLE
+from standpipe_protocol.home_path import home_path
 
 CREDENTIALS_FILE = "credentials.json"
 LOCK_FILE = "server.lock"
@@ -24,13 +24,7 @@ IDENTITY_PROOF_HEADER = "Standpipe-Proof"
 
 def standpipe_home(environment: Mapping[str, str], *, platform: str = sys.platform) -> Path:
     """The data folder: `STANDPIPE_HOME`, or the platform's user data folder. It need not exist."""
-    if given := environment.get(HOME_VARIABLE):
-        return Path(given).expanduser()
-    if platform == "win32":
-        return Path(environment.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "standpipe"
-    if platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "standpipe"
-    return Path(environment.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "standpipe"
+    return Path(home_path(environment, platform=platform))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,12 +6,14 @@ failure may pass; what is still wrong then leaves as a `BrokerError` naming call
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from standpipe.openings import deliver_openings
 from standpipe_orchestrator.across import AssetOperations, ErrorOperations, Page, page_of
 from standpipe_orchestrator.archive import ArchiveOperations
 from standpipe_orchestrator.errors import IdempotencyConflict, InvocationEnded, UnexpectedAnswer
@@ -187,7 +189,12 @@ class InvocationOperations:
         reason: str | None = None,
         launched: bool | None = None,
     ) -> Invocation:
-        """The launcher's word that the work is over; the answer has the verdict."""
+        """The launcher's word that the work is over; the answer has the verdict.
+
+        Before it, what processes of this home only managed to write to disk is delivered: one that opened and was
+        killed at once must be missed.
+        """
+        deliver_openings(invocation_id, environment=os.environ)
         path = f"{invocation_path(invocation_id)}/finish"
         given: JsonObject = {"exit_code": exit_code, "reason": reason, "launched": launched}
         body: JsonObject = {name: value for name, value in given.items() if value is not None}

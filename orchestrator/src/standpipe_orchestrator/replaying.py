@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
-from standpipe.outbox import new_producer
+from standpipe.opening import new_producer
 from standpipe_orchestrator.archive import ArchiveReader
 from standpipe_orchestrator.client import BrokerClient
 from standpipe_orchestrator.collected import CollectedResults, with_metadata

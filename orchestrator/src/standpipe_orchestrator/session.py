@@ -7,13 +7,16 @@ process began has the same results. The invariant: after `end()` everything the 
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 
-from standpipe.outbox import Outbox, new_producer
+from standpipe.launch_mark import LaunchMark
+from standpipe.opening import new_producer
+from standpipe.outbox import Outbox
 from standpipe_orchestrator.client import BrokerClient, RegisteredInvocation
 from standpipe_orchestrator.collected import CollectedResults, with_metadata
 from standpipe_orchestrator.completed import PipesClientCompletedInvocation
@@ -88,6 +91,7 @@ class PipesSession:
         self._reading = Reading(
             self.invocation_id, client=client, handle=self._dispatch.handle, log=self._log, on_over=self.wake
         )
+        self._launch_mark: LaunchMark | None = None
         self._lease: LeaseKeeper | None = None
         if lease_seconds is not None:
             # By name: when the process has spoken for itself, that its launcher lives says nothing of it any more.
@@ -285,6 +289,8 @@ class PipesSession:
 
     def start(self) -> None:
         """Begins to read. `open_pipes_session` calls it."""
+        if self._finishes and not self._latest.ended:
+            self._launch_mark = LaunchMark(self.invocation_id, environment=os.environ)
         self._reading.start()
         if self._lease is not None:
             self._lease.start()
@@ -305,6 +311,8 @@ class PipesSession:
                 self._latest = self._reading.drain(self._latest)
                 drained = True
         finally:
+            if self._launch_mark is not None:
+                self._launch_mark.release()
             self._leave_lease_to_process()
             self._reading.stop()
             if self._lease is not None:
