@@ -41,7 +41,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     gc.disable()
     from standpipe_protocol.home import Credentials
     from standpipe_server.credentials import HomeTaken
-    from standpipe_server.serving import configure_logging, serve
+    from standpipe_server.serving import DATABASE_LOST, configure_logging, serve
     from standpipe_server.store import MigrationNeeded, UnusableDatabase
 
     def ready(credentials: Credentials, link: str) -> None:
@@ -55,13 +55,20 @@ def _serve(arguments: argparse.Namespace) -> int:
     # What jobs tell is nobody else's on this machine, wherever the database lies.
     os.umask(0o077)
     try:
-        return serve(settings, on_ready=ready)
+        code = serve(settings, on_ready=ready)
     except (SettingsError, HomeTaken, MigrationNeeded, UnusableDatabase) as error:
         _say(f"standpipe serve: {error}")
         return 2
     except Exception as error:
         _say(f"standpipe serve: {_told(error)}")
         return 1
+    if code == DATABASE_LOST:
+        # Connections that are still open would be closed on the way, and SQLite writes its log back then: into what
+        # was put in the place of its file.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 def _configure_migrate(parser: argparse.ArgumentParser) -> None:

@@ -43,6 +43,8 @@ _BACKLOG = 2048
 _SWITCH_SECONDS = 0.0005
 # How long an idle connection is kept for its client's next request; longer than a heartbeat's usual pause.
 _KEEPALIVE_SECONDS = 75
+DATABASE_LOST = 3
+"""The exit code when the database is not the one any more into which the server has committed."""
 
 
 class StreamingServer(uvicorn.Server):
@@ -56,6 +58,10 @@ class StreamingServer(uvicorn.Server):
     @property
     def interrupted(self) -> bool:
         return signal.SIGINT in self._captured_signals
+
+    def end(self) -> None:
+        """Ends it in order; may be called on any thread."""
+        self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
@@ -114,8 +120,11 @@ def serve(settings: Settings, *, on_ready: Callable[[Credentials, str], None]) -
                 on_ready(published, login_link(settings.public_url or published.url, code=code))
 
             server = StreamingServer(_uvicorn_config(wiring), wiring=wiring, on_started=started)
+            wiring.store.when_lost(server.end)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(_run(server, listener, settings))
+        if wiring.store.is_lost:
+            return DATABASE_LOST
         return 130 if server.interrupted else 0
 
 

@@ -72,13 +72,6 @@ def select_rows(
     return rows
 
 
-def notify_all(connection: Connection, channel: str, payloads: Sequence[str]) -> None:
-    """PostgreSQL's NOTIFY, which reaches its listeners with the commit; all in one statement."""
-    statement = "SELECT pg_notify(%s, payload) FROM unnest(%s::text[]) AS payload"
-    with _cursor(connection) as cursor:
-        cursor.execute(statement, (channel, list(payloads)))
-
-
 def query_among(connection: Connection, statement: str, among: Sequence[Any]) -> list[tuple[Any, ...]]:
     """The rows of a statement of this program's own, in which `{among}` stands for "is one of these"."""
     if not among:

@@ -14,6 +14,7 @@ import contextlib
 import logging
 import sqlite3
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,13 @@ _PASSES = 3
 
 
 class Checkpointer:
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Path, *, may_write_back: Callable[[], bool]) -> None:
+        """`may_write_back` is asked each time: the file may have been written over by others."""
+        self._may_write_back = may_write_back
         self._log_file = Path(f"{database}-wal")
         self._connection = sqlite3.connect(database, check_same_thread=False, timeout=5, isolation_level=None)
+        # SQLite opens a file with the first statement, which may be too late.
+        self._connection.execute("PRAGMA schema_version")
         self._written = threading.Event()
         self._rest_is_short = False
         self._stop = threading.Event()
@@ -43,7 +48,7 @@ class Checkpointer:
 
     def take_rest(self, connection: Connection) -> None:
         """Called by the writer between two transactions, on its connection."""
-        if self._rest_is_short:
+        if self._rest_is_short and self._may_write_back():
             self._rest_is_short = False
             driver: Any = connection.connection.driver_connection
             with contextlib.suppress(sqlite3.Error):  # a reader holds on to the log: another time
@@ -81,6 +86,8 @@ class Checkpointer:
 
     def _checkpoint(self, mode: str) -> int:
         """How many pages the log had when this began; what came since is not counted."""
+        if not self._may_write_back():
+            return 0
         try:
             _, pages, _ = self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
         except sqlite3.Error as error:

@@ -5,7 +5,8 @@ StoreError
 ├── Conflict            it contradicts what is stored
 ├── Overloaded          the writer's queue is full
 ├── BadCursor           a cursor that was made for another list
-└── StoreClosed         the server is stopping
+├── StoreClosed         the server is stopping
+└── DatabaseLost        the database is not the one any more into which this server has committed
 MigrationNeeded         the database's schema is not this version's
 UnusableDatabase        its URL names nothing that can be opened (a ValueError)
 """
@@ -48,6 +49,13 @@ class BadCursor(StoreError):
 class StoreClosed(Overloaded):
     def __init__(self) -> None:
         super().__init__("The server is stopping; nothing was stored.", retry_after=2)
+
+
+class DatabaseLost(Overloaded):
+    """Nothing is acknowledged any more; the server ends, and its next start may go on with what is there then."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason} This server takes nothing more and ends. Send it again later.", retry_after=5)
 
 
 class MigrationNeeded(Exception):

@@ -27,13 +27,18 @@ class LiveStates:
         self._version: int | None = None
         self._forget()
 
-    def begin(self, connection: Connection) -> None:
-        """A transaction has begun on this connection: whatever is not certain any more is forgotten."""
+    def begin(self, connection: Connection) -> bool:
+        """A transaction has begun on this connection: whatever is not certain any more is forgotten.
+
+        True when another connection may have committed something since the last one.
+        """
         driver: Any = connection.connection.driver_connection
         version: int = driver.execute("PRAGMA data_version").fetchone()[0]
-        if driver is not self._driver or version != self._version:
+        changed = driver is not self._driver or version != self._version
+        if changed:
             self._forget()
         self._driver, self._version = driver, version
+        return changed
 
     def invocation(self, pk: int) -> InvocationState | None:
         return self._invocations.get(pk)

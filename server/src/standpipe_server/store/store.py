@@ -7,18 +7,13 @@ what a write method answers is committed.
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from time import monotonic as steady
-from typing import Any, Concatenate, ParamSpec, TypeVar
-
-from sqlalchemy import Connection
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from typing import Any, TypeVar
 
 from standpipe_protocol.invocation import Control
 from standpipe_server.broker.ledgers import Digests
@@ -32,25 +27,24 @@ from standpipe_server.store.checkpointer import Checkpointer
 from standpipe_server.store.clock import WatchedClock
 from standpipe_server.store.cursors import Page
 from standpipe_server.store.digests import append_with_digests, digest_stored
-from standpipe_server.store.errors import Overloaded
 from standpipe_server.store.finding import InvocationFilter
 from standpipe_server.store.launcher import LauncherCalls
 from standpipe_server.store.leases import Forgiveness
+from standpipe_server.store.looking import Looking
 from standpipe_server.store.lookups import ContextAnswer, Target
 from standpipe_server.store.matching import EventMatch
 from standpipe_server.store.memory import Caches
-from standpipe_server.store.read_threads import Lane, ReadThreads
+from standpipe_server.store.reading import Reading
 from standpipe_server.store.recent import RecentEvents
 from standpipe_server.store.segments import encode_batch
 from standpipe_server.store.settings import StoreSettings
 from standpipe_server.store.sweeper import Sweeper
 from standpipe_server.store.unit import UnitOfWork
 from standpipe_server.store.upgrade import upgrade_database
-from standpipe_server.store.wakes import Wake, notify
+from standpipe_server.store.wakes import Wake
+from standpipe_server.store.watch import Fence, open_watch
 from standpipe_server.store.writer import LoopReply, Writer
 
-_log = logging.getLogger(__name__)
-_P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 ENCODE_ON_A_THREAD_FROM = 64 * 1024
@@ -73,38 +67,47 @@ class Store:
         self._write_engine = engines.open_engine(
             url, synchronous=settings.synchronous, connections=writers + 1, writes=True
         )
+        self._fence = Fence()
         try:
             upgrade_database(self._write_engine, migrate=settings.migrate)
+            self._watch = open_watch(self._write_engine, fence=self._fence, writers=writers)
         except BaseException:
             self._write_engine.dispose()
             raise
         self._read_engine = engines.open_engine(
             url, synchronous=settings.synchronous, connections=settings.read_threads + 1, writes=False
         )
+        for engine in (self._write_engine, self._read_engine):
+            self._watch.attach(engine)
+        # A word that was not heard must not be missed.
+        self._forgiveness = Forgiveness(self._read_engine, submit=self._submit)
+        self._reading = Reading(
+            self._read_engine, settings, watch=self._watch, fence=self._fence, on_unheard=self._forgiveness.owe
+        )
+        self._read = self._reading.read
+        self._looking = Looking(self._read_engine, watch=self._watch, fence=self._fence, submit=self._submit)
         self._digesting = asyncio.Semaphore(_DIGESTS_AT_ONCE)
-        self._read_threads = ReadThreads(settings.read_threads)
-        self._reads = self._read_threads.lane(capacity=settings.read_queue_size)
-        self._follows = self._read_threads.lane(capacity=settings.most_followers)
         self._caches = Caches()
         self._recent = RecentEvents(alone=not self.is_postgresql)
         self._names: events.ProducerNames = RecentlyUsed(10_000)
         self.browse = Browsing(self._read, write=self._write, names=self._names)
         self.launcher = LauncherCalls(self._write)
         self._targets: RecentlyUsed[bytes, Target] = RecentlyUsed(10_000)
-        self._checkpointer = None if self.is_postgresql else Checkpointer(Path(str(url.database)))
+        self._checkpointer = None
+        if not self.is_postgresql:
+            self._checkpointer = Checkpointer(Path(str(url.database)), may_write_back=self._watch.may_write_back)
         self.on_commit: Callable[[Sequence[Wake]], None] = lambda wakes: None
         self.is_followed: Callable[[int], bool] = lambda pk: True
         """Whether somebody may wait for an invocation's next event; only then it is kept in memory for him."""
-        # A word that was not heard must not be missed.
-        self._forgiveness = Forgiveness(self._read_engine, submit=self._submit)
         self._writers = [
             Writer(
                 self._write_engine,
-                name=f"standpipe-writer-{number}",
+                number=number,
                 clock=clock,
                 caches=self._caches,
                 capacity=settings.queue_size,
-                announce=self._announce,
+                watch=self._watch,
+                fence=self._fence,
                 on_commit=self._committed,
                 on_unheard=self._forgiveness.owe,
                 between=None if self._checkpointer is None else self._checkpointer.take_rest,
@@ -116,6 +119,7 @@ class Store:
             clock=WatchedClock(clock, monotonic or clock),
             submit=self._submit,
             forgiveness=self._forgiveness,
+            look=self._looking.turn,
         )
         self._sweeper.start()
 
@@ -136,8 +140,7 @@ class Store:
 
     def end_reads(self) -> None:
         """Tells everybody who still waits for a read that the server stops. On the event loop that they wait on."""
-        self._follows.close()
-        self._reads.close()
+        self._reading.end()
 
     def close(self, *, seconds: float = _CLOSE_SECONDS) -> bool:
         """Stores what waits and ends the threads; False when something could not be stored in time."""
@@ -146,14 +149,25 @@ class Store:
             writer.close()
         self._sweeper.close(deadline=deadline)
         drained = all(writer.join(deadline=deadline) for writer in self._writers)
-        ended = self._read_threads.close(deadline=deadline)
-        if drained and ended:
-            # Otherwise the disk or the database hangs, and whoever asks it for anything more hangs with it.
+        ended = self._reading.close(deadline=deadline)
+        # Otherwise the disk or the database hangs, and whoever asks it for anything more hangs with it; or what is in
+        # the file is none of ours any more.
+        if drained and ended and self._watch.close():
             if self._checkpointer is not None:
                 self._checkpointer.close()
             self._read_engine.dispose()
             self._write_engine.dispose()
+            self._watch.release()
         return drained
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the database is not the one any more into which this store has committed."""
+        return self._fence.is_down
+
+    def when_lost(self, call: Callable[[], None]) -> None:
+        """`call` is called once when that is noticed, on any thread."""
+        self._fence.on_down = call
 
     # Writing
 
@@ -168,7 +182,7 @@ class Store:
         if len(request.body) < ENCODE_ON_A_THREAD_FROM:
             encoded = encode_batch(request.batch)
         else:
-            encoded = await self._run_on(self._reads, partial(encode_batch, request.batch))
+            encoded = await self._reading.run(partial(encode_batch, request.batch))
         command = request.command(encoded)
         outcome = await self._writer_of(command).run(command)
         return outcome if isinstance(outcome, AppendOutcome) else await self._append_with_digests(command)
@@ -283,7 +297,7 @@ class Store:
             max_bytes=max_bytes,
             names=self._names,
         )
-        return await self._read_on(self._follows if following else self._reads, read, pk)
+        return await (self._reading.follow if following else self._reading.read)(read, pk)
 
     async def read_events_before(
         self, pk: int, *, before: int | None, limit: int, methods: frozenset[str] | None, match: EventMatch | None
@@ -314,8 +328,8 @@ class Store:
         return await self._read(first_errors.list_errors, filters, limit=limit, cursor=cursor)
 
     async def ping(self) -> None:
-        """Asks the database; raises what the driver raises."""
-        await self._read(lookups.ping)
+        """Asks the database, and whether it is the same; raises what the driver raises, and DatabaseLost."""
+        await self._read(self._looking.now)
 
     async def count_by_status(self) -> dict[str, int]:
         """How many invocations are registered and running; ended ones are not counted (there may be millions)."""
@@ -326,7 +340,7 @@ class Store:
         pool: Any = self._read_engine.pool
         return {
             "queued": sum(writer.depth for writer in self._writers),
-            "queued_reads": self._reads.waiting + self._follows.waiting,
+            "queued_reads": self._reading.waiting,
             "read_connections": pool.checkedout(),
         }
 
@@ -341,32 +355,6 @@ class Store:
             assets.list_reports, table, asset_key, filters, limit=limit, cursor=cursor, names=self._names
         )
 
-    async def _read(
-        self, function: Callable[Concatenate[Connection, _P], _R], *args: _P.args, **kwargs: _P.kwargs
-    ) -> _R:
-        return await self._read_on(self._reads, function, *args, **kwargs)
-
-    async def _read_on(
-        self, lane: Lane, function: Callable[Concatenate[Connection, _P], _R], *args: _P.args, **kwargs: _P.kwargs
-    ) -> _R:
-        def run() -> _R:
-            try:
-                with self._read_engine.connect() as connection:
-                    return function(connection, *args, **kwargs)
-            except (OperationalError, PoolTimeout) as error:
-                _log.warning("The database did not answer a read: %s", error)
-                raise Overloaded("The database did not answer. Try again.", retry_after=2) from error
-
-        return await self._run_on(lane, run)
-
-    async def _run_on(self, lane: Lane, function: Callable[[], _R]) -> _R:
-        try:
-            return await lane.run(function)
-        except Overloaded:
-            # It may have been for a word of a process.
-            self._forgiveness.owe()
-            raise
-
     async def _write(self, command: commands.Command[_R]) -> _R:
         return await self._writer_of(command).run(command)
 
@@ -376,10 +364,6 @@ class Store:
     def _writer_of(self, command: commands.Command[Any]) -> Writer:
         # One invocation, one writer: its callers share commits and never wait for each other's row lock.
         return self._writers[(command.pk or 0) % len(self._writers)]
-
-    def _announce(self, unit: UnitOfWork) -> None:
-        if self.is_postgresql:
-            notify(unit)
 
     def _committed(self, unit: UnitOfWork) -> None:
         if self._checkpointer is not None:

@@ -36,11 +36,14 @@ class Sweeper:
         clock: WatchedClock,
         submit: Callable[[Command[None]], Future[None]],
         forgiveness: Forgiveness,
+        look: Callable[[], None],
     ) -> None:
+        """`look` raises DatabaseLost when the database is not the same any more."""
         self._engine = engine
         self._clock = clock
         self._submit = submit
         self._forgiveness = forgiveness
+        self._look = look
         self._wake = threading.Event()
         self._stopping = False
         self._next_look = 0
@@ -81,6 +84,7 @@ class Sweeper:
 
     def _turn(self) -> float:
         """Forgives what is to be forgiven, then ends what is due; answers how long to sleep."""
+        self._look()
         reading = self._clock.look()
         if reading.jump:
             _log.warning("The clock was set by %+.1f s; waits and leases start anew.", reading.jump / 1_000_000)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from standpipe_server.store.bulk import notify_all
 from standpipe_server.store.unit import UnitOfWork
 
 NOTIFY_CHANNEL = "standpipe"
@@ -19,9 +18,7 @@ class Wake(msgspec.Struct, frozen=True, gc=False):
     ended: bool
 
 
-def notify(unit: UnitOfWork) -> None:
-    """Tells the other servers on this PostgreSQL, with the commit of this transaction."""
-    payloads = [f"{state.pk}:{state.last_position}:{int(state.ended)}" for state in unit.changed()]
-    payloads += [f"{pk}:0:1" for pk in unit.deleted]
-    if payloads:
-        notify_all(unit.connection, NOTIFY_CHANNEL, payloads)
+def payloads(unit: UnitOfWork) -> list[str]:
+    """What the other servers on this PostgreSQL hear with the commit of this transaction."""
+    changed = [f"{state.pk}:{state.last_position}:{int(state.ended)}" for state in unit.changed()]
+    return changed + [f"{pk}:0:1" for pk in unit.deleted]

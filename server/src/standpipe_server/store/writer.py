@@ -21,10 +21,11 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 
 from standpipe_server.store.append import Append
 from standpipe_server.store.commands import Command
-from standpipe_server.store.errors import Overloaded, StoreClosed, StoreError
+from standpipe_server.store.errors import DatabaseLost, Overloaded, StoreClosed, StoreError
 from standpipe_server.store.live import LiveStates
 from standpipe_server.store.memory import Caches
 from standpipe_server.store.unit import UnitOfWork
+from standpipe_server.store.watch import Fence, Watch
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -61,7 +62,7 @@ _Answer: TypeAlias = tuple[_Reply, Any]
 
 
 class Writer:
-    """Runs commands on a thread of its own. `announce` is called on it inside the transaction, `on_commit` after it.
+    """Runs commands on a thread of its own; `on_commit` is called on it after each transaction.
 
     `on_unheard` is called, on any thread, when what somebody said could not be stored.
     `between` is called between two transactions with the connection that is kept on SQLite.
@@ -71,11 +72,12 @@ class Writer:
         self,
         engine: Engine,
         *,
-        name: str,
+        number: int,
         clock: Callable[[], int],
         caches: Caches,
         capacity: int,
-        announce: Callable[[UnitOfWork], None],
+        watch: Watch,
+        fence: Fence,
         on_commit: Callable[[UnitOfWork], None],
         on_unheard: Callable[[], None],
         between: Callable[[Connection], None] | None = None,
@@ -83,7 +85,9 @@ class Writer:
         self._engine = engine
         self._clock = clock
         self._caches = caches
-        self._announce = announce
+        self._number = number
+        self._watch = watch
+        self._fence = fence
         self._on_commit = on_commit
         self._on_unheard = on_unheard
         self._between = between
@@ -94,7 +98,7 @@ class Writer:
         self._live = LiveStates() if engine.dialect.name == "sqlite" else None
         self._closing = False
         self._submitting = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"standpipe-writer-{number}", daemon=True)
         self._thread.start()
 
     def submit(self, command: Command[_Result]) -> Future[_Result]:
@@ -178,7 +182,7 @@ class Writer:
 
     def _store(self, group: Sequence[_Waiting]) -> None:
         try:
-            unit, answers = self._commit(group)
+            unit, answers = self._commit_or_explain(group)
         except _CommitFailed as failed:
             # Whether it was committed is not known. Who numbered its messages may send them again; nobody else's
             # are stored a second time by guessing.
@@ -186,6 +190,9 @@ class Writer:
             self._on_unheard()
             told = Overloaded("The database did not confirm the commit. Send it again.", retry_after=2)
             _resolve([(reply, told) for _, reply in group])
+        except DatabaseLost as lost:
+            self._on_unheard()
+            _resolve([(reply, lost) for _, reply in group])
         except Exception as error:  # any failure must reach the callers, never end the thread
             if len(group) > 1:
                 # One of them failed and the transaction is rolled back whole: each again by itself, so that only the
@@ -194,7 +201,7 @@ class Writer:
                     self._store([waiting])
                 return
             command, reply = group[0]
-            if isinstance(error, DBAPIError):
+            if isinstance(error, (DBAPIError, Overloaded)):
                 _log.warning("The database refused %s: %s", type(command).__name__, error)
                 if not isinstance(error, _OF_THE_COMMAND):
                     self._on_unheard()
@@ -204,12 +211,20 @@ class Writer:
         else:
             self._tell(unit, answers)
 
+    def _commit_or_explain(self, group: Sequence[_Waiting]) -> tuple[UnitOfWork, list[_Answer]]:
+        try:
+            return self._commit(group)
+        except DBAPIError as error:
+            self._watch.explain(error, writing=True)
+            raise
+
     def _commit(self, group: Sequence[_Waiting]) -> tuple[UnitOfWork, list[_Answer]]:
         answers: list[_Answer] = []
+        self._fence.check()
         with self._connected() as connection:
             transaction = connection.begin()
-            if self._live is not None:
-                self._live.begin(connection)
+            if self._live is not None and self._live.begin(connection):
+                self._watch.changed_by_others(connection)
             unit = UnitOfWork(connection, now=self._clock(), caches=self._caches, live=self._live)
             appends = [command for command, _ in group if isinstance(command, Append)]
             unit.load(
@@ -222,10 +237,11 @@ class Writer:
                 except StoreError as refusal:
                     answers.append((reply, refusal))
             unit.flush()
-            self._announce(unit)
+            self._watch.before_commit(unit, writer=self._number)
             try:
                 transaction.commit()
-            except DBAPIError as error:
+                self._watch.committed(self._number)
+            except (DBAPIError, OSError) as error:
                 raise _CommitFailed from error
         return unit, answers
 
