@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--list", action="store_true", help="say which files wait or were set aside, send nothing")
     parser.add_argument(
-        "--tries", type=int, default=DEFAULT_TRIES, help="attempts in a row before a server is given up (default: 5)"
+        "--tries", type=int, default=DEFAULT_TRIES, help="tries in a row before a server is given up (default: 5)"
     )
 
 

@@ -41,7 +41,7 @@ BATCH_MESSAGES = 500
 BATCH_BYTES = 512 * 1024
 DEFAULT_TRIES = 5
 _TAIL_BYTES = 64 * 1024
-# Answers of a Standpipe server that no later attempt changes.
+# Answers of a Standpipe server that no later try changes.
 _in_hand: set[BufferedRandom] = set()
 _FINAL = ("unauthorized", "not-found", "invocation-ended")
 
@@ -64,7 +64,7 @@ class FileOutcome:
     in_use: bool = False
     """Whether a living process has it."""
     may_change: bool = False
-    """Whether another attempt may do better: the server was away."""
+    """Whether another try may do better: the server was away."""
 
 
 def waiting_files(folder: Path, *, prefix: str = "") -> list[Path]:
@@ -100,7 +100,7 @@ def deliver_file(
     """Sends one file's messages, and deletes it when all are acknowledged.
 
     Args:
-        tries: attempts in a row before a server is given up.
+        tries: how often in a row it is tried before a server is given up.
         stopping: asked between requests; what is unsent then stays.
     """
     try:
@@ -238,11 +238,11 @@ class _Delivery:
                 case Retry(reason=reason):
                     if self._course.failures >= self._tries:
                         self._may_change = True
-                        return f"not delivered after {self._course.failures} attempts: {reason}"
+                        return f"not delivered after {self._course.failures} tries: {reason}"
                     time.sleep(max(self._course.retry_at - now, 0.0))
                 case Stop(problem=problem) if problem.name == "sequence-gap" and not self._offset:
                     # What came before died in the memory of a killed process. The rest is not lost for that: it goes in
-                    # as a producer of its own, the same at every attempt, and the gap stays visible in the first one's.
+                    # as a producer of its own, the same at every try, and the gap stays visible in the first one's.
                     self._producer += ".spool"
                     self._offset = batch[0][0] - 1
                     self._known = 0

@@ -32,6 +32,10 @@ class Reason:
 
     code: str
     detail: str
+    cause: Mapping[str, JsonValue] | None = None
+    """As the launcher or a supervisor gave it: code, detail and their like."""
+    details: Sequence[Mapping[str, JsonValue]] = ()
+    """What this reason explains, each with a code and a detail of its own."""
 
     def to_wire(self) -> dict[str, JsonValue]:
         return {"code": self.code, "detail": self.detail}
@@ -148,7 +152,12 @@ class Invocation:
             status=status,
             verdict=cast("VerdictName | None", wire.get("verdict")),
             reasons=tuple(
-                Reason(code=str(reason.get("code", "")), detail=str(reason.get("detail", "")))
+                Reason(
+                    code=str(reason.get("code", "")),
+                    detail=str(reason.get("detail", "")),
+                    cause=_object(reason, "cause"),
+                    details=_objects(reason, "details"),
+                )
                 for reason in (reasons if isinstance(reasons, list) else [])
                 if isinstance(reason, dict)
             ),

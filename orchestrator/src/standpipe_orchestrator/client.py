@@ -82,7 +82,7 @@ class InvocationOperations:
         Args:
             expected: what must have been reported for the verdict `succeeded`.
             launcher: what launches the work; a name, or an object of facts about it.
-            retry_of: the id of the invocation of which this is another attempt.
+            retry_of: the id of the invocation of which this is a retry.
             idempotency_key: the same key and request give the same invocation again; made up when not given, so that
                 a retry after a lost answer registers nothing twice.
         """

@@ -60,7 +60,7 @@ def open_pipes_session(
         client: the broker; this process's own when not given.
         expected: what must have been reported for the verdict `succeeded`.
         launcher: what launches the work, for the history.
-        retry_of: id of the invocation of which this is another attempt.
+        retry_of: id of the invocation of which this is a retry.
         lease_seconds: without a word for so long the work counts as lost; until it has opened, this process beats.
         key: names this very launch (`f"{context.run_id}/orders"`). A process that opens a session under a key that was
             used before, with the same context and the same arguments, takes up that invocation, running or ended,
@@ -154,7 +154,7 @@ def attach(
 
 
 def _as_registered(context: ContextData, conflict: IdempotencyConflict, *, client: BrokerClient) -> ContextData:
-    """The context, of the run and the attempt that used the key first."""
+    """The context, of the run and the retry that used the key first."""
     invocation_id = conflict.problem.members.get("invocation")
     if not isinstance(invocation_id, str):
         raise conflict

@@ -54,3 +54,24 @@ def test_what_is_expected_is_counted_and_what_is_missing_named() -> None:
 
 def test_an_older_server_shows_none_of_it() -> None:
     assert lines(receipt={"events": 3}) == []
+
+
+def test_superseded_producers_come_last_and_say_so_and_so_do_supervisors() -> None:
+    end: JsonValue = {"outcome": "failed", "exit_code": 3, "reason": None, "launched": None}
+    closed: dict[str, JsonValue] = {**SILENT, "process": None, "closed": True, "last_word_at": None}
+    old: dict[str, JsonValue] = {**SILENT, "producer": "old", "attempt": [], "attempt_name": "pod-a"}
+    shown = lines(
+        status="ended",
+        producers=[
+            {**old, "superseded": True, "last_word_at": None},
+            {**closed, "producer": "exec", "role": "supervisor", "end": end},
+            {**closed, "producer": "new", "attempt": [1], "attempt_name": "pod-b", "superseded": False},
+            {**closed, "producer": "unnumbered", "attempt": None, "attempt_name": "pod-c"},
+        ],
+    )
+    assert shown == [
+        "Producers: exec: supervisor, closed, 1 message stored, its process ended: failed, exit code 3",
+        "new: attempt 1 (pod-b), closed, 1 message stored",
+        "unnumbered: attempt pod-c, closed, 1 message stored",
+        "old: superseded, rank 2, host n7\\x1b[2J, attempt 0 (pod-a), open, 1 message stored",
+    ]

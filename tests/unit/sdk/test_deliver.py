@@ -72,7 +72,7 @@ def test_a_server_that_is_still_away_leaves_the_file(
     spool_some(broker, 20)
     broker.stop()
     assert main(["deliver", "--tries", "2"]) == 1
-    assert "not delivered after 2 attempts" in capsys.readouterr().err
+    assert "not delivered after 2 tries" in capsys.readouterr().err
     broker.start()
     assert main(["deliver"]) == 0
     assert broker.custom_messages == list(range(20))

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from rich.text import Text
 
+from standpipe_orchestrator.cli.ends import attempt_number, end_words
 from standpipe_orchestrator.cli.text import counted, duration, listed, local_time, one_line, seconds_between, visible
 from standpipe_protocol.invocation import Invocation
 from standpipe_protocol.json_text import JsonValue
@@ -25,10 +26,17 @@ def delivery(invocation: Invocation) -> Iterator[tuple[str, Text]]:
         yield "Receipt", Text(visible(summary), style="green" if receipt.get("whole") is True else "yellow")
     if invocation.expected_progress is not None:
         yield "Expected", _expected(invocation.expected_progress)
-    for number, producer in enumerate(invocation.producers[:_PRODUCERS_SHOWN]):
+    # What a newer attempt has replaced comes last.
+    producers = sorted(invocation.producers, key=_is_superseded)
+    for number, producer in enumerate(producers[:_PRODUCERS_SHOWN]):
         yield "" if number else "Producers", _producer(producer, ended=invocation.ended)
     if (rest := len(invocation.producers) - _PRODUCERS_SHOWN) > 0:
         yield "", Text(f"… {rest} more", style="dim")
+
+
+def superseded_producers(invocation: Invocation) -> frozenset[str]:
+    """Those that belong to an older attempt: what they reported makes nothing red."""
+    return frozenset(str(one.get("producer")) for one in invocation.producers if _is_superseded(one))
 
 
 def _expected(progress: Mapping[str, JsonValue]) -> Text:
@@ -57,14 +65,35 @@ def _producer(producer: Mapping[str, JsonValue], *, ended: bool) -> Text:
     state = "closed" if closed else "open" if opened else "not opened"
     process = _members(producer, "process")
     words = [f"{name.replace('_', ' ')} {one_line(str(value), at_most=40)}" for name, value in process.items()]
+    words += _origin(producer)
     words += [state, f"{counted(_count(producer.get('stored')), 'message')} stored"]
     last = producer.get("last_word_at")
     if isinstance(last, str):
         silent = seconds_between(last, datetime.now(UTC).isoformat())
         ago = "" if ended or closed or silent is None else f", {duration(max(silent, 0))} ago"
         words.append(f"last word {local_time(last)[11:]}{ago}")
+    if isinstance(end := producer.get("end"), dict):
+        words.append(f"its process ended: {end_words(end)}")
     name = one_line(str(producer.get("producer")), at_most=40)
+    if _is_superseded(producer):
+        return Text(f"{name}: superseded, {listed(words)}", style="dim")
     return Text(f"{name}: {listed(words)}", style="yellow" if opened and not closed and ended else "")
+
+
+def _origin(producer: Mapping[str, JsonValue]) -> Iterator[str]:
+    """Which attempt it belongs to, and whether it only watches over the work."""
+    if producer.get("role") == "supervisor":
+        yield "supervisor"
+    name = producer.get("attempt_name")
+    named = one_line(name, at_most=40) if isinstance(name, str) else ""
+    if isinstance(attempt := producer.get("attempt"), list):
+        yield f"attempt {attempt_number(attempt)}{f' ({named})' if named else ''}"
+    elif named:
+        yield f"attempt {named}"
+
+
+def _is_superseded(producer: Mapping[str, JsonValue]) -> bool:
+    return producer.get("superseded") is True
 
 
 def _members(of: Mapping[str, JsonValue], name: str) -> Mapping[str, JsonValue]:

@@ -13,13 +13,23 @@ from typing import IO, cast
 from rich.console import Console
 from rich.text import Text
 
+from standpipe_orchestrator.cli.ends import judge
+from standpipe_orchestrator.cli.stages import seconds_in, waiting_state
 from standpipe_orchestrator.cli.text import seconds_between, visible
 from standpipe_orchestrator.client import BrokerClient
 from standpipe_orchestrator.discovery import default_client
 from standpipe_orchestrator.errors import StandpipeError
 from standpipe_protocol.invocation import Invocation
 
-_COLOURS = {"succeeded": "green", "failed": "red", "running": "cyan", "registered": "dim"}
+_COLOURS = {
+    "succeeded": "green",
+    "failed": "red",
+    "running": "cyan",
+    "registered": "dim",
+    "submitted": "blue",
+    "queued": "blue",
+    "starting": "cyan",
+}
 _WIDE = 240
 """Columns where stdout is no terminal: what reads it wants whole values."""
 
@@ -78,14 +88,28 @@ def print_json(console: Console, value: object) -> None:
 
 
 def state(invocation: Invocation) -> Text:
-    """The verdict, or the status where there is none yet."""
-    word = standing(invocation)
-    return Text(word, style=_COLOURS.get(word, "yellow"))
+    """The verdict with who judged, or how far it is where there is none yet."""
+    word = _word(invocation)
+    text = Text(word, style=_COLOURS.get(word, "yellow"))
+    if by := judge(invocation):
+        text.append(f" · {by}", style="yellow")
+    return text
+
+
+def brief_state(invocation: Invocation) -> Text:
+    """The state where there is little room: a star stands for a verdict that the launcher's word alone is."""
+    word = _word(invocation)
+    mark = "*" if invocation.judged_by is not None else ""
+    return Text(word.removeprefix("running, ") + mark, style=_COLOURS.get(word, "yellow"))
 
 
 def standing(invocation: Invocation) -> str:
-    """The verdict, or the status where there is none yet, as a word."""
-    return visible(invocation.verdict or invocation.status)
+    """The same as plain words."""
+    return state(invocation).plain
+
+
+def _word(invocation: Invocation) -> str:
+    return visible(invocation.verdict or waiting_state(invocation) or invocation.status)
 
 
 def asset_keys(invocation: Invocation) -> list[str]:
@@ -99,6 +123,8 @@ def context_text(invocation: Invocation, name: str) -> str:
 
 
 def seconds_taken(invocation: Invocation) -> float | None:
-    """From the registration to the end, or to now while it runs."""
+    """How long it ran, to the end or to now; where its launcher told nothing of that, from the registration on."""
+    if invocation.platform is not None:
+        return seconds_in(invocation, "running")
     end = invocation.ended_at or (None if invocation.ended else datetime.now(UTC).isoformat())
     return seconds_between(invocation.created_at, end)

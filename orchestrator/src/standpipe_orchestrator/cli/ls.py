@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -18,13 +18,26 @@ from standpipe_orchestrator.cli.arguments import (
     positive,
     suggest,
 )
-from standpipe_orchestrator.cli.history import answering, asset_keys, context_text, print_json, seconds_taken, state
+from standpipe_orchestrator.cli.ends import judge
+from standpipe_orchestrator.cli.history import (
+    answering,
+    asset_keys,
+    brief_state,
+    context_text,
+    print_json,
+    seconds_taken,
+    state,
+)
+from standpipe_orchestrator.cli.stages import seconds_in
 from standpipe_orchestrator.cli.text import duration, listed, local_time
 from standpipe_orchestrator.client import FILTERS, BrokerClient
 from standpipe_protocol.invocation import STATUSES, VERDICTS, Invocation
 
 _ENOUGH, _SCANT = 120, 76
 """Columns for everything, and for when it was; a narrower terminal gets less."""
+_NUMBERS = ("Queued", "Took", "Events")
+_FLEXIBLE_WIDTH = 12
+"""Columns that those which are cut have at least together; where they had fewer the state is told in brief."""
 _FLEXIBLE = ("Job", "Partition", "Assets")
 """What is cut where the terminal is too narrow. The rest is shown whole: an id is what one copies."""
 
@@ -52,8 +65,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tag", action="append", metavar="NAME[=VALUE]", help="with this tag; may be given several times"
     )
-    attempts = parser.add_argument("--retry-of", metavar="ID", help="that are another attempt of this invocation")
-    suggest(attempts, invocation_ids)
+    retries = parser.add_argument("--retry-of", metavar="ID", help="that are retries of this invocation")
+    suggest(retries, invocation_ids)
     add_span(parser, "registered")
     parser.add_argument("--text", metavar="WORDS", help="in which these words occur")
     add_json(parser, "one JSON object a line")
@@ -81,24 +94,40 @@ def _list(client: BrokerClient, console: Console, args: argparse.Namespace) -> i
 
 def listing(invocations: Sequence[Invocation], *, width: int) -> Table:
     """A row and a line an invocation, in a table for a terminal of that many columns."""
-    rows = [_row(invocation, width=width) for invocation in invocations]
+    rows = [_row(invocation, width=width, brief=False) for invocation in invocations]
+    is_brief = _rigid_width(rows) + _FLEXIBLE_WIDTH > width
+    if is_brief:
+        rows = [_row(invocation, width=width, brief=True) for invocation in invocations]
+    if not any(row["Queued"].plain for row in rows if "Queued" in row):
+        for row in rows:
+            row.pop("Queued", None)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
     for name in rows[0]:
         # rich shrinks only columns that it may wrap. That a cell stays on one line is said by the cell's text.
-        table.add_column(name, justify="right" if name in ("Took", "Events") else "left", no_wrap=name not in _FLEXIBLE)
+        table.add_column(name, justify="right" if name in _NUMBERS else "left", no_wrap=name not in _FLEXIBLE)
     for row in rows:
         table.add_row(*row.values())
+    if is_brief and (judges := sorted({judge(invocation) for invocation in invocations} - {""})):
+        table.caption = Text(f"* {' or '.join(judges)}: no process reported")
+        table.caption_justify = "left"
     return table
 
 
-def _row(invocation: Invocation, *, width: int) -> dict[str, Text]:
-    seconds = seconds_taken(invocation)
-    row = {"Invocation": Text(invocation.id), "Verdict": state(invocation)}
+def _rigid_width(rows: Sequence[Mapping[str, Text]]) -> int:
+    """How many columns those take that are shown whole."""
+    names = [name for name in rows[0] if name not in _FLEXIBLE]
+    return sum(max(len(name), *(row[name].cell_len for row in rows)) + 2 for name in names)
+
+
+def _row(invocation: Invocation, *, width: int, brief: bool) -> dict[str, Text]:
+    took, queued = seconds_taken(invocation), seconds_in(invocation, "queued")
+    row = {"Invocation": Text(invocation.id), "Verdict": brief_state(invocation) if brief else state(invocation)}
     if width >= _SCANT:
         row["Registered"] = Text(local_time(invocation.created_at, seconds=width >= _ENOUGH))
     if width >= _ENOUGH:
         row |= {
-            "Took": Text("" if seconds is None else duration(seconds)),
+            "Queued": Text("" if queued is None else duration(queued)),
+            "Took": Text("" if took is None else duration(took)),
             "Events": Text(f"{invocation.last_position:,}"),
             "Job": _cut(context_text(invocation, "job_name")),
             "Partition": _cut(context_text(invocation, "partition_key")),

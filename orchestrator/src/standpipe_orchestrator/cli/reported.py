@@ -6,16 +6,18 @@ Shared by the verbs that show events. Text from outside has its control characte
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from standpipe_orchestrator.cli.ends import attempt_number, end_words
 from standpipe_orchestrator.cli.text import briefly, check_word, key_of, listed, local_time, one_line, visible
 from standpipe_orchestrator.collected import CollectedResults
 from standpipe_orchestrator.definitions.outcomes import is_red
+from standpipe_orchestrator.log_lines import LOG_METHODS
 from standpipe_orchestrator.metadata import (
     JsonMetadataValue,
     MarkdownMetadataValue,
@@ -41,21 +43,30 @@ from standpipe_protocol.messages import (
 )
 
 _ROWS_SHOWN = 20
+_QUIET_NOTES = frozenset({"superseded", "replaces"})
+"""Remarks that tell of attempts; the others are of something odd."""
 _INDENT = 17
 
 
-def print_event(console: Console, event: Event) -> None:
-    for line in event_lines(event):
+def print_event(console: Console, event: Event, *, superseded: Container[str] = ()) -> None:
+    for line in event_lines(event, superseded=superseded):
         console.print(line, soft_wrap=isinstance(line, Text))
 
 
-def event_lines(event: Event) -> Iterator[RenderableType]:
-    """A line for the event, and below it what it carries: metadata as a grid, tables as tables."""
+def event_lines(event: Event, *, superseded: Container[str] = ()) -> Iterator[RenderableType]:
+    """A line for the event, and below it what it carries: metadata as a grid, tables as tables.
+
+    Args:
+        superseded: producers of older attempts; what they report makes nothing red.
+    """
     when = local_time(event.sent_at or event.received_at)[11:]
     line = Text.assemble((f"{event.position:>5}  {when}  ", "dim"))
+    is_outdated = event.producer in superseded or any(note.get("code") == "superseded" for note in event.notes)
+    bad = "dim" if is_outdated else "red"
     if event.problem is not None:
         detail = visible(str(event.problem.get("detail", "")))
-        yield line.append(f"rejected {visible(event.method or '?')}: {detail}", style="red")
+        line.append(f"rejected {visible(event.method or '?')}: {detail}", style=bad)
+        yield line.append("  (of an older attempt)" if is_outdated else "", style="dim")
         return
     details: list[RenderableType] = []
     try:
@@ -67,7 +78,8 @@ def event_lines(event: Event) -> Iterator[RenderableType]:
         case ReportAssetMaterialization() | ReportAssetCheck():
             result = CollectedResults(None).add(message)
             if result is not None:
-                line.append_text(result_line(result))
+                told = result_line(result)
+                line.append(told.plain, style="dim" if is_outdated else told.style)
                 details += metadata_grid(result.metadata)
         case ReportCustomMessage():
             line.append(f"custom message  {one_line(json.dumps(message.payload, ensure_ascii=False), at_most=160)}")
@@ -76,19 +88,40 @@ def event_lines(event: Event) -> Iterator[RenderableType]:
         case LogExternalStream():
             line.append(f"{message.stream}  ", style="dim").append(_below(message.text))
         case Closed():
-            line.append("closed")
+            line.append(f"closed because of {one_line(message.signal)}" if message.signal else "closed")
             if message.exception is not None:
                 text = "".join(message.exception.stack) + message.exception.message
-                line.append(_below(f" with an exception\n{text}"), style="red")
+                line.append(_below(f" with an exception\n{text}"), style=bad)
         case Opened():
-            line.append("opened")
+            line.append("opened").append(_origin(message), style="dim")
         case ReportProcessEnd():
-            end = ", ".join(f"{name} {value}" for name, value in message.described().items())
-            line.append(f"the process ended: {_below(end)}")
+            params = message.params()
+            end = end_words(params) if isinstance(params, dict) else ""
+            line.append(f"the process ended: {end or 'how is not known'}", style=bad if _tells_failure(message) else "")
     for note in event.notes:
-        line.append(f"  ({visible(str(note.get('detail', '')))})", style="yellow")
+        style = "dim" if note.get("code") in _QUIET_NOTES else "yellow"
+        line.append(f"  ({visible(str(note.get('detail', '')))})", style=style)
+    if is_outdated and not event.notes and event.method not in LOG_METHODS:
+        line.append("  (of an older attempt)", style="dim")
     yield line
     yield from (Padding(detail, (0, 0, 0, _INDENT)) for detail in details)
+
+
+def _origin(opened: Opened) -> str:
+    """What an opening says of where the process comes from: its role, its rank and its attempt."""
+    extras = opened.extras
+    words = ["supervisor"] if extras.get("role") == "supervisor" else []
+    words += [f"rank {one_line(str(extras['rank']), at_most=40)}"] if extras.get("rank") is not None else []
+    for name in ("attempt", "rank_attempt"):
+        if isinstance(number := extras.get(name), list):
+            words.append(f"{name.replace('_', ' ')} {attempt_number(number)}")
+    if isinstance(name := extras.get("attempt_name"), str):
+        words.append(f"attempt {one_line(name, at_most=128)}")
+    return f"  ({listed(words)})" if words else ""
+
+
+def _tells_failure(end: ReportProcessEnd) -> bool:
+    return end.outcome == "failed" or end.exit_code not in (None, 0)
 
 
 def _below(text: str) -> str:

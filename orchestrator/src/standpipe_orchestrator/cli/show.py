@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+from collections.abc import Iterator
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
@@ -11,12 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from standpipe_orchestrator.cli.arguments import add_id, add_json
-from standpipe_orchestrator.cli.delivery import delivery
+from standpipe_orchestrator.cli.changes import among
+from standpipe_orchestrator.cli.delivery import delivery, superseded_producers
+from standpipe_orchestrator.cli.ends import attempt_number, why_it_ended
 from standpipe_orchestrator.cli.history import answering, asset_keys, context_text, print_json, seconds_taken, state
 from standpipe_orchestrator.cli.reported import print_event
-from standpipe_orchestrator.cli.text import duration, listed, local_time, one_line, visible
+from standpipe_orchestrator.cli.stages import way
+from standpipe_orchestrator.cli.text import counted, duration, listed, local_time, one_line, visible
 from standpipe_orchestrator.client import BrokerClient
-from standpipe_orchestrator.verdicts import explained
 from standpipe_protocol.invocation import Invocation
 
 
@@ -39,8 +43,12 @@ def _show(client: BrokerClient, console: Console, args: argparse.Namespace) -> i
             print_json(console, event)
         return 0
     console.print(_head(invocation))
-    for event in events:
-        print_event(console, event)
+    superseded = superseded_producers(invocation)
+    for one in among(events, client.invocations.history(invocation.id)):
+        if isinstance(one, Text):
+            console.print(one, soft_wrap=True)
+        else:
+            print_event(console, one, superseded=superseded)
     return 0
 
 
@@ -65,13 +73,23 @@ def _head(invocation: Invocation) -> RenderableType:
     for name, text in lines.items():
         if text.plain:
             grid.add_row(Text(name, style="dim"), text)
-    for name, text in delivery(invocation):
+    for name, text in itertools.chain(
+        way(invocation), _attempts(invocation), delivery(invocation), why_it_ended(invocation)
+    ):
         grid.add_row(Text(name, style="dim"), text)
-    why, left_open = explained(invocation)
-    for name, style, reasons in (("Because", "yellow", why), ("Left undone", "dim", left_open)):
-        for reason in reasons:
-            grid.add_row(Text(name, style="dim"), Text(visible(reason.detail.strip()), style=style))
     return Padding(grid, (0, 0, 1, 0))
+
+
+def _attempts(invocation: Invocation) -> Iterator[tuple[str, Text]]:
+    """Which attempts there were, newest first; each is a run of the same work that the platform started."""
+    for index, one in enumerate(invocation.attempts):
+        names = one.get("names")
+        named = listed(one_line(str(name), at_most=128) for name in names) if isinstance(names, list) else ""
+        count = one.get("producers")
+        words = f"{attempt_number(one.get('attempt'))}{f' ({named})' if named else ''}"
+        words += f": {counted(count, 'process', 'processes')}" if isinstance(count, int) else ""
+        superseded = one.get("superseded") is True
+        yield "" if index else "Attempts", Text(f"{words}, superseded" if superseded else words, "dim" * superseded)
 
 
 def _extras(invocation: Invocation) -> str:

@@ -9,16 +9,18 @@ import argparse
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from rich.console import Console
-from rich.text import Text
 
 from standpipe_orchestrator.cli.arguments import add_id, add_json, whole
+from standpipe_orchestrator.cli.delivery import superseded_producers
+from standpipe_orchestrator.cli.ends import why_it_ended
 from standpipe_orchestrator.cli.history import answering, print_json, seconds_taken, state
 from standpipe_orchestrator.cli.reported import print_event
-from standpipe_orchestrator.cli.text import duration, visible
+from standpipe_orchestrator.cli.stages import waiting_line
+from standpipe_orchestrator.cli.text import duration
 from standpipe_orchestrator.client import BrokerClient
-from standpipe_orchestrator.verdicts import explained
 from standpipe_protocol.invocation import Event, Invocation
 from standpipe_protocol.messages import METHODS
 
@@ -57,13 +59,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _tail(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
-    show = print_json if args.json else print_event
     invocation = client.invocations.get(args.id)
+    show = print_json if args.json else partial(print_event, superseded=superseded_producers(invocation))
     count: int = 20 if args.n is None else args.n
     latest = latest_events(client, invocation, count, methods=args.method)
     for event in latest.events:
         show(console, event)
     if args.follow:
+        if not args.json and (waits := waiting_line(invocation)) is not None:
+            console.print(waits, soft_wrap=True)
         tail = client.events.stream(invocation.id, after=latest.position, methods=args.method)
         for event in tail:
             show(console, event)
@@ -95,10 +99,8 @@ def print_end(console: Console, invocation: Invocation) -> None:
     seconds = seconds_taken(invocation)
     took = "" if seconds is None else f" after {duration(seconds)}"
     console.print(state(invocation).append(took, style="dim"))
-    why, left_open = explained(invocation)
-    for style, reasons in (("yellow", why), ("dim", left_open)):
-        for reason in reasons:
-            console.print(Text(visible(reason.detail.strip()), style=style), soft_wrap=True)
+    for _, line in why_it_ended(invocation):
+        console.print(line, soft_wrap=True)
 
 
 def exit_code(invocation: Invocation, args: argparse.Namespace) -> int:
