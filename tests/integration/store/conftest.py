@@ -21,6 +21,11 @@ OPENED = json.dumps(opened()).encode()
 CLOSED = json.dumps(closed()).encode()
 
 
+def settings(database_url: str, **members: Any) -> StoreSettings:
+    """Settings of a store whose sweeper looks at a clock that the test moves, so it looks often."""
+    return StoreSettings(database_url=database_url, sweep_seconds=0.05, **members)
+
+
 def body(*wires: object) -> bytes:
     """A request's body with these messages."""
     return json.dumps(wires).encode()
@@ -68,7 +73,7 @@ class Bench:
 @pytest.fixture
 def bench(database_url: str) -> Iterator[Bench]:
     clock = Clock()
-    store = Store.open(StoreSettings(database_url=database_url), clock=clock)
+    store = Store.open(settings(database_url), clock=clock)
     made = Bench(store, clock, database_url)
     store.on_commit = made.wakes.extend
     yield made

@@ -111,7 +111,12 @@ def test_reaping_goes_on_after_a_failure_that_nobody_thought_of(
 def _sweeper(engine: Engine, *, submit: Callable[[Command[None]], Future[None]]) -> Sweeper:
     clock = WatchedClock(lambda: 2, lambda: 2)
     return Sweeper(
-        engine, clock=clock, submit=submit, forgiveness=Forgiveness(engine, submit=submit), look=lambda: None
+        engine,
+        clock=clock,
+        submit=submit,
+        forgiveness=Forgiveness(engine, submit=submit),
+        look=lambda: None,
+        longest_sleep=5.0,
     )
 
 

@@ -11,9 +11,9 @@ from sqlalchemy.exc import OperationalError
 
 from standpipe_server.broker.requests import Heartbeat
 from standpipe_server.broker.times import to_rfc3339
-from standpipe_server.store import Overloaded, Store, StoreSettings, Target
+from standpipe_server.store import Overloaded, Store, Target
 from standpipe_server.store.unit import UnitOfWork
-from tests.integration.store.conftest import CLOSED, OPENED, Bench, Clock
+from tests.integration.store.conftest import CLOSED, OPENED, Bench, Clock, settings
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +27,7 @@ async def _lease_end(bench: Bench, target: Target) -> str | None:
 
 
 async def _until(probe: Callable[[], Awaitable[object]], expected: object) -> None:
-    """The sweeper looks every few seconds at the latest."""
+    """The sweeper looks every few hundredths of a second at the latest."""
     with anyio.fail_after(30):
         while await probe() != expected:  # noqa: ASYNC110  the sweeper tells nobody
             await anyio.sleep(0.02)
@@ -83,7 +83,7 @@ async def test_leases_start_anew_when_the_server_was_away(bench: Bench) -> None:
     await bench.append(leased, OPENED)
     # The clock of the first store stands still, or its sweeper would be the one that was not away.
     later = Clock(bench.clock.now + 3_600_000_000)
-    store = Store.open(StoreSettings(database_url=bench.database_url), clock=later)
+    store = Store.open(settings(bench.database_url), clock=later)
     try:
         other = Bench(store, later, bench.database_url)
         due = await other.register(b'{"context":{},"open_within_seconds":0.01}')
@@ -102,7 +102,7 @@ async def test_a_store_that_cannot_write_starts_and_forgives_later(
     later = Clock(bench.clock.now + 3_600_000_000)
     with monkeypatch.context() as broken:
         broken.setattr(UnitOfWork, "load", _refuse)
-        store = Store.open(StoreSettings(database_url=bench.database_url), clock=later)
+        store = Store.open(settings(bench.database_url), clock=later)
         other = Bench(store, later, bench.database_url)
         with pytest.raises(Overloaded):
             await store.heartbeat(leased, Heartbeat())
@@ -137,7 +137,7 @@ def wall() -> Clock:
 def steady_bench(database_url: str, wall: Clock) -> Iterator[Bench]:
     """`bench.clock` is the monotonic one; `wall` is what the store takes its instants from."""
     steady = Clock(0)
-    store = Store.open(StoreSettings(database_url=database_url), clock=wall, monotonic=steady)
+    store = Store.open(settings(database_url), clock=wall, monotonic=steady)
     yield Bench(store, steady, database_url)
     assert store.close()
 

@@ -16,11 +16,10 @@ from standpipe_server.store import (
     Overloaded,
     ReportFilter,
     Store,
-    StoreSettings,
 )
 from standpipe_server.store.commands import EndDue
 from standpipe_server.store.merge import Merge
-from tests.integration.store.conftest import CLOSED, OPENED, Bench, body
+from tests.integration.store.conftest import CLOSED, OPENED, Bench, body, settings
 from tests.support.wire import log, materialization
 
 pytestmark = pytest.mark.anyio
@@ -212,7 +211,7 @@ async def test_a_running_invocation_is_deleted_only_by_force(bench: Bench) -> No
 
 async def test_a_full_queue_refuses_and_says_when_to_come_again(bench: Bench) -> None:
     target = await bench.register()
-    store = Store.open(StoreSettings(database_url=bench.database_url, queue_size=1), clock=bench.clock)
+    store = Store.open(settings(bench.database_url, queue_size=1), clock=bench.clock)
     narrow = Bench(store, bench.clock, bench.database_url)
     try:
         calls = [narrow.append(target, body(log(str(n)))) for n in range(200)]
@@ -229,7 +228,7 @@ async def test_a_full_queue_refuses_and_says_when_to_come_again(bench: Bench) ->
 
 async def test_closing_stores_what_waits(bench: Bench) -> None:
     target = await bench.register()
-    store = Store.open(StoreSettings(database_url=bench.database_url), clock=bench.clock)
+    store = Store.open(settings(bench.database_url), clock=bench.clock)
     other = Bench(store, bench.clock, bench.database_url)
     calls = asyncio.gather(*(other.append(target, body(log(str(n)))) for n in range(50)))
     await asyncio.sleep(0)

@@ -23,3 +23,5 @@ class StoreSettings:
     """How many reads may wait for a thread. Readers that follow are not counted among them: a commit or a lost
     connection wakes them all at once, and they are bounded where they are opened."""
     most_followers: int = 16_384
+    sweep_seconds: float = 5.0
+    """How long the sweeper sleeps at most."""

@@ -120,6 +120,7 @@ class Store:
             submit=self._submit,
             forgiveness=self._forgiveness,
             look=self._looking.turn,
+            longest_sleep=settings.sweep_seconds,
         )
         self._sweeper.start()
 

@@ -23,8 +23,6 @@ from standpipe_server.store.leases import Forgiveness
 from standpipe_server.store.merge import Merge
 
 _log = logging.getLogger(__name__)
-_LONGEST_SLEEP = 5.0
-"""Another server may have set an earlier deadline in the meantime."""
 _AT_A_TIME = 100
 
 
@@ -37,13 +35,18 @@ class Sweeper:
         submit: Callable[[Command[None]], Future[None]],
         forgiveness: Forgiveness,
         look: Callable[[], None],
+        longest_sleep: float,
     ) -> None:
-        """`look` raises DatabaseLost when the database is not the same any more."""
+        """`look` raises DatabaseLost when the database is not the same any more.
+
+        `longest_sleep`, in seconds, bounds the time in which a deadline that another server has set is not seen.
+        """
         self._engine = engine
         self._clock = clock
         self._submit = submit
         self._forgiveness = forgiveness
         self._look = look
+        self._longest_sleep = longest_sleep
         self._wake = threading.Event()
         self._stopping = False
         self._next_look = 0
@@ -73,7 +76,7 @@ class Sweeper:
             except Exception as error:  # whatever it is: if this thread ended, nobody would ever be reaped again
                 # Words could not be heard either, while the database was away.
                 self._forgiveness.owe()
-                pause = min(2.0**failures, _LONGEST_SLEEP)
+                pause = min(2.0**failures, self._longest_sleep)
                 failures += 1
                 if isinstance(error, (SQLAlchemyError, Overloaded)):
                     _log.warning("The sweeper could not look for deadlines and will try again: %s", error)
@@ -90,7 +93,7 @@ class Sweeper:
             _log.warning("The clock was set by %+.1f s; waits and leases start anew.", reading.jump / 1_000_000)
             self._forgiveness.owe(all_waits=True)
         done = self._forgiveness.pay() and self._sweep(reading.now)
-        pause = self._pause(reading.now) if done else _LONGEST_SLEEP
+        pause = self._pause(reading.now) if done else self._longest_sleep
         self._next_look = reading.now + round(pause * 1_000_000)
         return pause
 
@@ -114,5 +117,5 @@ class Sweeper:
         with self._engine.connect() as connection:
             due_at = connection.scalar(select(func.min(tables.invocation.c.due_at)))
         if due_at is None:
-            return _LONGEST_SLEEP
-        return min(max((due_at - now) / 1_000_000, 0.005), _LONGEST_SLEEP)
+            return self._longest_sleep
+        return min(max((due_at - now) / 1_000_000, 0.005), self._longest_sleep)
