@@ -186,17 +186,40 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-# Some fixtures are dear, and only one folder needs them: one process runs it all.
+# Some fixtures are expensive, and only one folder needs them: one process runs all of it.
 _TOGETHER = ("tests/browser/", "tests/contract/", "tests/integration/orchestrator/")
+# Tests of these files take long and share nothing: any process may run any of them.
+_APART = ("tests/e2e/test_docs_commands.py", "tests/e2e/test_chaos.py", "tests/integration/test_http_stalls.py")
+# What takes longest begins first, so that no process still works when the others are done; what takes next to no time
+# comes last. Within a folder this is the order of `pytest --durations`.
+_FIRST = (
+    "tests/browser/",
+    "tests/e2e/test_chaos.py",
+    "tests/e2e/test_flights_demo.py",
+    "tests/e2e/test_docs_commands.py",
+    "tests/e2e/test_seed_examples.py",
+    "tests/e2e/test_terminal_commands.py",
+    "tests/e2e/test_orchestrator_killed.py",
+    "tests/integration/orchestrator/",
+    "tests/integration/test_http_stalls.py",
+    "tests/e2e/",
+    "tests/integration/",
+    "tests/migration/",
+    "tests/contract/",
+)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where several processes share the work, a file's tests stay with one of them."""
+    """Where several processes share the work: what belongs together stays together, and the longest is first."""
     # The SDK's tests on Python 3.10 do without.
-    for item in items if config.pluginmanager.hasplugin("xdist") else ():
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
         file = item.nodeid.partition("::")[0]
         group = next((folder for folder in _TOGETHER if file.startswith(folder)), file)
-        item.add_marker(pytest.mark.xdist_group(group))
+        item.add_marker(pytest.mark.xdist_group(item.nodeid if file in _APART else group))
+    if config.getvalue("dist") != "no":
+        items.sort(key=lambda item: next((n for n, first in enumerate(_FIRST) if item.nodeid.startswith(first)), 99))
 
 
 @pytest.hookimpl(wrapper=True)
