@@ -1,20 +1,41 @@
 """What an invocation has reported so far, as results: filled by the reader's thread, read by any.
 
 Nothing is consumed: every getter answers with everything until now, in reported order. A rejected event counts for
-nothing here. The one cursor is `take_new`, which gives each result once.
+nothing here, and neither does a report that an attempt which counts more has replaced. The one cursor is `take_new`,
+which gives each result once. Memory holds a bounded number; what is beyond is read again where it is asked for.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import islice
+from typing import TypeAlias, TypeVar
 
 from standpipe_orchestrator.asset_key import AssetKey
 from standpipe_orchestrator.metadata import MetadataValue
 from standpipe_orchestrator.metadata_wire import metadata_from_wire
 from standpipe_orchestrator.results import AssetCheckResult, AssetCheckSeverity, MaterializeResult, PipesResult
+from standpipe_orchestrator.retained import MOST_CHARACTERS, MOST_ITEMS, Item, ReadAgain, Retained, characters_of
+from standpipe_protocol.invocation import Event
 from standpipe_protocol.json_text import JsonValue
-from standpipe_protocol.messages import ReportAssetCheck, ReportAssetMaterialization, ReportCustomMessage
+from standpipe_protocol.messages import (
+    InvalidMessage,
+    Message,
+    ReportAssetCheck,
+    ReportAssetMaterialization,
+    ReportCustomMessage,
+    parse_message,
+)
+
+T = TypeVar("T")
+ReportKey: TypeAlias = tuple[AssetKey | None, str | None]
+"""An asset, and the name of a check or None for the materialization."""
+
+RESULTS = ("report_asset_materialization", "report_asset_check")
+CUSTOM_MESSAGES = ("report_custom_message",)
 
 
 class CollectedResults:
@@ -22,49 +43,67 @@ class CollectedResults:
 
     Args:
         asset_keys: escaped texts of the keys the invocation targets; None and empty both mean none.
+        read_again: reads stored events once more. Without it everything stays in memory.
     """
 
-    def __init__(self, asset_keys: Sequence[str] | None) -> None:
-        self._asset_keys = tuple(asset_keys or ())
+    def __init__(self, asset_keys: Sequence[str] | None, *, read_again: ReadAgain | None = None) -> None:
+        targets = (AssetKey.from_escaped_user_string(text) for text in asset_keys or ())
+        self._unreported = dict.fromkeys(targets)
+        self._read_again = read_again
         self._changed = threading.Condition()
-        self._reported: list[PipesResult] = []
-        self._custom_messages: list[JsonValue] = []
-        self._taken = 0
+        bounded = read_again is not None
+        self._results = Retained[PipesResult](bounded=bounded)
+        self._messages = Retained[JsonValue](bounded=bounded)
+        self._replaced: set[int] = set()
+        self._superseded: dict[int, ReportKey] = {}
+        """Positions of reports by older attempts that stand only if there is no other."""
+        self._superseded_producers: AbstractSet[str] = frozenset()
+        self._fresh = _Fresh(bounded=bounded)
+        self._taking = threading.Lock()
+        self._taken_through = 0
+        self._rest: Iterator[Item[PipesResult]] | None = None
+        self._rest_through = 0
+        self._ending_taken = False
         self._implicit_taken = False
         self._ended = False
         self._succeeded = False
 
-    def add(self, message: ReportAssetMaterialization | ReportAssetCheck | ReportCustomMessage) -> PipesResult | None:
+    def add(
+        self, event: Event, message: ReportAssetMaterialization | ReportAssetCheck | ReportCustomMessage
+    ) -> PipesResult | None:
         """Adds one accepted message; answers the result it makes, if it makes one."""
-        match message:
-            case ReportCustomMessage():
-                with self._changed:
-                    self._custom_messages.append(message.payload)
-                    self._changed.notify_all()
-                return None
-            case ReportAssetMaterialization():
-                result = MaterializeResult(
-                    asset_key=AssetKey.from_escaped_user_string(message.asset_key),
-                    metadata=metadata_from_wire(message.metadata),
-                    data_version=message.data_version,
-                )
-            case ReportAssetCheck():
-                result = AssetCheckResult(
-                    passed=message.passed,
-                    asset_key=AssetKey.from_escaped_user_string(message.asset_key),
-                    check_name=message.check_name,
-                    metadata=metadata_from_wire(message.metadata),
-                    severity=AssetCheckSeverity(message.severity),
-                )
+        characters = characters_of(event.params)
+        if isinstance(message, ReportCustomMessage):
+            with self._changed:
+                payload = Item(event.position, event.producer, message.payload)
+                self._messages.add(payload, characters=characters)
+                self._changed.notify_all()
+            return None
+        result = result_of(message)
+        replaces, superseded = _notes(event)
         with self._changed:
-            self._reported.append(result)
+            item = Item(event.position, event.producer, result)
+            self._results.add(item, characters=characters)
+            if isinstance(result, MaterializeResult) and result.asset_key is not None:
+                self._unreported.pop(result.asset_key, None)
+            if replaces is not None:
+                self._replaced.add(replaces)
+            if superseded and replaces is None:
+                self._superseded[event.position] = report_key(result)
+            else:
+                self._fresh.add(item, replaces=replaces is not None, characters=characters)
             self._changed.notify_all()
         return result
 
-    def end(self, *, succeeded: bool) -> None:
-        """The invocation has ended. Only from now on, and only if it succeeded, are there implicit results."""
+    def end(self, *, succeeded: bool, superseded_producers: AbstractSet[str] = frozenset()) -> None:
+        """The invocation has ended. Only from now on, and only if it succeeded, are there implicit results.
+
+        Args:
+            superseded_producers: of older attempts; their custom messages count no longer.
+        """
         with self._changed:
             self._ended, self._succeeded = True, succeeded
+            self._superseded_producers = superseded_producers
             self._changed.notify_all()
 
     def wake(self) -> None:
@@ -72,13 +111,25 @@ class CollectedResults:
         with self._changed:
             self._changed.notify_all()
 
-    def reported(self) -> tuple[PipesResult, ...]:
+    def iterate_reported(self) -> Iterator[PipesResult]:
+        """The results until now, one by one; those that are not in memory are read again, and not kept."""
         with self._changed:
-            return tuple(self._reported)
+            through = self._results.last_position
+        left_out = self._not_standing(through)
+        return (item.value for item in self._all_results(through) if item.position not in left_out)
+
+    def iterate_custom_messages(self) -> Iterator[JsonValue]:
+        """The payloads until now, in the same way."""
+        with self._changed:
+            through, left_out = self._messages.last_position, self._superseded_producers
+        items = self._all(self._messages, through=through, methods=CUSTOM_MESSAGES, read=_payload_of)
+        return (item.value for item in items if item.producer not in left_out)
+
+    def reported(self) -> tuple[PipesResult, ...]:
+        return tuple(self.iterate_reported())
 
     def custom_messages(self) -> tuple[JsonValue, ...]:
-        with self._changed:
-            return tuple(self._custom_messages)
+        return tuple(self.iterate_custom_messages())
 
     def implicit(self) -> tuple[MaterializeResult, ...]:
         """An empty result, marked as implicit, for each target for which a succeeded invocation reported nothing.
@@ -86,36 +137,213 @@ class CollectedResults:
         Upstream's rule, kept to invocations that said that they succeeded.
         """
         with self._changed:
-            return self._implicit()
+            unreported = tuple(self._unreported) if self._succeeded else ()
+        return tuple(MaterializeResult(asset_key=key, implicit=True) for key in unreported)
 
     def take_new(
         self, *, implicit: bool = True, wait: float = 0.0, or_until: Callable[[], bool] = lambda: False
-    ) -> tuple[PipesResult, ...]:
-        """The results that no earlier call took; waits up to `wait` seconds for one, or until it makes no more sense.
+    ) -> Iterator[PipesResult]:
+        """The results that no earlier call gave; waits up to `wait` seconds for one, or until it makes no more sense.
 
         Once the invocation has ended the implicit ones come last, once.
         """
         with self._changed:
             self._changed.wait_for(
-                lambda: self._taken < len(self._reported) or self._ended or or_until(), timeout=wait or 0
+                lambda: self._taken_through < self._fresh.last_position or self._ended or or_until(), timeout=wait or 0
             )
-            new = tuple(self._reported[self._taken :])
-            self._taken = len(self._reported)
-            if self._ended and implicit and not self._implicit_taken:
-                self._implicit_taken = True
-                new += self._implicit()
-            return new
+            through, ended = self._fresh.last_position, self._ended
+        while (result := self._next(through)) is not None:
+            yield result
+        if ended and not self._ending_taken:
+            self._ending_taken = True
+            yield from self._standing_superseded()
+        if ended and implicit and not self._implicit_taken:
+            self._implicit_taken = True
+            yield from self.implicit()
 
-    def _implicit(self) -> tuple[MaterializeResult, ...]:
-        if not self._succeeded:
-            return ()
-        seen = {result.asset_key for result in self._reported if isinstance(result, MaterializeResult)}
-        targets = (AssetKey.from_escaped_user_string(text) for text in self._asset_keys)
-        return tuple(MaterializeResult(asset_key=key, implicit=True) for key in targets if key not in seen)
+    def _next(self, through: int) -> PipesResult | None:
+        """The next result that was not taken, up to a position."""
+        with self._taking:
+            while self._taken_through < through:
+                with self._changed:
+                    item = self._fresh.take()
+                    if item is None and not self._fresh.behind:
+                        return None
+                if item is None:
+                    item = self._next_of_rest(through)
+                if item is None:
+                    continue
+                self._taken_through = item.position
+                if item.position not in self._replaced and item.position not in self._superseded:
+                    return item.value
+            return None
+
+    def _next_of_rest(self, through: int) -> Item[PipesResult] | None:
+        """Reads again what came while there was no room for it; None once that is caught up with."""
+        if self._rest is None:
+            self._rest_through = through
+            self._rest = self._again(
+                after=self._taken_through, through=through, methods=RESULTS, read=_streamed_result_of
+            )
+        item = next(self._rest, None)
+        if item is None:
+            self._rest = None
+            with self._changed:
+                self._taken_through = max(self._taken_through, self._rest_through)
+                self._fresh.caught_up(self._taken_through)
+        return item
+
+    def _standing_superseded(self) -> Iterator[PipesResult]:
+        if self._superseded:
+            through = self._results.last_position
+            standing = self._superseded.keys() - self._not_standing(through)
+            yield from (item.value for item in self._all_results(through) if item.position in standing)
+
+    def _not_standing(self, through: int) -> AbstractSet[int]:
+        """The positions of reports that a newer attempt's has taken the place of."""
+        with self._changed:
+            replaced, superseded = set(self._replaced), dict(self._superseded)
+        if not superseded:
+            return replaced
+        asked, others, last = set(superseded.values()), set[ReportKey](), dict[ReportKey, int]()
+        for item in self._all_results(through):
+            key = report_key(item.value)
+            if key in asked and item.position not in replaced:
+                if item.position in superseded:
+                    last[key] = item.position
+                else:
+                    others.add(key)
+        return replaced | {
+            position for position, key in superseded.items() if key in others or last.get(key) != position
+        }
+
+    def _all_results(self, through: int) -> Iterator[Item[PipesResult]]:
+        return self._all(self._results, through=through, methods=RESULTS, read=_result_of_event)
+
+    def _all(
+        self, retained: Retained[T], *, through: int, methods: Sequence[str], read: Callable[[Event], T]
+    ) -> Iterator[Item[T]]:
+        with self._changed:
+            here, complete = len(retained.items), retained.complete
+            last = retained.items[-1].position if retained.items else 0
+        # The list only grows, so its beginning may be read without the lock.
+        yield from islice(retained.items, here)
+        if not complete:
+            yield from self._again(after=last, through=through, methods=methods, read=read)
+
+    def _again(
+        self, *, after: int, through: int, methods: Sequence[str], read: Callable[[Event], T]
+    ) -> Iterator[Item[T]]:
+        assert self._read_again is not None  # noqa: S101  without it everything is here
+        for event in self._read_again(after=after, methods=methods):
+            if event.position > through:
+                return
+            if event.rejected or event.method not in methods:
+                continue
+            try:
+                item = Item(event.position, event.producer, read(event))
+            except Exception:  # noqa: S112  named when it was read for the first time
+                continue
+            yield item
 
 
-def with_metadata(results: Iterable[PipesResult], metadata: Mapping[str, MetadataValue]) -> tuple[PipesResult, ...]:
+class _Fresh:
+    """The results that `take_new` has not given yet, as many as fit; then those that come have to be read again."""
+
+    def __init__(self, *, bounded: bool) -> None:
+        self.last_position = 0
+        self.behind = False
+        self._bounded = bounded
+        self._items: deque[tuple[Item[PipesResult], int]] = deque()
+        self._characters = 0
+
+    def add(self, item: Item[PipesResult], *, replaces: bool, characters: int) -> None:
+        self.last_position = item.position
+        if self.behind:
+            return
+        if self._bounded and (
+            len(self._items) >= MOST_ITEMS or (self._items and self._characters + characters > MOST_CHARACTERS)
+        ):
+            self.behind = True
+            return
+        if replaces:
+            item = Item(item.position, item.producer, item.value.replace(replaces=True))
+        self._characters += characters
+        self._items.append((item, characters))
+
+    def take(self) -> Item[PipesResult] | None:
+        if not self._items:
+            return None
+        item, characters = self._items.popleft()
+        self._characters -= characters
+        return item
+
+    def caught_up(self, through: int) -> None:
+        self.behind = self.last_position > through
+
+
+def result_of(message: ReportAssetMaterialization | ReportAssetCheck) -> PipesResult:
+    """The result that a report makes."""
+    match message:
+        case ReportAssetMaterialization():
+            return MaterializeResult(
+                asset_key=AssetKey.from_escaped_user_string(message.asset_key),
+                metadata=metadata_from_wire(message.metadata),
+                data_version=message.data_version,
+            )
+        case ReportAssetCheck():
+            return AssetCheckResult(
+                passed=message.passed,
+                asset_key=AssetKey.from_escaped_user_string(message.asset_key),
+                check_name=message.check_name,
+                metadata=metadata_from_wire(message.metadata),
+                severity=AssetCheckSeverity(message.severity),
+            )
+
+
+def message_of(event: Event) -> Message:
+    """Raises:
+    InvalidMessage: this version cannot read it.
+    """
+    return parse_message({"method": event.method, "params": event.params, "details": event.details})  # pyright: ignore[reportArgumentType]  a mapping is a JSON object
+
+
+def report_key(result: PipesResult) -> ReportKey:
+    return result.asset_key, result.check_name if isinstance(result, AssetCheckResult) else None
+
+
+def with_metadata(results: Iterable[PipesResult], metadata: Mapping[str, MetadataValue]) -> Iterator[PipesResult]:
     """The results with metadata of the whole invocation merged in; the invocation's values win, as upstream has it."""
-    if not metadata:
-        return tuple(results)
-    return tuple(result.replace(metadata={**result.metadata, **metadata}) for result in results)
+    for result in results:
+        yield result.replace(metadata={**result.metadata, **metadata}) if metadata else result
+
+
+def _result_of_event(event: Event) -> PipesResult:
+    message = message_of(event)
+    if not isinstance(message, ReportAssetMaterialization | ReportAssetCheck):
+        raise InvalidMessage(pointer="/method", expected=" or ".join(RESULTS), got=str(event.method))
+    return result_of(message)
+
+
+def _streamed_result_of(event: Event) -> PipesResult:
+    result = _result_of_event(event)
+    return result if _notes(event)[0] is None else result.replace(replaces=True)
+
+
+def _payload_of(event: Event) -> JsonValue:
+    message = message_of(event)
+    if not isinstance(message, ReportCustomMessage):
+        raise InvalidMessage(pointer="/method", expected=CUSTOM_MESSAGES[0], got=str(event.method))
+    return message.payload
+
+
+def _notes(event: Event) -> tuple[int | None, bool]:
+    """The position of an older attempt's report whose place it takes, and whether it is one of an older attempt."""
+    replaces: int | None = None
+    superseded = False
+    for note in event.notes:
+        position = note.get("position")
+        if note.get("code") == "replaces" and isinstance(position, int):
+            replaces = position
+        superseded = superseded or note.get("code") == "superseded"
+    return replaces, superseded

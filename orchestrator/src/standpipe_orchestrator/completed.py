@@ -5,7 +5,7 @@ All getters are repeatable; nothing is consumed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from standpipe_orchestrator.errors import PipesError
@@ -27,6 +27,12 @@ class ResultSource(Protocol):
     ) -> tuple[PipesResult, ...]: ...
 
     def get_custom_messages(self) -> tuple[JsonValue, ...]: ...
+
+    def iterate_results(
+        self, *, implicit_materializations: bool = True, metadata: Mapping[str, MetadataValue] | None = None
+    ) -> Iterator[PipesResult]: ...
+
+    def iterate_custom_messages(self) -> Iterator[JsonValue]: ...
 
 
 class PipesClientCompletedInvocation:
@@ -56,6 +62,12 @@ class PipesClientCompletedInvocation:
         Implicit results come only from an invocation that succeeded, and are marked (`result.implicit`).
         """
         return self._session.get_results(
+            implicit_materializations=implicit_materializations, metadata=self._metadata or None
+        )
+
+    def iterate_results(self, *, implicit_materializations: bool = True) -> Iterator[PipesResult]:
+        """What `get_results` gives, one by one: for results by the million, which are then never all in memory."""
+        return self._session.iterate_results(
             implicit_materializations=implicit_materializations, metadata=self._metadata or None
         )
 
@@ -112,6 +124,10 @@ class PipesClientCompletedInvocation:
     def get_custom_messages(self) -> tuple[JsonValue, ...]:
         """The payloads of all custom messages, in order, nulls included."""
         return self._session.get_custom_messages()
+
+    def iterate_custom_messages(self) -> Iterator[JsonValue]:
+        """The same, one by one: for messages by the million, which are then never all in memory."""
+        return self._session.iterate_custom_messages()
 
     def __repr__(self) -> str:
         invocation = self.invocation

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 
-from standpipe_orchestrator.collected import CollectedResults
+from standpipe_orchestrator.collected import CUSTOM_MESSAGES, RESULTS, CollectedResults, message_of
 from standpipe_orchestrator.results import PipesResult
 from standpipe_orchestrator.stdio import forward_text
 from standpipe_protocol.invocation import Event
@@ -24,7 +24,6 @@ from standpipe_protocol.messages import (
     ReportAssetMaterialization,
     ReportCustomMessage,
     ReportProcessEnd,
-    parse_message,
 )
 
 _LEVELS: Mapping[str, int] = {
@@ -39,7 +38,7 @@ _LEVELS: Mapping[str, int] = {
 
 _TAIL_CHARACTERS = 4096
 
-_RESULTS = frozenset({"report_asset_materialization", "report_asset_check", "report_custom_message"})
+_ASKED_FOR = frozenset({*RESULTS, *CUSTOM_MESSAGES})
 """What callers ask for: one that cannot be read must not look as if it had not been reported."""
 
 
@@ -83,16 +82,16 @@ class Dispatch:
             self._log.warning("[pipes] message %d (%s) was rejected: %s", event.position, event.method, detail)
             return
         try:
-            message = parse_message({"method": event.method, "params": event.params, "details": event.details})  # pyright: ignore[reportArgumentType]  a mapping is a JSON object
+            message = message_of(event)
         except InvalidMessage as error:
-            if event.method in _RESULTS:
+            if event.method in _ASKED_FOR:
                 raise
             # A later server's method, or a parameter that this version does not know how to read.
             self._log.warning("[pipes] event %d cannot be read by this version: %s", event.position, error)
             return
         match message:
             case ReportAssetMaterialization() | ReportAssetCheck() | ReportCustomMessage():
-                result = self._collected.add(message)
+                result = self._collected.add(event, message)
                 if result is not None:
                     self._tell(result)
             case Log():

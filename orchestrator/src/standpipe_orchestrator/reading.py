@@ -18,7 +18,8 @@ from standpipe_orchestrator.receipts import Tally, disagreements
 from standpipe_protocol.invocation import Event, Invocation
 
 DRAIN_SECONDS = 30.0
-"""How long the end waits for events that the broker has and this process has not."""
+"""How long the end waits for the next event that the broker has and this process has not."""
+_LOOK_SECONDS = 0.5
 
 _STOP_SECONDS = 10.0
 _log = logging.getLogger("standpipe_orchestrator.reading")
@@ -98,6 +99,8 @@ class Reading:
     def drain(self, latest: Invocation) -> Invocation:
         """Waits until everything the broker has is here; what the thread did not get is asked for.
 
+        However much that is: the wait is over when no further event came for `DRAIN_SECONDS`.
+
         Args:
             latest: the invocation as it was last heard of.
 
@@ -106,9 +109,9 @@ class Reading:
 
         Raises:
             BrokerError: the broker could not be reached, or refused.
-            TimeoutError: there is more than can be read, or handled, within the time.
+            TimeoutError: an event could not be read, or handled, within the time.
         """
-        self._join(DRAIN_SECONDS)
+        self._join_while_events_come(latest.last_position)
         told = self._tail.invocation
         if told is not None and told.revision >= latest.revision:
             latest = told
@@ -120,7 +123,7 @@ class Reading:
                     f"Handling event {self.position} of invocation {self._id} has not ended within "
                     f"{DRAIN_SECONDS + _STOP_SECONDS:g} s."
                 )
-            self._read_on(after=self.position)
+            self._read_on(after=self.position, through=latest.last_position)
         return self._settle(latest)
 
     def trouble(self) -> str | None:
@@ -139,10 +142,10 @@ class Reading:
         """Compares with the receipt; where they differ everything is read once more, and the invocation too."""
         if latest.verdict != "succeeded" or not disagreements(latest, self._tally):
             return latest
-        self._read_on(after=0)
+        self._read_on(after=0, through=latest.last_position)
         latest = _newer(latest, self._client.invocations.get(self._id))
         # Stored while that was read: whoever reports after the end changes the receipt too.
-        self._read_on(after=self.position)
+        self._read_on(after=self.position, through=latest.last_position)
         if latest.verdict == "succeeded":
             self._missing = disagreements(latest, self._tally)
         return latest
@@ -151,15 +154,21 @@ class Reading:
         if self._thread.is_alive():  # Ctrl-C may have come before the start, or in the middle of it
             self._thread.join(seconds)
 
-    def _read_on(self, *, after: int) -> None:
-        deadline = time.monotonic() + DRAIN_SECONDS
+    def _join_while_events_come(self, last_position: int) -> None:
+        """Waits for the thread's end, until no event up to a position has come for a while."""
+        before, since = self.position, time.monotonic()
+        while self._thread.is_alive() and (left := since + DRAIN_SECONDS - time.monotonic()) > 0:
+            self._join(min(left, _LOOK_SECONDS))
+            # Beyond that position there may be no end: what is not over may be written to for ever.
+            if before < self.position and before < last_position:
+                before, since = self.position, time.monotonic()
+
+    def _read_on(self, *, after: int, through: int) -> None:
+        """Reads by pages, each of which comes within the client's time or raises."""
         for event in self._client.events.iterate(self._id, after=after):
             self._take(event)
-            if time.monotonic() > deadline:
-                raise TimeoutError(
-                    f"The events of invocation {self._id} could not be read to their end within {DRAIN_SECONDS:g} s; "
-                    f"`standpipe show {self._id}` has them."
-                )
+            if event.position >= through:
+                return
 
     def _run(self) -> None:
         try:

@@ -43,6 +43,17 @@ def disagreements(invocation: Invocation, tally: Tally) -> tuple[str, ...]:
     return tuple(_of_receipt(receipt, tally))
 
 
+def superseded_producers(invocation: Invocation) -> frozenset[str]:
+    """The producers of older attempts, as far as the broker names them."""
+    listed = (invocation.receipt or {}).get("producers")
+    producers = [*invocation.producers, *(listed if isinstance(listed, list) else [])]
+    return frozenset(
+        str(producer.get("producer"))
+        for producer in producers
+        if isinstance(producer, dict) and producer.get("superseded") is True
+    )
+
+
 def _of_receipt(receipt: Mapping[str, JsonValue], tally: Tally) -> Iterator[str]:
     # A receipt without the member is one of an earlier server, which left nothing out.
     if receipt.get("whole", True) is not True:
@@ -66,6 +77,8 @@ def _of_producer(producer: Mapping[str, JsonValue], tally: Tally) -> Iterator[st
     name, stored, numbered = str(producer.get("producer")), producer.get("stored"), producer.get("numbered")
     if stored != tally.by_producer[name]:
         yield f"the receipt has {stored!r} messages of producer {name}, read were {tally.by_producer[name]}"
+    if producer.get("superseded") is True:
+        return  # what an older attempt did not send is missed by nothing
     if isinstance(numbered, int) and isinstance(stored, int) and numbered > stored:
         yield f"producer {name} numbered {numbered} messages, and {stored} are stored"
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -24,8 +25,9 @@ from standpipe_orchestrator.dispatch import Dispatch
 from standpipe_orchestrator.errors import PipesResultsIncomplete
 from standpipe_orchestrator.metadata import MetadataValue
 from standpipe_orchestrator.opening import find_invocation
-from standpipe_orchestrator.receipts import Tally, disagreements
+from standpipe_orchestrator.receipts import Tally, disagreements, superseded_producers
 from standpipe_orchestrator.results import PipesResult
+from standpipe_orchestrator.retained import ReadAgain
 from standpipe_orchestrator.run_context import RunContext, logger_of, require_context
 from standpipe_orchestrator.verdicts import execution_error
 from standpipe_protocol.invocation import Event, Invocation
@@ -42,7 +44,7 @@ class Replay:
     def __init__(
         self,
         invocation: Invocation,
-        events: Iterator[Event],
+        read: ReadAgain,
         *,
         context: RunContext = None,
         speed: float | None = None,
@@ -51,10 +53,12 @@ class Replay:
         if speed is not None and not speed > 0:
             raise ValueError(f"The speed is {speed!r}; expected a number above 0, or None for all at once.")
         self.invocation = invocation
-        self._events = events
+        self._events = read(after=0, methods=())
         self._speed = speed
         keys = invocation.context.get("asset_keys")
-        self._collected = CollectedResults([str(key) for key in keys] if isinstance(keys, list) else None)
+        self._collected = CollectedResults(
+            [str(key) for key in keys] if isinstance(keys, list) else None, read_again=read
+        )
         self._dispatch = Dispatch(
             collected=self._collected,
             log=logger_of(context),
@@ -92,13 +96,22 @@ class Replay:
         self, *, implicit_materializations: bool = True, metadata: Mapping[str, MetadataValue] | None = None
     ) -> tuple[PipesResult, ...]:
         """Every result until now, as a session has it."""
-        results = self._collected.reported()
+        return tuple(self.iterate_results(implicit_materializations=implicit_materializations, metadata=metadata))
+
+    def iterate_results(
+        self, *, implicit_materializations: bool = True, metadata: Mapping[str, MetadataValue] | None = None
+    ) -> Iterator[PipesResult]:
+        """The same, one by one."""
+        yield from with_metadata(self._collected.iterate_reported(), metadata or {})
         if implicit_materializations:
-            results += self._collected.implicit()
-        return with_metadata(results, metadata or {})
+            yield from with_metadata(self._collected.implicit(), metadata or {})
 
     def get_custom_messages(self) -> tuple[JsonValue, ...]:
         return self._collected.custom_messages()
+
+    def iterate_custom_messages(self) -> Iterator[JsonValue]:
+        """The same, one by one."""
+        return self._collected.iterate_custom_messages()
 
     def _run(self) -> Generator[PipesResult]:
         begin, first = time.monotonic(), None
@@ -118,7 +131,10 @@ class Replay:
             yield from self._collected.take_new()
         if self.invocation.verdict == "succeeded" and (missing := disagreements(self.invocation, self._tally)):
             raise self._incomplete(f"What was read is not what the broker had: {'; '.join(missing)}")
-        self._collected.end(succeeded=self.invocation.verdict == "succeeded")
+        self._collected.end(
+            succeeded=self.invocation.verdict == "succeeded",
+            superseded_producers=superseded_producers(self.invocation),
+        )
         yield from self._collected.take_new()
 
     def _incomplete(self, because: str) -> Exception:
@@ -153,31 +169,33 @@ def replay(
     require_context(context)
     if isinstance(source, os.PathLike) or (not source.startswith("inv_") and Path(source).is_file()):
         archive = _Archive(Path(source))
-        invocation, events = archive.invocation, archive.events()
+        invocation, read = archive.invocation, archive.events
     else:
         client = default_client() if client is None else client
         invocation = find_invocation(client, source)
-        events = _up_to(invocation.last_position, client.events.iterate(invocation.id))
-    return Replay(invocation, events, context=context, speed=speed, forward_stdio=forward_stdio)
+        read = partial(_stored, client, invocation)
+    return Replay(invocation, read, context=context, speed=speed, forward_stdio=forward_stdio)
 
 
 class _Archive:
-    """A file, opened when it is gone through."""
+    """A file, opened whenever it is gone through."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         with path.open(encoding="utf-8") as lines:
             self.invocation = Invocation.from_wire(ArchiveReader(lines, name=str(path)).invocation)
 
-    def events(self) -> Iterator[Event]:
+    def events(self, *, after: int, methods: Sequence[str]) -> Iterator[Event]:
         with self._path.open(encoding="utf-8") as lines:
-            for event in ArchiveReader(lines, name=str(self._path)).events():
-                yield Event.from_wire(event)
+            for wire in ArchiveReader(lines, name=str(self._path)).events():
+                event = Event.from_wire(wire)
+                if event.position > after and (not methods or event.method in methods):
+                    yield event
 
 
-def _up_to(last: int, events: Iterator[Event]) -> Iterator[Event]:
-    for event in events:
-        if event.position > last:
+def _stored(client: BrokerClient, invocation: Invocation, *, after: int, methods: Sequence[str]) -> Iterator[Event]:
+    for event in client.events.iterate(invocation.id, after=after, methods=methods):
+        if event.position > invocation.last_position:
             return
         yield event
 

@@ -81,10 +81,11 @@ class _Frozen:
 class AssetCheckResult(_Frozen):
     """The outcome of an asset check.
 
-    `asset_key` and `check_name` may be left out where the check's definition says them.
+    `asset_key` and `check_name` may be left out where the check's definition says them. `replaces` marks, while results
+    stream, one that takes the place of an earlier one which an older attempt of the work had reported.
     """
 
-    __slots__ = ("asset_key", "check_name", "description", "metadata", "passed", "severity")
+    __slots__ = ("asset_key", "check_name", "description", "metadata", "passed", "replaces", "severity")
 
     passed: bool
     asset_key: AssetKey | None
@@ -92,6 +93,7 @@ class AssetCheckResult(_Frozen):
     metadata: Mapping[str, MetadataValue]
     severity: AssetCheckSeverity
     description: str | None
+    replaces: bool
 
     def __init__(
         self,
@@ -102,6 +104,7 @@ class AssetCheckResult(_Frozen):
         metadata: Mapping[str, RawMetadataValue] | None = None,
         severity: AssetCheckSeverity = AssetCheckSeverity.ERROR,
         description: str | None = None,
+        replaces: bool = False,
     ) -> None:
         if not isinstance(passed, bool):  # pyright: ignore[reportUnnecessaryIsInstance]  a numpy bool is a common mistake
             raise TypeError(f"AssetCheckResult was given passed={passed!r} ({type(passed).__name__}); expected a bool.")
@@ -112,12 +115,14 @@ class AssetCheckResult(_Frozen):
             metadata=normalise_values(metadata),
             severity=AssetCheckSeverity(severity),
             description=description,
+            replaces=replaces,
         )
 
     def __repr__(self) -> str:
         return (
             f"AssetCheckResult(passed={self.passed!r}, asset_key={self.asset_key!r}, check_name={self.check_name!r}, "
-            f"metadata={self.metadata!r}, severity={self.severity!r}, description={self.description!r})"
+            f"metadata={self.metadata!r}, severity={self.severity!r}, description={self.description!r}"
+            + (", replaces=True)" if self.replaces else ")")
         )
 
 
@@ -126,10 +131,11 @@ class MaterializeResult(_Frozen):
     """An asset was materialized.
 
     `implicit` marks a result that nobody reported: the invocation succeeded, and upstream's rule says that the
-    selected asset therefore was materialized.
+    selected asset therefore was materialized. `replaces` marks, while results stream, one that takes the place of an
+    earlier one which an older attempt of the work had reported.
     """
 
-    __slots__ = ("asset_key", "check_results", "data_version", "implicit", "metadata", "tags", "value")
+    __slots__ = ("asset_key", "check_results", "data_version", "implicit", "metadata", "replaces", "tags", "value")
 
     asset_key: AssetKey | None
     metadata: Mapping[str, MetadataValue]
@@ -138,6 +144,7 @@ class MaterializeResult(_Frozen):
     tags: Mapping[str, str] | None
     value: object
     implicit: bool
+    replaces: bool
 
     def __init__(  # noqa: PLR0917  upstream's order
         self,
@@ -149,6 +156,7 @@ class MaterializeResult(_Frozen):
         value: object = NO_VALUE,
         *,
         implicit: bool = False,
+        replaces: bool = False,
     ) -> None:
         self._set(
             asset_key=None if asset_key is None else AssetKey.from_coercible(asset_key),
@@ -158,6 +166,7 @@ class MaterializeResult(_Frozen):
             tags=None if tags is None else dict(tags),
             value=value,
             implicit=implicit,
+            replaces=replaces,
         )
 
     def __repr__(self) -> str:
@@ -167,7 +176,7 @@ class MaterializeResult(_Frozen):
         )
         if self.value is not NO_VALUE:
             shown += f", value={self.value!r}"
-        return shown + (", implicit=True)" if self.implicit else ")")
+        return shown + (", implicit=True" if self.implicit else "") + (", replaces=True)" if self.replaces else ")")
 
 
 PipesResult: TypeAlias = MaterializeResult | AssetCheckResult

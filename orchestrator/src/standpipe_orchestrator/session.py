@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -26,6 +27,7 @@ from standpipe_orchestrator.launch_claims import EARLY_EVENTS, claim_message, la
 from standpipe_orchestrator.lease import LeaseKeeper
 from standpipe_orchestrator.metadata import MetadataValue
 from standpipe_orchestrator.reading import Reading
+from standpipe_orchestrator.receipts import superseded_producers
 from standpipe_orchestrator.results import PipesResult
 from standpipe_orchestrator.run_context import RunContext, logger_of
 from standpipe_protocol.bootstrap import Bootstrap
@@ -35,7 +37,8 @@ from standpipe_protocol.json_text import JsonObject, JsonValue
 from standpipe_protocol.messages import Log, Message
 
 DELIVERY_SECONDS = 30.0
-"""How long the end of the block waits for what the launcher itself reports (captured output) to arrive."""
+"""How long the end of the block waits for the next event, while something of the launcher's own is on its way."""
+_LOOK_SECONDS = 0.5
 
 
 class PipesSession:
@@ -69,7 +72,8 @@ class PipesSession:
         self._launch: Mapping[str, JsonValue] | None = None
         self._latest = registered.invocation
         self._log = logger_of(context)
-        self._collected = CollectedResults(context_data.asset_keys)
+        read_again = partial(client.events.iterate, registered.invocation.id)
+        self._collected = CollectedResults(context_data.asset_keys, read_again=read_again)
         self._producer = new_producer()
         self._outbox: Outbox | None = None
         self._outbox_lock = threading.Lock()
@@ -144,12 +148,23 @@ class PipesSession:
         """Everything reported until now, in order; every call answers with everything.
 
         Once the invocation has ended `succeeded`, each target for which nothing was reported has an implicit result,
-        marked as such. To yield results while the work runs use `stream_results`, which gives each once.
+        marked as such. Of what several attempts of the work reported on one asset or check, the newest one's stands. To
+        yield results while the work runs use `stream_results`, which gives each once.
         """
-        results = self._collected.reported()
+        return tuple(self.iterate_results(implicit_materializations=implicit_materializations, metadata=metadata))
+
+    def iterate_results(
+        self, *, implicit_materializations: bool = True, metadata: Mapping[str, MetadataValue] | None = None
+    ) -> Iterator[PipesResult]:
+        """What `get_results` gives, one by one. Beyond the first thousands they are read from the broker and not kept,
+        so that a million of them takes no memory.
+
+        Raises:
+            BrokerError: they cannot be read any more.
+        """
+        yield from with_metadata(self._collected.iterate_reported(), metadata or {})
         if implicit_materializations:
-            results += self._collected.implicit()
-        return with_metadata(results, metadata or {})
+            yield from with_metadata(self._collected.implicit(), metadata or {})
 
     def get_reported_results(self) -> tuple[PipesResult, ...]:
         return self._collected.reported()
@@ -160,8 +175,16 @@ class PipesSession:
         return self._collected.reported()
 
     def get_custom_messages(self) -> tuple[JsonValue, ...]:
-        """The payloads of all custom messages until now."""
+        """The payloads of all custom messages until now, in order; after the end without those of older attempts."""
         return self._collected.custom_messages()
+
+    def iterate_custom_messages(self) -> Iterator[JsonValue]:
+        """What `get_custom_messages` gives, one by one, read as `iterate_results` reads.
+
+        Raises:
+            BrokerError: they cannot be read any more.
+        """
+        yield from self._collected.iterate_custom_messages()
 
     def stream_results(
         self,
@@ -266,7 +289,8 @@ class PipesSession:
             outbox, self._outbox = self._outbox, None
         numbered = 0
         if outbox is not None:
-            delivered = outbox.close(DELIVERY_SECONDS)
+            self._flush_while_events_come(outbox)
+            delivered = outbox.close(0.0)
             if delivered.undelivered:
                 self._log.warning(
                     "[pipes] %d pieces of captured output did not reach the broker: %s",
@@ -321,7 +345,10 @@ class PipesSession:
                 outbox, self._outbox = self._outbox, None
             if outbox is not None:
                 outbox.close(0.0)
-            self._collected.end(succeeded=drained and self.trouble is None and self._latest.verdict == "succeeded")
+            self._collected.end(
+                succeeded=drained and self.trouble is None and self._latest.verdict == "succeeded",
+                superseded_producers=superseded_producers(self._latest),
+            )
 
     def completed(self) -> PipesClientCompletedInvocation:
         return PipesClientCompletedInvocation(self)
@@ -348,6 +375,17 @@ class PipesSession:
     def _hear(self, control: Control) -> None:
         if control.cancel_requested:
             self.note_cancel_request()
+
+    def _flush_while_events_come(self, outbox: Outbox) -> None:
+        """Waits until all is delivered, until nothing new was stored for a while, or until waiting makes no sense."""
+        before, since = self._reading.position, time.monotonic()
+        while (left := since + DELIVERY_SECONDS - time.monotonic()) > 0:
+            began, patience = time.monotonic(), min(left, _LOOK_SECONDS)
+            # It comes back early where everything is refused for good, or no thread delivers.
+            if outbox.flush(patience) or time.monotonic() - began < patience / 2:
+                return
+            if self._reading.position > before:
+                before, since = self._reading.position, time.monotonic()
 
     def _own_outbox(self) -> Outbox:
         with self._outbox_lock:

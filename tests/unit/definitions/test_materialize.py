@@ -10,6 +10,7 @@ import pytest
 
 from standpipe_orchestrator.asset_key import AssetKey
 from standpipe_orchestrator.definitions import (
+    AssetCheckSpec,
     AssetExecutionContext,
     AssetIn,
     AssetSpec,
@@ -178,6 +179,24 @@ def test_a_generator_is_recorded_as_it_yields() -> None:
         "StepEnded",
         "RunEnded",
     ]
+
+
+def test_a_result_of_a_newer_attempt_takes_the_place_of_the_older_ones() -> None:
+    told: list[RunEvent] = []
+
+    @asset(check_specs=[AssetCheckSpec("fresh", asset="orders")])
+    def orders() -> Iterator[MaterializeResult | AssetCheckResult]:
+        yield MaterializeResult(metadata={"attempt": 1})
+        yield AssetCheckResult(passed=False)
+        yield MaterializeResult(metadata={"attempt": 2}, replaces=True)
+        yield AssetCheckResult(passed=True, replaces=True)
+
+    result = materialize([orders], on_event=told.append)
+
+    assert result.success
+    assert [(made.metadata["attempt"].value) for made in result.materializations] == [2]
+    assert [check.passed for check in result.checks] == [True]
+    assert sum(type(event).__name__ == "Recorded" for event in told) == 4
 
 
 def test_a_multi_asset_that_can_subset_is_told_what_is_selected() -> None:

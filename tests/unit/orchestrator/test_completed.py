@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 import pytest
 
 from standpipe_orchestrator import (
@@ -13,7 +15,9 @@ from standpipe_orchestrator import (
 )
 from standpipe_orchestrator.collected import CollectedResults, with_metadata
 from standpipe_orchestrator.errors import DagsterPipesError
-from standpipe_protocol.invocation import Invocation
+from standpipe_orchestrator.metadata import MetadataValue
+from standpipe_orchestrator.results import PipesResult
+from standpipe_protocol.invocation import Event, Invocation
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import ReportAssetCheck, ReportAssetMaterialization, ReportCustomMessage
 
@@ -25,27 +29,47 @@ class Source:
         self.collected = CollectedResults(asset_keys)
         self.invocation = Invocation(id="inv_x", status="ended", verdict="succeeded" if succeeded else "failed")
         self._succeeded = succeeded
+        self._events = 0
+
+    def add(self, message: ReportAssetMaterialization | ReportAssetCheck | ReportCustomMessage) -> Source:
+        self._events += 1
+        event = Event(
+            position=self._events,
+            producer="p",
+            seq=self._events,
+            method=message.method,
+            params=message.params(),
+            received_at="2026-01-01T00:00:00Z",
+        )
+        self.collected.add(event, message)
+        return self
 
     def materialize(self, key: str, **metadata: int) -> Source:
-        self.collected.add(ReportAssetMaterialization(asset_key=key, metadata=metadata or None))
-        return self
+        return self.add(ReportAssetMaterialization(asset_key=key, metadata=metadata or None))
 
     def check(self, key: str, name: str, *, passed: bool = True) -> Source:
-        self.collected.add(ReportAssetCheck(asset_key=key, check_name=name, passed=passed))
-        return self
+        return self.add(ReportAssetCheck(asset_key=key, check_name=name, passed=passed))
 
     def end(self, **metadata: int) -> PipesClientCompletedInvocation:
         self.collected.end(succeeded=self._succeeded)
         return PipesClientCompletedInvocation(self, metadata=metadata)
 
-    def get_results(self, *, implicit_materializations=True, metadata=None):  # type: ignore[no-untyped-def]
-        results = self.collected.reported()
-        if implicit_materializations:
-            results += self.collected.implicit()
-        return with_metadata(results, metadata or {})
+    def get_results(
+        self, *, implicit_materializations: bool = True, metadata: Mapping[str, MetadataValue] | None = None
+    ) -> tuple[PipesResult, ...]:
+        return tuple(self.iterate_results(implicit_materializations=implicit_materializations, metadata=metadata))
 
-    def get_custom_messages(self):  # type: ignore[no-untyped-def]
+    def iterate_results(
+        self, *, implicit_materializations: bool = True, metadata: Mapping[str, MetadataValue] | None = None
+    ) -> Iterator[PipesResult]:
+        implicit = self.collected.implicit() if implicit_materializations else ()
+        yield from with_metadata((*self.collected.reported(), *implicit), metadata or {})
+
+    def get_custom_messages(self) -> tuple[JsonValue, ...]:
         return self.collected.custom_messages()
+
+    def iterate_custom_messages(self) -> Iterator[JsonValue]:
+        return self.collected.iterate_custom_messages()
 
 
 def test_results_come_in_reported_order_then_the_implicit_ones_marked() -> None:
@@ -55,7 +79,7 @@ def test_results_come_in_reported_order_then_the_implicit_ones_marked() -> None:
     assert isinstance(orders, MaterializeResult)
     assert (orders.asset_key, orders.implicit, orders.metadata) == (AssetKey("orders"), True, {})
     assert completed.get_results(implicit_materializations=False) == (users,)
-    assert completed.get_results() == completed.get_results()
+    assert completed.get_results() == completed.get_results() == tuple(completed.iterate_results())
 
 
 def test_an_invocation_that_did_not_succeed_has_no_implicit_results() -> None:
@@ -114,8 +138,9 @@ def test_custom_messages_come_in_order_nulls_included() -> None:
     source = Source()
     payloads: list[JsonValue] = [1, None, {"a": [2]}]
     for payload in payloads:
-        source.collected.add(ReportCustomMessage(payload=payload))
-    assert source.end().get_custom_messages() == (1, None, {"a": [2]})
+        source.add(ReportCustomMessage(payload=payload))
+    completed = source.end()
+    assert completed.get_custom_messages() == tuple(completed.iterate_custom_messages()) == (1, None, {"a": [2]})
 
 
 def test_metadata_of_the_invocation_wins_over_reported_metadata() -> None:
@@ -126,7 +151,7 @@ def test_metadata_of_the_invocation_wins_over_reported_metadata() -> None:
 def test_new_results_are_taken_once_and_implicit_ones_only_after_the_end() -> None:
     source = Source("a", "b").materialize("a")
     assert [result.asset_key for result in source.collected.take_new()] == [AssetKey("a")]
-    assert source.collected.take_new() == ()
+    assert list(source.collected.take_new()) == []
     source.end()
     assert [result.asset_key for result in source.collected.take_new()] == [AssetKey("b")]
-    assert source.collected.take_new() == ()
+    assert list(source.collected.take_new()) == []

@@ -55,7 +55,7 @@ def _replay(console: Console, args: argparse.Namespace) -> int:
     if args.json:
         print_json(console, replayed.invocation)
     else:
-        messages = counted(len(replayed.get_custom_messages()), "custom message")
+        messages = counted(sum(1 for _ in replayed.iterate_custom_messages()), "custom message")
         console.print(Text(messages, style="dim"), soft_wrap=True)
         print_end(console, replayed.invocation)
     return 0

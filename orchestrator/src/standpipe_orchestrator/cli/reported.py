@@ -15,7 +15,7 @@ from rich.text import Text
 
 from standpipe_orchestrator.cli.ends import attempt_number, end_words
 from standpipe_orchestrator.cli.text import briefly, check_word, key_of, listed, local_time, one_line, visible
-from standpipe_orchestrator.collected import CollectedResults
+from standpipe_orchestrator.collected import result_of
 from standpipe_orchestrator.definitions.outcomes import is_red
 from standpipe_orchestrator.log_lines import LOG_METHODS
 from standpipe_orchestrator.metadata import (
@@ -76,11 +76,10 @@ def event_lines(event: Event, *, superseded: Container[str] = ()) -> Iterator[Re
         return
     match message:
         case ReportAssetMaterialization() | ReportAssetCheck():
-            result = CollectedResults(None).add(message)
-            if result is not None:
-                told = result_line(result)
-                line.append(told.plain, style="dim" if is_outdated else told.style)
-                details += metadata_grid(result.metadata)
+            result = result_of(message)
+            told = result_line(result)
+            line.append(told.plain, style="dim" if is_outdated else told.style)
+            details += metadata_grid(result.metadata)
         case ReportCustomMessage():
             line.append(f"custom message  {one_line(json.dumps(message.payload, ensure_ascii=False), at_most=160)}")
         case Log():

@@ -115,7 +115,7 @@ class ResultCollector:
 
     def _take_asset(self, item: MaterializeResult | Output[object]) -> None:
         key = self._key_of(item)
-        if key in self._made:
+        if key in self._made and not (isinstance(item, MaterializeResult) and item.replaces):
             raise InvalidResult(
                 f"The step `{self._step.name}` returned an output {key.to_escaped_user_string()!r} multiple times."
             )
@@ -134,6 +134,7 @@ class ResultCollector:
             check_results=item.check_results if isinstance(item, MaterializeResult) else None,
             tags=item.tags if isinstance(item, MaterializeResult) else None,
             implicit=isinstance(item, MaterializeResult) and item.implicit,
+            replaces=isinstance(item, MaterializeResult) and item.replaces,
         )
         self._record(result)
         for check in result.check_results:
@@ -149,7 +150,7 @@ class ResultCollector:
         ]
         if len(fitting) != 1:
             raise InvalidResult(_unexpected_check(self._step.name, check, key, declared, fitting))
-        if fitting[0] in self._evaluated:
+        if fitting[0] in self._evaluated and not check.replaces:
             raise InvalidResult(f"The step `{self._step.name}` returned the check {fitting[0]} multiple times.")
         self._evaluated.add(fitting[0])
         self._record(check.replace(asset_key=fitting[0].asset_key, check_name=fitting[0].name))

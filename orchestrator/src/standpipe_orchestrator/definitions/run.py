@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from standpipe_orchestrator.asset_key import AssetKey
+from standpipe_orchestrator.collected import report_key
 from standpipe_orchestrator.definitions.collect import ResultCollector
 from standpipe_orchestrator.definitions.context import (
     AssetCheckExecutionContext,
@@ -147,6 +148,9 @@ class _Run:
             self.tell(event)
 
         def record(result: MaterializeResult | AssetCheckResult) -> None:
+            if result.replaces:
+                # The platform started the work again, and what it reports now stands.
+                results[:] = [one for one in results if report_key(one) != report_key(result)]
             results.append(result)
             self.tell(Recorded(step=step.name, result=result))
 
