@@ -44,10 +44,11 @@ class Reply:
 
 
 class StubBroker:
-    """Answers each request by calling `answer`; keeps all requests."""
+    """Answers each request by calling `answer`; keeps all requests. Only what it speaks it says by itself."""
 
-    def __init__(self, answer: Callable[[Request], Reply]) -> None:
+    def __init__(self, answer: Callable[[Request], Reply], *, protocol: str | None = "1.1") -> None:
         self.requests: list[Request] = []
+        self.asked_for_protocol = 0
         self.stopping = threading.Event()
         stub = self
 
@@ -62,8 +63,12 @@ class StubBroker:
                     {name.lower(): value for name, value in self.headers.items()},
                     self.rfile.read(length),
                 )
-                stub.requests.append(request)
-                reply = answer(request)
+                if request.path == "/api/v1/limits":
+                    stub.asked_for_protocol += 1
+                    reply = Reply.json({} if protocol is None else {"protocol": protocol})
+                else:
+                    stub.requests.append(request)
+                    reply = answer(request)
                 try:
                     self.send_response(reply.status)
                     for name, value in reply.headers.items():

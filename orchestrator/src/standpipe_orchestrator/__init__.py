@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from standpipe_orchestrator.across import Page as Page
     from standpipe_orchestrator.asset_key import AssetKey as AssetKey
     from standpipe_orchestrator.client import BrokerClient as BrokerClient
-    from standpipe_orchestrator.client import RegisteredInvocation as RegisteredInvocation
     from standpipe_orchestrator.completed import PipesClientCompletedInvocation as PipesClientCompletedInvocation
     from standpipe_orchestrator.definitions import AssetCheckExecutionContext as AssetCheckExecutionContext
     from standpipe_orchestrator.definitions import AssetCheckKey as AssetCheckKey
@@ -54,9 +53,11 @@ if TYPE_CHECKING:
     from standpipe_orchestrator.errors import PipesLaunchError as PipesLaunchError
     from standpipe_orchestrator.errors import PipesResultsIncomplete as PipesResultsIncomplete
     from standpipe_orchestrator.errors import ProblemError as ProblemError
+    from standpipe_orchestrator.errors import ServerTooOld as ServerTooOld
     from standpipe_orchestrator.errors import StandpipeError as StandpipeError
     from standpipe_orchestrator.errors import UnexpectedAnswer as UnexpectedAnswer
     from standpipe_orchestrator.events import EventPage as EventPage
+    from standpipe_orchestrator.invocations import RegisteredInvocation as RegisteredInvocation
     from standpipe_orchestrator.io_managers import FilesystemIOManager as FilesystemIOManager
     from standpipe_orchestrator.io_managers import InputContext as InputContext
     from standpipe_orchestrator.io_managers import IOManager as IOManager
@@ -102,14 +103,12 @@ if TYPE_CHECKING:
     from standpipe_protocol.invocation import Expected as Expected
     from standpipe_protocol.invocation import ExpectedCheck as ExpectedCheck
     from standpipe_protocol.invocation import Invocation as Invocation
+    from standpipe_protocol.process_end import Cause as Cause
 
 _MODULES = {
     "standpipe_orchestrator.across": ("Page",),
     "standpipe_orchestrator.asset_key": ("AssetKey",),
-    "standpipe_orchestrator.client": (
-        "BrokerClient",
-        "RegisteredInvocation",
-    ),
+    "standpipe_orchestrator.client": ("BrokerClient",),
     "standpipe_orchestrator.completed": ("PipesClientCompletedInvocation",),
     "standpipe_orchestrator.definitions": (
         "AssetCheckExecutionContext",
@@ -156,9 +155,11 @@ _MODULES = {
         "PipesLaunchError",
         "PipesResultsIncomplete",
         "ProblemError",
+        "ServerTooOld",
         "StandpipeError",
         "UnexpectedAnswer",
     ),
+    "standpipe_orchestrator.invocations": ("RegisteredInvocation",),
     "standpipe_orchestrator.io_managers": (
         "FilesystemIOManager",
         "IOManager",
@@ -218,6 +219,7 @@ _MODULES = {
         "ExpectedCheck",
         "Invocation",
     ),
+    "standpipe_protocol.process_end": ("Cause",),
 }
 _WHERE = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -238,6 +240,7 @@ __all__ = [
     "BrokerError",
     "BrokerNotFound",
     "BrokerUnreachable",
+    "Cause",
     "ContextData",
     "DagsterAssetMetadataValue",
     "DagsterPipesError",
@@ -285,6 +288,7 @@ __all__ = [
     "ProblemError",
     "RegisteredInvocation",
     "Replay",
+    "ServerTooOld",
     "StandpipeError",
     "StaticPartitionsDefinition",
     "StepExecutionContext",

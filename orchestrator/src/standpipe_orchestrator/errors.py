@@ -21,6 +21,7 @@
     └── BrokerError                              a call to the broker failed: names call, address and what to do
         ├── BrokerUnreachable                    no answer
         ├── UnexpectedAnswer                     an answer that is not the protocol's
+        ├── ServerTooOld                         the server does not speak the version that is needed
         └── ProblemError                         an answer that is a problem (RFC 9457); one class for each name
             ├── Unauthorized, NotFound, InvalidRequest, TooLarge, Overloaded, ServerFailed
             └── Conflict: IdempotencyConflict, InvocationEnded, InvocationRunning
@@ -160,6 +161,10 @@ class UnexpectedAnswer(BrokerError):
     """What answered does not speak this protocol: a proxy's page, a redirect, another service."""
 
 
+class ServerTooOld(BrokerError):
+    """The server speaks an older version of the protocol than what was asked of it needs."""
+
+
 class ProblemError(BrokerError):
     """The broker refused. `problem` is its answer; `status` the HTTP status."""
 
@@ -240,6 +245,7 @@ __all__ = [
     "PipesResultsIncomplete",
     "ProblemError",
     "ServerFailed",
+    "ServerTooOld",
     "StandpipeError",
     "TooLarge",
     "Unauthorized",

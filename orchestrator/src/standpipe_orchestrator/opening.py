@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
-from standpipe_orchestrator.client import BrokerClient, RegisteredInvocation
+from standpipe_orchestrator.client import BrokerClient
 from standpipe_orchestrator.discovery import default_client
 from standpipe_orchestrator.errors import (
     BrokerError,
@@ -22,8 +22,10 @@ from standpipe_orchestrator.errors import (
     NotFound,
     PipesResultsIncomplete,
 )
+from standpipe_orchestrator.invocations import PipesMode, RegisteredInvocation, require_pipes_mode
 from standpipe_orchestrator.launch_claims import KEY_TAG, require_key
 from standpipe_orchestrator.run_context import RunContext, context_data_for, require_context
+from standpipe_orchestrator.server_protocol import ENDS_AND_ATTEMPTS
 from standpipe_orchestrator.session import PipesSession
 from standpipe_orchestrator.verdicts import execution_error
 from standpipe_protocol.context import ContextData
@@ -48,6 +50,7 @@ def open_pipes_session(
     lease_seconds: float | None = None,
     open_within_seconds: float | None = None,
     settle_seconds: float | None = None,
+    pipes: PipesMode = "required",
     key: str | None = None,
     forward_stdio: bool = True,
     require_success: bool = True,
@@ -62,6 +65,8 @@ def open_pipes_session(
         launcher: what launches the work, for the history.
         retry_of: id of the invocation of which this is a retry.
         lease_seconds: without a word for so long the work counts as lost; until it has opened, this process beats.
+        pipes: "optional" for a program that knows nothing of Pipes and cannot be changed: while no process opens, what
+            `finish` says is the verdict (`outcome` or `exit_code`; without either it is `incomplete`).
         key: names this very launch (`f"{context.run_id}/orders"`). A process that opens a session under a key that was
             used before, with the same context and the same arguments, takes up that invocation, running or ended,
             from its first event; `run_id` and `retry_number` may be others, and stay those of the first.
@@ -74,13 +79,16 @@ def open_pipes_session(
         PipesExecutionError: the verdict; `error.completed` has what was reported all the same.
         PipesResultsIncomplete: an event could not be handled, or a green invocation's events are not all here, as the
             broker's receipt has them; also without `require_success`.
+        ServerTooOld: the server knows nothing of outcomes, which its verdict may hang on.
         BrokerError: the broker could not be reached, or refused.
     """
+    require_pipes_mode(pipes)
     context_data = context_data_for(context, extras)
     client = default_client() if client is None else client
     if key is not None:
         require_key(key)
         tags = {**(tags or {}), KEY_TAG: key}
+    client.require_protocol(ENDS_AND_ATTEMPTS, what="a session")
     register = partial(
         client.invocations.register,
         expected=expected,
@@ -90,6 +98,7 @@ def open_pipes_session(
         lease_seconds=lease_seconds,
         open_within_seconds=open_within_seconds,
         settle_seconds=settle_seconds,
+        pipes=pipes,
         idempotency_key=key,
     )
     try:

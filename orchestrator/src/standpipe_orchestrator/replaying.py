@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -18,23 +18,22 @@ from typing import Self
 from standpipe.opening import new_producer
 from standpipe_orchestrator.archive import ArchiveReader
 from standpipe_orchestrator.client import BrokerClient
-from standpipe_orchestrator.collected import CollectedResults, with_metadata
+from standpipe_orchestrator.collected import CollectedResults
 from standpipe_orchestrator.completed import PipesClientCompletedInvocation
 from standpipe_orchestrator.discovery import default_client
 from standpipe_orchestrator.dispatch import Dispatch
 from standpipe_orchestrator.errors import PipesResultsIncomplete
-from standpipe_orchestrator.metadata import MetadataValue
 from standpipe_orchestrator.opening import find_invocation
 from standpipe_orchestrator.receipts import Tally, disagreements, superseded_producers
+from standpipe_orchestrator.result_getters import ResultGetters
 from standpipe_orchestrator.results import PipesResult
 from standpipe_orchestrator.retained import ReadAgain
 from standpipe_orchestrator.run_context import RunContext, logger_of, require_context
 from standpipe_orchestrator.verdicts import execution_error
 from standpipe_protocol.invocation import Event, Invocation
-from standpipe_protocol.json_text import JsonValue
 
 
-class Replay:
+class Replay(ResultGetters):
     """An iterator over the results of stored events; it can be gone through once. `completed` has everything.
 
     Attributes:
@@ -56,9 +55,8 @@ class Replay:
         self._events = read(after=0, methods=())
         self._speed = speed
         keys = invocation.context.get("asset_keys")
-        self._collected = CollectedResults(
-            [str(key) for key in keys] if isinstance(keys, list) else None, read_again=read
-        )
+        targets = [str(key) for key in keys] if isinstance(keys, list) else None
+        super().__init__(CollectedResults(targets, read_again=read))
         self._dispatch = Dispatch(
             collected=self._collected,
             log=logger_of(context),
@@ -91,27 +89,6 @@ class Replay:
         for _ in self._results:
             pass
         return PipesClientCompletedInvocation(self)
-
-    def get_results(
-        self, *, implicit_materializations: bool = True, metadata: Mapping[str, MetadataValue] | None = None
-    ) -> tuple[PipesResult, ...]:
-        """Every result until now, as a session has it."""
-        return tuple(self.iterate_results(implicit_materializations=implicit_materializations, metadata=metadata))
-
-    def iterate_results(
-        self, *, implicit_materializations: bool = True, metadata: Mapping[str, MetadataValue] | None = None
-    ) -> Iterator[PipesResult]:
-        """The same, one by one."""
-        yield from with_metadata(self._collected.iterate_reported(), metadata or {})
-        if implicit_materializations:
-            yield from with_metadata(self._collected.implicit(), metadata or {})
-
-    def get_custom_messages(self) -> tuple[JsonValue, ...]:
-        return self._collected.custom_messages()
-
-    def iterate_custom_messages(self) -> Iterator[JsonValue]:
-        """The same, one by one."""
-        return self._collected.iterate_custom_messages()
 
     def _run(self) -> Generator[PipesResult]:
         begin, first = time.monotonic(), None

@@ -10,24 +10,25 @@ from __future__ import annotations
 import os
 import secrets
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
 from standpipe.launch_mark import LaunchMark
 from standpipe.opening import new_producer
 from standpipe.outbox import Outbox
-from standpipe_orchestrator.client import BrokerClient, RegisteredInvocation
-from standpipe_orchestrator.collected import CollectedResults, with_metadata
+from standpipe_orchestrator.client import BrokerClient
+from standpipe_orchestrator.collected import CollectedResults
 from standpipe_orchestrator.completed import PipesClientCompletedInvocation
 from standpipe_orchestrator.dispatch import Dispatch
 from standpipe_orchestrator.errors import BrokerError
+from standpipe_orchestrator.flushing import flush_while
+from standpipe_orchestrator.invocations import LaunchState, RegisteredInvocation
 from standpipe_orchestrator.launch_claims import EARLY_EVENTS, claim_message, launch_facts
 from standpipe_orchestrator.lease import LeaseKeeper
-from standpipe_orchestrator.metadata import MetadataValue
 from standpipe_orchestrator.reading import Reading
 from standpipe_orchestrator.receipts import superseded_producers
+from standpipe_orchestrator.result_getters import ResultGetters
 from standpipe_orchestrator.results import PipesResult
 from standpipe_orchestrator.run_context import RunContext, logger_of
 from standpipe_protocol.bootstrap import Bootstrap
@@ -35,13 +36,13 @@ from standpipe_protocol.context import ContextData
 from standpipe_protocol.invocation import Control, Invocation
 from standpipe_protocol.json_text import JsonObject, JsonValue
 from standpipe_protocol.messages import Log, Message
+from standpipe_protocol.process_end import Cause, Outcome
 
 DELIVERY_SECONDS = 30.0
 """How long the end of the block waits for the next event, while something of the launcher's own is on its way."""
-_LOOK_SECONDS = 0.5
 
 
-class PipesSession:
+class PipesSession(ResultGetters):
     """One invocation while it runs and after. Made by `open_pipes_session`; getters may be called from any thread."""
 
     def __init__(
@@ -73,7 +74,7 @@ class PipesSession:
         self._latest = registered.invocation
         self._log = logger_of(context)
         read_again = partial(client.events.iterate, registered.invocation.id)
-        self._collected = CollectedResults(context_data.asset_keys, read_again=read_again)
+        super().__init__(CollectedResults(context_data.asset_keys, read_again=read_again))
         self._producer = new_producer()
         self._outbox: Outbox | None = None
         self._outbox_lock = threading.Lock()
@@ -142,30 +143,6 @@ class PipesSession:
         bootstrap = self.bootstrap
         return {"url": bootstrap.url, "invocation": bootstrap.invocation, "token": bootstrap.token}
 
-    def get_results(
-        self, *, implicit_materializations: bool = True, metadata: Mapping[str, MetadataValue] | None = None
-    ) -> tuple[PipesResult, ...]:
-        """Everything reported until now, in order; every call answers with everything.
-
-        Once the invocation has ended `succeeded`, each target for which nothing was reported has an implicit result,
-        marked as such. Of what several attempts of the work reported on one asset or check, the newest one's stands. To
-        yield results while the work runs use `stream_results`, which gives each once.
-        """
-        return tuple(self.iterate_results(implicit_materializations=implicit_materializations, metadata=metadata))
-
-    def iterate_results(
-        self, *, implicit_materializations: bool = True, metadata: Mapping[str, MetadataValue] | None = None
-    ) -> Iterator[PipesResult]:
-        """What `get_results` gives, one by one. Beyond the first thousands they are read from the broker and not kept,
-        so that a million of them takes no memory.
-
-        Raises:
-            BrokerError: they cannot be read any more.
-        """
-        yield from with_metadata(self._collected.iterate_reported(), metadata or {})
-        if implicit_materializations:
-            yield from with_metadata(self._collected.implicit(), metadata or {})
-
     def get_reported_results(self) -> tuple[PipesResult, ...]:
         return self._collected.reported()
 
@@ -173,18 +150,6 @@ class PipesSession:
     def partial_results(self) -> tuple[PipesResult, ...]:
         """What was reported until now, and nothing implicit; also after the block has raised."""
         return self._collected.reported()
-
-    def get_custom_messages(self) -> tuple[JsonValue, ...]:
-        """The payloads of all custom messages until now, in order; after the end without those of older attempts."""
-        return self._collected.custom_messages()
-
-    def iterate_custom_messages(self) -> Iterator[JsonValue]:
-        """What `get_custom_messages` gives, one by one, read as `iterate_results` reads.
-
-        Raises:
-            BrokerError: they cannot be read any more.
-        """
-        yield from self._collected.iterate_custom_messages()
 
     def stream_results(
         self,
@@ -278,18 +243,61 @@ class PipesSession:
         """Asks the external process to stop."""
         self._latest = self.client.invocations.cancel(self.invocation_id)
 
+    def report_state(
+        self,
+        state: LaunchState,
+        *,
+        platform: str | None = None,
+        job_id: str | None = None,
+        node: str | None = None,
+        image: str | None = None,
+        url: str | None = None,
+        attempt: int | Sequence[int] | None = None,
+        at: datetime | None = None,
+    ) -> Invocation:
+        """Says how far the work is on its way, as often as the launcher learns something: `submitted`, `queued`,
+        `starting` or `running`, and where. It is the invocation's `platform`."""
+        return self.client.invocations.launch(
+            self.invocation_id,
+            state=state,
+            platform=platform,
+            job_id=job_id,
+            node=node,
+            image=image,
+            url=url,
+            attempt=attempt,
+            at=at,
+        )
+
+    def report_attempt(self, attempt: int | Sequence[int], *, name: str | None = None) -> Invocation:
+        """Says that the platform has started the whole job again: what older attempts report counts no longer.
+
+        Args:
+            name: by which the platform knows the processes of this attempt, such as the uid of a pod.
+        """
+        return self.client.invocations.attempts(self.invocation_id, attempt=attempt, name=name)
+
     def finish(
-        self, *, exit_code: int | None = None, reason: str | None = None, launched: bool | None = None
+        self,
+        *,
+        exit_code: int | None = None,
+        reason: str | None = None,
+        launched: bool | None = None,
+        outcome: Outcome | None = None,
+        cause: Cause | Mapping[str, JsonValue] | None = None,
     ) -> Invocation:
         """Tells the broker that the work is over, after everything the launcher itself reported has arrived.
 
         May be called again when more is known. The end of the block calls it when nobody has.
+
+        Args:
+            outcome, cause: how it ended and why, in the words of the platform; see `BrokerClient.invocations.finish`.
         """
         with self._outbox_lock:
             outbox, self._outbox = self._outbox, None
         numbered = 0
         if outbox is not None:
-            self._flush_while_events_come(outbox)
+            flush_while(outbox, progress=lambda: self._reading.position, seconds=DELIVERY_SECONDS)
             delivered = outbox.close(0.0)
             if delivered.undelivered:
                 self._log.warning(
@@ -303,7 +311,7 @@ class PipesSession:
                 # The broker cannot miss what it never heard of.
                 self.client.invocations.tell_numbered(self.invocation_id, producer=self._producer, numbered=numbered)
             self._latest = self.client.invocations.finish(
-                self.invocation_id, exit_code=exit_code, reason=reason, launched=launched
+                self.invocation_id, exit_code=exit_code, reason=reason, launched=launched, outcome=outcome, cause=cause
             )
         except BrokerError:
             self._out_of_reach = True
@@ -375,17 +383,6 @@ class PipesSession:
     def _hear(self, control: Control) -> None:
         if control.cancel_requested:
             self.note_cancel_request()
-
-    def _flush_while_events_come(self, outbox: Outbox) -> None:
-        """Waits until all is delivered, until nothing new was stored for a while, or until waiting makes no sense."""
-        before, since = self._reading.position, time.monotonic()
-        while (left := since + DELIVERY_SECONDS - time.monotonic()) > 0:
-            began, patience = time.monotonic(), min(left, _LOOK_SECONDS)
-            # It comes back early where everything is refused for good, or no thread delivers.
-            if outbox.flush(patience) or time.monotonic() - began < patience / 2:
-                return
-            if self._reading.position > before:
-                before, since = self._reading.position, time.monotonic()
 
     def _own_outbox(self) -> Outbox:
         with self._outbox_lock:

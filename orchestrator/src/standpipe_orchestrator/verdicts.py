@@ -30,9 +30,13 @@ def execution_error(
         head = f"External execution process failed with code {exit_code}{_named(exit_code)} ({which})"
     else:
         head = f"External execution process did not succeed ({which})"
-    # The exit code is said already, and so is the end of stderr.
     explaining, _ = explained(invocation)
-    details = [reason.detail for reason in explaining if reason.code not in ("exit-code", "not-launched")]
+    details = [
+        reason.detail
+        for reason in explaining
+        # The exit code is said already, and so are the end of stderr and what the launcher has said itself.
+        if reason.code not in ("exit-code", "not-launched") and (because is None or because not in reason.detail)
+    ]
     lines = [f"{head}{':' if details else '.'}", *(f"- {detail.strip()}" for detail in details)]
     if stderr_tail.strip():
         lines += ["The end of its stderr:", stderr_tail.strip()]

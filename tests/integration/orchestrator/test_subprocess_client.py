@@ -201,16 +201,17 @@ def test_a_launch_that_fails_after_a_cancel_names_what_failed(client: BrokerClie
     assert "not-launched" in [reason.code for reason in raised.value.reasons]
 
 
-def test_a_command_whose_output_cannot_be_read_is_ended_and_counts_as_not_launched(
+def test_a_command_whose_output_cannot_be_read_is_ended_and_has_failed(
     client: BrokerClient, pipes: PipesSubprocessClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_thread(*args: object, **more: object) -> None:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr("standpipe_orchestrator.launchers.running.StreamCapture", no_thread)
-    with pytest.raises(PipesLaunchError, match="can't start new thread") as raised:
+    with pytest.raises(PipesExecutionError, match="can't start new thread") as raised:
         pipes.run(context=None, command=["sleep", "600"])
-    assert "not-launched" in [reason.code for reason in raised.value.reasons]
+    assert raised.value.verdict == "failed"
+    assert "platform-error" in [reason.code for reason in raised.value.reasons]
     assert not raised.value.completed.invocation.cancel_requested  # type: ignore[union-attr]
 
 

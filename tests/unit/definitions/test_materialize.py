@@ -10,7 +10,6 @@ import pytest
 
 from standpipe_orchestrator.asset_key import AssetKey
 from standpipe_orchestrator.definitions import (
-    AssetCheckSpec,
     AssetExecutionContext,
     AssetIn,
     AssetSpec,
@@ -181,24 +180,6 @@ def test_a_generator_is_recorded_as_it_yields() -> None:
     ]
 
 
-def test_a_result_of_a_newer_attempt_takes_the_place_of_the_older_ones() -> None:
-    told: list[RunEvent] = []
-
-    @asset(check_specs=[AssetCheckSpec("fresh", asset="orders")])
-    def orders() -> Iterator[MaterializeResult | AssetCheckResult]:
-        yield MaterializeResult(metadata={"attempt": 1})
-        yield AssetCheckResult(passed=False)
-        yield MaterializeResult(metadata={"attempt": 2}, replaces=True)
-        yield AssetCheckResult(passed=True, replaces=True)
-
-    result = materialize([orders], on_event=told.append)
-
-    assert result.success
-    assert [(made.metadata["attempt"].value) for made in result.materializations] == [2]
-    assert [check.passed for check in result.checks] == [True]
-    assert sum(type(event).__name__ == "Recorded" for event in told) == 4
-
-
 def test_a_multi_asset_that_can_subset_is_told_what_is_selected() -> None:
     @multi_asset(specs=[AssetSpec("a"), AssetSpec("b")], can_subset=True)
     def both(context: AssetExecutionContext):
@@ -249,20 +230,6 @@ def test_returning_what_run_answers_is_refused_with_what_to_return_instead() -> 
 
     with pytest.raises(InvalidResult, match="get_materialize_result"):
         materialize([hasty])
-
-
-def test_a_skippable_asset_may_be_left_out_and_what_needs_it_is_skipped() -> None:
-    @multi_asset(specs=[AssetSpec("a"), AssetSpec("b", skippable=True)])
-    def some():
-        yield MaterializeResult(asset_key="a")
-
-    @asset(deps=["b"])
-    def after() -> None: ...
-
-    result = materialize([some, after], raise_on_error=False)
-
-    assert result.outcome_for("some").status == "succeeded"
-    assert result.outcome_for("after").reason == "`some` did not make 'b' this time"
 
 
 def test_what_needs_a_failed_step_is_skipped_and_says_so_and_the_rest_runs() -> None:

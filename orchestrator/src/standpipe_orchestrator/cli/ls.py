@@ -30,7 +30,8 @@ from standpipe_orchestrator.cli.history import (
 )
 from standpipe_orchestrator.cli.stages import seconds_in
 from standpipe_orchestrator.cli.text import duration, listed, local_time
-from standpipe_orchestrator.client import FILTERS, BrokerClient
+from standpipe_orchestrator.client import BrokerClient
+from standpipe_orchestrator.invocations import FILTERS
 from standpipe_protocol.invocation import STATUSES, VERDICTS, Invocation
 
 _ENOUGH, _SCANT = 120, 76

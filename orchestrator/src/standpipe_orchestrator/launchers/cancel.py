@@ -7,6 +7,7 @@ asks now and then. A broker that is away for a while changes nothing: the next l
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from standpipe_orchestrator.errors import BrokerError
 from standpipe_orchestrator.session import PipesSession
@@ -16,10 +17,15 @@ LOOK_SECONDS = 2.0
 
 
 class CancelWatch:
-    """Looks from time to time, on a thread of its own, and notes a request in the session."""
+    """Looks from time to time, on a thread of its own, and notes a request in the session.
 
-    def __init__(self, session: PipesSession) -> None:
+    Args:
+        first: called once before the first look, on that thread.
+    """
+
+    def __init__(self, session: PipesSession, *, first: Callable[[], None] = lambda: None) -> None:
         self._session = session
+        self._first = first
         self._over = threading.Event()
         self._thread = threading.Thread(
             target=self._run, name=f"standpipe-cancel-watch-{session.invocation_id}", daemon=True
@@ -35,6 +41,7 @@ class CancelWatch:
             self._thread.join(0.1)
 
     def _run(self) -> None:
+        self._first()
         pause = FIRST_LOOK_SECONDS
         while not self._over.wait(pause):
             pause = LOOK_SECONDS

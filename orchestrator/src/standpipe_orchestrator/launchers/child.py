@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TypeAlias
 
@@ -56,6 +57,7 @@ class Child:
         self._keep_open = tuple(keep_open)
         self._exit_code: int | None = None
         self._ended = False
+        self._started_at: datetime | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._failure: BaseException | None = None
         self._given_up = False
@@ -84,6 +86,14 @@ class Child:
     @property
     def started(self) -> bool:
         return self._process is not None
+
+    @property
+    def pid(self) -> int:
+        return self._running().pid
+
+    @property
+    def started_at(self) -> datetime | None:
+        return self._started_at
 
     @property
     def ended(self) -> bool:
@@ -187,6 +197,7 @@ class Child:
                 with self._starting:
                     if not self._given_up:
                         self._process = self._open()
+                        self._started_at = datetime.now(UTC)
                         self._call_on_start()
             except BaseException as error:
                 self._failure = error

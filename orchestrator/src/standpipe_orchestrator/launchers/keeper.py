@@ -22,8 +22,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from standpipe_orchestrator.client import BrokerClient, RegisteredInvocation
+from standpipe_orchestrator.client import BrokerClient
 from standpipe_orchestrator.errors import PipesExecutionError
+from standpipe_orchestrator.invocations import RegisteredInvocation
 from standpipe_orchestrator.launch_claims import claim_message
 from standpipe_orchestrator.launchers.child import Command
 from standpipe_orchestrator.launchers.launch_lock import LaunchLock
@@ -128,6 +129,7 @@ def _keep(told: Instructions, *, client: BrokerClient, lock: LaunchLock) -> None
         retry_of=None,
         lease_seconds=told.lease_seconds,
         key=None,
+        pipes="required",  # as it was registered; nothing is registered here
         timeout=told.timeout,
         client=client,
         forward_termination=True,

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from standpipe_orchestrator.errors import BrokerError
+from standpipe_orchestrator.launchers.endings import Seen
 from standpipe_orchestrator.launchers.keeper import Instructions
 from standpipe_orchestrator.launchers.launch_lock import life, lock_path, log_end, open_log
-from standpipe_orchestrator.launchers.running import LOOK_SECONDS, RunningSubprocess, Seen
+from standpipe_orchestrator.launchers.running import LOOK_SECONDS, RunningSubprocess
 from standpipe_orchestrator.results import PipesResult
 from standpipe_orchestrator.run_context import logger_of
 from standpipe_orchestrator.session import PipesSession
@@ -52,7 +53,7 @@ class KeptSubprocess(RunningSubprocess):
                         case "unclaimed":
                             said = log_end(self._lock_path(session))
                             reason = f"{KEEPERS} processes that were to keep the command ended at once. {said}"
-                            session.finish(reason=reason, launched=False)
+                            session.finish(reason=reason, outcome="not-launched")
                         case "held" | "elsewhere":
                             pass
                 if session.over:
@@ -71,7 +72,7 @@ class KeptSubprocess(RunningSubprocess):
     def _tell_gone(self, session: PipesSession) -> None:
         # Right after the look it may have ended as it should.
         if not session.refresh().ended:
-            session.finish(reason=_GONE)
+            session.finish(reason=_GONE, outcome="unknown")
 
     def _finish(self, session: PipesSession, seen: Seen) -> None:
         """The keeper has done it."""
@@ -104,7 +105,8 @@ class KeptSubprocess(RunningSubprocess):
         try:
             return self._start(session)
         except OSError as error:
-            session.finish(reason=f"The process that keeps the command could not be started: {error}.", launched=False)
+            reason = f"The process that keeps the command could not be started: {error}."
+            session.finish(reason=reason, outcome="not-launched")
             return None
 
     def _start(self, session: PipesSession) -> subprocess.Popen[bytes]:
@@ -165,7 +167,7 @@ class KeptSubprocess(RunningSubprocess):
             exit_code=invocation.exit_code,
             stderr_tail=tail,
             because=because if 0 < len(because) <= _LONGEST_BECAUSE else None,
-            launched=False if told.get("launched") is False else None,
+            outcome="not-launched" if invocation.outcome == "not-launched" else None,
         )
 
     def _last_word(self, session: PipesSession) -> JsonObject:

@@ -6,7 +6,9 @@ the command is gone afterwards and the broker has been told what was seen.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -23,10 +25,12 @@ from standpipe_orchestrator.errors import (
     PipesLaunchError,
     PipesResultsIncomplete,
 )
+from standpipe_orchestrator.invocations import PipesMode
 from standpipe_orchestrator.launchers.arguments import no_such_folder, program_of
 from standpipe_orchestrator.launchers.cancel import CancelWatch
 from standpipe_orchestrator.launchers.capture import StreamCapture
 from standpipe_orchestrator.launchers.child import Child, Command
+from standpipe_orchestrator.launchers.endings import Seen, Stop, describe_end
 from standpipe_orchestrator.opening import is_interrupt, open_pipes_session
 from standpipe_orchestrator.results import PipesResult
 from standpipe_orchestrator.run_context import RunContext, logger_of
@@ -57,32 +61,13 @@ class Launch:
     retry_of: str | None
     lease_seconds: float | None
     key: str | None
+    pipes: PipesMode
     timeout: float | None
     client: BrokerClient | None
     forward_termination: bool
     forward_stdio: bool
     termination_timeout_seconds: float
     cancel_grace_seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """How the command ended, as this machine saw it."""
-
-    exit_code: int | None = None
-    stderr_tail: str = ""
-    because: str | None = None
-    """Why it was ended, or could not start."""
-    launched: bool | None = None
-    unknown: bool = False
-    """It has ended, and nothing says how."""
-
-    def reason(self) -> str | None:
-        """What the broker is told beside the exit code, at most 4 KB: the end counts."""
-        if self.exit_code == 0 and self.because is None:
-            return None
-        said = "\n".join(part for part in (self.because, self.stderr_tail.strip()) if part)
-        return said[-REASON_CHARACTERS:] or None
 
 
 class RunningSubprocess:
@@ -164,7 +149,7 @@ class RunningSubprocess:
                 exit_code=seen.exit_code,
                 stderr_tail=seen.stderr_tail,
                 because=seen.because,
-                kind=PipesLaunchError if seen.launched is False else PipesExecutionError,
+                kind=PipesLaunchError if seen.outcome == "not-launched" else PipesExecutionError,
             )
 
     def _open(self) -> AbstractContextManager[PipesSession]:
@@ -178,14 +163,16 @@ class RunningSubprocess:
             launcher={"name": "subprocess", "command": _shown(launch.command)},
             retry_of=launch.retry_of,
             lease_seconds=launch.lease_seconds,
+            pipes=launch.pipes,
             key=launch.key,
             forward_stdio=launch.forward_stdio,
             require_success=False,
         )
 
     def _finish(self, session: PipesSession, seen: Seen) -> None:
-        launched = False if seen.unknown else seen.launched
-        session.finish(exit_code=seen.exit_code, reason=seen.reason(), launched=launched)
+        session.finish(
+            exit_code=seen.exit_code, reason=seen.reason(REASON_CHARACTERS), outcome=seen.outcome, cause=seen.cause
+        )
 
     def _keep_open(self) -> tuple[int, ...]:
         """Descriptors that the command holds open beside its streams."""
@@ -208,31 +195,36 @@ class RunningSubprocess:
             on_exit=session.wake,
             keep_open=self._keep_open(),
         )
-        watch = CancelWatch(session)
-        because: str | None = None
+        watch = CancelWatch(session, first=lambda: _report_running(session, child))
+        stop: Stop | None = None
         try:
             try:
                 child.start()
             except Exception as error:
-                if child.started:
-                    # What reads its output could not be started, so nothing of it would be known.
-                    child.end(grace_seconds=launch.termination_timeout_seconds)
-                    for pipe in (child.stdout, child.stderr)[len(captures) :]:
-                        pipe.close()
-                return Seen(exit_code=child.exit_code, because=_why_not(launch, error), launched=False)
+                return self._not_started(child, captures, error)
             watch.start()
-            because = yield from self._until_over(session, child)
+            stop = yield from self._until_over(session, child)
         except BaseException as error:
             self._after_exception(session, child, error)
-            because = f"The orchestrator was stopped by {type(error).__name__}."
+            because, cancelled = f"The orchestrator was stopped by {type(error).__name__}.", is_interrupt(error)
+            stop = Stop(because, outcome="cancelled") if cancelled else Stop(because, code="platform-error")
             watch.stop()
-            self._tell_stopped(session, self._seen(child, captures, because), cancelled=is_interrupt(error))
+            self._tell_stopped(session, self._seen(child, captures, stop), cancelled=cancelled)
             raise
         finally:
             watch.stop()
-        return self._seen(child, captures, because)
+        return self._seen(child, captures, stop)
 
-    def _until_over(self, session: PipesSession, child: Child) -> Generator[PipesResult, None, str | None]:
+    def _not_started(self, child: Child, captures: list[StreamCapture], error: Exception) -> Seen:
+        if not child.started:
+            return Seen(because=_why_not(self._launch, error), outcome="not-launched")
+        # It runs, and what reads its output does not, so nothing that it prints would be known.
+        child.end(grace_seconds=self._launch.termination_timeout_seconds)
+        for pipe in (child.stdout, child.stderr)[len(captures) :]:
+            pipe.close()
+        return self._seen(child, captures, Stop(str(error), code="platform-error"))
+
+    def _until_over(self, session: PipesSession, child: Child) -> Generator[PipesResult, None, Stop | None]:
         """Gives results until the command has ended, by itself or because it had to; then the answer says why."""
         launch = self._launch
         deadline = None if launch.timeout is None else time.monotonic() + launch.timeout
@@ -246,17 +238,18 @@ class RunningSubprocess:
             left = min([LOOK_SECONDS, *(max(moment - time.monotonic(), 0.0) for moment in moments)])
             yield from session.stream_results(wait=left, implicit_materializations=False, or_until=over)
             if child.ended:
-                return None if terminate_at is None else "The command ended by itself after its cancel was requested."
+                because = "The command ended by itself after its cancel was requested."
+                return None if terminate_at is None else Stop(because, outcome="cancelled")
             now = time.monotonic()
             if terminate_at is None and session.cancel_requested.is_set():
                 # Only what has opened hears of it, and may finish what it is at.
                 terminate_at = now + (launch.cancel_grace_seconds if session.opened.is_set() else 0.0)
             if terminate_at is not None and now >= terminate_at:
                 child.end(grace_seconds=launch.termination_timeout_seconds, ask=child.terminate)
-                return "The command was ended because its invocation was cancelled."
+                return Stop("The command was ended because its invocation was cancelled.", outcome="cancelled")
             if deadline is not None and now >= deadline:
                 child.end(grace_seconds=launch.termination_timeout_seconds)
-                return f"The command was ended because it took longer than {launch.timeout:g} s."
+                return Stop(f"The command was ended because it took longer than {launch.timeout:g} s.", code="timeout")
 
     def _after_exception(self, session: PipesSession, child: Child, error: BaseException) -> None:
         launch = self._launch
@@ -281,7 +274,7 @@ class RunningSubprocess:
         except BrokerError as error:
             logger_of(session.context).warning("[pipes] the broker could not be told of the interruption: %s", error)
 
-    def _seen(self, child: Child, captures: list[StreamCapture], because: str | None) -> Seen:
+    def _seen(self, child: Child, captures: list[StreamCapture], stop: Stop | None) -> Seen:
         deadline = time.monotonic() + OUTPUT_SECONDS
         for capture in captures:
             if not capture.join(max(deadline - time.monotonic(), 0.0)):
@@ -292,16 +285,21 @@ class RunningSubprocess:
                 capture.abandon()
         # Without a second one there was no thread left to read it.
         tail = captures[1].tail() if len(captures) > 1 else ""
-        unknown = child.ended and child.exit_code is None
-        if unknown and because is None:
-            because = _NO_STATUS
-        return Seen(exit_code=child.exit_code, stderr_tail=tail, because=because, unknown=unknown)
+        return describe_end(child, stop=stop, stderr_tail=tail)
 
 
-_NO_STATUS = (
-    "The command has ended, and its exit status is not known: other code in the process that launched it has taken it. "
-    "Does that process wait for all of its children, or ignore SIGCHLD?"
-)
+def _report_running(session: PipesSession, child: Child) -> None:
+    # Tried once: it is shown to people, and nothing hangs on it.
+    with contextlib.suppress(BrokerError):
+        session.client.invocations.launch(
+            session.invocation_id,
+            state="running",
+            platform="subprocess",
+            job_id=str(child.pid),
+            node=socket.gethostname(),
+            at=child.started_at,
+            retry=False,
+        )
 
 
 def _why_not(launch: Launch, error: Exception) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from standpipe_orchestrator.client import BrokerClient
 from standpipe_orchestrator.completed import PipesClientCompletedInvocation
+from standpipe_orchestrator.invocations import PipesMode, require_pipes_mode
 from standpipe_orchestrator.launch_claims import require_key
 from standpipe_orchestrator.launchers.arguments import (
     require_command,
@@ -79,6 +80,7 @@ class PipesSubprocessClient:
         tags: Mapping[str, str] | None = None,
         retry_of: str | None = None,
         lease_seconds: float | None = None,
+        pipes: PipesMode = "required",
         key: str | None = None,
         timeout: float | None = None,
     ) -> PipesClientCompletedInvocation:
@@ -91,6 +93,8 @@ class PipesSubprocessClient:
             env: variables for the command. Of the same names this wins over the client's, which win over this
                 process's; the three variables of the invocation win over all.
             expected: what must have been reported for the verdict `succeeded`.
+            pipes: "optional" for a program that knows nothing of Pipes and cannot be changed: as long as it does not
+                open them, its exit code is the verdict.
             key: names this very run of the command (`f"{context.run_id}/orders"`). The command is then started once
                 in the key's life, goes on when this process dies, and whoever runs the same again takes it up, running
                 or ended, with all its results. Its output comes as text.
@@ -112,6 +116,7 @@ class PipesSubprocessClient:
             tags=tags,
             retry_of=retry_of,
             lease_seconds=lease_seconds,
+            pipes=pipes,
             key=key,
             timeout=timeout,
         ) as results:
@@ -131,6 +136,7 @@ class PipesSubprocessClient:
         tags: Mapping[str, str] | None = None,
         retry_of: str | None = None,
         lease_seconds: float | None = None,
+        pipes: PipesMode = "required",
         key: str | None = None,
         timeout: float | None = None,
     ) -> RunningSubprocess:
@@ -146,6 +152,7 @@ class PipesSubprocessClient:
         require_context(context)
         require_seconds("timeout", timeout)
         require_seconds("lease_seconds", lease_seconds)
+        require_pipes_mode(pipes)
         given = {**self._env, **require_environment(env)}
         folder = cwd if cwd is not None else self._cwd
         require_path(folder)
@@ -172,6 +179,7 @@ class PipesSubprocessClient:
                 tags=tags,
                 retry_of=retry_of,
                 lease_seconds=lease_seconds,
+                pipes=pipes,
                 key=key,
                 timeout=timeout,
                 client=self._client,
