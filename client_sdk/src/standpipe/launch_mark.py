@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FOLDER = "launches"
+FOLDER = "marks"
 
 
 class LaunchMark:
