@@ -10,18 +10,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
-from standpipe import open_contexts
+from standpipe import open_contexts, rules
+from standpipe.bounded_lock import held_if_free
 from standpipe.cancel import Cancellation, PipesCancelled
 from standpipe.errors import DagsterPipesError, PipesServerError
-from standpipe.rules import (
-    check_type,
-    is_no_failure,
-    metadata_entries,
-    no_asset,
-    no_partition,
-    target_asset_key,
-    wrong_value,
-)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,10 +101,7 @@ class PipesContext:
                 then is kept in a spool file.
         """
         with self._lock:
-            if not self._closed:
-                self._send_closed(None if is_no_failure(exc) else exc)
-                self._closed = True
-                open_contexts.note_closed(self, materialized=self._materialized)
+            self._report_end(exc)
         return self._channel.close(timeout)
 
     def flush(self, timeout: float) -> bool:
@@ -155,41 +144,41 @@ class PipesContext:
     @property
     def asset_key(self) -> str:
         """The key of the one asset in scope."""
-        return self._single_asset("asset_key")[0]
+        return rules.single_asset("asset_key", self._data.asset_keys)[0]
 
     @property
     def asset_keys(self) -> Sequence[str]:
         """The keys of the assets in scope, as escaped text."""
         keys = self._data.asset_keys
-        return list(no_asset("asset_keys") if keys is None else keys)
+        return list(rules.no_asset("asset_keys") if keys is None else keys)
 
     @property
     def provenance(self) -> Mapping[str, JsonValue] | None:
         """The provenance of the one asset in scope."""
         if self._data.provenance_by_asset_key is None:
-            no_asset("provenance")
-        self._single_asset("provenance")
+            rules.no_asset("provenance")
+        rules.single_asset("provenance", self._data.asset_keys)
         return next(iter(self._data.provenance_by_asset_key.values()), None)
 
     @property
     def provenance_by_asset_key(self) -> Mapping[str, Mapping[str, JsonValue] | None]:
         """Provenance by asset key."""
         found = self._data.provenance_by_asset_key
-        return no_asset("provenance_by_asset_key") if found is None else found
+        return rules.no_asset("provenance_by_asset_key") if found is None else found
 
     @property
     def code_version(self) -> str | None:
         """The code version of the one asset in scope."""
         if self._data.code_version_by_asset_key is None:
-            no_asset("code_version")
-        self._single_asset("code_version")
+            rules.no_asset("code_version")
+        rules.single_asset("code_version", self._data.asset_keys)
         return next(iter(self._data.code_version_by_asset_key.values()), None)
 
     @property
     def code_version_by_asset_key(self) -> Mapping[str, str | None]:
         """Code versions by asset key."""
         found = self._data.code_version_by_asset_key
-        return no_asset("code_version_by_asset_key") if found is None else found
+        return rules.no_asset("code_version_by_asset_key") if found is None else found
 
     @property
     def is_partition_step(self) -> bool:
@@ -200,19 +189,19 @@ class PipesContext:
     def partition_key(self) -> str:
         """The partition's key."""
         key = self._data.partition_key
-        return no_partition("partition_key") if key is None else key
+        return rules.no_partition("partition_key") if key is None else key
 
     @property
     def partition_key_range(self) -> Mapping[str, str]:
         """First and last key of the partitions, as `{"start": ..., "end": ...}`."""
         keys = self._data.partition_key_range
-        return no_partition("partition_key_range") if keys is None else {"start": keys.start, "end": keys.end}
+        return rules.no_partition("partition_key_range") if keys is None else {"start": keys.start, "end": keys.end}
 
     @property
     def partition_time_window(self) -> Mapping[str, str] | None:
         """Start and end of the partition's time, as `{"start": ..., "end": ...}`; None when it is not one of time."""
         if self._data.partition_key_range is None:
-            no_partition("partition_time_window")
+            rules.no_partition("partition_time_window")
         window = self._data.partition_time_window
         return None if window is None else {"start": window.start, "end": window.end}
 
@@ -283,8 +272,8 @@ class PipesContext:
                     f"Calling `{method}` with asset key `{key}` is undefined. Asset has already been materialized, so"
                     " no additional data can be reported for it."
                 )
-            entries = metadata_entries(metadata, method) if metadata else None
-            check_type("data_version", method, data_version, str, optional=True)
+            entries = rules.metadata_entries(metadata, method) if metadata else None
+            rules.check_type("data_version", method, data_version, str, optional=True)
             self._send(words.ReportAssetMaterialization(asset_key=key, data_version=data_version, metadata=entries))
             self._materialized.add(key)
         self._cancellation.raise_if_due()
@@ -314,13 +303,13 @@ class PipesContext:
 
         method = "report_asset_check"
         key = self._resolve_asset_key(asset_key, method)
-        check_type("check_name", method, check_name, str)
-        check_type("passed", method, passed, bool)
-        entries = metadata_entries(metadata, method) if metadata else None
+        rules.check_type("check_name", method, check_name, str)
+        rules.check_type("passed", method, passed, bool)
+        entries = rules.metadata_entries(metadata, method) if metadata else None
         # Upstream lets a wrong severity pass here and loses the message at the reader. Its enum's members are strings.
         known = str(getattr(severity, "value", severity))
         if known not in words.SEVERITIES:
-            wrong_value("severity", method, words.SEVERITIES, severity)
+            rules.wrong_value("severity", method, words.SEVERITIES, severity)
         self._report(
             words.ReportAssetCheck(
                 asset_key=key, check_name=check_name, passed=passed, severity=known, metadata=entries
@@ -347,9 +336,9 @@ class PipesContext:
 
         method = "log_external_stream"
         if stream not in words.STREAMS:
-            wrong_value("stream", method, words.STREAMS, stream)
-        check_type("text", method, text, str)
-        check_type("extras", method, extras, dict, optional=True)
+            rules.wrong_value("stream", method, words.STREAMS, stream)
+        rules.check_type("text", method, text, str)
+        rules.check_type("extras", method, extras, dict, optional=True)
         self._send(words.LogExternalStream(stream=stream, text=text, extras=extras or {}))  # pyright: ignore[reportArgumentType]  encoding checks it
 
     @property
@@ -372,22 +361,29 @@ class PipesContext:
             raise DagsterPipesError("Cannot send message after pipes context is closed.")
         self._channel.send(message)
 
+    def _report_end(self, exc: BaseException | PipesException | Mapping[str, object] | None) -> None:
+        if not self._closed:
+            self._send_closed(None if rules.is_no_failure(exc) else exc)
+            self._closed = True
+            open_contexts.note_closed(self, materialized=self._materialized)
+
+    def _begin_termination(self, reason: PipesException, *, seconds: float) -> Callable[[float], object]:
+        """Reports that a signal ends the process. What it answers waits for the delivery, so many seconds."""
+        # Another thread may be in a report that waits.
+        with held_if_free(self._lock, seconds=seconds):
+            self._signal = reason.name
+            self._report_end(reason)
+        self._channel.flush(0.0)
+        return self._channel.close
+
     def _send_closed(self, exc: BaseException | PipesException | Mapping[str, object] | None) -> None:
         from standpipe.exceptions import describe_exception
         from standpipe_protocol.messages import Closed
 
         self._channel.send(Closed(exception=None if exc is None else describe_exception(exc), signal=self._signal))
 
-    def _single_asset(self, name: str) -> Sequence[str]:
-        keys = self._data.asset_keys
-        if keys is None:
-            no_asset(name)
-        if len(keys) != 1:
-            raise DagsterPipesError(f"`{name}` is undefined. Current step targets multiple assets.")
-        return keys
-
     def _resolve_asset_key(self, asset_key: str | None, method: str) -> str:
-        check_type("asset_key", method, asset_key, str, optional=True)
+        rules.check_type("asset_key", method, asset_key, str, optional=True)
         try:
             keys = self._data.asset_keys
         except PipesServerError:
@@ -395,4 +391,4 @@ class PipesContext:
                 raise
             # Reporting does not fail for the server's sake: with the key given the server can check it later.
             return asset_key
-        return target_asset_key(asset_key, keys=keys, method=method)
+        return rules.target_asset_key(asset_key, keys=keys, method=method)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from standpipe import lifetime
+from standpipe.bounded_lock import held_if_free
 from standpipe.context_box import unreachable
 from standpipe.delivery import DeliveryReport, Rejection
 from standpipe.errors import DagsterPipesError
@@ -252,25 +253,25 @@ class Outbox:
 
     def flush(self, timeout: float) -> bool:
         """Waits until everything sent so far is acknowledged; False when it is not, after `timeout` seconds at most."""
-        through = self._pending.numbered
+        through, deadline = self._pending.numbered, time.monotonic() + timeout
         if self._pending.acknowledged >= through:
             return True
         self._start()
         self._sender.hurry()
         # Without a thread nobody delivers, so nobody is waited for.
-        return self._started and self._pending.wait_for_acknowledgement(
-            through=through, deadline=time.monotonic() + timeout
-        )
+        return self._started and self._pending.wait_for_acknowledgement(through=through, deadline=deadline)
 
     def close(self, timeout: float | None = None) -> DeliveryReport:
         """Delivers what is pending for at most `timeout` seconds, spools the rest, and says what became of everything.
 
         Idempotent: a second call answers the first one's report. By default `STANDPIPE_CLOSE_TIMEOUT`, or 30 seconds.
         """
-        with self._closing:
+        seconds = self.close_seconds if timeout is None else timeout
+        until = time.monotonic() + seconds
+        # Another thread may be closing it, and have more time for that than a process that a signal ends.
+        with held_if_free(self._closing, seconds=seconds):
             if self._report is None:
-                seconds = self.close_seconds if timeout is None else timeout
-                delivered = not self._held_back and self.flush(seconds)
+                delivered = not self._held_back and self.flush(max(until - time.monotonic(), 0.0))
                 # A thread in the middle of a request is not waited for longer than the caller allowed.
                 self._sender.stop(timeout=2.0 if delivered else 0.1)
                 self._leftovers.stop()
@@ -305,7 +306,7 @@ class Outbox:
         self._opens = True
         self._unheard = not (on_disk and opening.safe)
 
-    def close_child(self) -> None:
+    def close_child(self, timeout: float | None = None) -> None:
         """At the orderly end of a forked child: it shares its parent's context, so nobody else closes for it."""
         if self._forked and self._report is None and self._opens and self._pending.numbered:
             from standpipe.exceptions import describe_exception
@@ -316,7 +317,7 @@ class Outbox:
             if is_clean_exit(raised):
                 raised = None
             self.send(Closed(exception=None if raised is None else describe_exception(raised)))
-        self.close()
+        self.close(timeout)
 
     def _begin(self, producer: str) -> None:
         """A fresh producer: nothing numbered, no thread yet."""

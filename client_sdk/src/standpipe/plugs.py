@@ -7,6 +7,7 @@ sees messages in upstream's wire form.
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
@@ -22,6 +23,7 @@ from standpipe.opening import begin_opening
 from standpipe.outbox import Outbox
 from standpipe.process_facts import process_facts
 from standpipe.session import open_http_context
+from standpipe.signals import forget, tell_of_termination
 from standpipe.strict import StrictChannel
 from standpipe_protocol.bootstrap import INVOCATION_VARIABLE, Bootstrap, BootstrapError
 from standpipe_protocol.context import ContextData
@@ -30,8 +32,11 @@ from standpipe_protocol.json_text import JsonValue, encode_json
 from standpipe_protocol.messages import PIPES_VERSION_FIELD, Closed, Message, Opened, message_to_wire
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from standpipe.channels import ContextSource, MessageChannel
     from standpipe.open_contexts import Identity
+    from standpipe_protocol.messages import PipesException
 
 PipesParams: TypeAlias = "Mapping[str, JsonValue]"
 PipesMessage: TypeAlias = "Mapping[str, JsonValue]"
@@ -207,11 +212,23 @@ class _PluggedContext(PipesContext):
     def __init__(self, *, source: ContextSource, channel: MessageChannel, plugs: ExitStack) -> None:
         super().__init__(source=source, channel=channel)
         self._plugs = plugs
+        tell_of_termination(self)
+
+    def _begin_termination(self, reason: PipesException, *, seconds: float) -> Callable[[float], object]:
+        # Plug-ins are code of the user's, which may take as long as it likes.
+        closing = threading.Thread(target=self._close_by, args=(reason,), name="standpipe-closing", daemon=True)
+        closing.start()
+        return closing.join
+
+    def _close_by(self, reason: PipesException) -> None:
+        self._signal = reason.name
+        self.close(reason)
 
     def close(self, exc: object = None, *, timeout: float | None = None) -> DeliveryReport:
         try:
             return super().close(exc, timeout=timeout)  # pyright: ignore[reportArgumentType]  passed on as it came
         finally:
+            forget(self)
             self._plugs.close()
 
 

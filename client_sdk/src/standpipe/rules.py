@@ -71,6 +71,15 @@ def target_asset_key(asset_key: str | None, *, keys: Sequence[str] | None, metho
     return asset_key
 
 
+def single_asset(name: str, keys: Sequence[str] | None) -> Sequence[str]:
+    """The keys in scope, which must be one."""
+    if keys is None:
+        no_asset(name)
+    if len(keys) != 1:
+        raise DagsterPipesError(f"`{name}` is undefined. Current step targets multiple assets.")
+    return keys
+
+
 def no_asset(name: str) -> NoReturn:
     raise DagsterPipesError(f"Missing required property: `{name}` is undefined. Current step does not target an asset.")
 

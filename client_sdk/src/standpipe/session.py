@@ -142,6 +142,10 @@ class HttpPipesContext(PipesContext):
         """Whether the server takes nothing more of it."""
         return self._opening.is_refused
 
+    def _begin_termination(self, reason: PipesException, *, seconds: float) -> Callable[[float], object]:
+        self._opening.outbox.closing_seconds = seconds
+        return super()._begin_termination(reason, seconds=seconds)
+
     def _send_closed(self, exc: BaseException | PipesException | Mapping[str, object] | None) -> None:
         outbox = self._opening.outbox
         # A forked child that leaves the `with` block without having reported anything has nothing to close.
@@ -227,14 +231,14 @@ class _OpeningOutbox:
             _ = self.outbox
 
 
-_open_contexts: weakref.WeakSet[_OpeningOutbox] = weakref.WeakSet()
+_openings: weakref.WeakValueDictionary[int, _OpeningOutbox] = weakref.WeakValueDictionary()
 _hooks_installed = False
 
 
 def _watch(opening: _OpeningOutbox) -> None:
     """Outboxes watch over forks and the end of the process; until there is one, this does."""
     global _hooks_installed  # noqa: PLW0603  hooks of the interpreter are process-wide by nature
-    _open_contexts.add(opening)
+    _openings[id(opening)] = opening
     # Imported before the hooks below: logging has hooks for forks of its own, and those that come into being while the
     # ones of a fork already run are called in part, which logging answers with an error on stderr.
     import logging  # noqa: F401  # pyright: ignore[reportUnusedImport]  for its hooks
@@ -250,13 +254,21 @@ def _watch(opening: _OpeningOutbox) -> None:
 
 
 def _wait_for_opening() -> None:
-    for opening in list(_open_contexts):
+    for opening in _all_openings():
         opening.outbox.wait_until_imported()
 
 
 def _finish_opening() -> None:
-    for opening in list(_open_contexts):
-        opening.outbox.close()
+    for opening in _all_openings():
+        # What goes wrong here concerns one invocation of many.
+        with contextlib.suppress(Exception):
+            _ = opening.outbox
+    lifetime.close_all()
+
+
+def _all_openings() -> list[_OpeningOutbox]:
+    # As `lifetime` does it: other threads may open in the middle of a longer walk.
+    return [opening for reference in _openings.valuerefs() if (opening := reference()) is not None]
 
 
 def open_http_context(

@@ -1,7 +1,8 @@
 """SIGTERM, the way in which schedulers, containers and launchers end a process: told to the server before it works.
 
-Taken only where nobody else takes it (the default action is in place), in the main thread, and while a context is open.
-The process then ends by the signal as it would have, so that whoever waits for it sees what he expects.
+Taken only where nobody else takes it (the default action is in place), and while a context is open, in whichever thread
+it was opened. The process then ends by the signal as it would have, so that whoever waits for it sees what he expects.
+The invariant: once the signal has come the process ends, within `TERMINATION_SECONDS` and a little.
 
 A forked child gets the default action back: `Pool.terminate()` ends idle workers so, which says nothing of the work.
 The signal is held back over the fork, because a child in which it arrives before the interpreter is set up forgets it,
@@ -13,19 +14,24 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
+import time
 import weakref
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
     from standpipe.context import PipesContext
 
 TERMINATION_SECONDS = 5.0
 """How long a process that was told to terminate delivers; what is undelivered then waits on disk."""
+OUTPUT_SECONDS = 1.0
+"""How long it writes out what it has printed."""
 
-_open: weakref.WeakSet[PipesContext] = weakref.WeakSet()
+_open: weakref.WeakValueDictionary[int, PipesContext] = weakref.WeakValueDictionary()
 _hooks_installed = False
 
 
@@ -40,34 +46,81 @@ _held = _Held()
 
 def tell_of_termination(context: PipesContext) -> None:
     """From now on SIGTERM closes the context with an exception first."""
-    if threading.current_thread() is not threading.main_thread():
-        return
-    _install_hooks()
-    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _on_termination)
-    _open.add(context)
+    _open[id(context)] = context
+    if threading.current_thread() is threading.main_thread():
+        _take_signal()
+    elif signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        from standpipe.main_thread import call_in_main_thread
+
+        call_in_main_thread(_take_signal)
 
 
 def forget(context: PipesContext) -> None:
     """The context was closed; with the last one the signal is left alone again."""
-    _open.discard(context)
+    _open.pop(id(context), None)
     alone = not _open and threading.current_thread() is threading.main_thread()
     if alone and signal.getsignal(signal.SIGTERM) is _on_termination:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+def _take_signal() -> None:
+    _install_hooks()
+    # What was open may be closed by now, and a forked child has nothing open.
+    if _open and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _on_termination)
+
+
 def _on_termination(number: int, frame: FrameType | None) -> None:
     # First, so that a second signal ends the process at once.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        _close_all(signal.Signals(number).name)
+    finally:
+        _end_by(number)
+
+
+def _close_all(name: str) -> None:
+    """Closes what is open, all in the time for one: the threads that deliver do so at once."""
     from standpipe_protocol.messages import PipesException
 
-    told = PipesException(message="The process was told to terminate (SIGTERM).", stack=(), name="SIGTERM")
-    for context in list(_open):
+    reason = PipesException(message=f"The process was told to terminate ({name}).", name=name)
+    until = time.monotonic() + TERMINATION_SECONDS
+    contexts = [context for reference in _open.valuerefs() if (context := reference()) is not None]
+    waits: list[Callable[[float], object]] = []
+    for number, context in enumerate(contexts):
+        share = max(until - time.monotonic(), 0.0) / (len(contexts) - number)
         # Whatever goes wrong with the report, the process has to end.
         with contextlib.suppress(Exception):
-            context._signal = "SIGTERM"  # pyright: ignore[reportPrivateUsage]  the same distribution
-            context.close(told, timeout=TERMINATION_SECONDS)
-    os.kill(os.getpid(), signal.SIGTERM)
+            waits.append(context._begin_termination(reason, seconds=share))  # pyright: ignore[reportPrivateUsage]  the same distribution
+    for wait in waits:
+        with contextlib.suppress(Exception):
+            wait(max(until - time.monotonic(), 0.0))
+
+
+def _end_by(number: int) -> None:
+    """Ends the process by the signal; without exit handlers, as signals do."""
+    _write_out()
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+    os.kill(os.getpid(), number)
+    # Only the first process of a container comes here: for that one the system knows no default action.
+    os._exit(128 + number)
+
+
+def _write_out() -> None:
+    """Writes what the streams hold back, as far as it goes: a reader that hangs, or a print that the signal has
+    interrupted, must not hold up the end."""
+    # No thread at a limit.
+    with contextlib.suppress(RuntimeError):
+        writing = threading.Thread(target=_flush_streams, name="standpipe-output", daemon=True)
+        writing.start()
+        writing.join(OUTPUT_SECONDS)
+
+
+def _flush_streams() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
 
 
 def _install_hooks() -> None:
