@@ -77,16 +77,24 @@ class Bodies:
         encoding = exchange.header(b"content-encoding")
         if encoding is None:
             whole = self._whole_body(exchange)
-            return await self._read_wire(exchange) if whole is None else whole
+            exchange.received = await self._read_wire(exchange) if whole is None else whole
+            return exchange.received
         decompress = _decompressor(encoding)
-        body = await self._read_wire(exchange)
+        body = exchange.received = await self._read_wire(exchange)
         if decompress is None:
             return body
         limit = self._limits.decompressed_bytes
         if len(body) <= _INLINE_BYTES:
-            return decompress(body, limit)
+            exchange.received = decompress(body, limit)
+            return exchange.received
         with self.budget.holding(len(body)):
-            return await self.off_loop(decompress, body, limit)
+            exchange.received = await self.off_loop(decompress, body, limit)
+            return exchange.received
+
+    async def read_as_sent(self, exchange: Exchange) -> bytes:
+        """The whole body as it travels; raises as `read` does."""
+        exchange.received = await self._read_wire(exchange)
+        return exchange.received
 
     async def off_loop(self, function: Callable[..., _T], *arguments: object) -> _T:
         """Runs something heavy on a thread of the room's own."""
@@ -105,7 +113,7 @@ class Bodies:
         if declared is not None and declared.isdigit() and int(declared) > limit:
             raise _too_large("body", limit, "body_bytes")
         message = await next_part(exchange, offset=0)
-        body: bytes = message.get("body", b"")
+        body = exchange.received = message.get("body", b"")
         if not message.get("more_body", False):
             if len(body) > limit:
                 raise _too_large("body", limit, "body_bytes")

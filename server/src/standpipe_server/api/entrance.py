@@ -15,6 +15,7 @@ from standpipe_server.api.control import control_members
 from standpipe_server.api.exchange import SCOPE_KEY, ClientGone, Direct, Exchange
 from standpipe_server.api.guard import is_page
 from standpipe_server.api.ingest import append_events
+from standpipe_server.api.parameters import refuse_repeated
 from standpipe_server.api.parts import ApiParts
 from standpipe_server.api.reads import read_events
 from standpipe_server.api.reports import Reports
@@ -92,6 +93,9 @@ class Entrance:
             if for_page and refused.problem.name == "unauthorized" and await self._pages.invite(exchange):
                 return
             raise
+        if (exchange.method, *exchange.segments[-1:]) != ("POST", "events"):
+            # A report is refused for it where that leaves a trace.
+            refuse_repeated(exchange)
         if for_page:
             exchange.route = "/" + exchange.segments[1]
             await self._pages.serve(exchange)

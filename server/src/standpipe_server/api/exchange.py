@@ -77,6 +77,7 @@ class Exchange:
         "method",
         "path",
         "receive",
+        "received",
         "repeated",
         "request_id",
         "route",
@@ -105,6 +106,8 @@ class Exchange:
         """0 until the answer has begun."""
         self.session: Session | None = None
         """The session of the person who asks, when a cookie said so."""
+        self.received: bytes | None = None
+        """The body as far as it was read: decompressed, or as it travels, or its beginning."""
         self.target: Target | None = None
         """The invocation an external process speaks for or about, once it is known."""
         given = self.headers.get(b"x-request-id", b"")

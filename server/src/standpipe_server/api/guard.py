@@ -17,6 +17,7 @@ from typing import Final
 
 from standpipe_protocol.problems import Problem
 from standpipe_server.api.exchange import Exchange
+from standpipe_server.api.parameters import refuse_repeated
 from standpipe_server.api.problems import malformed_header, not_found, rate_limited, unauthorized, wrong_csrf_token
 from standpipe_server.api.rates import Rates
 from standpipe_server.api.sessions import CSRF_HEADER, Sessions
@@ -27,6 +28,7 @@ from standpipe_server.store import Store, Target
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/login"})
 _PAGES: Final = frozenset({"", "login", "logout", "static", "invocations", "assets", "compare", "connect", "errors"})
 _READING: Final = frozenset({"GET", "HEAD"})
+_SAYING_WHO: Final = frozenset({"host", "authorization"})
 COUNTED_KEY: Final = "standpipe.counted"
 PROCESS_CALLS: Final = frozenset({("GET", "context"), ("POST", "events"), ("POST", "heartbeat")})
 
@@ -57,8 +59,8 @@ class Guard:
         Raises:
             Refused: `malformed`, `forbidden-host`, `unauthorized`, `wrong-csrf-token`, `not-found` or `rate-limited`.
         """
-        if exchange.repeated is not None:
-            raise Refused(malformed_header(exchange.repeated, expected="one value", got="several"))
+        if exchange.repeated in _SAYING_WHO:
+            refuse_repeated(exchange)
         self._check_host(exchange)
         if exchange.path in OPEN_PATHS:
             return

@@ -11,7 +11,8 @@ from standpipe_protocol.json_text import encode_json
 from standpipe_server.api.exchange import JSON_MEDIA, PROBLEM_MEDIA, Exchange
 from standpipe_server.api.parameters import AppendHeaders, append_headers
 from standpipe_server.api.parts import ApiParts
-from standpipe_server.broker.batches import Batch, parse_batch
+from standpipe_server.api.refused import keep_refusal
+from standpipe_server.broker.batches import Batch, Refused, parse_batch
 from standpipe_server.store import AppendOutcome, AppendRequest, Target
 
 # A body from here on is parsed off the event loop: it would hold up everybody for tens of milliseconds.
@@ -20,6 +21,14 @@ _LARGE_BODY: Final = 256 * 1024
 
 async def append_events(parts: ApiParts, exchange: Exchange, target: Target) -> None:
     """Answers `POST /invocations/{id}/events`."""
+    try:
+        await _append(parts, exchange, target)
+    except Refused as refused:
+        await keep_refusal(parts, exchange, target, refused.problem)
+        raise
+
+
+async def _append(parts: ApiParts, exchange: Exchange, target: Target) -> None:
     headers = append_headers(exchange)
     body = await parts.bodies.read(exchange)
     size = len(body)

@@ -60,12 +60,19 @@ class ReadQuery:
     wait: float
 
 
+def refuse_repeated(exchange: Exchange) -> None:
+    """Raises Refused when a header came several times of which one value counts."""
+    if exchange.repeated is not None:
+        raise Refused(malformed_header(exchange.repeated, expected="one value", got="several"))
+
+
 def append_headers(exchange: Exchange) -> AppendHeaders:
     """The headers of an append.
 
     Raises:
         Refused: `malformed`, naming the header.
     """
+    refuse_repeated(exchange)
     producer = exchange.header(b"standpipe-producer")
     first_seq = _number_header(exchange, FIRST_SEQ_HEADER, least=1)
     if producer is not None and not PRODUCER_ID.fullmatch(producer):

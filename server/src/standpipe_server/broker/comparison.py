@@ -10,18 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from standpipe_protocol.json_text import JsonValue
+from standpipe_server.broker.masking import MASK, names_secret
 
 _T = TypeVar("_T")
 
-MASK = "***"
 MOST_DIFFERENCES = 1_000
 _MOST_LEAVES = 20_000
 _LONGEST_VALUE = 2_000
 _LONGEST_TEMPLATE = 300
-_SECRET = re.compile(
-    r"pass(?:word|wd|phrase)|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential|authorization|cookie",
-    re.IGNORECASE,
-)
 # Ids and numbers in all their dress; a word with a digit in it (`sha256`) is a word.
 _VARYING = re.compile(
     r"\b0x[0-9a-fA-F]+\b|\b[0-9a-fA-F]{8,}(?:-[0-9a-fA-F]{4,})*\b|(?<![A-Za-z_0-9])[-+]?\d+(?:[.,:]\d+)*"
@@ -51,7 +47,7 @@ def differences_in_extras(sides: Sequence[Mapping[str, JsonValue]]) -> list[dict
     leaves = [dict(_leaves(side)) for side in sides]
     told: list[dict[str, JsonValue]] = []
     for pointer, values in different(leaves):
-        masked = _SECRET.search(pointer) is not None
+        masked = names_secret(pointer)
         absent: list[JsonValue] = [pointer not in side for side in leaves]
         shown = [MASK if masked and not gone else shortened(value) for value, gone in zip(values, absent, strict=True)]
         told.append({"path": pointer, "values": shown, "absent": absent, "masked": masked})

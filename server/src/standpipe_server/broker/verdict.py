@@ -36,8 +36,17 @@ class Verdict:
     """What is known besides and makes nothing red."""
 
 
-def decide_verdict(invocation: InvocationState, producers: Sequence[ProducerState], reported: Reported) -> Verdict:
-    """The verdict of an invocation that ends now, or whose verdict is computed again."""
+def decide_verdict(
+    invocation: InvocationState,
+    producers: Sequence[ProducerState],
+    reported: Reported,
+    *,
+    refused: Reason | None = None,
+) -> Verdict:
+    """The verdict of an invocation that ends now, or whose verdict is computed again.
+
+    `refused` is the reason that requests make which were refused and whose messages are not stored.
+    """
     current = [producer for producer in producers if not producer.superseded]
     words = words_that_count(invocation, producers)
     terminated = _terminated_children(current)
@@ -47,6 +56,8 @@ def decide_verdict(invocation: InvocationState, producers: Sequence[ProducerStat
     losses = _losses(invocation, current)
     gaps = _gaps(invocation, producers, reported, words=words, judged_by_launcher=judged_by is not None)
     name: VerdictName = "succeeded"
+    if refused is not None:
+        gaps = [refused, *gaps]
     reasons: list[Reason] = [*failures, *stopped, *losses, *gaps]
     if invocation.cancel_requested_at is not None and reasons:
         asked: Reason = {"code": "cancel-requested", "detail": "Cancel was requested before the process had closed."}

@@ -23,13 +23,14 @@ from standpipe_server.broker.facts import Check, Materialization
 from standpipe_server.broker.intake import NeedsDigests
 from standpipe_server.broker.ledgers import Digests
 from standpipe_server.broker.state import InvocationState, ProducerState, replace
-from standpipe_server.store import attempts, commands, tables
+from standpipe_server.store import attempts, commands, refusals, tables
 from standpipe_server.store.carried_text import carry
 from standpipe_server.store.errors import Conflict
 from standpipe_server.store.lookups import Target
 from standpipe_server.store.segments import EncodedBody, Run, StoredSegment, encode_batch, segment_runs
 from standpipe_server.store.unit import UnitOfWork
 
+_DIGESTED_BYTES = 64 * 1024
 _NOTHING_KNOWN = intake.Known()
 
 
@@ -46,6 +47,8 @@ class AppendRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def command(self, encoded: EncodedBody) -> Append:
         """The command for the writer, with the batch as a segment's body."""
         key = self.idempotency_key if self.producer is None else None
+        # Without a key it is what a request is known by that was refused before.
+        has_digest = key is not None or (self.producer is None and len(self.body) <= _DIGESTED_BYTES)
         return Append(
             pk=self.target.pk,
             batch=self.batch,
@@ -53,7 +56,7 @@ class AppendRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             producer=self.producer,
             first_seq=self.first_seq,
             idempotency_key=key,
-            body_digest=hashlib.sha256(self.body).digest() if key else b"",
+            body_digest=hashlib.sha256(self.body).digest() if has_digest else b"",
             numbered=self.numbered,
         )
 
@@ -119,6 +122,7 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
                 retold = self._retold(unit, decision, producer, first_seq=first_seq)
                 if decision.skip < len(self.batch.messages):
                     attempts.put_superseded(unit, self.pk, placed.others)
+                    refusals.take_back(unit, self)
                     decision = self._store(unit, decision, inserted=known_producer is not None)
                     self._remember(unit, first_seq)
                 else:

@@ -15,7 +15,7 @@ from sqlalchemy import delete, insert, select, update
 
 from standpipe_protocol.invocation import Control
 from standpipe_protocol.json_text import JsonValue
-from standpipe_server.broker import ids, lifecycle, verdict
+from standpipe_server.broker import ids, lifecycle, refusals, verdict
 from standpipe_server.broker.badge import family_of
 from standpipe_server.broker.progress import Reported, expected_assets
 from standpipe_server.broker.receipt import make_receipt
@@ -265,7 +265,8 @@ def conclude(unit: UnitOfWork, state: InvocationState) -> None:
     producers = unit.all_producers(state.pk)
     keys = expected_assets(state.expected)
     reported = unit.reported(state.pk, keys) if keys else Reported()
-    decided = verdict.decide_verdict(state, producers, reported)
+    refused = refusals.reason(unit.refusals.of(state.pk))
+    decided = verdict.decide_verdict(state, producers, reported, refused=refused)
     again = state.ended
     after = replace(
         state,

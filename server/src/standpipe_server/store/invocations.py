@@ -14,6 +14,7 @@ from msgspec import Raw
 from sqlalchemy import Connection, RowMapping, Select, select
 
 from standpipe_protocol.json_text import JsonValue, encode_json
+from standpipe_server.broker.refusals import MOST_SHOWN
 from standpipe_server.broker.times import to_rfc3339
 from standpipe_server.store import tables
 from standpipe_server.store.attempts import read_attempts
@@ -22,6 +23,7 @@ from standpipe_server.store.cursors import Page, decode_cursor, encode_cursor
 from standpipe_server.store.errors import NotFound
 from standpipe_server.store.finding import InvocationFilter, find_invocations, key_of
 from standpipe_server.store.progress import read_progress
+from standpipe_server.store.refusal_rows import read_refusals
 from standpipe_server.store.summaries import read_summaries
 
 _LISTED_CONTEXT_BYTES = 16 * 1024
@@ -116,10 +118,15 @@ def read_history(connection: Connection, invocation_id: str) -> list[dict[str, J
         raise NotFound(f"There is no invocation {invocation_id[:80]!r}.")
     table = tables.history
     statement = select(table).where(table.c.invocation_pk == pk).order_by(table.c.pk).limit(10_000)
-    return [
+    items: list[dict[str, JsonValue]] = [
         {"at": to_rfc3339(row.at), "change": row.kind, "detail": json.loads(row.detail)}
         for row in connection.execute(statement)
     ]
+    refused = read_refusals(connection, pk)
+    if refused.count > MOST_SHOWN:
+        more: JsonValue = {"more": refused.count - MOST_SHOWN}
+        items.append({"at": to_rfc3339(refused.last_at), "change": "refused", "detail": more})
+    return items
 
 
 def _with_context() -> Select[Any]:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from standpipe_protocol.invocation import Control
 from standpipe_server.broker.ledgers import Digests
+from standpipe_server.broker.refusals import Refusal
 from standpipe_server.broker.requests import Heartbeat, Registration
 from standpipe_server.broker.state import Finish
 from standpipe_server.store import assets, commands, engines, events, first_errors, invocations, lookups, tables
@@ -36,6 +37,7 @@ from standpipe_server.store.matching import EventMatch
 from standpipe_server.store.memory import Caches
 from standpipe_server.store.reading import Reading
 from standpipe_server.store.recent import RecentEvents
+from standpipe_server.store.refusals import Refuse
 from standpipe_server.store.segments import encode_batch
 from standpipe_server.store.settings import StoreSettings
 from standpipe_server.store.sweeper import Sweeper
@@ -207,6 +209,10 @@ class Store:
                 return await self._read(digest_stored, command)
 
         return await append_with_digests(command, take=take, run=self._writer_of(command).run)
+
+    async def refuse(self, target: Target, refusal: Refusal) -> None:
+        """Keeps that a request without numbers was refused. Raises NotFound, and Overloaded: then nothing is kept."""
+        await self._write(Refuse(target.pk, refusal))
 
     async def heartbeat(self, target: Target, heartbeat: Heartbeat) -> commands.Beaten:
         return await self._write(commands.Beat(target.pk, heartbeat, start=True))

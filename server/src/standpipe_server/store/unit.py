@@ -25,6 +25,7 @@ from standpipe_server.store.bulk import insert_rows, select_rows, update_rows
 from standpipe_server.store.errors import NotFound
 from standpipe_server.store.live import LiveStates
 from standpipe_server.store.memory import Caches
+from standpipe_server.store.refusal_rows import RefusalRows
 from standpipe_server.store.segments import StoredSegment
 
 _T = TypeVar("_T")
@@ -68,6 +69,7 @@ class UnitOfWork:
         self._materializations: list[tuple[Any, ...]] = []
         self._new_assets: dict[str, int] = {}
         self.reported_so_far = caches.reported.begin()
+        self.refusals = RefusalRows(connection)
         self.segments: list[tuple[int, StoredSegment]] = []
         """What was appended, by invocation, for readers that wait for it."""
         self.deleted: list[int] = []
@@ -183,6 +185,7 @@ class UnitOfWork:
     def forget(self, pk: int) -> None:
         """The invocation was deleted: nothing of it is to be written or read any more."""
         self._states.pop(pk, None)
+        self.refusals.forget(pk)
         self._changed_states.discard(pk)
         self._changed_producers = {key for key in self._changed_producers if key[0] != pk}
         self.deleted.append(pk)
@@ -299,6 +302,7 @@ class UnitOfWork:
     def flush(self) -> None:
         """Writes everything that was put back; the transaction is then ready to be committed."""
         self.flush_inserts()
+        self.refusals.flush()
         if self._changed_states:
             merge_at = self.now + _MERGE_AFTER
             moved: list[tuple[Any, ...]] = []

@@ -1,0 +1,47 @@
+"""What looks like a credential is masked, by name and by shape, also in text that is no JSON."""
+
+from __future__ import annotations
+
+import pytest
+
+from standpipe_server.broker.masking import MASK, mask_text, names_secret
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ('{"password": "hunter2", "rows": 1}', f'{{"password": {MASK}, "rows": 1}}'),
+        ('{"password":"hun"ter2","rows":1}', f'{{"password":{MASK},"rows":1}}'),
+        ('{\\"api_key\\":\\"abc\\",\\"rows\\":1}', f'{{\\"api_key\\":{MASK},\\"rows\\":1}}'),
+        ("{'db_password': 'a', 'rows': 1}", f"{{'db_password': {MASK}, 'rows': 1}}"),
+        ('{"tokens": {"a": "b"}, "rows": 1}', f'{{"tokens": {MASK}'),
+        ('{"token": 5, "rows": 1}', f'{{"token": {MASK}, "rows": 1}}'),
+        ('password: "not closed', f"password: {MASK}"),
+        ("user=me&password=hunter2&rows=1", f"user=me&password={MASK}&rows=1"),
+        ("Authorization: Bearer abc.def\nRows: 1", f"Authorization: {MASK}\nRows: 1"),
+        ("curl -H 'X: Bearer abcdef123'", f"curl -H 'X: {MASK}'"),
+        ('{"url": "postgres://me:hunter2@host/db"}', f'{{"url": "postgres://{MASK}@host/db"}}'),
+        ("it is spt_ABCDEFGHijkl0123.", f"it is {MASK}."),
+        ('{"aws": "AKIAABCDEFGHIJKLMNOP"}', f'{{"aws": "{MASK}"}}'),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", MASK),
+        ("-----BEGIN RSA PRIVATE KEY-----\nMIIB\n", MASK),
+    ],
+)
+def test_a_credential_is_masked(text: str, masked: str) -> None:
+    assert mask_text(text) == masked
+
+
+@pytest.mark.parametrize("text", ["", "plain", '{"message": "he said "hi"", "level": "INFO"}', "tokenize this: fine"])
+def test_what_is_none_stays(text: str) -> None:
+    assert mask_text(text) == text
+
+
+def test_a_credential_that_is_cut_off_is_masked_all_the_same() -> None:
+    text = "x" * 180 + '{"password": "0123456789abcdef"}'
+    assert mask_text(text, length=200) == "x" * 180 + f'{{"password": {MASK}'
+    assert len(mask_text("y" * 500, length=200)) == 200
+
+
+def test_a_name_anywhere_in_a_path_counts() -> None:
+    assert names_secret("/database/passwords/0")
+    assert not names_secret("/rows")
