@@ -112,6 +112,11 @@ def only_open(call: str) -> PipesContext | None:
     return contexts[0] if contexts else None
 
 
+def all_open() -> list[PipesContext]:
+    """All open contexts of this process, in the order of opening."""
+    return _process.contexts()
+
+
 def find(identity: Identity) -> PipesContext | None:
     """The open context of an invocation."""
     for context in _process.contexts():

@@ -57,8 +57,9 @@ def open_pipes(
     cell that runs again): as a new producer, which still knows what was materialized. Where nothing names an invocation
     the answer is a null context, with a `DagsterPipesWarning`.
 
-    Without plug-ins, a task or thread that opened a context with them gets that one again, and in one that belongs to
-    none, where the environment names no invocation, the only open context is the answer.
+    Without plug-ins, a task or thread that opened a context with them gets that one again. In one that belongs to none
+    the only open context is the answer where the environment names no invocation, and, but for the main thread, also
+    where that one was opened with plug-ins.
 
     Args:
         context_loader: where the context comes from instead of the server.
@@ -72,8 +73,8 @@ def open_pipes(
         raise_on_cancel: whether the next report in the main thread then raises `PipesCancelled`; it does by default.
 
     Raises:
-        DagsterPipesError: nothing names an invocation, several contexts are open, and this task or thread belongs to
-            none of them.
+        DagsterPipesError: no plug-ins are given, several contexts are open, and this task or thread belongs to none of
+            them.
         PipesConfigurationError: some of the three variables are set and some are not, the address is malformed, or
             Dagster itself launched this process (`DAGSTER_PIPES_CONTEXT` is set, and no invocation is named). A server
             that refuses or cannot be reached shows at the first use of the context, not here.
@@ -315,10 +316,12 @@ def _open_by_environment(environment: Mapping[str, str], *, strict: bool) -> Pip
     own = open_contexts.own()
     if own is not None and not own.is_closed and _answers(own, bootstrap):
         return own
+    if own is None and (bootstrap is None or _may_help_others()):
+        only = open_contexts.only_open("open_pipes")
+        if only is not None and (bootstrap is None or not _is_of(bootstrap, only)):
+            return only
     if bootstrap is not None:
         return open_http_context(bootstrap, environment=environment, strict=strict, from_environment=True)
-    if own is None and (only := open_contexts.only_open("open_pipes")) is not None:
-        return only
     from standpipe.null_context import open_null_context, refuse_launch_by_upstream
 
     refuse_launch_by_upstream(environment)
@@ -327,9 +330,27 @@ def _open_by_environment(environment: Mapping[str, str], *, strict: bool) -> Pip
     return context
 
 
+def _may_help_others() -> bool:
+    """Whether this is a thread that may work for an invocation which the environment does not name.
+
+    The main thread is where a process opens the one that it does name.
+    """
+    if threading.current_thread() is threading.main_thread():
+        return False
+    return any(not context.is_null and not _is_from_environment(context) for context in open_contexts.all_open())
+
+
+def _is_of(bootstrap: Bootstrap, context: PipesContext) -> bool:
+    return context.origin is not None and context.origin.identity == identity_of(bootstrap)
+
+
+def _is_from_environment(context: PipesContext) -> bool:
+    return context.origin is not None and context.origin.from_environment
+
+
 def _answers(own: PipesContext, bootstrap: Bootstrap | None) -> bool:
     """Whether the open context of a task or thread is what it means with `open_pipes()`."""
     if bootstrap is None:
         return True
     # A null context gives way to an invocation, and one that the environment named to another that it names now.
-    return not own.is_null and not (own.origin is not None and own.origin.from_environment)
+    return not own.is_null and not _is_from_environment(own)

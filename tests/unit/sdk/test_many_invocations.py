@@ -262,14 +262,35 @@ def test_an_invocation_of_the_environment_goes_on_around_those_of_events(first: 
     assert second.custom_messages == ["event"] * 2
 
 
-def test_a_thread_in_which_nothing_was_opened_opens_what_the_environment_names(first: Broker, second: Broker) -> None:
+def test_the_main_thread_opens_what_the_environment_names_and_others_help_with_what_is_open(
+    first: Broker, second: Broker
+) -> None:
     with first.environment():
         event = in_thread(lambda: opened_for(second))
+        assert in_thread(open_pipes) is event
         with open_pipes() as own:
             assert own is not event
             own.report_custom_message(1)
+            with pytest.raises(DagsterPipesError, match=SEVERAL):
+                in_thread(open_pipes)
         assert event.close().complete
     assert (first.custom_messages, second.custom_messages) == ([1], [])
+
+
+def test_threads_of_one_event_each_may_take_it_from_the_environment(
+    first: Broker, second: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def handle() -> None:
+        open_pipes().report_custom_message(PipesContext.get().get_extra("day"))
+
+    with recording_broker(extras={"day": 3}) as third:
+        for broker in (first, second, third):
+            for name, value in broker.environment().items():
+                monkeypatch.setenv(name, value)
+            # None of them closes, as when the handlers raise.
+            in_thread(handle)
+        for day, broker in enumerate((first, second, third), 1):
+            broker.wait_for(lambda broker, day=day: broker.custom_messages == [day])
 
 
 def test_a_loader_that_finds_nothing_gives_a_null_context_also_beside_an_open_one(first: Broker) -> None:
