@@ -28,3 +28,20 @@ def test_a_running_invocation_shows_what_is_missing_and_an_ended_one_its_receipt
     ended = shown()
     assert "sent 6, stored 6, producer q never closed, silent since " in ended
     assert "Producer q opened and never closed, silent since " in ended
+
+
+def test_a_refused_request_is_shown_where_it_came_and_in_the_verdict(sqlite_server: Server) -> None:
+    job = register(sqlite_server)
+    job.append(opened())
+    job.append('{"method": "log", "params": {"message": "he said "hi""}}')
+    job.append(closed())
+    job.finish(exit_code=0)
+    shown = run([STANDPIPE, "show", job.id], env=child_environment(home=sqlite_server.home)).stdout
+    assert "1 request with messages was refused, and nothing of that is stored. The first: malformed: " in shown
+    lines = shown.splitlines()
+    (at,) = (
+        number for number, line in enumerate(lines) if "a request was refused, malformed (400), 56 bytes: " in line
+    )
+    assert 'he said "hi"' in lines[at]
+    assert "opened" in lines[at - 1]
+    assert "closed" in lines[at + 1]

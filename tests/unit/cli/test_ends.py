@@ -94,6 +94,15 @@ def test_the_first_attempt_is_number_0() -> None:
             {"exit_code": 3, "reason": None, "launched": None},
             "the launcher says that it is over: exit code 3",
         ),
+        (
+            "refused",
+            {"problem": "malformed", "status": 400, "detail": "No JSON.", "length": 9, "start": '{"a":"\x1b"b"}'},
+            'a request was refused, malformed (400), 9 bytes: {"a":"\\x1b"b"}',
+        ),
+        ("refused", {"problem": "too-large"}, "a request was refused, too-large"),
+        ("refused", {"more": 24}, "refused: 24 more requests"),
+        ("refusal-taken-back", {"standing": 0}, "what had been refused is stored"),
+        ("refusal-taken-back", {"standing": 2}, "what had been refused is stored, 2 more are not"),
         ("of-a-later-version", {}, "of a later version"),
     ],
 )

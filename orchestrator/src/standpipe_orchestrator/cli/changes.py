@@ -55,6 +55,12 @@ def change_words(change: str, detail: Mapping[str, JsonValue]) -> str:
             return "heard of again, and running again"
         case "revised":
             return f"judged again: {one_line(str(detail.get('verdict')))}"
+        case "refused":
+            return _refused_words(detail)
+        case "refusal-taken-back":
+            standing = detail.get("standing")
+            left = f", {standing} more are not" if isinstance(standing, int) and standing else ""
+            return f"what had been refused is stored{left}"
         case _:
             return f"{one_line(change.replace('-', ' '))}{because}"
 
@@ -64,6 +70,17 @@ def _launch_words(detail: Mapping[str, JsonValue]) -> str:
     place = place_words(detail)
     attempt = f" (attempt {attempt_number(detail['attempt'])})" if "attempt" in detail else ""
     return f"{state}{attempt}{f': {place}' if place else ''}"
+
+
+def _refused_words(detail: Mapping[str, JsonValue]) -> str:
+    more, status, length = detail.get("more"), detail.get("status"), detail.get("length")
+    if isinstance(more, int):
+        return f"refused: {counted(more, 'more request')}"
+    known = f" ({status})" if isinstance(status, int) else ""
+    size = f", {counted(length, 'byte')}" if isinstance(length, int) else ""
+    start = detail.get("start")
+    begins = f": {one_line(start, at_most=200)}" if isinstance(start, str) and start else ""
+    return f"a request was refused, {one_line(str(detail.get('problem')))}{known}{size}{begins}"
 
 
 def _superseded_words(detail: Mapping[str, JsonValue]) -> str:

@@ -118,15 +118,13 @@ def read_history(connection: Connection, invocation_id: str) -> list[dict[str, J
         raise NotFound(f"There is no invocation {invocation_id[:80]!r}.")
     table = tables.history
     statement = select(table).where(table.c.invocation_pk == pk).order_by(table.c.pk).limit(10_000)
-    items: list[dict[str, JsonValue]] = [
-        {"at": to_rfc3339(row.at), "change": row.kind, "detail": json.loads(row.detail)}
-        for row in connection.execute(statement)
-    ]
+    found = [(row.at, row.kind, json.loads(row.detail)) for row in connection.execute(statement)]
     refused = read_refusals(connection, pk)
     if refused.count > MOST_SHOWN:
-        more: JsonValue = {"more": refused.count - MOST_SHOWN}
-        items.append({"at": to_rfc3339(refused.last_at), "change": "refused", "detail": more})
-    return items
+        more = (refused.last_at, "refused", {"more": refused.count - MOST_SHOWN})
+        place = next((index for index, (at, *_) in enumerate(found) if at > refused.last_at), len(found))
+        found.insert(place, more)
+    return [{"at": to_rfc3339(at), "change": kind, "detail": detail} for at, kind, detail in found]
 
 
 def _with_context() -> Select[Any]:
