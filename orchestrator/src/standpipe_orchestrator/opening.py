@@ -22,6 +22,7 @@ from standpipe_orchestrator.errors import (
     NotFound,
     PipesResultsIncomplete,
 )
+from standpipe_orchestrator.exit_status import kept_statuses
 from standpipe_orchestrator.invocations import PipesMode, RegisteredInvocation, require_pipes_mode
 from standpipe_orchestrator.launch_claims import KEY_TAG, require_key
 from standpipe_orchestrator.run_context import RunContext, context_data_for, require_context
@@ -116,7 +117,8 @@ def open_pipes_session(
         lease_seconds=lease_seconds,
         key=key,
     )
-    with seen_through(session, require_success=require_success):
+    # The block may start its work as a child of its own, and has to learn how that ended.
+    with kept_statuses, seen_through(session, require_success=require_success):
         yield session
 
 

@@ -93,7 +93,7 @@ except PipesExecutionError as error:
 
 def test_a_status_that_other_code_has_taken_is_not_known_and_makes_nothing_green(broker: Server) -> None:
     code = """
-from standpipe_orchestrator.launchers import exit_status
+from standpipe_orchestrator import exit_status
 inner = exit_status.wait_for_status
 def taken(process):
     os.waitpid(process.pid, 0)  # other code of this process is faster
@@ -120,6 +120,22 @@ print(json.dumps([launch(3) for _ in range(5)]))
     told = launch(broker, code)
     assert isinstance(told, list)
     assert {(verdict, exit_code) for verdict, exit_code, _ in told} <= {("failed", 3), ("incomplete", None)}
+
+
+def test_a_launcher_of_ones_own_learns_how_its_work_ended(broker: Server) -> None:
+    code = f"""
+{IGNORED}
+import subprocess
+with open_pipes_session(None, require_success=False) as session:
+    env = {{**os.environ, **session.get_bootstrap_env_vars()}}
+    command = [sys.executable, "-c", REPORTS.replace("report_asset_materialization()", "is_closed"), "3"]
+    process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL)
+    while process.poll() is None:
+        list(session.stream_results(wait=0.1))
+    session.finish(exit_code=process.returncode)
+print(json.dumps([session.invocation.verdict, session.invocation.exit_code]))
+"""
+    assert launch(broker, code) == ["failed", 3]
 
 
 def test_a_pipeline_started_with_sigchld_ignored_is_as_red_as_ever(broker: Server, tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ from standpipe_orchestrator.definitions.plan import Plan, PlannedStep, plan_run
 from standpipe_orchestrator.definitions.specs import AssetSpec
 from standpipe_orchestrator.definitions.steps import StepDefinition
 from standpipe_orchestrator.errors import InvalidDefinition, InvalidResult
+from standpipe_orchestrator.exit_status import kept_statuses
 from standpipe_orchestrator.io_managers import FilesystemIOManager, InputContext, IOManager, OutputContext
 from standpipe_orchestrator.metadata import MetadataValue
 from standpipe_orchestrator.metadata_wire import normalise_values
@@ -82,7 +83,9 @@ def materialize(
         job_name=job_name,
         tell=on_event or (lambda _: None),
     )
-    return run.execute(raise_on_error=raise_on_error)
+    # What steps start as children of their own must not seem to end with 0 whatever happened.
+    with kept_statuses:
+        return run.execute(raise_on_error=raise_on_error)
 
 
 @dataclass(frozen=True, slots=True)

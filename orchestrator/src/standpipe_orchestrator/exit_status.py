@@ -1,8 +1,9 @@
 """The exit status of a child process, as the kernel has it: None where another took it, never a guess.
 
 Where SIGCHLD is ignored (a setting that a program inherits from the one that started it) the kernel keeps no status,
-and Python's `Popen.wait` then answers 0. So SIGCHLD has its default while a child of this room runs, in the child too.
-Where other code of this process waits for all children, it may be faster, and the status is not known here.
+and Python's `Popen.wait` then answers 0. So SIGCHLD has its default while a command, a session or a run of steps is
+under way, also in what they start. Where other code of this process waits for all children, it may be faster, and the
+status is not known here.
 """
 
 from __future__ import annotations
