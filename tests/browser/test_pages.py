@@ -33,6 +33,20 @@ PLACES = {
     "lost": ("/invocations/{lost}?tab=logs", ".verdict.lost >> text=lease"),
     "running": ("/invocations/{running}?tab=logs", "text=second line"),
     "waiting": ("/invocations/{waiting}", "text=Waiting for the external process"),
+    "queued": ("/invocations/{queued}", ".verdict .badge:has-text('queued')"),
+    "on its way": ("/invocations/{on its way}", "[aria-label^='The platform: submitted']"),
+    "judged green": ("/invocations/{judged green}", ".verdict .badge.judged:has-text('succeeded · by exit code')"),
+    "judged red": ("/invocations/{judged red}", ".verdict-words >> text=DeadlineExceeded"),
+    "killed": ("/invocations/{killed}?tab=exception", "text=the client closed by itself because of SIGTERM"),
+    "supervised": ("/invocations/{supervised}?tab=logs", ".log-text:has-text('the process ended: failed')"),
+    "started again": (
+        "/invocations/{started again}",
+        "section[aria-label='Replaced materialization of platform/again']",
+    ),
+    "checks of attempts": ("/invocations/{started again}?tab=checks", "section[aria-label='Replaced check fresh']"),
+    "history of attempts": ("/invocations/{started again}?tab=history", "text=pod-c is attempt 1"),
+    "queued again": ("/invocations/{queued again}", "text=Attempt 1: queued"),
+    "pool": ("/invocations/{pool}", ".notes >> text=SIGTERM ended producer"),
     "many producers": ("/invocations/{many producers}?tab=logs", "text=rank 39 works"),
     "red check": ("/invocations/{red check}", "text=a check failed"),
     "not there": ("/invocations/inv_01900000-0000-7000-8000-000000000000", "text=There is no such invocation."),
@@ -49,7 +63,7 @@ PLACES = {
 
 # Of these a phone gets another layout; of all others the same as a wide screen, only narrower.
 NARROW = 720
-LAID_OUT_ANEW = {"invocations", "running", "many producers", "assets", "check strip", "comparison"}
+LAID_OUT_ANEW = {"invocations", "running", "started again", "many producers", "assets", "check strip", "comparison"}
 
 
 def _address(place: str, story: Story) -> str:

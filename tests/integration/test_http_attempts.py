@@ -54,7 +54,7 @@ def test_work_that_is_started_again_is_green_when_its_newest_run_is_complete(sha
         {"attempt": [], "names": [], "producers": 1, "superseded": True},
     ]
     receipt = ended["receipt"]
-    assert (receipt["whole"], [one["superseded"] for one in receipt["producers"]]) == (True, [True, False])
+    assert (receipt["whole"], [one["superseded"] for one in receipt["producers"]]) == (True, [False, True])
     events = job.events()
     assert [notes(event) for event in events if event["method"].startswith("report")] == [
         [],
@@ -273,3 +273,15 @@ def test_a_wrong_number_is_told_where(shared_server: Server, members: Json, poin
     job = register(shared_server)
     answer = shared_server.http.post(f"{job.path}/attempts", json=members)
     assert problem_of(answer, status=422, name="invalid-request")["pointer"] == pointer
+
+
+def test_of_more_producers_than_are_listed_those_that_count_come_first(shared_server: Server) -> None:
+    job = register(shared_server)
+    for rank in range(101):
+        send(job, f"old-{rank:03}", opening(rank=rank))
+    for rank in range(3):
+        send(job, f"new-{rank}", opening(rank=rank, attempt=[1]), closed())
+    assert [one["producer"] for one in job.read()["producers"][:4]] == ["new-0", "new-1", "new-2", "old-000"]
+    receipt = job.finish(exit_code=0)["receipt"]
+    assert (len(receipt["producers"]), receipt["whole"]) == (100, True)
+    assert [one["superseded"] for one in receipt["producers"][:4]] == [False, False, False, True]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.support.platform_story import platform_story
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 from tests.support.wire import Job, Json, check, closed, custom, log, materialization, opened, register
@@ -289,7 +290,7 @@ def whole_story(server: Server) -> dict[str, Job]:
     """One of each, by name."""
     history_of_an_asset(server)
     first = failed(server)
-    return {
+    return platform_story(server) | {
         "failed": first,
         "retried": failed(server, retry_of=first.id),
         "incomplete": incomplete(server),

@@ -53,10 +53,13 @@ interface Options {
   method?: string;
   body?: unknown;
   signal?: AbortSignal | undefined;
+  /** What is known already: the answer is 304 where nothing has changed. */
+  etag?: string | undefined;
 }
 
-async function request(url: string, { method = "GET", body, signal }: Options): Promise<Response> {
+async function request(url: string, { method = "GET", body, signal, etag }: Options): Promise<Response> {
   const headers: Record<string, string> = { Accept: "application/json" };
+  if (etag) headers["If-None-Match"] = etag;
   if (method !== "GET") headers["Standpipe-CSRF"] = csrf;
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let answer: Response;
@@ -71,7 +74,7 @@ async function request(url: string, { method = "GET", body, signal }: Options): 
     if (signal?.aborted) throw error;
     throw new ApiError(0, "The server does not answer.");
   }
-  if (answer.ok) return answer;
+  if (answer.ok || (etag && answer.status === 304)) return answer;
   if (answer.status === 401) {
     const here = location.pathname.slice(base.length - 1) + location.search;
     location.assign(`${base}login?next=${encodeURIComponent(here)}`);
@@ -88,6 +91,18 @@ async function request(url: string, { method = "GET", body, signal }: Options): 
 export async function get<T>(path: string, query: Query = {}, signal?: AbortSignal): Promise<T> {
   const answer = await request(apiUrl(path, query), { signal });
   return parseJson(await answer.text()) as T;
+}
+
+export interface Known<T> {
+  value: T;
+  etag: string | undefined;
+}
+
+/** The same, but what is known already where nothing has changed. */
+export async function getFresh<T>(path: string, known: Known<T> | undefined, signal?: AbortSignal): Promise<Known<T>> {
+  const answer = await request(apiUrl(path), { signal, etag: known?.etag });
+  if (known && answer.status === 304) return known;
+  return { value: parseJson(await answer.text()) as T, etag: answer.headers.get("ETag") ?? undefined };
 }
 
 export async function send<T>(method: "POST" | "DELETE" | "PUT", path: string, body?: unknown): Promise<T | null> {

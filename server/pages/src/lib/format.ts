@@ -55,7 +55,8 @@ export function plural(value: number, one: string, many = `${one}s`): string {
 
 export function bytes(size: number): string {
   if (size < 1024) return `${size} B`;
-  return size < 1024 * 1024 ? `${(size / 1024).toFixed(1)} KiB` : `${(size / 1024 / 1024).toFixed(1)} MiB`;
+  const [value, unit] = size < 1024 ** 2 ? [size / 1024, "KiB"] : size < 1024 ** 3 ? [size / 1024 ** 2, "MiB"] : [size / 1024 ** 3, "GiB"];
+  return `${value.toFixed(1).replace(/\.0$/, "")} ${unit}`;
 }
 
 export function jsonText(value: Json, indent?: number): string {

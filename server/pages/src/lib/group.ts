@@ -1,5 +1,6 @@
 // What an invocation is called, and to which others its duration is compared.
 import { milliseconds } from "./format";
+import { millisIn } from "./stages";
 import type { Invocation } from "./types";
 
 export function assetKeys(invocation: Invocation): string[] {
@@ -28,8 +29,13 @@ export function launcherText(invocation: Invocation): string {
   return "";
 }
 
-/** Milliseconds from opening (or registration) to the end, or to now. */
+/** How long it ran, to the end or to now; where its launcher says nothing of that, from opening (or registration). */
 export function taken(invocation: Invocation, now: number): number {
+  return millisIn(invocation, "running", now) ?? sinceOpening(invocation, now);
+}
+
+/** From opening (or registration) to the end or to now: what `usual_seconds` is made of, too. */
+export function sinceOpening(invocation: Invocation, now: number): number {
   const begin = milliseconds(invocation.opened_at ?? invocation.created_at);
   return (invocation.ended_at ? milliseconds(invocation.ended_at) : now) - begin;
 }

@@ -1,6 +1,6 @@
 // Reading for a component: the state of one question, asked again when it changes or when it is time.
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
-import { ApiError } from "./api";
+import { ApiError, getFresh, type Known } from "./api";
 
 export interface Loaded<T> {
   value: T | undefined;
@@ -51,6 +51,22 @@ export function useLoaded<T>(key: string | null, ask: (signal: AbortSignal) => P
 
   const ours = state.key === key;
   return { value: ours ? state.value : undefined, error: ours ? state.error : undefined, loading: !ours || state.loading, reload };
+}
+
+/** What stands at an address, asked for again and again: of an answer that is the same only the header is sent. */
+export function useFresh<T>(path: string, every: (known: T | undefined) => number): Loaded<T> {
+  const known = useRef<{ path: string; answer: Known<T> } | null>(null);
+  const value = known.current?.path === path ? known.current.answer.value : undefined;
+  return useLoaded(
+    path,
+    async (signal) => {
+      const before = known.current?.path === path ? known.current.answer : undefined;
+      const answer = await getFresh(path, before, signal);
+      known.current = { path, answer };
+      return answer.value;
+    },
+    { every: every(value) },
+  );
 }
 
 /** The time, again every so many milliseconds: for ages that grow. */

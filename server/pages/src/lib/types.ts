@@ -22,11 +22,67 @@ export interface Reason {
   end?: string;
   asset_key?: string;
   check_name?: string;
+  cause?: Cause;
+  /** What this reason explains. */
+  details?: Reason[];
+}
+
+/** Which run of the work: whole numbers, compared in order; none is the first. */
+export type AttemptNumber = number[];
+
+export interface Cause {
+  code: string;
+  detail: string;
+  signal?: string | number;
+  exit_code?: number;
+  peak_memory_bytes?: number;
+  node?: string;
+  attempt?: AttemptNumber;
+}
+
+/** How work ended, in the words of its launcher or of a supervisor. */
+export interface End {
+  outcome?: string | null;
+  exit_code?: number | null;
+  cause?: Cause | null;
+  reason?: string | null;
+  launched?: boolean | null;
+}
+
+export type LaunchState = "submitted" | "queued" | "starting" | "running";
+
+/** What the launcher said last of where the work is. */
+export interface Platform {
+  state: LaunchState;
+  platform?: string;
+  job_id?: string;
+  node?: string;
+  image?: string;
+  url?: string;
+  attempt?: AttemptNumber;
+  at: string;
+  submitted_at?: string;
+  queued_at?: string;
+  starting_at?: string;
+  running_at?: string;
+}
+
+export interface Attempt {
+  attempt: AttemptNumber;
+  names: string[];
+  producers: number;
+  superseded: boolean;
 }
 
 export interface Producer {
   producer: string;
   process: { rank?: number | string; host?: string; pid?: number } | null;
+  role?: string | null;
+  parent?: string | null;
+  attempt?: AttemptNumber | null;
+  attempt_name?: string | null;
+  superseded?: boolean;
+  end?: End | null;
   opened: boolean;
   closed: boolean;
   stored: number;
@@ -90,6 +146,15 @@ export interface Invocation {
   expected: Expected | null;
   launcher: Json;
   retry_of: string | null;
+  pipes: "required" | "optional";
+  exit_code: number | null;
+  outcome: string | null;
+  cause: Cause | null;
+  judged_by: string | null;
+  notes: Reason[];
+  platform: Platform | null;
+  attempt: AttemptNumber | null;
+  attempts?: Attempt[];
   created_at: string;
   opened_at: string | null;
   ended_at: string | null;
@@ -157,7 +222,7 @@ export interface SchemaChange {
 }
 
 export interface Comparison {
-  items: { id: string; badge: BadgeName; verdict: Verdict | null; job_name: string | null; partition_key: string | null; created_at: string; duration_seconds: number | null; events: number }[];
+  items: { id: string; badge: BadgeName; judged_by: string | null; exit_code: number | null; verdict: Verdict | null; job_name: string | null; partition_key: string | null; created_at: string; duration_seconds: number | null; events: number }[];
   context: { name: string; values: Json[]; absent?: boolean[] }[];
   extras: { path: string; values: Json[]; masked: boolean; absent?: boolean[] }[];
   metadata: { asset_key: string; label: string; values: (Entry | null)[] }[];
@@ -190,9 +255,17 @@ export interface Event {
   method: string | null;
   params: JsonObject | null;
   problem?: Problem;
-  notes?: { code: string; detail: string }[];
+  notes?: Note[];
   details?: JsonObject;
   raw?: Json;
+}
+
+/** A remark on an accepted message. */
+export interface Note {
+  code: string;
+  detail: string;
+  /** Of the report whose place this one takes. */
+  position?: number;
 }
 
 export interface Entry {

@@ -1,6 +1,7 @@
 // Log events as the rows that are drawn: a row a line of text, whatever the message holds.
+import { endDetail, endWords, isFailure } from "../lib/ends";
 import { logLine } from "../lib/format";
-import type { Event } from "../lib/types";
+import type { End, Event } from "../lib/types";
 
 export const LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] as const;
 export type Level = (typeof LEVELS)[number];
@@ -18,13 +19,14 @@ export interface Row {
 const LONGEST = 20_000;
 
 export function levelOf(event: Event): string {
+  if (event.method === "report_process_end") return isFailure((event.params ?? {}) as End) ? "failed" : "ended";
   if (event.method === "log_external_stream") return String(event.params?.["stream"] ?? "stdout");
   return String(event.params?.["level"] ?? "INFO").toUpperCase();
 }
 
 export function rowsOf(event: Event): Row[] {
   const { params, position, producer } = event;
-  const text = event.method === "log_external_stream" ? params?.["text"] : params?.["message"];
+  const text = event.method === "report_process_end" ? processEnd((params ?? {}) as End) : event.method === "log_external_stream" ? params?.["text"] : params?.["message"];
   const level = levelOf(event);
   const time = event.sent_at ?? event.received_at;
   const lines = logLine(String(text ?? "")).replace(/\n+$/, "").split("\n");
@@ -38,11 +40,17 @@ export function rowsOf(event: Event): Row[] {
   }));
 }
 
+/** What a supervisor says of the end of its process, as the last line of the log. */
+function processEnd(end: End): string {
+  return [`the process ended: ${endWords(end) || "how is not known"}`, endDetail(end)].filter(Boolean).join("\n");
+}
+
 export function levelClass(level: string): string {
   switch (level) {
     case "ERROR":
     case "CRITICAL":
     case "stderr":
+    case "failed":
       return "error";
     case "WARNING":
     case "WARN":

@@ -13,12 +13,12 @@ import { earlier, useLog, type Log, type LogFilter } from "./use_log";
 import { textOf, wholeLog } from "./whole_log";
 
 const SOURCES: Record<string, string[]> = {
-  "": ["log", "log_external_stream"],
+  "": ["log", "log_external_stream", "report_process_end"],
   log: ["log"],
   streams: ["log_external_stream"],
 };
 
-export function LogPanel({ invocation, query }: { invocation: Invocation; query: URLSearchParams }) {
+export function LogPanel({ invocation, superseded, query }: { invocation: Invocation; superseded: ReadonlySet<string>; query: URLSearchParams }) {
   const [paused, setPaused] = useState(false);
   const [wrap, setWrap] = useState(() => localStorage.getItem("standpipe-wrap") === "yes");
   const chosen = Number(query.get("line")) || null;
@@ -68,6 +68,7 @@ export function LogPanel({ invocation, query }: { invocation: Invocation; query:
             {producers.map((producer) => (
               <option key={producer} value={producer}>
                 {producerName(producer)}
+                {superseded.has(producer) && " (superseded)"}
               </option>
             ))}
           </select>
@@ -94,7 +95,7 @@ export function LogPanel({ invocation, query }: { invocation: Invocation; query:
       {!log.rows.length && log.line !== "catching up" ? (
         <Empty title={filtered ? "No line fits." : "Nothing was logged."}>{log.line === "live" ? "Lines appear here as they come." : undefined}</Empty>
       ) : (
-        <Rows key={after} rows={log.rows} wrap={wrap} several={producers.length > 1} chosen={chosen} atEnd={atEnd && !paused} setAtEnd={setAtEnd} choose={(position) => changeQuery({ tab: "logs", line: String(position) })} />
+        <Rows key={after} rows={log.rows} superseded={superseded} wrap={wrap} several={producers.length > 1} chosen={chosen} atEnd={atEnd && !paused} setAtEnd={setAtEnd} choose={(position) => changeQuery({ tab: "logs", line: String(position) })} />
       )}
       <p class="log-foot quiet">
         {plural(log.rows.length, "line")}

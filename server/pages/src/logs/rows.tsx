@@ -9,6 +9,8 @@ const BEYOND = 30;
 
 interface Props {
   rows: Row[];
+  /** Producers of older attempts: their lines are quiet. */
+  superseded: ReadonlySet<string>;
   wrap: boolean;
   several: boolean;
   chosen: number | null;
@@ -17,7 +19,7 @@ interface Props {
   choose: (position: number) => void;
 }
 
-export function Rows({ rows, wrap, several, chosen, atEnd, setAtEnd, choose }: Props) {
+export function Rows({ rows, superseded, wrap, several, chosen, atEnd, setAtEnd, choose }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const [view, setView] = useState({ top: 0, height: 600, columns: 100 });
   const tops = useMemo(() => (wrap ? heights(rows, view.columns) : null), [rows, wrap, view.columns]);
@@ -79,7 +81,7 @@ export function Rows({ rows, wrap, several, chosen, atEnd, setAtEnd, choose }: P
         {rows.slice(from, to).map((row, offset) => (
           <div
             key={from + offset}
-            class={`log-row ${levelClass(row.level)}${row.position === chosen ? " chosen" : ""}`}
+            class={`log-row ${superseded.has(row.producer) ? "stale" : levelClass(row.level)}${row.position === chosen ? " chosen" : ""}`}
             style={{ transform: `translateY(${topOf(from + offset)}px)` }}
           >
             {row.first ? (
@@ -91,7 +93,7 @@ export function Rows({ rows, wrap, several, chosen, atEnd, setAtEnd, choose }: P
             )}
             <time title={utc(row.time)}>{row.first ? clockTime(row.time, { millis: true }) : ""}</time>
             <span class="log-level">{row.first ? row.level : ""}</span>
-            {several && <span class="log-producer" title={row.producer}>{row.first ? producerName(row.producer) : ""}</span>}
+            {several && <span class="log-producer" title={superseded.has(row.producer) ? `${row.producer}, superseded by a newer attempt` : row.producer}>{row.first ? producerName(row.producer) : ""}</span>}
             <span class="log-text">{row.text || " "}</span>
           </div>
         ))}

@@ -3,18 +3,25 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { ApiError } from "../lib/api";
 import { fullTime, listTime, utc, visible } from "../lib/format";
-import { badgeOf } from "../lib/standing";
+import { judgeWords } from "../lib/ends";
+import { badgeFor, badgeOf } from "../lib/standing";
+import type { Invocation } from "../lib/types";
 import { Icon } from "./icons";
 
-export function Badge({ name }: { name: string }) {
-  const { kind, words } = badgeOf(name);
+/** `invocation`: with the stage of work that waits. `judged`: who judged, where no process reported; drawn hollow. */
+export function Badge({ name, invocation, judged }: { name: string; invocation?: Invocation; judged?: { judged_by: string | null; exit_code: number | null } }) {
+  const { kind, words } = invocation ? badgeFor(invocation) : badgeOf(name);
+  const by = judgeWords(judged ?? invocation ?? {});
   return (
-    <span class={`badge ${kind}`}>
+    <span class={`badge ${kind}${by ? " judged" : ""}`} title={by ? JUDGED : undefined}>
       <Icon name={kind} size={13} />
       {words}
+      {by && <span class="by"> · {by}</span>}
     </span>
   );
 }
+
+const JUDGED = "No process reported, and none had to: its launcher's word is the verdict.";
 
 /** Text from outside, with what could deceive a reader written out. */
 export function Text({ children }: { children: string | null | undefined }) {

@@ -8,6 +8,8 @@ const PATHS = {
   running: "M6 4.5l5.5 3.5L6 11.5z",
   registered: "M8 2.5a5.5 5.5 0 1 0 .01 0M8 5v3.200l2 1.300",
   warning: "M8 4v5m0 2.4v.2",
+  queued: "M3.500 4.500h9M3.500 8h9M3.500 11.500h5",
+  starting: "M8 3.500v9M4.500 9l3.500 3.500L11.500 9",
   copy: "M5.5 5.5h7v7h-7zM3.5 10.5v-7h7",
   download: "M8 3v7m-3-3l3 3 3-3M3.5 13h9",
   pause: "M6 4v8m4-8v8",

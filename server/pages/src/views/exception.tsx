@@ -1,5 +1,6 @@
 // Exceptions with what caused them and their frames, innermost last as Python prints them.
 import { visible } from "../lib/format";
+import { excuseOf } from "../lib/superseded";
 import type { Event, Exception, Invocation } from "../lib/types";
 import { CopyButton } from "../parts/common";
 
@@ -8,25 +9,29 @@ const DEEPEST = 20;
 interface Told {
   exception: Exception;
   producer: string | undefined;
+  /** Why it makes nothing red; empty where it does. */
+  because: string;
 }
 
-export function exceptionsOf(invocation: Invocation, closed: Event[]): Told[] {
+/** Those that count first. */
+export function exceptionsOf(invocation: Invocation, closed: Event[], superseded: ReadonlySet<string>): Told[] {
   const found: Told[] = [];
   for (const event of closed) {
     const given = event.params?.["exception"] ?? (event.params && "name" in event.params && "message" in event.params ? event.params : null);
-    if (given && typeof given === "object" && !Array.isArray(given)) found.push({ exception: given as Exception, producer: event.producer });
+    if (given && typeof given === "object" && !Array.isArray(given)) found.push({ exception: given as Exception, producer: event.producer, because: excuseOf(invocation, event, superseded) });
   }
-  if (found.length) return found;
-  return invocation.reasons.flatMap((reason) => (reason.exception ? [{ exception: reason.exception, producer: reason.producer }] : []));
+  if (found.length) return found.sort((left, right) => Number(Boolean(left.because)) - Number(Boolean(right.because)));
+  return invocation.reasons.flatMap((reason) => (reason.exception ? [{ exception: reason.exception, producer: reason.producer, because: "" }] : []));
 }
 
 export function ExceptionTab({ exceptions }: { exceptions: Told[] }) {
   return (
     <>
-      {exceptions.map(({ exception, producer }, index) => (
-        <section class="card exception" key={index} aria-label={`Exception ${index + 1}`}>
+      {exceptions.map(({ exception, producer, because }, index) => (
+        <section class={because ? "card exception superseded" : "card exception"} key={index} aria-label={`Exception ${index + 1}`}>
           <header>
             <span class="quiet">reported by {visible(producer ?? "the process")}</span>
+            {because && <span class="chip">{visible(because)}</span>}
             <CopyButton text={() => wholeText(exception)} label="Copy the exception" />
           </header>
           {chain(exception).map(({ one, how }, depth) => (

@@ -2,8 +2,9 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { get } from "../lib/api";
 import { ago, count, duration } from "../lib/format";
-import { assetKeys, launcherText, partitionText, taken } from "../lib/group";
+import { assetKeys, launcherText, partitionText, sinceOpening, taken } from "../lib/group";
 import { useLoaded, useNow } from "../lib/load";
+import { millisIn, waitingState } from "../lib/stages";
 import { changeQuery, href, invocationHref, Link, navigate } from "../lib/router";
 import type { Invocation, Page } from "../lib/types";
 import { Badge, Empty, Failure, Loading, Text, Time, useTitle } from "../parts/common";
@@ -179,6 +180,9 @@ interface RowProps {
 function Row({ invocation, now, chosen, choose }: RowProps) {
   const assets = assetKeys(invocation);
   const to = invocationHref(invocation.id);
+  const queued = millisIn(invocation, "queued", now);
+  const runs = waitingState(invocation) === "running" && invocation.pipes === "optional";
+  const waits = !runs && (invocation.status === "registered" || waitingState(invocation) !== null);
   const open = (event: MouseEvent) => {
     if ((event.target as HTMLElement).closest("a,button,input,label") || getSelection()?.toString()) return;
     navigate(to);
@@ -190,7 +194,7 @@ function Row({ invocation, now, chosen, choose }: RowProps) {
       </td>
       <td class="badge-cell">
         <Link to={to} class="row-link" title={invocation.id}>
-          <Badge name={invocation.badge} />
+          <Badge name={invocation.badge} invocation={invocation} />
         </Link>
       </td>
       <td class="assets">
@@ -223,7 +227,7 @@ function Row({ invocation, now, chosen, choose }: RowProps) {
         <Time value={invocation.opened_at ?? invocation.created_at} short />
       </td>
       <td class="took">
-        <DurationBar millis={taken(invocation, now)} running={invocation.status !== "ended"} usual={invocation.usual_seconds} waiting={invocation.status === "registered"} />
+        <DurationBar ran={taken(invocation, now)} compared={sinceOpening(invocation, now)} running={invocation.status !== "ended"} usual={invocation.usual_seconds} waiting={waits} queued={queued} />
         {invocation.status === "running" && invocation.heard_at && <small class="quiet">heard {ago(invocation.heard_at, now)}</small>}
       </td>
       <td class="number" data-name="Events">
@@ -234,26 +238,31 @@ function Row({ invocation, now, chosen, choose }: RowProps) {
 }
 
 interface DurationProps {
-  millis: number;
+  ran: number;
+  /** What is drawn beside what is usual: measured in the same way. */
+  compared: number;
+  /** How long it waited on its platform; null where nothing is known of that. */
+  queued: number | null;
   running: boolean;
   usual: number | null | undefined;
   waiting: boolean;
 }
 
 /** The duration with a bar whose mark is what like invocations usually take; twice that fills it. */
-function DurationBar({ millis, running, usual, waiting }: DurationProps) {
-  if (waiting) return <span class="quiet">not opened</span>;
+function DurationBar({ ran, compared, running, usual, waiting, queued }: DurationProps) {
+  if (waiting) return <span class="quiet waits">{queued === null ? "not opened" : `queued ${duration(queued)}`}</span>;
   const scale = usual ? 50 / (usual * 1000) : 0;
   return (
     <span class="duration" title={usual ? `usually ${duration(usual * 1000)}` : undefined}>
-      <span>{duration(millis)}</span>
+      <span>{duration(ran)}</span>
       {usual ? (
         <svg viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true">
           <rect width="100" height="4" class="bar-back" />
-          <rect width={Math.min(100, millis * scale)} height="4" class={running ? "bar-running" : millis > 2000 && millis > usual * 2000 ? "bar-long" : "bar"} />
+          <rect width={Math.min(100, compared * scale)} height="4" class={running ? "bar-running" : compared > 2000 && compared > usual * 2000 ? "bar-long" : "bar"} />
           <rect x="49.4" width="1.2" height="4" class="bar-mark" />
         </svg>
       ) : null}
+      {queued !== null && <small class="quiet">queued {duration(queued)}</small>}
     </span>
   );
 }

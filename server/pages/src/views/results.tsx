@@ -1,44 +1,67 @@
 // Materializations with their metadata, and custom messages.
-import { visible } from "../lib/format";
+import type { ComponentChildren } from "preact";
+import { jsonText, plural, visible } from "../lib/format";
 import { assetHref, Link } from "../lib/router";
-import type { Event, Invocation } from "../lib/types";
+import { hasNote, type Standing } from "../lib/superseded";
+import type { Event, Invocation, Note } from "../lib/types";
 import { JsonTree } from "../metadata/json_tree";
 import { normalMetadata } from "../metadata/normal";
 import { Metadata } from "../metadata/value";
 import { CopyButton, Empty, Time } from "../parts/common";
-import { jsonText } from "../lib/format";
 
 const MOST = 200;
+const FEW = 10;
 
-export function Materializations({ invocation, events }: { invocation: Invocation; events: Event[] }) {
-  if (!events.length) {
+export function Materializations({ invocation, reports, superseded }: { invocation: Invocation; reports: Standing; superseded: ReadonlySet<string> }) {
+  const { standing, replaced } = reports;
+  if (!standing.length) {
     return <Empty title="No materialization was reported.">{invocation.status === "ended" ? undefined : "Each appears here the moment it is."}</Empty>;
   }
   return (
     <>
-      {events.slice(0, MOST).map((event) => {
-        const key = String(event.params?.["asset_key"] ?? "");
-        const version = event.params?.["data_version"];
-        return (
-          <section class="card" key={event.position} aria-label={`Materialization of ${key}`}>
-            <header>
-              <h2>
-                <Link to={assetHref(key)}>{visible(key)}</Link>
-              </h2>
-              {typeof version === "string" && (
-                <span class="quiet">
-                  version <code>{visible(version)}</code>
-                </span>
-              )}
-              <Remarks event={event} />
-              <Time value={event.received_at} short />
-            </header>
-            <Metadata metadata={normalMetadata(event.params?.["metadata"])} asset={key} />
-          </section>
-        );
-      })}
-      {events.length > MOST && <p class="quiet">The first {MOST} of {events.length} are shown; the pages of the assets have all.</p>}
+      {standing.slice(0, MOST).map((event) => (
+        <Card key={event.position} event={event} stale={superseded.has(event.producer)} />
+      ))}
+      {standing.length > MOST && <p class="quiet">The first {MOST} of {standing.length} are shown; the pages of the assets have all.</p>}
+      <Replaced count={replaced.length}>
+        {replaced.slice(0, MOST).map((event) => (
+          <Card key={event.position} event={event} stale replaced />
+        ))}
+      </Replaced>
     </>
+  );
+}
+
+/** Reports whose place newer ones have taken: few are shown at once, many behind a summary. */
+export function Replaced({ count: number, children }: { count: number; children: ComponentChildren }) {
+  if (!number) return null;
+  return (
+    <details class="replaced" open={number <= FEW}>
+      <summary>{plural(number, "report")} replaced by newer attempts</summary>
+      {children}
+    </details>
+  );
+}
+
+function Card({ event, stale, replaced }: { event: Event; stale: boolean; replaced?: boolean }) {
+  const key = String(event.params?.["asset_key"] ?? "");
+  const version = event.params?.["data_version"];
+  return (
+    <section class={replaced ? "card superseded" : "card"} aria-label={`${replaced ? "Replaced materialization" : "Materialization"} of ${key}`}>
+      <header>
+        <h2>
+          <Link to={assetHref(key)}>{visible(key)}</Link>
+        </h2>
+        {typeof version === "string" && (
+          <span class="quiet">
+            version <code>{visible(version)}</code>
+          </span>
+        )}
+        <Remarks event={event} stale={stale} replaced={replaced} />
+        <Time value={event.received_at} short />
+      </header>
+      <Metadata metadata={normalMetadata(event.params?.["metadata"])} asset={key} />
+    </section>
   );
 }
 
@@ -62,14 +85,22 @@ export function Customs({ events }: { events: Event[] }) {
   );
 }
 
-export function Remarks({ event }: { event: Event }) {
+/** `stale`: of an older attempt. `replaced`: a newer attempt's report has taken its place. */
+export function Remarks({ event, stale, replaced }: { event: Event; stale?: boolean; replaced?: boolean | undefined }) {
   return (
     <>
       {(event.notes ?? []).map((note) => (
         <span class="chip" key={note.code} title={visible(note.detail)}>
-          {visible(note.code)}
+          {visible(NOTE_WORDS[note.code]?.(note) ?? note.code)}
         </span>
       ))}
+      {stale && !replaced && !hasNote(event, "superseded") && <span class="chip">of an older attempt</span>}
+      {replaced && <span class="chip">replaced by a newer attempt</span>}
     </>
   );
 }
+
+const NOTE_WORDS: Record<string, (note: Note) => string> = {
+  superseded: () => "of an older attempt",
+  replaces: ({ position }) => `takes the place of ${position === undefined ? "an older attempt's" : `#${position}`}`,
+};

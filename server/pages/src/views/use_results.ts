@@ -4,7 +4,7 @@ import { follow, type Line } from "../lib/live";
 import type { Event } from "../lib/types";
 
 export const LOG_METHODS = ["log", "log_external_stream"];
-const METHODS = ["opened", "closed", "report_asset_materialization", "report_asset_check", "report_custom_message", "rejected"];
+const METHODS = ["opened", "closed", "report_asset_materialization", "report_asset_check", "report_custom_message", "report_process_end", "rejected"];
 const MOST = 100_000;
 
 export interface Results {

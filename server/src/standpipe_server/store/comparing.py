@@ -5,6 +5,7 @@ Bounded for each of them: so many reports and log lines are looked at, and the a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -99,9 +100,13 @@ def compare_invocations(connection: Connection, invocation_ids: Sequence[str], *
 def _item(row: Mapping[Any, Any], summaries: Summaries) -> dict[str, JsonValue]:
     members = {name: row[name] for name in ("id", "status", "verdict", "job_name", "partition_key", "run_id")}
     summary = summaries.of(row)
+    finish: dict[str, JsonValue] = json.loads(row["finish"]) if row["finish"] else {}
     return {
         **members,
         "badge": summary["badge"],
+        # A green that is its launcher's word alone is to be told from a reported one here, too.
+        "judged_by": row["judged_by"],
+        "exit_code": finish.get("exit_code"),
         "created_at": to_rfc3339(row["created_at"]),
         "duration_seconds": summary["duration_seconds"],
         "events": row["last_position"],

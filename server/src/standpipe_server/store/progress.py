@@ -21,7 +21,8 @@ _CHUNK = 500
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgressView:
     producers: Sequence[ProducerState]
-    """A hundred at most: those that have not closed first, and of them the one that was silent longest."""
+    """A hundred at most: those that have not closed first, and of them the one that was silent longest; superseded
+    ones last."""
     expected: Mapping[str, JsonValue] | None
     heard_at: int
     """The last word of any of them."""
@@ -39,7 +40,9 @@ def read_progress(connection: Connection, row: Mapping[Any, Any]) -> ProgressVie
     mine = table.c.invocation_pk == row["pk"]
     unfinished = (table.c.opened > 0) & (table.c.closed < table.c.opened) & table.c.superseded.is_(False)
     is_open = case((unfinished, 0), else_=1)
-    statement = select(table).where(mine).order_by(is_open, table.c.heard_at.nulls_first(), table.c.pk)
+    # What a newer attempt has replaced comes last, so that a hundred of those hide none that counts.
+    order = (is_open, table.c.superseded, table.c.heard_at.nulls_first(), table.c.pk)
+    statement = select(table).where(mine).order_by(*order)
     expected = read_expected(row["expected"])
     # Every producer may have sent custom messages; only who expects some has to count them all.
     if expected.custom_messages is None:
