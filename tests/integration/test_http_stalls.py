@@ -223,6 +223,22 @@ def test_a_full_disk_is_told_as_such_and_costs_nothing_that_was_acknowledged(
     assert server.process.exit_code is None
 
 
+def test_a_server_that_starts_on_a_full_disk_serves_what_it_has(small: Path, start_server: ServerFactory) -> None:
+    server = start_server(database_url=f"sqlite:///{small / 'standpipe.db'}")
+    job = register(server)
+    assert job.append([custom(1)], producer="p", first_seq=1).status_code == 200
+    server.kill9()
+    _fill(small / "filler")
+    server.restart()
+    job.http = server.client(token=job.registered["token"])
+    assert [event["position"] for event in job.events()] == [1]
+    problem_of(job.append([custom(token_hex(500_000))], producer="p", first_seq=2), status=503, name="overloaded")
+    (small / "filler").unlink()
+    assert job.append([custom(2)], producer="p", first_seq=2).status_code == 200
+    assert httpx.get(f"{server.url}/readyz", trust_env=False).status_code == 200
+    assert server.stop() == 0
+
+
 def _fill(filler: Path) -> None:
     with filler.open("wb", buffering=0) as file:
         for size in (1024 * 1024, 4096):

@@ -52,6 +52,7 @@ _NEXT = f"""
 UPDATE server_writer SET epoch = %s, seen_at = %s
 WHERE server_id = %s AND writer = %s AND epoch >= %s AND epoch < %s {_RETURNING}
 """  # noqa: S608
+_FORGET = "DELETE FROM server_writer WHERE seen_at < %s RETURNING 1"
 _READ = "SELECT writer, epoch FROM server_writer WHERE server_id = %s"
 
 
@@ -63,10 +64,8 @@ class EpochWatch:
         # By writer. An attempt whose commit was not confirmed may be in the database, or not.
         self._acknowledged = [0] * writers
         self._attempted = [0] * writers
-        with engine.begin() as connection:
+        with engine.connect() as connection:
             _warn_of_settings(connection)
-            now = "extract(epoch FROM now()) * 1000000"
-            query(connection, f"DELETE FROM server_writer WHERE seen_at < {now} - %s RETURNING 1", [_FORGOTTEN_AFTER])  # noqa: S608
 
     def attach(self, engine: Engine) -> None:
         @event.listens_for(engine, "connect")
@@ -89,6 +88,7 @@ class EpochWatch:
         if not acknowledged:
             # Its own row does not say anything yet; those of the other writers do.
             self.look(unit.connection)
+            query(unit.connection, _FORGET, [unit.now - _FORGOTTEN_AFTER])
         self._attempted[writer] += 1
         epoch = self._attempted[writer]
         row: list[Any] = [epoch, unit.now, self._server_id, writer]

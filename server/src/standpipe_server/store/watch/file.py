@@ -11,13 +11,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import secrets
+import sqlite3
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from standpipe_server.store.errors import DatabaseLost, Overloaded
 from standpipe_server.store.unit import UnitOfWork
@@ -38,19 +39,21 @@ class FileWatch:
         self._fence = fence
         self._lock = threading.Lock()
         self._written_over = self._restored = False
-        self._epoch = 0
+        self._number = self._epoch = 0
         self._raised_at = time.monotonic()
         self._commits = 0
-        with engine.begin() as connection:
-            # The database's own number is given once.
-            if not _pragma(connection, "application_id"):
-                _driver(connection).execute(f"PRAGMA application_id={secrets.randbelow(2**31 - 1) + 1}")
-            self._number = _pragma(connection, "application_id")
-            self.raise_epoch(connection)
+        try:
+            with engine.begin() as connection:
+                self.raise_epoch(connection)
+        except OperationalError as error:
+            # What is stored can be read all the same, and a disk gets room again.
+            _log.warning("The database %s takes nothing now: %s", path, error.orig)
         with engine.connect() as connection:
-            # Into the file, so that a copy from before this start is behind. A reader may hold it up; then the first
-            # look takes what is there.
-            _driver(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._number, self._epoch = _pragma(connection, "application_id"), _pragma(connection, "user_version")
+            # Into the file, so that a copy from before this start is behind. Where a reader holds it up, the first look
+            # takes what is there.
+            with contextlib.suppress(sqlite3.Error):
+                _driver(connection).execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         self._files = DatabaseFiles(path)
         self._header = self._files.header()
         self._stamp = Stamp.read(self._header)
@@ -105,10 +108,13 @@ class FileWatch:
                 raise DatabaseLost(why)
 
     def raise_epoch(self, connection: Connection) -> None:
-        self._epoch = _pragma(connection, "user_version") + 1
-        _driver(connection).execute(f"PRAGMA user_version={self._epoch}")
+        # What it is then counts once it is seen to be committed.
+        if not _pragma(connection, "application_id"):
+            # The database's own number is given once.
+            _driver(connection).execute(f"PRAGMA application_id={secrets.randbelow(2**31 - 1) + 1}")
+        _driver(connection).execute(f"PRAGMA user_version={_pragma(connection, 'user_version') + 1}")
         self._raised_at = time.monotonic()
-        # The one that carries it does not count.
+        # The commit that carries it does not count.
         self._commits = -1
 
     @property
@@ -119,10 +125,7 @@ class FileWatch:
 
     def look(self, connection: Connection) -> None:
         self._check_places()
-        commits = self._files.commits()
-        if commits != self._seen_commits:
-            # By the writer a moment ago, most often; or by others, who may have restored a copy by way of SQLite.
-            self._check_inside(connection)
+        self._check_inside(connection)
         if why := self._damage():
             self._written_over = not self._restored
             raise self._fence.take_down(why)
@@ -166,8 +169,9 @@ class FileWatch:
     def _check_inside(self, connection: Connection) -> None:
         """What others committed by way of SQLite is no restored copy."""
         epoch = _pragma(connection, "user_version")
-        if _pragma(connection, "application_id") == self._number and epoch >= self._epoch:
-            self._epoch = max(epoch, self._epoch)
+        number = _pragma(connection, "application_id")
+        if self._number in (0, number) and epoch >= self._epoch:
+            self._number, self._epoch = number, max(epoch, self._epoch)
             return
         self._restored = True
         raise self._fence.take_down(f"Another or an older database was restored into {self._path}.")

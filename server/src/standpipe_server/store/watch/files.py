@@ -41,7 +41,8 @@ class Stamp:
         return cls(number, epoch, changes)
 
     def follows(self, earlier: Stamp) -> bool:
-        return self.number == earlier.number and self.epoch >= earlier.epoch and self.changes >= earlier.changes
+        # A database has no number until it could first be written to.
+        return earlier.number in (0, self.number) and self.epoch >= earlier.epoch and self.changes >= earlier.changes
 
 
 class OpenFile:
