@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
 from standpipe_orchestrator.errors import InvalidArchive, UnexpectedAnswer
+from standpipe_orchestrator.server_protocol import ServerProtocol
 from standpipe_orchestrator.transport import Transport
 from standpipe_protocol.json_text import JsonObject, JsonValue, decode_json
 
@@ -27,8 +28,9 @@ _EVENTS_A_PAGE = 1000
 class ArchiveOperations:
     """Carries an invocation out of the broker and into it, as the broker's own JSON."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, *, protocol: ServerProtocol) -> None:
         self._transport = transport
+        self.protocol = protocol
 
     def export(self, invocation_id: str) -> Iterator[JsonObject]:
         """The lines of an invocation's file, as objects. Of one that runs: what was stored when this began.

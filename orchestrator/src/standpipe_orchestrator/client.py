@@ -54,7 +54,7 @@ class BrokerClient:
         self.events = EventOperations(self._transport, get=self.invocations.get)
         self.assets = AssetOperations(self._transport)
         self.errors = ErrorOperations(self._transport)
-        self.archives = ArchiveOperations(self._transport)
+        self.archives = ArchiveOperations(self._transport, protocol=self._protocol)
 
     @property
     def api_key(self) -> str:

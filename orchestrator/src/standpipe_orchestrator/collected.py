@@ -80,7 +80,7 @@ class CollectedResults:
                 self._changed.notify_all()
             return None
         result = result_of(message)
-        replaces, superseded = _notes(event)
+        replaces, superseded = _replaced_position(event), is_superseded(event)
         with self._changed:
             item = Item(event.position, event.producer, result)
             self._results.add(item, characters=characters)
@@ -327,7 +327,7 @@ def _result_of_event(event: Event) -> PipesResult:
 
 def _streamed_result_of(event: Event) -> PipesResult:
     result = _result_of_event(event)
-    return result if _notes(event)[0] is None else result.replace(replaces=True)
+    return result if _replaced_position(event) is None else result.replace(replaces=True)
 
 
 def _payload_of(event: Event) -> JsonValue:
@@ -337,13 +337,15 @@ def _payload_of(event: Event) -> JsonValue:
     return message.payload
 
 
-def _notes(event: Event) -> tuple[int | None, bool]:
-    """The position of an older attempt's report whose place it takes, and whether it is one of an older attempt."""
-    replaces: int | None = None
-    superseded = False
+def is_superseded(event: Event) -> bool:
+    """Whether it is a word of an older attempt, which came after a newer one had begun."""
+    return any(note.get("code") == "superseded" for note in event.notes)
+
+
+def _replaced_position(event: Event) -> int | None:
+    """The position of an older attempt's report whose place it takes."""
     for note in event.notes:
         position = note.get("position")
         if note.get("code") == "replaces" and isinstance(position, int):
-            replaces = position
-        superseded = superseded or note.get("code") == "superseded"
-    return replaces, superseded
+            return position
+    return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 
-from standpipe_orchestrator.collected import CUSTOM_MESSAGES, RESULTS, CollectedResults, message_of
+from standpipe_orchestrator.collected import CUSTOM_MESSAGES, RESULTS, CollectedResults, is_superseded, message_of
 from standpipe_orchestrator.results import PipesResult
 from standpipe_orchestrator.stdio import forward_text
 from standpipe_protocol.invocation import Event
@@ -109,7 +109,7 @@ class Dispatch:
                     self._on_opened()
                     self._log.info("[pipes] external process successfully opened dagster pipes.")
             case Closed(exception=PipesException() as exception):
-                level = logging.INFO if self._cancelled() else logging.ERROR
+                level = logging.INFO if self._cancelled() or is_superseded(event) else logging.ERROR
                 self._log.log(level, "[pipes] external process pipes closed with exception\n%s", _told(exception))
             case Closed():
                 self._log.debug("[pipes] external process closed pipes.")

@@ -13,6 +13,7 @@ from typing import cast
 
 from standpipe_orchestrator.archive import ArchiveOperations, ArchiveReader
 from standpipe_orchestrator.launch_claims import KEY_TAG
+from standpipe_orchestrator.server_protocol import ENDS_AND_ATTEMPTS
 from standpipe_protocol.invocation import FIRST_SEQ_HEADER, NUMBERED_HEADER, PRODUCER_HEADER, Invocation
 from standpipe_protocol.json_text import JsonObject, JsonValue, encode_json
 
@@ -23,6 +24,7 @@ _ANONYMOUS = "anonymous"
 _BATCH_MESSAGES = 500
 _BATCH_BYTES = 4 * 1024 * 1024
 _WORDS = ("exit_code", "reason", "launched", "outcome", "cause")
+_OF_ENDS_AND_ATTEMPTS = ("outcome", "cause", "attempts")
 _SETTLE_SECONDS = 3600.0
 """It must not end by itself while it is told."""
 
@@ -90,9 +92,12 @@ def import_archive(broker: ArchiveOperations, archive: ArchiveReader) -> Importe
 
     Raises:
         InvalidArchive: the file is damaged or was cut short; what came before that is stored, and not finished.
+        ServerTooOld: the broker would not understand what the first one was told.
         BrokerError: the broker could not be reached, or refused.
     """
     original = archive.invocation
+    if original.get("pipes") == "optional" or any(original.get(name) for name in _OF_ENDS_AND_ATTEMPTS):
+        broker.protocol.require(ENDS_AND_ATTEMPTS, what=f"the import of {original['id']}")
     identity = f"{original['id']} {archive.exported_at}".encode()
     key = f"import-{hashlib.sha256(identity).hexdigest()[:32]}"
     new_id = str(broker.register(_registration(original), key=key)["id"])

@@ -167,7 +167,9 @@ def test_a_context_that_cannot_be_served_is_refused_with_a_sentence_and_nothing_
 def test_a_context_that_gives_something_else_than_context_data_is_refused(
     client: BrokerClient, broker: StubBroker
 ) -> None:
-    with pytest.raises(TypeError, match=r"`to_context_data` of the context given \(MagicMock\) gave <MagicMock"):
+    # From Python 3.12 on a mock does not count as what it pretends to be.
+    sentence = r"`to_context_data` of the context given \(MagicMock\) gave <Mag|The context given \(MagicMock\) has no"
+    with pytest.raises(TypeError, match=sentence):
         PipesSubprocessClient(client=client).run(context=MagicMock(), command=["true"])
     assert broker.requests == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -14,6 +15,8 @@ from standpipe_orchestrator import (
     ServerTooOld,
     open_pipes_session,
 )
+from standpipe_orchestrator.archive import ArchiveReader
+from standpipe_orchestrator.importing import import_archive
 from tests.support.stub_broker import Reply, Request, StubBroker
 
 NOTHING = ContextData(run_id="r")
@@ -64,6 +67,18 @@ def test_a_newer_server_is_asked_once_however_much_is_launched(protocol: str) ->
             client.invocations.register(NOTHING, pipes="optional")
             client.invocations.launch("inv_1", state="queued")
         assert stub.asked_for_protocol == 1
+
+
+@pytest.mark.parametrize(
+    "told", [{"outcome": "failed"}, {"cause": {"code": "evicted", "detail": ""}}, {"pipes": "optional"}]
+)
+def test_an_import_that_an_older_server_would_not_understand_is_refused(told: dict[str, object]) -> None:
+    header = {"standpipe_export": 1, "exported_at": "2026-01-31T12:00:00Z", "invocation": {**INVOCATION, **told}}
+    lines = [json.dumps(header), json.dumps({"end": {"events": 0, "history": 0}})]
+    with StubBroker(answer, protocol="1.0") as stub, BrokerClient(stub.url, api_key="k") as client:
+        with pytest.raises(ServerTooOld, match=r"the import of inv_1 needs 1\.1"):
+            import_archive(client.archives, ArchiveReader(lines, name="x"))
+        assert stub.requests == []
 
 
 def test_what_a_server_of_1_0_understands_it_is_told_without_a_question() -> None:

@@ -81,6 +81,8 @@ class Progress:
                     self._result(event.result)
             case StepEnded():
                 self._running = None
+                with self._lock:
+                    self._told.clear()
                 self._step_ended(event.outcome)
             case _:
                 pass
