@@ -112,6 +112,50 @@ def test_a_supervisor_that_closes_without_an_end_has_not_said_its_last_word(shar
     assert job.read()["verdict"] == "succeeded"
 
 
+def test_a_supervisors_later_words_leave_what_it_said_before(shared_server: Server) -> None:
+    job = register(shared_server)
+    run(job)
+    end = {"code": "evicted", "detail": "", "attempt": 0}
+    job.append([opening(role="supervisor"), process_end(exit_code=1, cause=end)], producer="s", first_seq=1)
+    # Neither a word more nor another opening takes the failure back.
+    job.append([process_end(reason="done"), opening(rank=0), closed()], producer="s", first_seq=3)
+    ended = job.finish(exit_code=0)
+    assert (ended["verdict"], codes(ended)) == ("failed", ["exit-code"])
+    shown = {one["producer"]: one for one in ended["producers"]}["s"]
+    assert (shown["role"], shown["end"]["exit_code"], shown["end"]["reason"]) == ("supervisor", 1, "done")
+
+
+def test_an_end_of_the_first_attempt_by_its_number_can_be_read_again(shared_server: Server) -> None:
+    job = register(shared_server)
+    job.append([opened()], producer="p", first_seq=1)
+    ended = job.finish(outcome="failed", cause={"code": "evicted", "detail": "", "attempt": 0})
+    assert codes(ended) == ["evicted", "never-closed"]
+    assert job.append([closed()], producer="p", first_seq=2).status_code == 200
+    assert codes(job.read()) == ["evicted"]
+    assert job.finish(reason="more")["verdict"] == "failed"
+
+
+def test_an_exception_of_a_childs_own_is_not_hidden_by_a_signal_that_comes_later(shared_server: Server) -> None:
+    job = register(shared_server)
+    job.append([opened()], producer="parent", first_seq=1)
+    by_signal = closed(exception={"message": "ended by SIGTERM"}, signal="SIGTERM")
+    own = closed(exception={"message": "no such day"})
+    job.append([opening(parent="parent"), own, by_signal], producer="one", first_seq=1)
+    job.append([opening(parent="parent"), by_signal, own], producer="two", first_seq=1)
+    job.append([closed()], producer="parent", first_seq=2)
+    ended = job.finish(exit_code=0)
+    assert (ended["verdict"], codes(ended)) == ("failed", ["exception", "exception"])
+    assert all("no such day" in reason["detail"] for reason in ended["reasons"])
+
+
+def test_many_calls_of_launch_stay_bounded_in_the_history(shared_server: Server) -> None:
+    job = register(shared_server)
+    for number in range(1_010):
+        shared_server.http.post(f"{job.path}/launch", json={"state": "running", "node": f"n{number}"})
+    assert changes(job).count("launch") == 1_000
+    assert job.read()["platform"]["node"] == "n1009"
+
+
 def test_only_a_supervisor_reports_an_end(shared_server: Server) -> None:
     job = register(shared_server)
     answer = job.append([opened(), process_end(exit_code=0), closed()], producer="p", first_seq=1)

@@ -74,7 +74,7 @@ class Cause:
             if (value := getattr(self, name)) is not None:
                 wire[name] = value
         if self.attempt is not None:
-            wire["attempt"] = list(self.attempt)
+            wire["attempt"] = list(self.attempt) or [0]
         return wire
 
 

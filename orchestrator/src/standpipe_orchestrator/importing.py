@@ -80,7 +80,7 @@ class _Attempts:
             self._broker.number_attempt(self._id, attempt)
 
     def name(self) -> None:
-        """After all have opened: the numbers of attempts that have names."""
+        """Before any opens: what an older attempt reports does not stand in a newer one's way."""
         for one in self._attempts:
             names = one.get("names")
             for name in names if isinstance(names, list) else []:
@@ -104,6 +104,7 @@ def import_archive(broker: ArchiveOperations, archive: ArchiveReader) -> Importe
     numbered = _numbered(original)
     attempts = _Attempts(broker, new_id, original)
     late = _late_producers(original)
+    attempts.name()
     for batch in _batches(archive.events()):
         if batch.producer in late:
             # It opened after the end: so that it is late here as well, the end comes first.
@@ -116,7 +117,6 @@ def import_archive(broker: ArchiveOperations, archive: ArchiveReader) -> Importe
             if batch.producer in numbered:
                 headers[NUMBERED_HEADER] = str(numbered[batch.producer])
         broker.append(new_id, batch.messages, headers=headers)
-    attempts.name()
     if original.get("cancel_requested"):
         broker.cancel(new_id)
     before, after = Invocation.from_wire(original), Invocation.from_wire(broker.finish(new_id, _last_word(archive)))

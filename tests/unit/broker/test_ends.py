@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from standpipe_protocol.process_end import OUTCOMES, Cause
+from standpipe_protocol.process_end import OUTCOMES, Attempt, Cause
 from standpipe_server.broker.endings import merge_words
 from standpipe_server.broker.progress import Reported
 from standpipe_server.broker.receipt import make_receipt
@@ -168,19 +168,56 @@ def test_superseded_producers_fit_no_row_and_are_no_opening() -> None:
 def test_a_word_about_an_older_attempt_does_not_count() -> None:
     numbers = replace(INVOCATION, attempts=AttemptNumbers(newest=(1,)))
     old = Cause(code="preempted", detail="", attempt=())
-    assert verdict(CLEAN, state=numbers, outcome="failed", cause=old) == ("succeeded", [])
+    assert verdict(CLEAN, state=numbers, outcome="failed", cause=old, about=()) == ("succeeded", [])
     newest = Cause(code="preempted", detail="", attempt=(1,))
-    assert verdict(CLEAN, state=numbers, outcome="failed", cause=newest)[0] == "failed"
+    assert verdict(CLEAN, state=numbers, outcome="failed", cause=newest, about=(1,))[0] == "failed"
+    assert verdict(CLEAN, state=numbers, outcome="failed", cause=TIMEOUT)[0] == "failed"
+
+
+def merged(*words: Finish, newest: Attempt = ()) -> Finish | None:
+    result: Finish | None = None
+    for word in words:
+        result = merge_words(result, word, newest=newest) or result
+    return result
 
 
 def test_a_speakers_later_word_replaces_what_it_says_and_leaves_the_rest() -> None:
-    first = merge_words(None, Finish(exit_code=3, outcome="failed", cause=TIMEOUT))
-    assert merge_words(first, Finish(reason="and so on")) == dataclasses.replace(first, reason="and so on")
-    assert merge_words(first, Finish(outcome="succeeded")) == Finish(exit_code=3, outcome="succeeded")
-    assert merge_words(first, Finish(outcome="failed")) == first
-    newer = Finish(outcome="succeeded", cause=Cause(code="x", detail="", attempt=(1,)))
-    assert merge_words(first, newer) == newer
-    assert merge_words(newer, Finish(exit_code=9, cause=Cause(code="y", detail="", attempt=()))) == newer
+    first = Finish(exit_code=3, outcome="failed", cause=TIMEOUT)
+    assert merged(first, Finish(reason="and so on")) == dataclasses.replace(first, reason="and so on")
+    assert merged(first, Finish(outcome="succeeded")) == Finish(exit_code=3, outcome="succeeded")
+    assert merged(first, Finish(outcome="failed")) == first
+
+
+def about(attempt: Attempt, **word: Any) -> Finish:
+    return Finish(cause=Cause(code="x", detail="", attempt=attempt), **word)
+
+
+def test_a_word_about_a_newer_attempt_replaces_those_about_older_ones_and_an_older_one_is_none() -> None:
+    newer = about((1,), outcome="succeeded")
+    assert merged(about((), exit_code=3), newer) == dataclasses.replace(newer, about=(1,))
+    assert merge_words(Finish(exit_code=1), about((), outcome="failed"), newest=(1,)) is None
+    # A word that names no attempt counts whatever attempt comes, also beside one that does.
+    assert merged(about((1,), outcome="failed"), Finish(exit_code=137), newest=(1,)) == Finish(
+        exit_code=137, outcome="failed", cause=about((1,)).cause
+    )
+    outdated = dataclasses.replace(about((1,), outcome="failed"), about=(1,))
+    assert merge_words(outdated, Finish(exit_code=137), newest=(2,)) == Finish(exit_code=137)
+
+
+@pytest.mark.parametrize("attempt", [(), (1,), (2, 3)])
+def test_a_word_is_read_back_as_it_was_written(attempt: Attempt) -> None:
+    word = dataclasses.replace(about(attempt, exit_code=1, outcome="failed"), about=attempt)
+    assert Finish.from_wire(word.to_wire()) == word
+
+
+def test_a_program_that_sigterm_ended_under_a_supervisor_is_not_done() -> None:
+    watched = replace(TERMINATED, lineage=replace(TERMINATED.lineage, parent="s"))
+    end = supervisor(outcome="cancelled", cause=Cause(code="preempted", detail=""))
+    end = replace(end, lineage=replace(end.lineage, closed_position=9))
+    assert verdict(watched, end) == ("cancelled", ["stopped-outside"])
+    assert verdict(watched, end, outcome="cancelled")[0] == "cancelled"
+    end = replace(end, lineage=replace(end.lineage, end=Finish(exit_code=0).to_wire()))
+    assert verdict(watched, end)[0] == "failed"
 
 
 # Each row: its verdict, what the launcher says, and what the producer left, in the order of the table.

@@ -14,11 +14,13 @@ import msgspec
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import METHODS
 from standpipe_protocol.problems import Problem
+from standpipe_server.broker.attempts import lineage_of
+from standpipe_server.broker.endings import merge_words
 from standpipe_server.broker.error_summaries import shortened
 from standpipe_server.broker.facts import Check, Closing, Ending, Fact, Materialization, Opening, ParsedMessage
 from standpipe_server.broker.ledgers import Digests, judge_ledger, ledger_as_told
 from standpipe_server.broker.standing import Place, ReportKey, StandingReport, place_report, remarks_on_attempt
-from standpipe_server.broker.state import InvocationState, Lineage, ProducerState, replace
+from standpipe_server.broker.state import Finish, InvocationState, ProducerState, replace
 
 _UNKNOWN = "other"
 _NONE_PLAIN: Mapping[str, int] = {}
@@ -162,8 +164,7 @@ class BatchPass:
             case Check():
                 self._checked.add((fact.asset_key, fact.check_name))
             case Ending():
-                self._closed += 1
-                self._lineage = replace(self._lineage, end=fact.end, closed_position=self._position(offset))
+                self._end(offset, fact)
             case Closing():
                 self._close(offset, fact)
             case _ if method == "opened":
@@ -173,30 +174,36 @@ class BatchPass:
 
     def _open(self, fact: Fact) -> None:
         self._opened += 1
-        if isinstance(fact, Opening):
+        # What it is and where it comes from is said once, by its first opening.
+        if isinstance(fact, Opening) and self._opened == 1:
             self._process = fact.process or self._process
-            self._lineage = _lineage_of(fact, self._lineage)
+            self._lineage = lineage_of(fact, self._lineage, now=self._now)
         if self.opened_at is None and self._lineage.role != "supervisor":
             self.opened_at = self._now
+
+    def _end(self, offset: int, fact: Ending) -> None:
+        self._closed += 1
+        before = None if self._lineage.end is None else Finish.from_wire(self._lineage.end)
+        end = merge_words(before, Finish.from_wire(fact.end), newest=()) or before
+        position = self._position(offset)
+        self._lineage = replace(self._lineage, end=None if end is None else end.to_wire(), closed_position=position)
 
     def _close(self, offset: int, fact: Closing) -> None:
         # A supervisor has said its last word when it has reported the end of its process.
         self._closed += self._lineage.role != "supervisor" or self._lineage.end is not None
         position = self._position(offset)
-        self._lineage = replace(self._lineage, closed_position=position, close_signal=fact.signal)
-        if fact.exception is not None and self._exception is None:
+        self._lineage = replace(self._lineage, closed_position=position)
+        # The first exception counts; one of the program's own more than one that a signal brought.
+        by_signal = self._exception is not None and self._lineage.close_signal is not None
+        if fact.exception is not None and (self._exception is None or (by_signal and fact.signal is None)):
             self._exception = shortened(fact.exception).to_wire()
+            self._lineage = replace(self._lineage, close_signal=fact.signal)
         if fact.ledger is not None:
             after = self._before.last_seq
             self._ledger = judge_ledger(
                 fact.ledger, after=after, offset=offset, counts=self._counts, digests=self._digests
             )
             self._told = ledger_as_told(fact.ledger)
-
-
-def _lineage_of(fact: Opening, before: Lineage) -> Lineage:
-    """What an `opened` says counts; what the server knows of the producer stays."""
-    return replace(fact.lineage, late=before.late, launcher_attempt=before.launcher_attempt)
 
 
 def _not_a_supervisor() -> Problem:

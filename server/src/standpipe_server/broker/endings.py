@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from standpipe_protocol.process_end import Attempt, Cause
 from standpipe_server.broker.state import Finish, InvocationState, ProducerState
@@ -67,15 +67,16 @@ class Word:
         return self.finish.outcome is not None or self.finish.exit_code is not None
 
 
-def merge_words(before: Finish | None, new: Finish) -> Finish:
-    """A speaker's words so far with its next one."""
-    if before is None:
+def merge_words(before: Finish | None, new: Finish, *, newest: Attempt) -> Finish | None:
+    """A speaker's words so far with its next one; None for a word about an older attempt, which counts for nothing."""
+    about = None if new.cause is None else new.cause.attempt
+    if about is not None and about < newest:
+        return None
+    new = replace(new, about=about)
+    if before is None or is_outdated(before, newest=newest):
         return new
-    earlier, later = before.attempt or (), new.attempt
-    if later is not None and later > earlier:
+    if about is not None and before.about is not None and about > before.about:
         return new
-    if later is not None and later < earlier:
-        return before
     outcome_stays = new.outcome is None or new.outcome == before.outcome
     return Finish(
         exit_code=before.exit_code if new.exit_code is None else new.exit_code,
@@ -83,7 +84,14 @@ def merge_words(before: Finish | None, new: Finish) -> Finish:
         launched=before.launched if new.launched is None else new.launched,
         outcome=before.outcome if new.outcome is None else new.outcome,
         cause=new.cause or (before.cause if outcome_stays else None),
+        # A word that names no attempt counts for whatever attempt comes.
+        about=before.about if before.about == about or not new.says_more else None,
     )
+
+
+def is_outdated(word: Finish, *, newest: Attempt) -> bool:
+    """Whether all of it is about an older attempt."""
+    return word.about is not None and word.about < newest
 
 
 def words_that_count(invocation: InvocationState, producers: Sequence[ProducerState]) -> list[Word]:
@@ -91,7 +99,7 @@ def words_that_count(invocation: InvocationState, producers: Sequence[ProducerSt
     newest: Attempt = () if invocation.attempts is None else invocation.attempts.newest
     words: list[Word] = []
     finish = invocation.finish
-    if finish is not None and (finish.attempt is None or finish.attempt >= newest):
+    if finish is not None and not is_outdated(finish, newest=newest):
         words.append(Word("The launcher", finish))
     for producer in producers:
         if producer.is_supervisor and producer.lineage.end is not None and not producer.superseded:

@@ -7,7 +7,7 @@ of the rest is looked at by itself, and `standpipe_protocol.messages.parse_messa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import msgspec
@@ -60,6 +60,7 @@ class Opening:
 
     process: Mapping[str, JsonValue] | None
     lineage: Lineage
+    sent_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,8 @@ def _parse_one(text: bytes, *, longest_name: int) -> ParsedMessage:
     try:
         message = parse_message(wire)
         fact = _fact(message, longest_name=longest_name)
+        if isinstance(fact, Opening):
+            fact = replace(fact, sent_at=_text(wire, "sent_at"))
     except InvalidMessage as error:
         problem = Problem("invalid-message", str(error), {"pointer": error.pointer, "expected": error.expected})
         return ParsedMessage(method if isinstance(method, str) else None, problem=problem)
@@ -238,6 +241,11 @@ def _fact(message: Message, *, longest_name: int) -> Fact:
             return ErrorLog(message.message)
         case _:
             return None
+
+
+def _text(wire: JsonValue, name: str) -> str | None:
+    value = wire.get(name) if isinstance(wire, dict) else None
+    return value if isinstance(value, str) else None
 
 
 def _process(extras: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:

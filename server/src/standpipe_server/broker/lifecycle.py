@@ -35,6 +35,8 @@ def hear(invocation: InvocationState, *, now: int, start: bool = False) -> Invoc
         verdict=None,
         reasons=(),
         receipt=None,
+        judged_by=None,
+        notes=(),
         ended_at=None,
         lease_lost=False,
         lease_expires_at=now + seconds(invocation.lease_seconds),
@@ -62,6 +64,8 @@ def restart_waiting(invocation: InvocationState, *, now: int) -> InvocationState
     state = forgive_lease(invocation, now=now)
     if all_closed(state):
         return replace(state, last_event_at=now)
+    if state.opened_at is not None and not state.producers_opened and state.attempts is not None:
+        return replace(state, attempts=replace(state.attempts, began_at=now))
     if state.opened_at is None:
         waited = (now - state.created_at) / 1_000_000
         more = min(state.open_within, _MORE_TIME_TO_OPEN)
@@ -90,10 +94,14 @@ def _deadlines(invocation: InvocationState) -> list[tuple[int, DueTo]]:
         deadlines.append((invocation.last_event_at + seconds(invocation.settle), "settled"))
     elif not invocation.producers_opened:
         # Where older attempts have opened, the newest one has as long as the first had.
-        began = invocation.created_at if invocation.opened_at is None else invocation.last_event_at
-        deadlines.append(((began or invocation.created_at) + seconds(invocation.open_within), "not-opened"))
+        attempts = invocation.attempts
+        began = attempts.began_at if attempts is not None and invocation.opened_at is not None else None
+        began = invocation.created_at if began is None else began
+        deadlines.append((began + seconds(invocation.open_within), "not-opened"))
     # Whoever has closed need not beat any more.
-    if invocation.lease_expires_at is not None and not all_closed(invocation):
+    # While only older attempts have opened there is nobody to be lost.
+    only_older = invocation.opened_at is not None and not invocation.producers_opened
+    if invocation.lease_expires_at is not None and not all_closed(invocation) and not only_older:
         deadlines.append((invocation.lease_expires_at, "lease"))
     return deadlines
 

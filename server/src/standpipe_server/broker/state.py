@@ -30,6 +30,8 @@ class Finish:
     launched: bool | None = None
     outcome: Outcome | None = None
     cause: Cause | None = None
+    about: Attempt | None = None
+    """The attempt that the whole word is about; None: the work as such."""
 
     def to_wire(self) -> dict[str, JsonValue]:
         wire: dict[str, JsonValue] = {
@@ -41,18 +43,22 @@ class Finish:
             wire["outcome"] = self.outcome
         if self.cause is not None:
             wire["cause"] = self.cause.to_wire()
+        if self.about is not None:
+            wire["about"] = list(self.about)
         return wire
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Finish:
         """Reads what `to_wire` wrote."""
+        about = wire.get("about")
         members: dict[str, Any] = {**wire, "cause": parse_cause(wire.get("cause"))}
+        members["about"] = None if about is None else tuple(about)
         return cls(**members)
 
     @property
-    def attempt(self) -> Attempt | None:
-        """Which attempt the word is about, where it says."""
-        return None if self.cause is None else self.cause.attempt
+    def says_more(self) -> bool:
+        """Than how the end was worded."""
+        return (self.exit_code, self.launched, self.outcome, self.cause) != (None, None, None, None)
 
 
 class Lineage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -65,6 +71,8 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     attempt_name: str | None = None
     launcher_attempt: Attempt = ()
     """The launcher's newest number when it opened."""
+    begun_at: int | None = None
+    """When it sent its `opened`, by its own clock, and no later than the server got it."""
     late: bool = False
     """It opened after `succeeded`."""
     closed_position: int | None = None
@@ -84,6 +92,10 @@ class AttemptNumbers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     names: Mapping[str, Attempt] = field(default_factory=dict[str, Attempt])
     ranks: bool = False
     """Some rank was started again."""
+    orphans: bool = False
+    """Somebody opened before its parent did."""
+    began_at: int | None = None
+    """When the newest number was learnt."""
 
 
 class ProducerState(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -177,7 +177,10 @@ def _terminated_children(producers: Sequence[ProducerState]) -> Mapping[str, Pro
     for producer in producers:
         lineage = producer.lineage
         parent = by_name.get(lineage.parent or "")
-        if lineage.close_signal != "SIGTERM" or parent is None or not is_complete([producer], opened=False):
+        # A supervisor is no parent whose work was done: it only watches.
+        if lineage.close_signal != "SIGTERM" or parent is None or not parent.is_process:
+            continue
+        if not is_complete([producer], opened=False):
             continue
         closed, parent_closed = lineage.closed_position, parent.lineage.closed_position
         clean = parent.is_closed and parent.exception is None

@@ -99,7 +99,7 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         known_producer = unit.find_producer(self.pk, self.producer_name)
         producer = known_producer or ProducerState(pk=0, name=self.producer_name)
         first_seq = self.first_seq or stored_as or producer.last_seq + 1
-        placed = attempts.place_opening(unit, invocation, producer, self.batch)
+        placed = attempts.place_opening(unit, invocation, producer, self.batch, first_seq=first_seq)
         decision = intake.decide_append(
             placed.invocation,
             placed.producer,
@@ -112,7 +112,8 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         match decision:
             case NeedsDigests():
                 # It is a word of the process from now on, however long the reading takes.
-                commands.put_heard(unit, invocation, lifecycle.hear(invocation, now=unit.now))
+                if not producer.superseded:
+                    commands.put_heard(unit, invocation, lifecycle.hear(invocation, now=unit.now))
                 return decision
             case intake.TooLate():
                 return _too_late(invocation, producer)

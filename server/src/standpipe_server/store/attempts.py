@@ -7,7 +7,8 @@ Invariant: `superseded` and the counts of open producers are right whenever a tr
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, select
@@ -15,7 +16,13 @@ from sqlalchemy import Connection, delete, func, select
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.process_end import Attempt
 from standpipe_server.broker import intake
-from standpipe_server.broker.attempts import describe_attempt, numbered_by, place_producers, with_number
+from standpipe_server.broker.attempts import (
+    describe_attempt,
+    lineage_of,
+    numbered_by,
+    place_producers,
+    with_number,
+)
 from standpipe_server.broker.batches import Batch
 from standpipe_server.broker.facts import Opening
 from standpipe_server.broker.ids import ANONYMOUS_PRODUCER
@@ -26,6 +33,8 @@ from standpipe_server.store.commands import conclude
 from standpipe_server.store.segments import segment_runs
 from standpipe_server.store.unit import UnitOfWork
 
+_FAR_APART = 1_000
+_CHUNK = 500
 _LISTED = 100
 """Attempts that an invocation shows."""
 
@@ -40,22 +49,28 @@ class Placed:
     """Those that this opening superseded."""
 
 
-def place_opening(unit: UnitOfWork, invocation: InvocationState, producer: ProducerState, batch: Batch) -> Placed:
+def place_opening(
+    unit: UnitOfWork, invocation: InvocationState, producer: ProducerState, batch: Batch, *, first_seq: int
+) -> Placed:
     """The invocation and the producer as they are when the batch's `opened` is stored; as they were without one."""
     as_it_was = Placed(invocation=invocation, producer=producer)
-    if producer.opened:
+    skip = producer.last_seq + 1 - first_seq
+    if producer.opened or skip < 0:
         return as_it_was
-    opening = next((message for message in batch.messages if message.method == "opened" and not message.problem), None)
+    new = batch.messages[skip:] if skip else batch.messages
+    opening = next((message for message in new if message.method == "opened" and message.problem is None), None)
     if opening is None:
         return as_it_was
     fact = opening.fact
     launcher = invocation.attempts.launcher if invocation.attempts is not None else ()
+    lineage = replace(producer.lineage, launcher_attempt=launcher)
+    opened = replace(producer, lineage=lineage, opened=1)
     if isinstance(fact, Opening):
-        lineage = replace(fact.lineage, launcher_attempt=launcher)
-        opened = replace(producer, lineage=lineage, process=fact.process or producer.process, opened=1)
-    else:
-        opened = replace(producer, lineage=replace(producer.lineage, launcher_attempt=launcher), opened=1)
-    numbers = numbered_by(invocation.attempts, opened)
+        lineage = lineage_of(fact, lineage, now=unit.now)
+        opened = replace(opened, lineage=lineage, process=fact.process or producer.process)
+    parent = lineage.parent
+    parent_is_known = parent is None or unit.find_producer(invocation.pk, parent) is not None
+    numbers = numbered_by(invocation.attempts, opened, parent_is_known=parent_is_known)
     if numbers is None:
         return as_it_was
     if numbers == invocation.attempts and _is_plainly_newest(opened, numbers):
@@ -63,7 +78,7 @@ def place_opening(unit: UnitOfWork, invocation: InvocationState, producer: Produ
         return Placed(invocation=invocation, producer=placed_alone)
     known = [each for each in unit.all_producers(invocation.pk) if each.name != producer.name]
     numbered = replace(invocation, attempts=numbers)
-    _, placed = place_producers(numbered, [*known, opened])
+    numbered, placed = place_producers(numbered, [*known, opened], now=unit.now)
     *others, mine = placed
     changed = [after for before, after in zip(known, others, strict=True) if after != before]
     # As it was before the opening, which is still to be counted, but with what the opening says of its place.
@@ -79,7 +94,7 @@ def place_opening(unit: UnitOfWork, invocation: InvocationState, producer: Produ
 def _is_plainly_newest(producer: ProducerState, numbers: AttemptNumbers) -> bool:
     """Most openings of many ranks change nothing for the others, which then need not be read."""
     lineage = producer.lineage
-    if numbers.ranks or lineage.rank_attempt or producer.name == ANONYMOUS_PRODUCER:
+    if numbers.ranks or numbers.orphans or lineage.rank_attempt or producer.name == ANONYMOUS_PRODUCER:
         return False
     # One that names its number belongs to that attempt whatever its parent belongs to.
     if lineage.attempt_name is not None and lineage.attempt_name in numbers.names:
@@ -117,44 +132,60 @@ def standing_reports(
         return {}
     wanted = set(checks)
     positions: dict[ReportKey, int] = {}
-    table = tables.materialization
-    mine = (table.c.invocation_pk == invocation_pk) & table.c.asset_pk.in_(sorted(key_of))
-    for row in unit.connection.execute(select(table.c.asset_pk, table.c.position).where(mine)):
-        positions[key_of[row.asset_pk], None] = row.position
-    table = tables.asset_check
-    mine = (table.c.invocation_pk == invocation_pk) & table.c.asset_pk.in_(sorted(key_of))
-    latest = select(table.c.asset_pk, table.c.check_name, func.max(table.c.position).label("position")).where(mine)
-    for row in unit.connection.execute(latest.group_by(table.c.asset_pk, table.c.check_name)):
-        if (key_of[row.asset_pk], row.check_name) in wanted:
-            positions[key_of[row.asset_pk], row.check_name] = row.position
-    by_pk = {producer.pk: producer for producer in (*unit.all_producers(invocation_pk), *others)}
+    asset_pks = sorted(key_of)
+    for start in range(0, len(asset_pks), _CHUNK):
+        chunk = asset_pks[start : start + _CHUNK]
+        table = tables.materialization
+        mine = (table.c.invocation_pk == invocation_pk) & table.c.asset_pk.in_(chunk)
+        for row in unit.connection.execute(select(table.c.asset_pk, table.c.position).where(mine)):
+            positions[key_of[row.asset_pk], None] = row.position
+        table = tables.asset_check
+        mine = (table.c.invocation_pk == invocation_pk) & table.c.asset_pk.in_(chunk)
+        latest = select(table.c.asset_pk, table.c.check_name, func.max(table.c.position).label("position")).where(mine)
+        for row in unit.connection.execute(latest.group_by(table.c.asset_pk, table.c.check_name)):
+            if (key_of[row.asset_pk], row.check_name) in wanted:
+                positions[key_of[row.asset_pk], row.check_name] = row.position
+    if not positions:
+        return {}
+    reporters = _producers_at(unit.connection, invocation_pk, positions.values())
+    by_pk = {producer.pk: producer for producer in unit.producers_by_pk(invocation_pk, set(reporters.values()))}
+    by_pk |= {producer.pk: producer for producer in others}
     standing: dict[ReportKey, StandingReport] = {}
     for key, position in positions.items():
-        producer = by_pk.get(_producer_at(unit.connection, invocation_pk, position) or 0)
+        producer = by_pk.get(reporters.get(position, 0))
         if producer is not None:
             standing[key] = StandingReport(position, producer)
     return standing
 
 
-def _producer_at(connection: Connection, invocation_pk: int, position: int) -> int | None:
-    """Which producer's message is stored at this position."""
+def _producers_at(connection: Connection, invocation_pk: int, positions: Iterable[int]) -> dict[int, int]:
+    """Which producer's message is stored at each of these positions."""
     table = tables.segment
+    mine = table.c.invocation_pk == invocation_pk
     columns = (table.c.first_position, table.c.producer_pk, table.c.first_seq, table.c.count, table.c.received_at)
-    statement = (
-        select(*columns, table.c.runs)
-        .where(table.c.invocation_pk == invocation_pk, table.c.first_position <= position)
-        .order_by(table.c.first_position.desc())
-        .limit(1)
-    )
-    row = connection.execute(statement).mappings().first()
-    if row is None:
-        return None
-    offset = position - row["first_position"]
-    for producer_pk, _, count, _ in segment_runs(row):
-        if offset < count:
-            return producer_pk
-        offset -= count
-    return None
+    found: dict[int, int] = {}
+    for stretch in _stretches(sorted(set(positions))):
+        before = table.c.first_position <= stretch[0]
+        start = connection.scalar(select(func.max(table.c.first_position)).where(mine, before)) or 0
+        among = (table.c.first_position >= start) & (table.c.first_position <= stretch[-1])
+        rows = select(*columns, table.c.runs).where(mine, among).order_by(table.c.first_position)
+        waiting = deque(stretch)
+        for row in connection.execute(rows).mappings():
+            beyond = row["first_position"]
+            for producer_pk, _, count, _ in segment_runs(row):
+                beyond += count
+                while waiting and waiting[0] < beyond:
+                    found[waiting.popleft()] = producer_pk
+    return found
+
+
+def _stretches(positions: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Positions that stand close together: what lies between is read in one statement."""
+    begin = 0
+    for index in range(1, len(positions) + 1):
+        if index == len(positions) or positions[index] - positions[index - 1] > _FAR_APART:
+            yield positions[begin:index]
+            begin = index
 
 
 def remove_replaced(unit: UnitOfWork, decision: intake.Append) -> None:
@@ -164,16 +195,20 @@ def remove_replaced(unit: UnitOfWork, decision: intake.Append) -> None:
     unit.flush_inserts()
     pk = decision.invocation.pk
     asset_pks = unit.asset_pks({key for key, _ in decision.replaced})
-    for key, check_name in sorted(decision.replaced, key=str):
-        table = tables.materialization if check_name is None else tables.asset_check
-        mine = (table.c.invocation_pk == pk) & (table.c.asset_pk == asset_pks[key])
-        if check_name is not None:
-            mine &= tables.asset_check.c.check_name == check_name
-        numbers = tables.metadata_number
-        replaced = select(table.c.position).where(mine)
-        taken = (numbers.c.invocation_pk == pk) & (numbers.c.asset_pk == asset_pks[key])
-        unit.connection.execute(delete(numbers).where(taken, numbers.c.position.in_(replaced)))
-        unit.connection.execute(delete(table).where(mine))
+    numbers = tables.metadata_number
+    for table in (tables.materialization, tables.asset_check):
+        names: dict[str | None, list[int]] = {}
+        for key, check_name in decision.replaced:
+            if (check_name is None) == (table is tables.materialization):
+                names.setdefault(check_name, []).append(asset_pks[key])
+        for check_name, pks in names.items():
+            for start in range(0, len(pks), _CHUNK):
+                mine = (table.c.invocation_pk == pk) & table.c.asset_pk.in_(pks[start : start + _CHUNK])
+                if check_name is not None:
+                    mine &= tables.asset_check.c.check_name == check_name
+                replaced = numbers.c.position.in_(select(table.c.position).where(mine))
+                unit.connection.execute(delete(numbers).where(numbers.c.invocation_pk == pk, replaced))
+                unit.connection.execute(delete(table).where(mine))
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +225,7 @@ class NumberAttempt:
         if numbers == before.attempts:
             return
         producers = unit.all_producers(self.pk)
-        state, placed = place_producers(replace(before, attempts=numbers), producers)
+        state, placed = place_producers(replace(before, attempts=numbers), producers, now=unit.now)
         detail: dict[str, JsonValue] = {"attempt": list(self.attempt), "number": describe_attempt(self.attempt)}
         unit.add_history(self.pk, "attempt", detail | ({"name": self.name} if self.name else {}))
         changed = [after for old, after in zip(producers, placed, strict=True) if after != old]

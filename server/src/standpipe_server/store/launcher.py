@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.process_end import Attempt
@@ -22,6 +22,9 @@ from standpipe_server.store import tables
 from standpipe_server.store.attempts import NumberAttempt
 from standpipe_server.store.commands import conclude
 from standpipe_server.store.unit import UnitOfWork
+
+_MOST_IN_HISTORY = 1_000
+"""Calls of `launch` that an invocation's history holds; later ones change what it shows all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +42,26 @@ class FinishInvocation:
         state = unit.invocation(self.pk)
         if self.patient and not state.ended and state.producers_open and has_open_children(unit.all_producers(self.pk)):
             return False
-        finish = merge_words(state.finish, self.finish)
+        newest = () if state.attempts is None else state.attempts.newest
+        finish = merge_words(state.finish, self.finish, newest=newest)
+        if finish is None:
+            self._note(unit)
+            return True
         if state.ended and state.finish == finish:
             return True
         unit.add_history(self.pk, "finished", finish.to_wire())
         conclude(unit, replace(state, finish=finish))
         return True
+
+    def _note(self, unit: UnitOfWork) -> None:
+        """A word about an older attempt is history only; the same one is written down once."""
+        detail = self.finish.to_wire() | {"older_attempt": True}
+        table = tables.history
+        unit.flush_inserts()
+        last = select(table.c.detail).where(table.c.invocation_pk == self.pk, table.c.kind == "finished")
+        known = unit.connection.scalar(last.order_by(table.c.pk.desc()).limit(1))
+        if known is None or json.loads(known) != detail:
+            unit.add_history(self.pk, "finished", detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +83,10 @@ class Launch:
         unit.put_invocation(state)
         change = update(table).where(table.c.pk == self.pk).values(platform=json.dumps(after, separators=(",", ":")))
         unit.connection.execute(change)
+        history = tables.history
+        mine = (history.c.invocation_pk == self.pk) & (history.c.kind == "launch")
+        if (unit.connection.scalar(select(func.count()).select_from(history).where(mine)) or 0) >= _MOST_IN_HISTORY:
+            return
         detail: dict[str, JsonValue] = {"state": self.launch.state, **self.launch.places}
         if self.launch.attempt:
             detail["attempt"] = list(self.launch.attempt)

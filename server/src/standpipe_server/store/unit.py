@@ -182,6 +182,18 @@ class UnitOfWork:
         found = [producer for (pk, _), producer in self._producers.items() if pk == invocation_pk]
         return sorted(found, key=lambda producer: producer.pk)
 
+    def producers_by_pk(self, invocation_pk: int, pks: Iterable[int]) -> list[ProducerState]:
+        """These producers of an invocation; those that are not there are left out."""
+        known = {each.pk: each for (owner, _), each in self._producers.items() if owner == invocation_pk}
+        missing = sorted(set(pks) - known.keys())
+        for chunk in _chunks(missing):
+            among = {"invocation_pk": [invocation_pk], "pk": list(chunk)}
+            for row in select_rows(self.connection, tables.producer, _PRODUCER, among):
+                producer = rows.read_producer(row)
+                self._producers.setdefault((invocation_pk, producer.name), producer)
+                known[producer.pk] = producer
+        return [known[pk] for pk in set(pks) if pk in known]
+
     def forget(self, pk: int) -> None:
         """The invocation was deleted: nothing of it is to be written or read any more."""
         self._states.pop(pk, None)
