@@ -302,7 +302,8 @@ def test_a_file_that_was_cut_short_is_never_replayed_as_whole(broker: Server, tm
         (tmp_path / "file").write_text("".join(json.dumps(line) + "\n" for line in lines[:kept]))
         with pytest.raises(InvalidArchive, match="cut short"):
             _ = replay(tmp_path / "file").completed
-    del lines[2]
+    first = next(number for number, line in enumerate(lines) if "event" in line)
+    del lines[first + 1]
     (tmp_path / "file").write_text("".join(json.dumps(line) + "\n" for line in lines))
     with pytest.raises(InvalidArchive, match="position 3 where 2"):
         _ = replay(tmp_path / "file").completed
@@ -315,7 +316,8 @@ def test_a_green_invocation_whose_events_are_not_those_of_its_receipt_is_not_rep
     job.append([wire.opened(), {"method": "report_custom_message", "params": {"payload": 1}}, wire.closed()])
     job.finish()
     lines = exported(broker, job.id, tmp_path / "file")
-    lines[2]["event"] |= {"method": "log", "params": {"message": "forged"}}
+    first = next(number for number, line in enumerate(lines) if "event" in line)
+    lines[first + 1]["event"] |= {"method": "log", "params": {"message": "forged"}}
     (tmp_path / "file").write_text("".join(json.dumps(line) + "\n" for line in lines))
     with pytest.raises(PipesResultsIncomplete, match="report_custom_message"):
         _ = replay(tmp_path / "file").completed

@@ -1,8 +1,8 @@
 """An invocation as a file: lines of JSON that hold everything a reader can know of it, and end with a count.
 
     {"standpipe_export": 1, "exported_at": "...", "invocation": {...}}
+    {"history": {...}}        changes of state; in older files behind the events
     {"event": {...}}          each as the broker gives it, by position
-    {"history": {...}}        changes of state
     {"end": {"events": 120, "history": 4}}
 
 Read and written a line at a time, in bounded memory. The invariant: a file that was cut short, or is of a later format,
@@ -43,6 +43,9 @@ class ArchiveOperations:
         invocation = self._object("GET", path)
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         yield {FORMAT_MEMBER: FORMAT, "exported_at": now, "invocation": invocation}
+        history = cast("list[JsonObject]", self._object("GET", f"{path}/history").get("items") or [])
+        for change in history:
+            yield {"history": change}
         last, after, count = cast("int", invocation.get("last_position", 0)), 0, 0
         while after < last:
             limit = min(_EVENTS_A_PAGE, last - after)
@@ -57,9 +60,6 @@ class ArchiveOperations:
             for event in events:
                 yield {"event": event}
             count, after = count + len(events), cast("int", page["next_after"])
-        history = cast("list[JsonObject]", self._object("GET", f"{path}/history").get("items") or [])
-        for change in history:
-            yield {"history": change}
         yield {"end": {"events": count, "history": len(history)}}
 
     def register(self, body: JsonObject, *, key: str) -> JsonObject:

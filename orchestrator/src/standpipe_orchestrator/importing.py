@@ -45,6 +45,7 @@ class _Batch:
     producer: str
     first_seq: int
     first_position: int
+    received_at: str
     messages: list[JsonValue] = field(default_factory=list[JsonValue])
     size: int = 0
 
@@ -60,31 +61,31 @@ class _Batch:
 class _Attempts:
     """The launcher's numbers of attempts, given again where they were given before."""
 
-    def __init__(self, broker: ArchiveOperations, invocation_id: str, original: JsonObject) -> None:
-        self._broker, self._id = broker, invocation_id
-        self._attempts = _objects(original.get("attempts"))
-        self._numbers = {
-            str(one.get("producer")): attempt
-            for one in _objects(original.get("producers"))
-            if isinstance(attempt := one.get("attempt"), list) and attempt
-        }
-        self._newest: list[JsonValue] = []
+    def __init__(self, broker: ArchiveOperations, invocation_id: str, archive: ArchiveReader) -> None:
+        self._broker, self._id, self._archive = broker, invocation_id, archive
+        self._waiting: list[JsonObject] | None = None
+        """The launcher's calls, oldest first; None before the first batch."""
 
     def begin(self, batch: _Batch) -> None:
-        """Before a producer opens that has the launcher's number and none of its own."""
-        attempt = self._numbers.pop(batch.producer, None)
-        if attempt is None or batch.first_seq != 1 or _names_its_attempt(batch.messages[0]):
-            return
-        if cast("list[int]", attempt) > cast("list[int]", self._newest):
-            self._newest = attempt
-            self._broker.number_attempt(self._id, attempt)
+        """Before these messages: what the launcher had said by then."""
+        if self._waiting is None:
+            # An older file holds its history behind the events, and knows of no attempts.
+            self._waiting = [change for change in self._archive.history if change.get("change") == "attempt"]
+        while self._waiting and str(self._waiting[0].get("at")) <= batch.received_at:
+            self._give(self._waiting.pop(0))
 
-    def name(self) -> None:
-        """Before any opens: what an older attempt reports does not stand in a newer one's way."""
-        for one in self._attempts:
-            names = one.get("names")
-            for name in names if isinstance(names, list) else []:
-                self._broker.number_attempt(self._id, one.get("attempt") or 0, name=str(name))
+    def end(self) -> None:
+        """After all messages: what the launcher said later."""
+        for change in self._waiting or []:
+            self._give(change)
+        self._waiting = []
+
+    def _give(self, change: JsonObject) -> None:
+        detail = change.get("detail")
+        if isinstance(detail, dict):
+            name = detail.get("name")
+            attempt = detail.get("attempt") or 0
+            self._broker.number_attempt(self._id, attempt, name=name if isinstance(name, str) else None)
 
 
 def import_archive(broker: ArchiveOperations, archive: ArchiveReader) -> Imported:
@@ -102,9 +103,8 @@ def import_archive(broker: ArchiveOperations, archive: ArchiveReader) -> Importe
     key = f"import-{hashlib.sha256(identity).hexdigest()[:32]}"
     new_id = str(broker.register(_registration(original), key=key)["id"])
     numbered = _numbered(original)
-    attempts = _Attempts(broker, new_id, original)
+    attempts = _Attempts(broker, new_id, archive)
     late = _late_producers(original)
-    attempts.name()
     for batch in _batches(archive.events()):
         if batch.producer in late:
             # It opened after the end: so that it is late here as well, the end comes first.
@@ -117,6 +117,7 @@ def import_archive(broker: ArchiveOperations, archive: ArchiveReader) -> Importe
             if batch.producer in numbered:
                 headers[NUMBERED_HEADER] = str(numbered[batch.producer])
         broker.append(new_id, batch.messages, headers=headers)
+    attempts.end()
     if original.get("cancel_requested"):
         broker.cancel(new_id)
     before, after = Invocation.from_wire(original), Invocation.from_wire(broker.finish(new_id, _last_word(archive)))
@@ -139,13 +140,6 @@ def _registration(original: JsonObject) -> JsonObject:
 
 def _objects(value: JsonValue) -> list[JsonObject]:
     return [one for one in (value if isinstance(value, list) else []) if isinstance(one, dict)]
-
-
-def _names_its_attempt(message: JsonValue) -> bool:
-    params = message.get("params") if isinstance(message, dict) else None
-    extras = params.get("extras") if isinstance(params, dict) else None
-    members = extras if isinstance(extras, dict) else {}
-    return any(members.get(name) is not None for name in ("attempt", "attempt_name", "parent"))
 
 
 def _late_producers(original: JsonObject) -> frozenset[str]:
@@ -179,7 +173,12 @@ def _batches(events: Iterable[JsonObject]) -> Iterator[_Batch]:
             batch = None
         if batch is None:
             position, seq = cast("int", event["position"]), cast("int", event["seq"])
-            batch = _Batch(producer=str(event["producer"]), first_seq=seq, first_position=position)
+            batch = _Batch(
+                producer=str(event["producer"]),
+                first_seq=seq,
+                first_position=position,
+                received_at=str(event.get("received_at")),
+            )
         batch.messages.append(message)
         batch.size += size
     if batch is not None:
