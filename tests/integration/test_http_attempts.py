@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,19 +12,6 @@ from tests.support.wire import Job, Json, check, closed, custom, log, materializ
 CURRENT = {"cancel_requested": False}
 SUPERSEDED = {"cancel_requested": False, "superseded": True}
 UNNAMED = {"attempt": 1, "name": ""}
-
-
-def seconds_between(begin: str, end: str) -> float:
-    return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()
-
-
-def seconds_since(text: str) -> float:
-    return (datetime.now(UTC) - datetime.fromisoformat(text)).total_seconds()
-
-
-def began_at(job: Job) -> str:
-    items = job.server.http.get(f"{job.path}/history").json()["items"]
-    return next(item["at"] for item in items if item["change"] == "attempt")
 
 
 def opening(**extras: object) -> Json:

@@ -20,9 +20,10 @@ from standpipe_protocol.messages import METHODS
 from standpipe_protocol.metadata import METADATA_TYPES
 from standpipe_protocol.problems import PROBLEM_TYPES
 from standpipe_protocol.process_end import CAUSE_CODES, OUTCOMES
-from standpipe_server.broker import batch_pass, standing, verdict
+from standpipe_server.broker import batch_pass, refusals, standing, verdict
 from standpipe_server.broker.launches import LAUNCH_STATES
 from standpipe_server.store import append, attempts, commands, launcher
+from standpipe_server.store import refusals as store_refusals
 from tests.support.processes import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "protocol.md").read_text(encoding="utf-8")
@@ -94,9 +95,10 @@ def test_the_verdicts_codes_are_the_brokers() -> None:
         if len(cells) == 3:
             told |= names(cells[2])
     notes = {name for cells in rows(section("Notes")) for name in names(cells[0])}
-    assert told | notes | {"more"} == codes_in(verdict)
+    codes = codes_in(verdict) | codes_in(refusals)
+    assert told | notes | {"more"} == codes
     guide = (REPOSITORY / "docs" / "how-to" / "what-a-verdict-means.md").read_text(encoding="utf-8")
-    explained = codes_in(verdict) | set(CAUSE_CODES)
+    explained = codes | set(CAUSE_CODES)
     assert explained <= names(guide), "docs/how-to/what-a-verdict-means.md does not explain every code."
 
 
@@ -112,8 +114,9 @@ def test_the_notes_are_the_brokers() -> None:
 
 def test_the_changes_in_the_history_are_the_stores() -> None:
     text = section("The other calls about one invocation")
-    told = names(text[text.index("`change` in the history") : text.index("More may come")])
-    assert told - {"change"} == set[str]().union(*map(changes_in, (commands, append, launcher, attempts)))
+    told = names("".join(re.findall(r"`change` in the history.+?More\s+may\s+come", text, flags=re.DOTALL)))
+    modules = (commands, append, launcher, attempts, store_refusals)
+    assert told - {"change"} == set[str]().union(*map(changes_in, modules))
 
 
 def test_every_metadata_type_is_named() -> None:
