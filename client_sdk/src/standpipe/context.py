@@ -367,11 +367,13 @@ class PipesContext:
             self._closed = True
             open_contexts.note_closed(self, materialized=self._materialized)
 
-    def _begin_termination(self, reason: PipesException, *, seconds: float) -> Callable[[float], object]:
+    def _begin_termination(
+        self, reason: PipesException | None, *, signal: str, seconds: float
+    ) -> Callable[[float], object]:
         """Reports that a signal ends the process. What it answers waits for the delivery, so many seconds."""
         # Another thread may be in a report that waits.
         with held_if_free(self._lock, seconds=seconds):
-            self._signal = reason.name
+            self._signal = signal
             self._report_end(reason)
         self._channel.flush(0.0)
         return self._channel.close

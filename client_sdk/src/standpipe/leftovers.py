@@ -13,6 +13,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from standpipe.openings import deliver_openings, log_outcome
 from standpipe.sender_threads import mark_sender_thread, unmark_sender_thread
 from standpipe.spool_start import SUFFIX, is_held, spool_path
 
@@ -60,6 +61,12 @@ class Leftovers:
         if self._thread is not None:
             self._thread.join(timeout)
 
+    def deliver_others(self, invocation: str, *, own: str, seconds: float) -> bool:
+        """Delivers what other producers of an invocation left; False when something of it still waits."""
+        # It may have one of their files in hand.
+        self.stop(timeout=seconds)
+        return deliver_openings(invocation, environment=self._environment, seconds=seconds, own=own)
+
     def forget_in_child(self) -> None:
         """After a fork: the file in hand is the parent's, and its lock must not live on in the child."""
         if self._thread is not None and self._imported.is_set():
@@ -71,7 +78,6 @@ class Leftovers:
         mark_sender_thread()
         try:
             try:
-                from standpipe.openings import log_outcome
                 from standpipe.set_aside import SET_ASIDE_DAYS, tidy
                 from standpipe.spool import spool_folder
                 from standpipe.spool_delivery import deliver_file, waiting_files

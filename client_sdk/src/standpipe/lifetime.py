@@ -9,18 +9,23 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import sys
 import time
 import weakref
 
+from standpipe.orderly_end import is_worker
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from standpipe.outbox import Outbox
 
+LAST = -100
+"""After the finalizers of other modules, and after a worker's own children were waited for."""
 _open_outboxes: weakref.WeakValueDictionary[int, Outbox] = weakref.WeakValueDictionary()
 _hooks_installed = False
+_at_exit: set[Callable[[], object]] = set()
+_at_worker_end: set[tuple[int, Callable[[], object]]] = set()
 
 
 def watch(outbox: Outbox) -> None:
@@ -35,23 +40,29 @@ def install() -> None:
     global _hooks_installed  # noqa: PLW0603  hooks of the interpreter are process-wide by nature
     if not _hooks_installed:
         _hooks_installed = True
-        atexit.register(close_all)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
+    call_at_end(close_all)
 
 
-def close_at_end_of_multiprocessing_child(outbox: Outbox) -> None:
-    """Children of multiprocessing leave by os._exit, past atexit, but run their own finalizers first."""
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None:
-        util.Finalize(None, outbox.close_child, exitpriority=100)
+def call_at_end(function: Callable[[], object]) -> None:
+    """Calls back at the end of this process, once, however often it was asked for."""
+    if function not in _at_exit:
+        _at_exit.add(function)
+        atexit.register(function)
+    # Workers of multiprocessing may leave by os._exit, past atexit, but run their own finalizers first.
+    if is_worker() and (os.getpid(), function) not in _at_worker_end:
+        _at_worker_end.add((os.getpid(), function))
+        from multiprocessing.util import Finalize
+
+        Finalize(None, function, exitpriority=LAST)
 
 
 def close_all() -> None:
-    """At the end of the process: what was reported is delivered or spooled, all of it in the time for one.
+    """What was reported is delivered or spooled, all in the time for one, and children that end in order are closed.
 
-    No `closed` is sent but for forked children, which are not asked to close: a program that forgot to, or died on the
-    way, must not look as if it had finished.
+    No `closed` is sent for the first process of an invocation: a program that forgot to close, or died on the way, must
+    not look as if it had finished.
     """
     outboxes = [outbox for outbox in _outboxes() if not outbox.closed]
     until = time.monotonic() + max((outbox.close_seconds for outbox in outboxes), default=0.0)
@@ -61,7 +72,7 @@ def close_all() -> None:
             outbox.flush(0.0)
     for outbox in outboxes:
         with _logging_errors():
-            outbox.close_child(max(until - time.monotonic(), 0.0))
+            outbox.close_at_end(max(until - time.monotonic(), 0.0))
 
 
 @contextlib.contextmanager

@@ -11,7 +11,10 @@ import contextlib
 import os
 from json import dumps
 
-from standpipe.launch_mark import is_launched_here
+from standpipe.ancestry import OwnMark, find_parent
+from standpipe.marks import is_launched_here
+from standpipe.orderly_end import OrderlyEnd
+from standpipe.process_facts import process_facts
 from standpipe.spool_start import create_file, file_stem, header_line, make_folder, record_line, spool_path
 from standpipe.times import utc_now
 
@@ -20,21 +23,35 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from standpipe_protocol.bootstrap import Bootstrap
-    from standpipe_protocol.json_text import JsonValue
 
 METHOD = "opened"
 HEARD_SECONDS = 5.0
 """How long the first report waits for the acknowledgement of an opening that is not safe."""
 
 
+class Fork:
+    """What a forked child has to know of the moment of the fork."""
+
+    __slots__ = ("handled", "parent")
+
+    def __init__(self, *, parent: str | None, handled: BaseException | None) -> None:
+        self.parent = parent
+        """The producer of the process that forked, or the one above that where it has not opened."""
+        self.handled = handled
+        """The exception that was being handled."""
+
+
 class Opening:
     """An opening that was written, or one that the disk did not take."""
 
-    __slots__ = ("_descriptor", "body", "on_disk", "path", "producer", "safe")
+    __slots__ = ("_descriptor", "body", "end", "mark", "on_disk", "parent", "path", "producer", "safe")
 
-    def __init__(self, *, producer: str, body: bytes) -> None:
+    def __init__(self, *, producer: str, parent: str | None, body: bytes, mark: OwnMark, end: OrderlyEnd) -> None:
         self.producer = producer
+        self.parent = parent
         self.body = body
+        self.mark = mark
+        self.end = end
         self.path = ""
         self.on_disk = False
         self.safe = False
@@ -63,20 +80,29 @@ class Opening:
 
 
 def begin_opening(
-    bootstrap: Bootstrap,
-    *,
-    environment: Mapping[str, str],
-    extras: Mapping[str, JsonValue],
-    producer: str | None = None,
+    bootstrap: Bootstrap, *, environment: Mapping[str, str], producer: str | None = None, fork: Fork | None = None
 ) -> Opening:
-    """Makes the first message of a producer and writes it to disk, where that can be done.
+    """Makes the first message of a producer, writes it to disk where that can be done, and marks this process.
 
     Args:
-        extras: what the process says of itself.
         producer: its id; a new one by default.
+        fork: in a forked child, what is left of the parent's context.
     """
-    wire = {"method": METHOD, "params": {"extras": dict(extras)}, "sent_at": utc_now()}
-    opening = Opening(producer=producer or new_producer(), body=dumps(wire, separators=(",", ":")).encode())
+    producer = producer or new_producer()
+    parent = fork.parent if fork is not None else find_parent(bootstrap.invocation, environment=environment)
+    extras = process_facts(environment)
+    if parent is not None:
+        extras["parent"] = parent
+    wire = {"method": METHOD, "params": {"extras": extras}, "sent_at": utc_now()}
+    opening = Opening(
+        producer=producer,
+        parent=parent,
+        body=dumps(wire, separators=(",", ":")).encode(),
+        mark=OwnMark(bootstrap.invocation, producer, environment=environment),
+        end=OrderlyEnd(
+            forked=fork is not None, child=parent is not None, ignored=None if fork is None else fork.handled
+        ),
+    )
     with contextlib.suppress(OSError):
         opening.write(bootstrap, environment=environment)
     return opening

@@ -11,14 +11,17 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+# All of it at once: what a signal interrupts in the middle of a close must not be an import.
+from standpipe.course import Course
+from standpipe.delivery import Retry, method_of
+from standpipe.errors import PipesConfigurationError
 from standpipe.opening import METHOD
 from standpipe.sender_threads import mark_sender_thread, unmark_sender_thread
+from standpipe.spool_delivery import FileOutcome, deliver_file, waiting_files
+from standpipe.spool_format import RecordReader, SpoolHeader
 from standpipe.spool_start import SUFFIX, file_prefix, file_stem, is_held, spool_path
-
-if TYPE_CHECKING:
-    from standpipe.spool_delivery import FileOutcome
+from standpipe.transport import Transport
 
 TRIES = 2
 LAUNCHER_SECONDS = 10.0
@@ -47,8 +50,6 @@ def deliver_openings(
             return True
     except OSError:
         return True
-    from standpipe.spool_delivery import waiting_files
-
     prefix, until = file_prefix(invocation), time.monotonic() + seconds
     mine = None if own is None else f"{file_stem(invocation, own)}."
     files = [file for file in waiting_files(Path(folder), prefix=prefix) if not (mine and file.name.startswith(mine))]
@@ -80,8 +81,6 @@ def _others(folder: str, invocation: str, *, own: str | None) -> bool:
 
 
 def _deliver_file(path: Path, *, environment: Mapping[str, str], over: Callable[[], bool]) -> bool:
-    from standpipe.spool_delivery import deliver_file
-
     while True:
         outcome = deliver_file(path, environment=environment, tries=TRIES, stopping=over)
         if outcome.error is None or outcome.in_use or outcome.set_aside is not None:
@@ -96,12 +95,6 @@ def _deliver_file(path: Path, *, environment: Mapping[str, str], over: Callable[
 
 def _deliver_opening(path: Path, *, environment: Mapping[str, str], over: Callable[[], bool]) -> bool:
     """Sends the first message of a file, if that is an opening, as its owner would."""
-    from standpipe.course import Course
-    from standpipe.delivery import Retry, method_of
-    from standpipe.errors import PipesConfigurationError
-    from standpipe.spool_format import RecordReader, SpoolHeader
-    from standpipe.transport import Transport
-
     try:
         with path.open("rb") as file:
             header = SpoolHeader.from_line(file.readline())

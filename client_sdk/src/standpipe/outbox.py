@@ -20,20 +20,18 @@ from standpipe.bounded_lock import held_if_free
 from standpipe.context_box import unreachable
 from standpipe.delivery import DeliveryReport, Rejection
 from standpipe.errors import DagsterPipesError
+from standpipe.exceptions import describe_exception
 from standpipe.ledger import encode_closed
 from standpipe.leftovers import Leftovers
 from standpipe.losses import Losses, dropped_note
 from standpipe.modes import close_seconds, open_seconds, spool_first
-from standpipe.opening import HEARD_SECONDS, begin_opening, new_producer
-from standpipe.openings import deliver_openings
+from standpipe.opening import HEARD_SECONDS, Fork, begin_opening, new_producer
 from standpipe.pending import MEMORY_BYTES, MEMORY_MESSAGES, Pending
-from standpipe.process_facts import process_facts
 from standpipe.sender import Sender
 from standpipe.settlement import settle
 from standpipe.shortening import shortened
-from standpipe.spool import Spool, spool_folder, spool_limit
+from standpipe.spool import Spool, open_spool
 from standpipe.spool_format import SpoolHeader
-from standpipe.spool_start import SUFFIX, file_stem
 from standpipe.times import utc_now
 from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.context import ContextData
@@ -75,11 +73,12 @@ class Outbox:
         self._spool_first = spool_first(environment)
         self.closing_seconds: float | None = None
         """How long `closed` waits for what other processes left on disk, where that is not `close_seconds`."""
-        self._pid = os.getpid()
+        self._fork: Fork | None = None
         self._opened_at = time.monotonic()
         self._on_control: Callable[[Control], None] | None = None
         self._inherited: list[object] = []
-        self._fork_callbacks: list[Callable[[], None]] = []
+        self._after_fork: Callable[[], None] = _do_nothing
+        self._after_opening_in_child: Callable[[], None] = _do_nothing
         self._begin(producer)
         if opening is not None:
             self._take_opening(opening)
@@ -142,10 +141,11 @@ class Outbox:
     @property
     def forked(self) -> bool:
         """Whether this is a forked child's copy of an outbox that its parent opened."""
-        return self._forked
+        return self._fork is not None
 
     @property
     def numbered(self) -> int:
+        """How many messages got a number."""
         return self._pending.numbered
 
     @property
@@ -183,9 +183,9 @@ class Outbox:
         self._on_control = callback
         self._sender.on_control(callback)
 
-    def after_fork(self, callback: Callable[[], None]) -> None:
-        """Calls back in a forked child, before anything else uses this outbox there."""
-        self._fork_callbacks.append(callback)
+    def after_fork(self, callback: Callable[[], None], *, opened: Callable[[], None]) -> None:
+        """Calls back in a forked child, before anything else uses this outbox there, and once it has opened there."""
+        self._after_fork, self._after_opening_in_child = callback, opened
 
     def context(self, *, timeout: float | None = None) -> ContextData:
         """The invocation's context; waits for it.
@@ -223,10 +223,13 @@ class Outbox:
         if self._to_open:
             self._open_in_child()
         if isinstance(message, Closed):
+            if self._last:
+                return  # a signal handler or the end of the process closed it in the middle of a close
             self._held_back = not self._deliver_for_others()
             if self._held_back:
                 self._sender.stop(timeout=0.1)
             kept = self._pending.put_last("closed", lambda account: encode_closed(message, account, sent_at=sent_at))
+            self._last = True
         else:
             body = encode_json(message_to_wire(message, sent_at=sent_at))
             if len(body) > self._sender.limits.message_bytes:
@@ -283,6 +286,8 @@ class Outbox:
                     producer=self._producer,
                     otherwise=_LATE if delivered else "the time to close was over",
                 )
+                if self._opening is not None:
+                    self._opening.mark.release()
             return self._report
 
     def _open_in_child(self) -> None:
@@ -292,30 +297,23 @@ class Outbox:
                 # Set first: a signal handler that reports may interrupt what follows.
                 self._opens = True
                 opening = begin_opening(
-                    self._bootstrap,
-                    environment=self._environment,
-                    extras=process_facts(self._environment),
-                    producer=self._producer,
+                    self._bootstrap, environment=self._environment, producer=self._producer, fork=self._fork
                 )
                 self._take_opening(opening)
+                lifetime.install()
+                self._after_opening_in_child()
                 # Last: other threads that report wait for the lock until then.
                 self._to_open = False
 
     def _take_opening(self, opening: Opening) -> None:
         on_disk = self._pending.begin("opened", opening.body, spool=lambda: self._make_spool(1, opening))
-        self._opens = True
+        self._opens, self._opening = True, opening
         self._unheard = not (on_disk and opening.safe)
 
-    def close_child(self, timeout: float | None = None) -> None:
-        """At the orderly end of a forked child: it shares its parent's context, so nobody else closes for it."""
-        if self._forked and self._report is None and self._opens and self._pending.numbered:
-            from standpipe.exceptions import describe_exception
-            from standpipe.rules import is_clean_exit
-
-            # Set while multiprocessing unwinds a worker, or after an exception that nobody caught was printed.
-            raised = sys.exc_info()[1] or getattr(sys, "last_value", None)
-            if is_clean_exit(raised):
-                raised = None
+    def close_at_end(self, timeout: float | None = None) -> None:
+        """At the end of the process. A child that is known to end in order, or by what, closes by itself."""
+        if self._report is None and self._opening is not None and self._opening.end.is_known:
+            raised = self._opening.end.raised
             self.send(Closed(exception=None if raised is None else describe_exception(raised)))
         self.close(timeout)
 
@@ -327,11 +325,11 @@ class Outbox:
         self._closing = threading.RLock()
         self._starting = threading.RLock()
         self._started = False
-        self._forked = self._pid != os.getpid()
+        self._opening: Opening | None = None
         self._opens = False
         self._to_open = False
         self._unheard = False
-        self._held_back = False
+        self._held_back = self._last = False
         self._leftovers = Leftovers(self._environment)
         self._pending = Pending(
             spool=self._make_spool,
@@ -355,9 +353,7 @@ class Outbox:
         with self._starting:
             if not self._started and self._report is None:
                 self._started = self._sender.start()
-                if self._started and self._forked:
-                    lifetime.close_at_end_of_multiprocessing_child(self)
-                elif self._started:
+                if self._started and self._fork is None:
                     self._leftovers.start()
 
     def _deliver_for_others(self) -> bool:
@@ -366,16 +362,11 @@ class Outbox:
         False when something is left that can still be delivered. Then `closed` must not overtake it.
         """
         seconds = self.close_seconds if self.closing_seconds is None else self.closing_seconds
-        # It may have one of their files in hand.
-        self._leftovers.stop(timeout=seconds)
-        return deliver_openings(
-            self._bootstrap.invocation, environment=self._environment, seconds=seconds, own=self._producer
-        )
+        return self._leftovers.deliver_others(self._bootstrap.invocation, own=self._producer, seconds=seconds)
 
     def _make_spool(self, first_seq: int, opening: Opening | None = None) -> Spool:
         header = SpoolHeader(bootstrap=self._bootstrap, producer=self._producer, first_seq=first_seq)
-        path = spool_folder(self._environment) / (file_stem(self._bootstrap.invocation, self._producer) + SUFFIX)
-        return Spool(path, header=header, max_bytes=spool_limit(self._environment), opening=opening)
+        return open_spool(header, environment=self._environment, opening=opening)
 
     def wait_until_imported(self) -> None:
         """Waits until no background thread imports anything; a fork amid an import leaves its lock held for ever in
@@ -390,10 +381,18 @@ class Outbox:
         self._pending.forget_in_child()
         self._leftovers.forget_in_child()
         report, parents, opens = self._report, self._sender, self._opens or self._to_open
+        if self._opening is not None:
+            self._opening.mark.forget_in_child()
+            self._fork = Fork(parent=self._producer, handled=sys.exc_info()[1])
+        else:
+            self._fork = Fork(parent=None if self._fork is None else self._fork.parent, handled=sys.exc_info()[1])
         self._opened_at = time.monotonic()
         self._begin(new_producer())
         self._report, self._to_open = report, opens
         self._sender.limits = parents.limits
         self._sender.context = parents.context.copy()
-        for callback in self._fork_callbacks:
-            callback()
+        self._after_fork()
+
+
+def _do_nothing() -> None:
+    return

@@ -21,7 +21,6 @@ from standpipe.null_context import open_null_context, refuse_launch_by_upstream
 from standpipe.open_contexts import Origin
 from standpipe.opening import begin_opening
 from standpipe.outbox import Outbox
-from standpipe.process_facts import process_facts
 from standpipe.session import open_http_context
 from standpipe.signals import forget, tell_of_termination
 from standpipe.strict import StrictChannel
@@ -181,7 +180,7 @@ def _open_with(
     outbox: Outbox | None = None
     if message_writer is None:
         bootstrap = _bootstrap(messages_params)
-        begun = begin_opening(bootstrap, environment=environment, extras=process_facts(environment))
+        begun = begin_opening(bootstrap, environment=environment)
         outbox = Outbox.connect(bootstrap, environment=environment, opening=begun)
         if not begun.on_disk:
             outbox.wait_until_heard()
@@ -214,15 +213,14 @@ class _PluggedContext(PipesContext):
         self._plugs = plugs
         tell_of_termination(self)
 
-    def _begin_termination(self, reason: PipesException, *, seconds: float) -> Callable[[float], object]:
+    def _begin_termination(
+        self, reason: PipesException | None, *, signal: str, seconds: float
+    ) -> Callable[[float], object]:
+        self._signal = signal
         # Plug-ins are code of the user's, which may take as long as it likes.
-        closing = threading.Thread(target=self._close_by, args=(reason,), name="standpipe-closing", daemon=True)
+        closing = threading.Thread(target=self.close, args=(reason,), name="standpipe-closing", daemon=True)
         closing.start()
         return closing.join
-
-    def _close_by(self, reason: PipesException) -> None:
-        self._signal = reason.name
-        self.close(reason)
 
     def close(self, exc: object = None, *, timeout: float | None = None) -> DeliveryReport:
         try:

@@ -7,7 +7,6 @@ call returned.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import threading
@@ -116,6 +115,8 @@ class HttpPipesContext(PipesContext):
             bootstrap,
             environment=environment,
             in_forked_child=self._renew_lock,
+            # Until it has opened SIGTERM is none of ours there: pools end idle workers so.
+            on_opening_in_child=lambda: tell_of_termination(self),
             on_control=lambda control: self._cancellation.hear(control),  # noqa: PLW0108  made by `super().__init__`
         )
         channel: MessageChannel = self._opening
@@ -143,9 +144,11 @@ class HttpPipesContext(PipesContext):
         """Whether the server takes nothing more of it."""
         return self._opening.is_refused
 
-    def _begin_termination(self, reason: PipesException, *, seconds: float) -> Callable[[float], object]:
+    def _begin_termination(
+        self, reason: PipesException | None, *, signal: str, seconds: float
+    ) -> Callable[[float], object]:
         self._opening.outbox.closing_seconds = seconds
-        return super()._begin_termination(reason, seconds=seconds)
+        return super()._begin_termination(reason, signal=signal, seconds=seconds)
 
     def _send_closed(self, exc: BaseException | PipesException | Mapping[str, object] | None) -> None:
         outbox = self._opening.outbox
@@ -167,16 +170,17 @@ class _OpeningOutbox:
         *,
         environment: Mapping[str, str],
         in_forked_child: Callable[[], None],
+        on_opening_in_child: Callable[[], None],
         on_control: Callable[[Control], None],
     ) -> None:
         from standpipe.opening import begin_opening
-        from standpipe.process_facts import process_facts
 
         self._bootstrap = bootstrap
         self._environment = environment
         self._in_forked_child = in_forked_child
+        self._on_opening_in_child = on_opening_in_child
         self._on_control = on_control
-        self._opening = begin_opening(bootstrap, environment=environment, extras=process_facts(environment))
+        self._opening = begin_opening(bootstrap, environment=environment)
         self._made: Outbox | None = None
         # Reentrant, because a signal handler that reports may interrupt it.
         self._making = threading.RLock()
@@ -200,7 +204,7 @@ class _OpeningOutbox:
                     outbox = Outbox.connect(
                         self._bootstrap, fetch_context=True, environment=self._environment, opening=self._opening
                     )
-                    outbox.after_fork(self._in_forked_child)
+                    outbox.after_fork(self._in_forked_child, opened=self._on_opening_in_child)
                     outbox.on_control(self._on_control)
                     self._made = outbox
         return self._made
@@ -244,11 +248,11 @@ def _watch(opening: _OpeningOutbox) -> None:
     # ones of a fork already run are called in part, which logging answers with an error on stderr.
     import logging  # noqa: F401  # pyright: ignore[reportUnusedImport]  for its hooks
 
+    lifetime.call_at_end(_finish_opening)
+    # After ours, so that it runs before it: what is open is closed there.
+    lifetime.install()
     if not _hooks_installed:
         _hooks_installed = True
-        atexit.register(_finish_opening)
-        # After ours, so that it runs before it: what is open is closed there.
-        lifetime.install()
         if hasattr(os, "register_at_fork"):
             # A fork in the middle of an import leaves the import's lock held in the child for ever.
             os.register_at_fork(before=_wait_for_opening)

@@ -4,7 +4,8 @@ Taken only where nobody else takes it (the default action is in place), and whil
 it was opened. The process then ends by the signal as it would have, so that whoever waits for it sees what he expects.
 The invariant: once the signal has come the process ends, within `TERMINATION_SECONDS` and a little.
 
-A forked child gets the default action back: `Pool.terminate()` ends idle workers so, which says nothing of the work.
+A forked child gets the default action back until it opens: `Pool.terminate()` ends idle workers so, which says nothing
+of the work. A worker that has opened, and has done all that it was given, is closed without an exception.
 The signal is held back over the fork, because a child in which it arrives before the interpreter is set up forgets it,
 and whoever waits for the child then waits for ever.
 """
@@ -18,6 +19,8 @@ import sys
 import threading
 import time
 import weakref
+
+from standpipe.idle_worker import has_done_its_work
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,16 +77,16 @@ def _on_termination(number: int, frame: FrameType | None) -> None:
     # First, so that a second signal ends the process at once.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
-        _close_all(signal.Signals(number).name)
+        _close_all(signal.Signals(number).name, is_failure=not has_done_its_work(frame))
     finally:
         _end_by(number)
 
 
-def _close_all(name: str) -> None:
+def _close_all(name: str, *, is_failure: bool) -> None:
     """Closes what is open, all in the time for one: the threads that deliver do so at once."""
     from standpipe_protocol.messages import PipesException
 
-    reason = PipesException(message=f"The process was told to terminate ({name}).", name=name)
+    reason = PipesException(message=f"The process was told to terminate ({name}).", name=name) if is_failure else None
     until = time.monotonic() + TERMINATION_SECONDS
     contexts = [context for reference in _open.valuerefs() if (context := reference()) is not None]
     waits: list[Callable[[float], object]] = []
@@ -91,7 +94,7 @@ def _close_all(name: str) -> None:
         share = max(until - time.monotonic(), 0.0) / (len(contexts) - number)
         # Whatever goes wrong with the report, the process has to end.
         with contextlib.suppress(Exception):
-            waits.append(context._begin_termination(reason, seconds=share))  # pyright: ignore[reportPrivateUsage]  the same distribution
+            waits.append(context._begin_termination(reason, signal=name, seconds=share))  # pyright: ignore[reportPrivateUsage]  the same distribution
     for wait in waits:
         with contextlib.suppress(Exception):
             wait(max(until - time.monotonic(), 0.0))

@@ -21,6 +21,7 @@ from standpipe.spool_start import (
     NEW_SUFFIX,
     SUFFIX,
     create_file,
+    file_stem,
     lock_descriptor,
     make_folder,
     open_to_append,
@@ -50,6 +51,16 @@ def spool_limit(environment: Mapping[str, str]) -> int:
         return int(environment[SPOOL_BYTES_VARIABLE])
     except (KeyError, ValueError):
         return DEFAULT_SPOOL_BYTES
+
+
+def open_spool(header: SpoolHeader, *, environment: Mapping[str, str], opening: Opening | None = None) -> Spool:
+    """A producer's file in its home; that of its opening, where there is one.
+
+    Raises:
+        OSError: it cannot be created, or is there no more.
+    """
+    path = spool_folder(environment) / (file_stem(header.bootstrap.invocation, header.producer) + SUFFIX)
+    return Spool(path, header=header, max_bytes=spool_limit(environment), opening=opening)
 
 
 class Spool:

@@ -28,7 +28,7 @@ from socket import SHUT_RDWR, socket
 from typing import ClassVar, TypeVar
 
 from standpipe.environment import Environment
-from standpipe.launch_mark import LaunchMark
+from standpipe.marks import LaunchMark
 from standpipe.recording import ANONYMOUS, Outcome, RecordedMessage, Recording
 from standpipe_protocol import PROTOCOL_VERSION
 from standpipe_protocol.bootstrap import Bootstrap

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
-from standpipe.launch_mark import LaunchMark
+from standpipe.marks import LaunchMark
 from standpipe.opening import new_producer
 from standpipe.outbox import Outbox
 from standpipe_orchestrator.client import BrokerClient
