@@ -15,6 +15,7 @@ from itertools import islice
 from typing import TypeAlias, TypeVar
 
 from standpipe_orchestrator.asset_key import AssetKey
+from standpipe_orchestrator.errors import BrokerError
 from standpipe_orchestrator.metadata import MetadataValue
 from standpipe_orchestrator.metadata_wire import metadata_from_wire
 from standpipe_orchestrator.results import AssetCheckResult, AssetCheckSeverity, MaterializeResult, PipesResult
@@ -146,13 +147,24 @@ class CollectedResults:
         """The results that no earlier call gave; waits up to `wait` seconds for one, or until it makes no more sense.
 
         Once the invocation has ended the implicit ones come last, once.
+
+        Raises:
+            BrokerError: it has ended, and what had to be read again cannot be read.
         """
         with self._changed:
             self._changed.wait_for(
                 lambda: self._taken_through < self._fresh.last_position or self._ended or or_until(), timeout=wait or 0
             )
             through, ended = self._fresh.last_position, self._ended
-        while (result := self._next(through)) is not None:
+        while True:
+            try:
+                result = self._next(through)
+            except BrokerError:
+                if ended:
+                    raise
+                return  # the broker may be away for a while; the next call goes on from here
+            if result is None:
+                break
             yield result
         if ended and not self._ending_taken:
             self._ending_taken = True
@@ -185,7 +197,11 @@ class CollectedResults:
             self._rest = self._again(
                 after=self._taken_through, through=through, methods=RESULTS, read=_streamed_result_of
             )
-        item = next(self._rest, None)
+        try:
+            item = next(self._rest, None)
+        except BaseException:
+            self._rest = None
+            raise
         if item is None:
             self._rest = None
             with self._changed:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from standpipe_orchestrator import AssetCheckResult, AssetKey, MaterializeResult
 from standpipe_orchestrator.collected import CollectedResults, message_of, report_key
+from standpipe_orchestrator.errors import BrokerUnreachable
 from standpipe_orchestrator.results import PipesResult
 from standpipe_orchestrator.retained import Item, Retained
 from standpipe_protocol.invocation import Event
@@ -37,10 +38,14 @@ class History:
     def __init__(self, *asset_keys: str) -> None:
         self.events: list[Event] = []
         self.pages: list[tuple[int, Sequence[str]]] = []
+        self.failures: list[Exception | None] = []
         self.collected = CollectedResults(asset_keys, read_again=self.read)
 
     def read(self, *, after: int, methods: Sequence[str]) -> Iterator[Event]:
         self.pages.append((after, methods))
+        failure = self.failures.pop(0) if self.failures else None
+        if failure is not None:
+            raise failure
         yield from (event for event in self.events if event.position > after and event.method in methods)
 
     def add(self, message: Reported, *, producer: str = "p", replaces: int | None = None, old: bool = False) -> int:
@@ -166,6 +171,22 @@ def test_whatever_the_pace_of_the_taking_each_result_is_taken_once_and_in_order(
                 taken += keys(islice(history.collected.take_new(), 2))
     taken += keys(history.collected.take_new())
     assert taken == [f"a{number}" for number in range(reported)]
+
+
+def test_a_broker_that_is_away_keeps_nothing_back_for_good() -> None:
+    history, taken = History(), list[str]()
+    for number in range(5):
+        history.add(made(f"a{number}"))
+    away = BrokerUnreachable("away", call="GET", url="http://x")
+    history.failures = [away, away, away]
+    for _ in range(3):
+        taken += keys(history.collected.take_new())
+    assert taken == ["a0", "a1", "a2"]
+    history.failures = [away]
+    history.collected.end(succeeded=True)
+    with pytest.raises(BrokerUnreachable):
+        list(history.collected.take_new())
+    assert keys(history.collected.take_new()) == ["a3", "a4"]
 
 
 def results_of_attempts(history: History) -> list[tuple[AssetKey | None, str | None, object]]:
