@@ -46,6 +46,7 @@ PLACES = {
     "checks of attempts": ("/invocations/{started again}?tab=checks", "section[aria-label='Replaced check fresh']"),
     "history of attempts": ("/invocations/{started again}?tab=history", "text=pod-c is attempt 1"),
     "queued again": ("/invocations/{queued again}", "text=Attempt 1: queued"),
+    "refused": ("/invocations/{refused}?tab=history", "text=a request was refused: malformed (400)"),
     "pool": ("/invocations/{pool}", ".notes >> text=SIGTERM ended producer"),
     "many producers": ("/invocations/{many producers}?tab=logs", "text=rank 39 works"),
     "red check": ("/invocations/{red check}", "text=a check failed"),

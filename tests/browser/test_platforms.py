@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator
 
 Story = dict[str, Job]
+# Milliseconds by which the page's own clock is put forward, instead of waiting for them.
+_NEXT_LOOK = 6_000
 
 
 def row(visit: Visit, job: Job) -> Locator:
@@ -227,3 +229,24 @@ def test_retries_are_called_retries(visit: Visit, story: Story) -> None:
     retries.locator("a[aria-current='page']:has-text('Retry 1')").wait_for()
     retries.locator("a:has-text('First')").wait_for()
     assert "Attempt" not in visit.page.locator("main").inner_text()
+
+
+def test_a_refused_request_is_in_the_history_of_an_open_page_and_its_text_stays_text(
+    visit: Visit, site: Server
+) -> None:
+    page, job = visit.page, register(site, context={"job_name": "curl"})
+    job.append([opened()])
+    page.clock.install()
+    visit.go(f"/invocations/{job.id}?tab=history")
+    page.wait_for_selector("ol.history li >> nth=1")
+    text = '{"method": "log" <img src=x onerror=document.title=\'owned\'>'
+    assert job.append(text).status_code == 400
+    page.clock.fast_forward(_NEXT_LOOK)
+    entry = page.locator("ol.history li", has_text="a request was refused: malformed (400)")
+    entry.wait_for()
+    assert "<img src=x onerror=" in entry.inner_text()
+    job.append([closed()])
+    job.finish(exit_code=0)
+    page.clock.fast_forward(_NEXT_LOOK)
+    page.wait_for_selector(".verdict .badge:has-text('incomplete')")
+    assert page.title() != "owned"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -117,3 +118,50 @@ def test_a_retry_is_called_a_retry(broker: Server) -> None:
 
     assert shown(broker, again)["Retry of"] == first.id
     assert "retries of this invocation" in standpipe(broker, "ls", "--help")
+
+
+PIPELINE = """
+import os, pathlib, subprocess, sys, time
+from standpipe_orchestrator import *
+
+PROGRAM = "from standpipe import open_pipes\\nwith open_pipes() as context: context.report_asset_materialization()"
+go = pathlib.Path(__file__).with_name("go")
+
+@asset
+def waits(context):
+    with open_pipes_session(context=context) as session:
+        session.report_state("queued", platform="slurm", job_id="4711")
+        until = time.monotonic() + float(os.environ["QUEUE_SECONDS"])
+        while not go.exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        session.report_state("running", node="n7")
+        env = {**os.environ, **session.get_bootstrap_env_vars()}
+        subprocess.run([sys.executable, "-c", PROGRAM], env=env, check=True)
+    return session.get_results()[0]
+
+defs = Definitions(assets=[waits])
+"""
+
+
+def test_a_run_tells_of_a_step_whose_work_waits(broker: Server, tmp_path: Path) -> None:
+    file = tmp_path / "pipeline.py"
+    file.write_text(PIPELINE, encoding="utf-8")
+    env = child_environment({"QUEUE_SECONDS": "60"}, home=broker.home)
+    with Process([STANDPIPE, "materialize", file], log=tmp_path / "out", env=env) as running:
+        running.wait_for_output("  queued: slurm, job 4711")
+        (tmp_path / "go").touch()
+        assert running.wait() == 0, running.output()
+    assert "waits materialized" in running.output()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX's")
+def test_the_changing_line_says_that_it_is_queued(
+    broker: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "pipeline.py"
+    file.write_text(PIPELINE, encoding="utf-8")
+    monkeypatch.setenv("QUEUE_SECONDS", "2.5")
+    shown, code = on_terminal([str(STANDPIPE), "materialize", str(file)], home=broker.home)
+
+    assert code == 0, shown
+    assert re.search(r"waits  queued \d\.\d s", shown)

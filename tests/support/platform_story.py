@@ -170,6 +170,16 @@ def pool_worker_ended(server: Server) -> Job:
     return job
 
 
+def refused(server: Server) -> Job:
+    """A script whose second report is no JSON, and which closes all the same."""
+    job = register(server, context={"asset_keys": ["platform/refused"], "job_name": "curl"})
+    job.append([opened(), materialization("platform/refused")])
+    assert job.append('{"method": "log", "params": {"message": "said "loud""}}').status_code == 400
+    job.append(closed())
+    job.finish(exit_code=0)
+    return job
+
+
 def platform_story(server: Server) -> dict[str, Job]:
     """One of each, by name."""
     return {
@@ -182,4 +192,5 @@ def platform_story(server: Server) -> dict[str, Job]:
         "started again": started_again(server),
         "queued again": queued_again(server),
         "pool": pool_worker_ended(server),
+        "refused": refused(server),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from standpipe_orchestrator.cli.delivery import delivery
+from standpipe_orchestrator.cli.delivery import delivery, superseded_producers
 from standpipe_protocol.invocation import Invocation
 from standpipe_protocol.json_text import JsonValue
 
@@ -75,3 +75,14 @@ def test_superseded_producers_come_last_and_say_so_and_so_do_supervisors() -> No
         "unnumbered: attempt pod-c, closed, 1 message stored",
         "old: superseded, rank 2, host n7\\x1b[2J, attempt 0 (pod-a), open, 1 message stored",
     ]
+
+
+def test_of_more_producers_than_are_listed_those_that_are_left_out_are_superseded() -> None:
+    def superseded(old: int) -> list[bool]:
+        producers: list[JsonValue] = [{**SILENT, "producer": "new", "superseded": False}]
+        producers += [{**SILENT, "producer": f"old-{n}", "superseded": True} for n in range(old)]
+        found = superseded_producers(Invocation.from_wire({**RUNNING, "producers": producers}))
+        return [name in found for name in ("new", "old-1", "old-400")]
+
+    assert superseded(99) == [False, True, True]
+    assert superseded(50) == [False, True, False]

@@ -6,6 +6,7 @@ Reads what the broker shows with the invocation; whatever an older or newer one 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from rich.text import Text
@@ -16,6 +17,8 @@ from standpipe_protocol.invocation import Invocation
 from standpipe_protocol.json_text import JsonValue
 
 _PRODUCERS_SHOWN = 40
+_LISTED = 100
+"""Producers that a server lists."""
 _MISSING_SHOWN = 10
 
 
@@ -34,9 +37,24 @@ def delivery(invocation: Invocation) -> Iterator[tuple[str, Text]]:
         yield "", Text(f"… {rest} more", style="dim")
 
 
-def superseded_producers(invocation: Invocation) -> frozenset[str]:
+@dataclass(frozen=True, slots=True)
+class SupersededProducers:
     """Those that belong to an older attempt: what they reported makes nothing red."""
-    return frozenset(str(one.get("producer")) for one in invocation.producers if _is_superseded(one))
+
+    named: frozenset[str]
+    current: frozenset[str] | None
+    """Where not all are listed, those that count: whatever is none of them is superseded."""
+
+    def __contains__(self, producer: object) -> bool:
+        return producer in self.named or (self.current is not None and producer not in self.current)
+
+
+def superseded_producers(invocation: Invocation) -> SupersededProducers:
+    """Of at most a hundred that are listed the superseded ones come last: with one of them all that count are known."""
+    named = frozenset(str(one.get("producer")) for one in invocation.producers if _is_superseded(one))
+    listed = frozenset(str(one.get("producer")) for one in invocation.producers)
+    is_cut = len(invocation.producers) >= _LISTED and bool(named)
+    return SupersededProducers(named, listed - named if is_cut else None)
 
 
 def _expected(progress: Mapping[str, JsonValue]) -> Text:

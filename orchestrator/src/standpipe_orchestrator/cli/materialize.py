@@ -77,7 +77,7 @@ def _materialize(definitions: Definitions, args: argparse.Namespace) -> int:
     progress = Progress(title=visible(file.name))
     green: bool | None = None
     try:
-        with progress.screen.running(), _logs_to(progress, verbose=args.verbose):
+        with progress.running(), _logs_to(progress, verbose=args.verbose):
             result = materialize(
                 definitions,
                 selection=args.select,

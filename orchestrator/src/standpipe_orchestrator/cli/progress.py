@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from datetime import UTC, datetime
 from itertools import cycle
 
 from rich.console import Console
 from rich.text import Text
 
 from standpipe_orchestrator.cli.screen import Screen
-from standpipe_orchestrator.cli.text import check_word, counted, duration, key_of, metadata_line, one_line, visible
+from standpipe_orchestrator.cli.text import (
+    check_word,
+    counted,
+    duration,
+    key_of,
+    metadata_line,
+    one_line,
+    seconds_between,
+    visible,
+)
+from standpipe_orchestrator.cli.watching import LaunchWatch
 from standpipe_orchestrator.definitions import (
     InvocationRegistered,
     Recorded,
@@ -45,6 +57,7 @@ class Progress:
 
     def __init__(self, *, title: str, console: Console | None = None) -> None:
         self.screen = Screen(status=self._status, console=console)
+        self._watch = LaunchWatch(tell=lambda words: self._line("", f"  {words}", "dim"))
         self._ascii = self.screen.console.options.ascii_only
         self._marks = _ASCII if self._ascii else _UNICODE
         self._spinner = cycle("|/-\\" if self._ascii else _SPINNER)
@@ -69,6 +82,7 @@ class Progress:
                 self._line("run", visible(event.step), "bold")
             case InvocationRegistered():
                 self._line("", f"  {event.invocation_id}", "dim")
+                self._watch.begin(event.invocation_id)
             case Reported():
                 with self._lock:
                     self._told.add(_told_as(event))
@@ -83,6 +97,7 @@ class Progress:
                 self._running = None
                 with self._lock:
                     self._told.clear()
+                self._watch.end()
                 self._step_ended(event.outcome)
             case _:
                 pass
@@ -109,6 +124,15 @@ class Progress:
                 said = self.screen.errors_forwarded > self._errors_before
                 for line in _explained(outcome.error, without_stderr=said):
                     self._line("", f"  {visible(line)}", "red")
+
+    @contextlib.contextmanager
+    def running(self) -> Generator[None]:
+        """While the block runs the changing line is kept up to date, and platforms are asked about."""
+        with self.screen.running():
+            try:
+                yield
+            finally:
+                self._watch.close()
 
     def summary(self, *, interrupted: bool = False) -> None:
         """The last lines: how it ended, what is red, how long it took, where to look."""
@@ -167,9 +191,13 @@ class Progress:
             return None
         step, since = running
         total = duration(time.monotonic() - self._began)
+        took, stage = f"  {duration(time.monotonic() - since)}", self._watch.stage
+        if stage is not None:
+            waited = seconds_between(stage.since, datetime.now(UTC).isoformat())
+            took = f"  {stage.state}" if waited is None else f"  {stage.state} {duration(max(waited, 0.0))}"
         return Text.assemble(
             (f"{next(self._spinner)} ", "cyan"),
-            f"{visible(step)}  {duration(time.monotonic() - since)}",
+            f"{visible(step)}{took}",
             (f"   step {min(len(self._ended) + 1, self._steps)} of {self._steps}, {total} in all", "dim"),
         )
 

@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _tail(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
     invocation = client.invocations.get(args.id)
-    show = print_json if args.json else partial(print_event, superseded=superseded_producers(invocation))
+    show = print_json if args.json else partial(print_event, superseded=superseded_producers(invocation).named)
     count: int = 20 if args.n is None else args.n
     latest = latest_events(client, invocation, count, methods=args.method)
     for event in latest.events:

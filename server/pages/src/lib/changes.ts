@@ -1,6 +1,6 @@
 // The changes of an invocation's state, in words. A kind that is new to these pages is shown under its name.
 import { attemptText, endWords } from "./ends";
-import { count, plural, visible } from "./format";
+import { bytes, count, plural, visible } from "./format";
 import type { Change, End, JsonObject } from "./types";
 
 const NAMED = 10;
@@ -22,6 +22,8 @@ const SAID: Record<string, string[]> = {
   attempt: ["attempt", "number", "name"],
   superseded: ["producers", "count"],
   finished: ["outcome", "exit_code", "launched"],
+  refused: ["problem", "status", "length", "more"],
+  "refusal-taken-back": ["standing"],
 };
 
 /** What happened, and what more is known of it. */
@@ -46,6 +48,12 @@ function wordsOf(change: string, detail: JsonObject): string {
       const words = endWords({ ...(detail as End), cause: null });
       return `the launcher said that it is over${words ? `: ${words}` : ""}`;
     }
+    case "refused":
+      return refusedWords(detail);
+    case "refusal-taken-back": {
+      const standing = Number(detail["standing"] ?? 0);
+      return `what had been refused is stored${standing ? `, ${count(standing)} more are not` : ""}`;
+    }
     default:
       return WORDS[change] ?? change.replaceAll(/[-_]/g, " ");
   }
@@ -63,6 +71,12 @@ export function launchWords(detail: JsonObject): string {
   const state = String(detail["state"]);
   const attempt = Array.isArray(detail["attempt"]) ? ` (attempt ${attemptText(detail["attempt"] as number[])})` : "";
   return `${state}${attempt}${place.length ? ` ${place.join(", ")}` : ""}`;
+}
+
+function refusedWords({ problem, status, length, more }: JsonObject): string {
+  if (typeof more === "number") return `${plural(more, "more request")} refused`;
+  const size = typeof length === "number" ? `, ${bytes(length)}` : "";
+  return `a request was refused: ${String(problem)}${status ? ` (${String(status)})` : ""}${size}`;
 }
 
 function supersededWords(detail: JsonObject): string {

@@ -4,19 +4,25 @@ import type { Event, Invocation } from "./types";
 
 export const hasNote = (event: Event, code: string): boolean => (event.notes ?? []).some((note) => note.code === code);
 
-/** Those that are known: the server lists at most a hundred producers, of the others their own events tell. */
+/** As many producers the server lists, superseded ones last: where one of those is listed, all that count are. */
+const LISTED = 100;
+
+/** Of producers that are not listed their own events tell, and that the list is full. */
 export function supersededProducers(invocation: Invocation, events: Event[]): ReadonlySet<string> {
   const found = new Set<string>();
   if (!invocation.notes.length && !invocation.attempts?.length) return found;
-  for (const list of [invocation.producers, invocation.receipt?.producers]) {
-    for (const one of list ?? []) if (one.superseded) found.add(one.producer);
+  const known = new Map<string, boolean>();
+  for (const list of [invocation.receipt?.producers, invocation.producers]) {
+    for (const one of list ?? []) known.set(one.producer, one.superseded === true);
   }
+  for (const [producer, superseded] of known) if (superseded) found.add(producer);
+  const hidden = known.size >= LISTED && found.size > 0;
   const newest = invocation.attempt ?? [];
   for (const event of events) {
     if (hasNote(event, "superseded")) found.add(event.producer);
-    else if (event.method === "opened") {
+    else if (event.method === "opened" && !known.has(event.producer)) {
       const own = attemptOf(event);
-      if (own && compareAttempts(own, newest) < 0) found.add(event.producer);
+      if (hidden || (own && compareAttempts(own, newest) < 0)) found.add(event.producer);
     }
   }
   return found;

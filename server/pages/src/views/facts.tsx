@@ -63,7 +63,7 @@ function times(invocation: Invocation, now: number): Row[] {
   const rows = spans.map((span): Row => {
     const name = span.end === null ? `${SPANS[span.name]} for` : span.name === "running" ? "Ran" : SPANS[span.name];
     const since = `since ${new Date(span.begin).toISOString()}`;
-    return [name, <span title={since}>{duration(spanMillis(span, now))}</span>];
+    return [name, <span title={since}>{duration(spanMillis(span, now))}{span.name === "running" && !invocation.platform?.attempt?.length && usual(invocation)}</span>];
   });
   if (!spans.some(({ name }) => name === "running") && invocation.opened_at && !invocation.platform) {
     rows.push([ended ? "Took" : "Running for", <span title={`since ${invocation.opened_at}`}>{duration(taken(invocation, now))}{usual(invocation)}</span>]);

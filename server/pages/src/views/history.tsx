@@ -27,6 +27,8 @@ export function HistoryTab({ history }: { history: Loaded<Change[]> }) {
   );
 }
 
+const NAMES: Record<string, string> = { start: "it begins with" };
+
 /** What more is told of a change: plain members as words, only what is nested as a tree. */
 function Detail({ detail }: { detail: JsonObject }) {
   const members = Object.entries(detail);
@@ -37,7 +39,7 @@ function Detail({ detail }: { detail: JsonObject }) {
     <>
       {members.map(([name, value]) => (
         <span class="quiet" key={name}>
-          {visible(name.replaceAll("_", " "))} <b class="told">{visible(Array.isArray(value) ? value.join(", ") || "none" : String(value))}</b>
+          {NAMES[name] ?? visible(name.replaceAll("_", " "))} <b class="told">{visible(Array.isArray(value) ? value.join(", ") || "none" : String(value))}</b>
         </span>
       ))}
     </>
