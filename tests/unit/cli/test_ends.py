@@ -124,3 +124,9 @@ def test_changes_stand_between_the_events_where_they_happened() -> None:
         for one in among([event(1, 5), event(2, 6)], changes)
     ]
     assert told == ["queued", 1, "running", 2, "attempt 1 begins", "the lease ran out"]
+
+
+def test_that_it_went_well_goes_without_saying() -> None:
+    assert list(why_it_ended(ended(outcome="succeeded", exit_code=0))) == []
+    told = dict(why_it_ended(ended("failed", outcome="succeeded", exit_code=0)))
+    assert told["Launcher"].plain == "succeeded, exit code 0"

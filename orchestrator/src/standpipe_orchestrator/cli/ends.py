@@ -37,7 +37,8 @@ def why_it_ended(invocation: Invocation) -> Iterator[tuple[str, Text]]:
     """Lines with their names: the launcher's word, the reasons with what they explain, and what made nothing red."""
     if invocation.judged_by is not None:
         yield "Judged", Text(judge_sentence(invocation), style="yellow")
-    if invocation.outcome is not None or invocation.cause is not None:
+    # That it went well goes without saying where it did.
+    if invocation.cause is not None or invocation.outcome not in (None, invocation.verdict):
         members: dict[str, JsonValue] = {"outcome": invocation.outcome, "exit_code": invocation.exit_code}
         yield "Launcher", Text(end_words(members | {"cause": dict(invocation.cause) if invocation.cause else None}))
     why, left_open = explained(invocation)

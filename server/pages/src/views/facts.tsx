@@ -41,12 +41,13 @@ export function facts(invocation: Invocation, now: number): Row[] {
 }
 
 /** Where its platform has it. An address is a link only where a browser may follow it. */
-function places({ platform }: Invocation): Row[] {
+function places(invocation: Invocation): Row[] {
+  const { platform } = invocation;
   if (!platform) return [];
   const rows: Row[] = [];
   const address = webAddress(platform.url);
   const job = platform.job_id ?? (address ? "its page" : "");
-  if (platform.platform) rows.push(["Platform", <Text>{platform.platform}</Text>]);
+  if (platform.platform && platform.platform !== launcherText(invocation)) rows.push(["Platform", <Text>{platform.platform}</Text>]);
   if (job) rows.push(["Platform job", address ? <a href={address} target="_blank" rel="noopener noreferrer nofollow"><Text>{job}</Text></a> : <Text>{job}</Text>]);
   if (platform.url && !address) rows.push(["Platform address", <span class="mono"><Text>{platform.url}</Text></span>]);
   if (platform.node) rows.push(["Node", <Text>{platform.node}</Text>]);

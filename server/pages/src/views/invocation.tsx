@@ -105,7 +105,7 @@ function Shown({ invocation, query, reload, stale }: ShownProps) {
         {tab === "results" && <Materializations invocation={invocation} reports={materializations} superseded={superseded} />}
         {tab === "checks" && <Checks reports={checks} superseded={superseded} />}
         {tab === "logs" && <LogPanel invocation={invocation} superseded={superseded} query={query} />}
-        {tab === "messages" && <Customs events={results.customs} />}
+        {tab === "messages" && <Customs events={results.customs} superseded={superseded} />}
         {tab === "context" && <ContextTab invocation={invocation} />}
         {tab === "exception" && <ExceptionTab exceptions={exceptions} />}
         {tab === "history" && <HistoryTab history={history} />}

@@ -65,7 +65,7 @@ function Card({ event, stale, replaced }: { event: Event; stale: boolean; replac
   );
 }
 
-export function Customs({ events }: { events: Event[] }) {
+export function Customs({ events, superseded }: { events: Event[]; superseded: ReadonlySet<string> }) {
   if (!events.length) return <Empty title="No custom message was reported." />;
   return (
     <ol class="customs">
@@ -73,7 +73,7 @@ export function Customs({ events }: { events: Event[] }) {
         <li class="card" key={event.position}>
           <header>
             <span class="quiet">#{event.position}</span>
-            <Remarks event={event} />
+            <Remarks event={event} stale={superseded.has(event.producer)} />
             <Time value={event.received_at} short />
             <CopyButton text={() => jsonText(event.params?.["payload"] ?? null, 2)} label="Copy the payload as JSON" />
           </header>

@@ -52,7 +52,7 @@ export function Timeline({ invocation, results, superseded, history, now }: Prop
   const lease = invocation.lease_expires_at;
   const ticks = [0, 0.25, 0.5, 0.75, 1].map((part) => begin + (end - begin) * part);
   return (
-    <Panel title="Timeline" aside={<Legend platform={stages.length > 0} stale={lanes.some(({ marks }) => marks.some(({ kind }) => kind === "stale"))} />}>
+    <Panel title="Timeline" aside={<Legend stages={stages} stale={lanes.some(({ marks }) => marks.some(({ kind }) => kind === "stale"))} />}>
       <div class="timeline">
         {states.length > 0 && (
           <div class="lane">
@@ -165,10 +165,11 @@ const STAGES: [string, string][] = [
   ["stage running", "running"],
 ];
 
-function Legend({ platform, stale }: { platform: boolean; stale: boolean }) {
+function Legend({ stages, stale }: { stages: Stage[]; stale: boolean }) {
+  const platform = STAGES.filter(([kind]) => stages.some(({ state }) => kind === `stage ${state === "submitted" ? "queued" : state}`));
   return (
     <span class="legend">
-      {[...LEGEND, ...(stale ? [STALE] : []), ...(platform ? STAGES : [])].map(([kind, words]) => (
+      {[...LEGEND, ...(stale ? [STALE] : []), ...platform].map(([kind, words]) => (
         <span key={kind}>
           <i class={`mark ${kind}`} /> {words}
         </span>

@@ -67,9 +67,11 @@ function Reasons({ reasons }: { reasons: Reason[] }) {
 
 /** The words on the end, each with who said it. That of a plain end without trouble is told by the verdict. */
 function Ends({ invocation }: { invocation: Invocation }) {
-  const { outcome, exit_code, cause, reasons } = invocation;
+  const { outcome, exit_code, cause, reasons, verdict } = invocation;
   const said: [string, End][] = [];
-  if (outcome || cause || exit_code) said.push(["The launcher", { outcome, exit_code, cause }]);
+  // That it went well goes without saying where it did.
+  const told = outcome !== "succeeded" || verdict !== "succeeded" ? outcome : null;
+  if (told || cause || exit_code) said.push(["The launcher", { outcome, exit_code, cause }]);
   for (const one of invocation.receipt?.producers ?? invocation.producers ?? []) {
     if (one.end) said.push([`Supervisor ${producerName(one.producer)}`, one.end]);
   }
