@@ -2,41 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
+from tests.support.attempts import CURRENT, SUPERSEDED, codes, notes, number, opening, send
 from tests.support.server import Server
-from tests.support.wire import Job, Json, check, closed, custom, log, materialization, opened, problem_of, register
+from tests.support.wire import Json, check, closed, custom, log, materialization, opened, problem_of, register
 
-CURRENT = {"cancel_requested": False}
-SUPERSEDED = {"cancel_requested": False, "superseded": True}
 UNNAMED = {"attempt": 1, "name": ""}
-
-
-def opening(**extras: object) -> Json:
-    return {"method": "opened", "params": {"extras": extras}}
-
-
-def send(job: Job, producer: str, *messages: Json, first_seq: int = 1) -> Json:
-    answer = job.append(list(messages), producer=producer, first_seq=first_seq)
-    assert answer.status_code in (200, 207), answer.text
-    return answer.json()
-
-
-def number(job: Job, attempt: Any, name: str | None = None) -> Json:
-    members = {"attempt": attempt} | ({"name": name} if name else {})
-    answer = job.server.http.post(f"{job.path}/attempts", json=members)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-def codes(invocation: Json) -> list[str]:
-    return [reason["code"] for reason in invocation["reasons"]]
-
-
-def notes(event: Json) -> list[str]:
-    return [note["code"] for note in event.get("notes", [])]
 
 
 def test_work_that_is_started_again_is_green_when_its_newest_run_is_complete(shared_server: Server) -> None:

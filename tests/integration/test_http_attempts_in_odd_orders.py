@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
-from typing import Any
 
+from tests.support.attempts import CURRENT, SUPERSEDED, codes, notes, number, opening, send
 from tests.support.server import Server
 from tests.support.waiting import wait_until
-from tests.support.wire import Job, Json, closed, custom, log, materialization, opened, register
-
-CURRENT = {"cancel_requested": False}
-SUPERSEDED = {"cancel_requested": False, "superseded": True}
-UNNAMED = {"attempt": 1, "name": ""}
+from tests.support.wire import Job, closed, custom, log, materialization, opened, register
 
 
 def seconds_between(begin: str, end: str) -> float:
@@ -26,31 +22,6 @@ def seconds_since(text: str) -> float:
 def began_at(job: Job) -> str:
     items = job.server.http.get(f"{job.path}/history").json()["items"]
     return next(item["at"] for item in items if item["change"] == "attempt")
-
-
-def opening(**extras: object) -> Json:
-    return {"method": "opened", "params": {"extras": extras}}
-
-
-def send(job: Job, producer: str, *messages: Json, first_seq: int = 1) -> Json:
-    answer = job.append(list(messages), producer=producer, first_seq=first_seq)
-    assert answer.status_code in (200, 207), answer.text
-    return answer.json()
-
-
-def number(job: Job, attempt: Any, name: str | None = None) -> Json:
-    members = {"attempt": attempt} | ({"name": name} if name else {})
-    answer = job.server.http.post(f"{job.path}/attempts", json=members)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-def codes(invocation: Json) -> list[str]:
-    return [reason["code"] for reason in invocation["reasons"]]
-
-
-def notes(event: Json) -> list[str]:
-    return [note["code"] for note in event.get("notes", [])]
 
 
 def test_a_word_about_an_older_attempt_is_history_and_ends_nothing(shared_server: Server) -> None:
