@@ -190,6 +190,11 @@ _VARIABLES: Mapping[str, tuple[str, str]] = {
         "`first`: each report is on disk before it returns; `later`: when memory is full or the server away; `later`",
     ),
     "STANDPIPE_SPOOL_BYTES": ("process", "how large one spool file may grow; 1 GiB"),
+    "STANDPIPE_ATTEMPT": (
+        "process",
+        "set by a launcher: which run of the work this is, whole numbers with dots between them (`2`, `1.2`)",
+    ),
+    "STANDPIPE_ATTEMPT_NAME": ("process", "set by a launcher: a name of this run that has no order, a pod's uid"),
     "STANDPIPE_PARENT": ("process", "set by a process that opens, for those that it starts: whose children they are"),
     "STANDPIPE_CA_FILE": ("process, orchestrator, terminal", "certificates to trust besides the usual ones"),
     "STANDPIPE_EXTRAS": ("process", "outside an orchestrator: the extras of the null context, a JSON object"),

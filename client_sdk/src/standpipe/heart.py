@@ -91,8 +91,9 @@ class Heart:
 
     def _take(self, answer: Answer | NoAnswer) -> bool:
         """Whether to beat again."""
-        if isinstance(answer, Answer) and answer.status == 200:
+        if isinstance(answer, Answer):
             self._hear(answer)
-            return True
+            if answer.status == 200:
+                return True
         # The end of heartbeats is not the end of reports: what comes late is still taken.
         return not isinstance(decide_after_refusal(answer, attempt=0, jitter=0.0, acquainted=True), Stop)

@@ -135,6 +135,11 @@ class Outbox:
         return self._sender.control
 
     @property
+    def superseded(self) -> bool:
+        """Whether a newer attempt has begun: then nothing is sent any more."""
+        return self._sender.superseded
+
+    @property
     def closed(self) -> bool:
         return self._report is not None
 
@@ -152,11 +157,6 @@ class Outbox:
     def dropped(self) -> int:
         """Messages that could be kept nowhere."""
         return self._pending.dropped
-
-    @property
-    def dropped_logs(self) -> int:
-        """Log lines dropped under pressure, for the ledger."""
-        return self._pending.dropped_logs
 
     @property
     def close_seconds(self) -> float:
@@ -210,7 +210,7 @@ class Outbox:
         return data
 
     def send(self, message: Message) -> None:
-        """Numbers the message and queues it.
+        """Numbers the message and queues it; drops it once a newer attempt has begun.
 
         Raises:
             TypeError, ValueError: JSON cannot carry the message.
@@ -219,13 +219,19 @@ class Outbox:
         """
         if self._report is not None:
             raise DagsterPipesError("Cannot send message after pipes context is closed.")
+        if self._sender.superseded:
+            return
         sent_at = utc_now()
         if self._to_open:
             self._open_in_child()
         if isinstance(message, Closed):
             if self._last:
                 return  # a signal handler or the end of the process closed it in the middle of a close
-            self._held_back = not self._deliver_for_others()
+            seconds = self.close_seconds if self.closing_seconds is None else self.closing_seconds
+            # None of which nobody knows must make this one green, so what waits must not be overtaken.
+            self._held_back = not self._leftovers.deliver_others(
+                self._bootstrap.invocation, own=self._producer, seconds=seconds
+            )
             if self._held_back:
                 self._sender.stop(timeout=0.1)
             kept = self._pending.put_last("closed", lambda account: encode_closed(message, account, sent_at=sent_at))
@@ -257,8 +263,8 @@ class Outbox:
     def flush(self, timeout: float) -> bool:
         """Waits until everything sent so far is acknowledged; False when it is not, after `timeout` seconds at most."""
         through, deadline = self._pending.numbered, time.monotonic() + timeout
-        if self._pending.acknowledged >= through:
-            return True
+        if self._pending.acknowledged >= through or self._sender.superseded:
+            return not self._sender.superseded
         self._start()
         self._sender.hurry()
         # Without a thread nobody delivers, so nobody is waited for.
@@ -355,14 +361,6 @@ class Outbox:
                 self._started = self._sender.start()
                 if self._started and self._fork is None:
                     self._leftovers.start()
-
-    def _deliver_for_others(self) -> bool:
-        """Before `closed`: what other processes left on disk, so that none of which nobody knows makes this one green.
-
-        False when something is left that can still be delivered. Then `closed` must not overtake it.
-        """
-        seconds = self.close_seconds if self.closing_seconds is None else self.closing_seconds
-        return self._leftovers.deliver_others(self._bootstrap.invocation, own=self._producer, seconds=seconds)
 
     def _make_spool(self, first_seq: int, opening: Opening | None = None) -> Spool:
         header = SpoolHeader(bootstrap=self._bootstrap, producer=self._producer, first_seq=first_seq)

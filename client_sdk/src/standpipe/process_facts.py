@@ -1,8 +1,11 @@
-"""What a process tells of itself when it opens, so that of many the silent one is known: rank, host, process id."""
+"""What a process tells of itself when it opens, so that of many the silent one is known: rank, host, process id,
+attempt."""
 
 from __future__ import annotations
 
 import os
+
+from standpipe.attempt_facts import attempt_facts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,8 +24,9 @@ _RANK_AND_SIZE = (
 
 
 def process_facts(environment: Mapping[str, str]) -> dict[str, JsonValue]:
-    """`host` and `pid`, and `rank` and `world_size` where the environment says that this is one process of many."""
-    facts: dict[str, JsonValue] = {"host": _host(environment), "pid": os.getpid()}
+    """`host` and `pid`, `rank` and `world_size` where the environment says that this is one process of many, and which
+    attempt it belongs to."""
+    facts: dict[str, JsonValue] = {"host": _host(environment), "pid": os.getpid(), **attempt_facts(environment)}
     for rank, size in _RANK_AND_SIZE:
         if (number := environment.get(rank, "")).isdecimal():
             facts["rank"] = int(number)

@@ -69,6 +69,8 @@ class Sender:
         self.control = Control()
         self.limits = Limits()
         self._on_control: Callable[[Control], None] | None = None
+        self.superseded = False
+        """Whether a newer attempt has begun: then nothing is sent any more."""
         self.trouble: str | None = None
         """Why nothing gets through at the moment, or for good; None while all is well."""
         self.stopped_by: Stop | None = None
@@ -155,6 +157,8 @@ class Sender:
         rested = pause <= 0
         if rested and self._wants_context and not self.context.settled and not self._opening_first:
             self._fetch_context(transport)
+        elif self.superseded:
+            self._pending.wait_for_work(None, new_messages=False)
         elif rested and (batch := self._pending.take(messages=self._batch_limit, size=self._batch_size)) is not None:
             self._send(transport, batch)
         elif not rested:
@@ -173,6 +177,7 @@ class Sender:
     def _fetch_context(self, transport: Transport) -> None:
         self._try_now = False
         answer = transport.get_context()
+        self._hear_control(answer)
         if isinstance(answer, Answer) and answer.status == 200 and answer.body is not None:
             failures, self._course = self._course.failures, self._course.after_word()
             self._hear(answer, failures=failures)
@@ -211,6 +216,7 @@ class Sender:
             first_seq=first_seq,
             numbered=self._pending.numbered,
         )
+        self._hear_control(answer)
         before = self._course
         self._course, decision = before.after_append(
             answer, first_seq=first_seq, count=len(bodies), **self._circumstances()
@@ -247,16 +253,18 @@ class Sender:
         self._hurried = False
         if failures:
             _log.info("The Standpipe server at %s answers again.", self._bootstrap.url)
+        if self.superseded:
+            return
         self.trouble = None
         if self._heart is not None:
             self._heart.start(lease_seconds=self._lease_seconds)
-        if isinstance(answer, Answer):
-            self._hear_control(answer)
 
-    def _hear_control(self, answer: Answer) -> None:
+    def _hear_control(self, answer: Answer | NoAnswer) -> None:
         """Called by the heart, too."""
-        if answer.body is not None and "control" in answer.body:
+        if isinstance(answer, Answer) and answer.body is not None and "control" in answer.body:
             control = Control.from_wire(answer.body["control"])
+            if control.superseded and not self.superseded:
+                self._stop_reporting()
             with self._telling:
                 # Told first: whoever sees it here must find everything prepared for it.
                 if control != self.control:
@@ -281,6 +289,8 @@ class Sender:
         if isinstance(decision, Stop):
             self._give_up(decision)
             return
+        if self.superseded:
+            return
         self.trouble = decision.reason
         if self._course.outage_begins:
             self._shelter()
@@ -299,6 +309,21 @@ class Sender:
         finally:
             self._imported.set()
 
+    def _stop_reporting(self) -> None:
+        """A newer attempt has begun. What is queued is dropped: it would count for nothing."""
+        self.superseded = True
+        self.trouble = "a newer attempt has begun"
+        if self._heart is not None:
+            self._heart.stop()
+        self._pending.refuse(self.trouble)
+        if (spool := self._pending.abandon()) is not None:
+            spool.discard()
+        _log.warning(
+            "A newer attempt of invocation %s at %s has begun. This process goes on and reports nothing more.",
+            self._bootstrap.invocation,
+            self._bootstrap.url,
+        )
+
     def _give_up(self, stop: Stop) -> None:
         self.stopped_by = stop
         self.trouble = stop.reason
@@ -310,7 +335,8 @@ class Sender:
                 message=f"The server refused {where}: {stop.reason.rstrip('.')}. {_what_to_do(stop.problem)}",
             )
         )
-        _log.warning("Nothing more is delivered to %s: %s.", where, stop.reason.rstrip("."))
+        if not self.superseded:
+            _log.warning("Nothing more is delivered to %s: %s.", where, stop.reason.rstrip("."))
 
     def _note_rejection(self, rejection: Rejection, bodies: tuple[bytes, ...], first_seq: int) -> None:
         # A retried batch tells the same rejections again.

@@ -36,6 +36,9 @@ def settle(pending: Pending, sender: Sender, *, bootstrap: Bootstrap, producer: 
     if report.undelivered == 0:
         pending.spill()  # deletes an emptied file
         return report
+    if sender.superseded:
+        # It was said when it was heard, and concerns nobody any more.
+        return replace(report, error=sender.trouble)
     where = f"invocation {bootstrap.invocation} at {bootstrap.url}"
     reason = (sender.trouble or otherwise).rstrip(".")
     if sender.stopped_by is not None:

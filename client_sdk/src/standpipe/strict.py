@@ -37,7 +37,7 @@ class StrictChannel:
         return self._outbox().control
 
     def send(self, message: Message) -> None:
-        """Sends and waits.
+        """Sends and waits. Once a newer attempt has begun nothing is asked of this one any more.
 
         Raises:
             PipesServerUnreachable: the server has not confirmed it in time. It is kept, and tried again.
@@ -48,11 +48,13 @@ class StrictChannel:
         if isinstance(message, Closed) and message.exception is not None:
             # The program has failed already, and what it failed with is not to be covered.
             self._told_end = True
-        if isinstance(message, _NOT_WAITED_FOR):
+        if isinstance(message, _NOT_WAITED_FOR) or outbox.superseded:
             return
         seconds = outbox.close_seconds
         dropped, self._told_dropped = outbox.dropped > self._told_dropped, outbox.dropped
         if dropped or not outbox.flush(seconds):
+            if outbox.superseded:
+                return
             raise _undelivered(outbox, method=message.method, seconds=seconds)
         rejections = outbox.rejections[self._told_rejections :]
         if rejections:
@@ -73,8 +75,9 @@ class StrictChannel:
             PipesNotDelivered: something is undelivered or was rejected; raised once, and not where the program itself
                 has failed.
         """
-        report = self._outbox().close(timeout)
-        if report.complete or self._told_end:
+        outbox = self._outbox()
+        report = outbox.close(timeout)
+        if report.complete or self._told_end or outbox.superseded:
             return report
         self._told_end = True
         raise PipesNotDelivered(_told(report), report=report)
