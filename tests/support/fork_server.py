@@ -56,8 +56,7 @@ class ForkedProcess:
 
     def wait(self, timeout: float | None = None) -> int:
         if self._code is None:
-            readable, _, _ = select.select([self._status], [], [], timeout)
-            if not readable:
+            if not _readable(self._status, timeout=timeout):
                 raise subprocess.TimeoutExpired(self._command, timeout or 0)
             code = os.read(self._status, 16)
             os.close(self._status)
@@ -68,6 +67,14 @@ class ForkedProcess:
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
             os.kill(self.pid, number)
+
+
+def _readable(*descriptors: int, timeout: float | None = None) -> set[int]:
+    """Those that can be read, or have ended. `select` knows no descriptor beyond 1,023, and a long run has more."""
+    poller = select.poll()
+    for descriptor in descriptors:
+        poller.register(descriptor, select.POLLIN)
+    return {descriptor for descriptor, _ in poller.poll(None if timeout is None else timeout * 1_000)}
 
 
 class ForkServer:
@@ -133,11 +140,11 @@ def _serve(connection: socket.socket) -> _Start | None:
     signal.signal(signal.SIGCHLD, _child_ended)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     while True:
-        readable, _, _ = select.select([connection, woken], [], [])
+        readable = _readable(connection.fileno(), woken)
         if woken in readable:
             os.read(woken, 4096)
             _reap(children)
-        if connection in readable:
+        if connection.fileno() in readable:
             asked, descriptors, _, _ = socket.recv_fds(connection, _MOST_BYTES, 2)
             if not asked:
                 break
