@@ -48,7 +48,9 @@ for thread in threads:
     thread.start()
 """
 # What the main thread of a worker does, while its threads work.
-JOINING = f"""{IN_THREADS}
+JOINING = f"""from standpipe import take_sigterm
+take_sigterm()
+{IN_THREADS}
 def tell():
     ready.wait()
     print("ready", flush=True)
@@ -94,6 +96,45 @@ def test_every_open_context_is_closed(sqlite_server: Server, tmp_path: Path, scr
         assert [event["method"] for event in job.events()] == ["opened", "report_custom_message", "closed"]
         assert last(job)["signal"] == last(job)["exception"]["name"] == "SIGTERM"
         assert job.finish(exit_code=-signal.SIGTERM)["verdict"] == "failed"
+
+
+TAKING = """
+import os, signal, sys, threading
+from standpipe import DagsterPipesError, open_pipes, take_sigterm
+def own(*_):
+    print("the program's own")
+    sys.exit(0)
+if "OWN" in os.environ:
+    signal.signal(signal.SIGTERM, own)
+take_sigterm()
+with open_pipes():
+    pass
+def elsewhere():
+    try:
+        take_sigterm()
+    except DagsterPipesError as error:
+        print(error)
+thread = threading.Thread(target=elsewhere)
+thread.start()
+thread.join()
+print("ready", flush=True)
+threading.Event().wait()
+"""
+
+
+@pytest.mark.parametrize(("own", "code"), [(False, -signal.SIGTERM), (True, 0)])
+def test_the_signal_may_be_taken_while_nothing_is_open(
+    sqlite_server: Server, tmp_path: Path, own: bool, code: int
+) -> None:
+    job = jobs_of(sqlite_server, 1)[0]
+    environment = child_environment(dict(job.registered["env"]) | ({"OWN": "1"} if own else {}), home=tmp_path)
+    with Process([sys.executable, "-c", TAKING], log=tmp_path / "log", env=environment) as process:
+        process.wait_for_output("ready")
+        process.signal(signal.SIGTERM)
+        assert process.wait() == code
+        assert ("the program's own" in process.output()) is own
+        assert "Only the main thread can take a signal" in process.output()
+    assert job.finish(exit_code=0)["verdict"] == "succeeded"
 
 
 def test_a_server_that_is_away_costs_the_others_nothing_and_all_take_the_time_of_one(

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         PipesParamsLoader,
     )
     from standpipe.session import open_dagster_pipes, open_pipes
+    from standpipe.signals import take_sigterm
 
 _HOMES = {
     "cancel": ("PipesCancelled",),
@@ -73,6 +74,7 @@ _HOMES = {
         "PipesParamsLoader",
     ),
     "session": ("open_dagster_pipes", "open_pipes"),
+    "signals": ("take_sigterm",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -103,6 +105,7 @@ __all__ = [
     "StandpipeHandler",
     "open_dagster_pipes",
     "open_pipes",
+    "take_sigterm",
 ]
 
 

@@ -1,7 +1,7 @@
 """SIGTERM, the way in which schedulers, containers and launchers end a process: told to the server before it works.
 
-Taken only where nobody else takes it (the default action is in place), and while a context is open, in whichever thread
-it was opened. The process then ends by the signal as it would have, so that whoever waits for it sees what he expects.
+Taken only where nobody else takes it (the default action is in place), and while a context is open, or after
+`take_sigterm`. The process then ends by the signal as it would have, so that whoever waits for it sees what he expects.
 The invariant: once the signal has come the process ends, within `TERMINATION_SECONDS` and a little.
 
 A forked child gets the default action back until it opens: `Pool.terminate()` ends idle workers so, which says nothing
@@ -20,6 +20,7 @@ import threading
 import time
 import weakref
 
+from standpipe.errors import DagsterPipesError
 from standpipe.idle_worker import has_done_its_work
 
 TYPE_CHECKING = False
@@ -36,6 +37,8 @@ OUTPUT_SECONDS = 1.0
 
 _open: weakref.WeakValueDictionary[int, PipesContext] = weakref.WeakValueDictionary()
 _hooks_installed = False
+_stays = False
+"""Whether the signal is taken also while nothing is open."""
 
 
 class _Held(threading.local):
@@ -49,27 +52,52 @@ _held = _Held()
 
 def tell_of_termination(context: PipesContext) -> None:
     """From now on SIGTERM closes the context with an exception first."""
+    _install_hooks()
     _open[id(context)] = context
     if threading.current_thread() is threading.main_thread():
         _take_signal()
-    elif signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+    elif _is_free():
         from standpipe.main_thread import call_in_main_thread
 
         call_in_main_thread(_take_signal)
 
 
+def take_sigterm() -> None:
+    """From now on SIGTERM closes every open context, in whichever thread it was opened, and ends the process.
+
+    For a program whose main thread opens nothing and waits for others: Python lets only the main thread take a signal,
+    and one that waits cannot be asked to. Call it there, before the threads start. A program that takes the signal
+    itself keeps it.
+
+    Raises:
+        DagsterPipesError: this is another thread.
+    """
+    global _stays  # noqa: PLW0603  what becomes of a signal concerns the process
+    if threading.current_thread() is not threading.main_thread():
+        raise DagsterPipesError(
+            f"Calling `take_sigterm` in thread `{threading.current_thread().name}` is undefined. Only the main thread"
+            " can take a signal: call it there."
+        )
+    _install_hooks()
+    _stays = True
+    _take_signal()
+
+
 def forget(context: PipesContext) -> None:
     """The context was closed; with the last one the signal is left alone again."""
     _open.pop(id(context), None)
-    alone = not _open and threading.current_thread() is threading.main_thread()
+    alone = not _open and not _stays and threading.current_thread() is threading.main_thread()
     if alone and signal.getsignal(signal.SIGTERM) is _on_termination:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+def _is_free() -> bool:
+    return signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
 def _take_signal() -> None:
-    _install_hooks()
     # What was open may be closed by now, and a forked child has nothing open.
-    if _open and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+    if (_open or _stays) and _is_free():
         signal.signal(signal.SIGTERM, _on_termination)
 
 
@@ -145,7 +173,9 @@ def _let_go() -> None:
 
 
 def _leave_to_child() -> None:
+    global _stays  # noqa: PLW0603  as above
     _open.clear()
+    _stays = False
     if signal.getsignal(signal.SIGTERM) is _on_termination:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _let_go()
