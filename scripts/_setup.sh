@@ -1,4 +1,5 @@
-# Sourced by the scripts beside it: `set_up demo|dev|sdk310` makes the virtual environment they run in.
+# Sourced by the scripts beside it: `set_up demo|dev` makes the virtual environment they run in, and `set_up_python
+# VERSION PYTHON` one beside it in which tests run on that version.
 #
 # Needs Python 3.11 or newer and git, nothing else: uv when there is one, pip otherwise. What is installed comes from
 # the hashed locks in requirements/; the three members are installed from the checkout, editable. A second call finds
@@ -107,22 +108,32 @@ build_pages() {
     say "The server's pages are not built; it answers with that where they would be."
 }
 
-set_up() {
-  local profile="$1" venv="$VENV" lock members=(client_sdk server orchestrator) python
-  lock="requirements/$profile.txt"
-  if [ "$profile" = sdk310 ]; then
-    venv="$ROOT/.venv310" members=(client_sdk)
-  fi
-  local stamp="$venv/standpipe-$profile.stamp" now
-  now="$(stamp_of requirements/build.txt "$lock")"
-  is_at_home "$venv" || rm -rf "$venv"
-  if [ -x "$venv/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$now" ]; then return 0; fi
+set_up() { # demo|dev
   # The development environment holds all the demo needs.
-  if [ "$profile" = demo ] && [ "$(cat "$venv/standpipe-dev.stamp" 2>/dev/null)" = "$(stamp_of requirements/build.txt requirements/dev.txt)" ]; then
-    return 0
-  fi
-  if ! { [ -x "$venv/bin/python" ] && suits "$venv/bin/python" 10 99; }; then
-    if [ "$profile" = sdk310 ]; then python="$2"; else python="$(python_for_the_checkout)"; fi
+  if [ "$1" = demo ] && is_made "$VENV" dev; then return 0; fi
+  is_made "$VENV" "$1" || make_environment "$VENV" "$1" "" client_sdk server orchestrator
+}
+
+# The SDK alone has to run on 3.10, where what server and orchestrator require cannot be installed.
+set_up_python() { # VERSION PYTHON
+  local venv="$ROOT/.venv-$1" profile=tests members=(client_sdk server orchestrator)
+  if [ "$1" = 3.10 ]; then profile=sdk310 members=(client_sdk); fi
+  is_made "$venv" "$profile" || make_environment "$venv" "$profile" "$2" "${members[@]}"
+}
+
+stamp_now() { stamp_of requirements/build.txt "requirements/$1.txt"; }
+
+runs_python() { [ -x "$1/bin/python" ] && suits "$1/bin/python" 10 99; }
+
+is_made() { # FOLDER PROFILE
+  is_at_home "$1" && runs_python "$1" && [ "$(cat "$1/standpipe-$2.stamp" 2>/dev/null)" = "$(stamp_now "$2")" ]
+}
+
+make_environment() { # FOLDER PROFILE PYTHON (or nothing: the checkout's) MEMBER...
+  local venv="$1" profile="$2" python="$3" lock="requirements/$2.txt"
+  shift 3
+  if ! is_at_home "$venv" || ! runs_python "$venv"; then
+    python="${python:-$(python_for_the_checkout)}"
     say "Making a virtual environment in ${venv#"$ROOT"/} with $("$python" --version)."
     rm -rf "$venv"
     make_venv "$venv" "$python"
@@ -130,6 +141,6 @@ set_up() {
   printf '%s\n' "$ROOT" >"$venv/standpipe-root"
   say "Installing from $lock with $(if has_uv; then echo uv; else echo pip; fi)."
   rm -f "$venv"/standpipe-*.stamp
-  install_into "$venv" "$lock" "${members[@]}"
-  printf '%s\n' "$now" >"$stamp"
+  install_into "$venv" "$lock" "$@"
+  stamp_now "$profile" >"$venv/standpipe-$profile.stamp"
 }

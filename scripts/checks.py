@@ -26,6 +26,7 @@ LOCKS = {
     "job.txt": "job",
     "pages.txt": "pages",
     "sdk310.txt": "sdk-tests",
+    "tests.txt": "python-tests",
 }
 MEMBERS = ("client_sdk", "server", "orchestrator")
 _SIGNATURE = "# Made by scripts/lock from declarations "

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # Examples are the same in every run, and a busy machine fails none; HYPOTHESIS_PROFILE=explore looks for new ones.
 hypothesis.settings.register_profile("standpipe", deadline=None, derandomize=True, max_examples=100)
+# What was tried at length on one Python is tried again on the others.
+hypothesis.settings.register_profile("brief", deadline=None, derandomize=True, max_examples=15)
 hypothesis.settings.register_profile("explore", deadline=None, max_examples=2_000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "standpipe"))
 

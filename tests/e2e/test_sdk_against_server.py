@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import Process, child_environment, run, run_python
+from tests.support.processes import PYTHON, Process, child_environment, run, run_python
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 from tests.support.wire import Job, register
@@ -60,7 +60,7 @@ def test_a_clean_job_succeeds_with_everything_it_reported(sqlite_server: Server,
 
 def test_an_exception_fails_the_invocation_by_name(sqlite_server: Server, tmp_path: Path) -> None:
     job = register(sqlite_server, context={"asset_keys": ["orders"]}, launcher={"kind": "test"})
-    done = run([sys.executable, "-c", REPORT, "fail"], env=environment(job, tmp_path / "job-home"), check=False)
+    done = run([PYTHON, "-c", REPORT, "fail"], env=environment(job, tmp_path / "job-home"), check=False)
     assert done.returncode == 1
     ended = job.finish(exit_code=1)
     assert ended["verdict"] == "failed", reasons(ended)
@@ -105,7 +105,7 @@ with open_pipes() as context:
                 time.sleep(0.01)
 """
     go = tmp_path / "go"
-    command = [sys.executable, "-c", script, go]
+    command = [PYTHON, "-c", script, go]
     with Process(command, log=tmp_path / "log", env=environment(job, tmp_path / "job-home")) as process:
         process.wait_for_output("half")
         sqlite_server.kill9()
@@ -138,7 +138,7 @@ with open_pipes() as context:
 """
     go = tmp_path / "go"
     env = {**environment(job, home), "STANDPIPE_CLOSE_TIMEOUT": "0.2"}
-    with Process([sys.executable, "-c", script, go], log=tmp_path / "log", env=env) as process:
+    with Process([PYTHON, "-c", script, go], log=tmp_path / "log", env=env) as process:
         process.wait_for_output("opened")
         sqlite_server.kill9()
         go.touch()
@@ -241,7 +241,7 @@ with open_pipes() as context:
         time.sleep(0.01)
 print("stopped", flush=True)
 """
-    command = [sys.executable, "-c", script]
+    command = [PYTHON, "-c", script]
     with Process(command, log=tmp_path / "log", env=environment(job, tmp_path / "job-home")) as process:
         process.wait_for_output("running")
         assert sqlite_server.http.post(f"{job.path}/cancel").status_code in (200, 202)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from standpipe.testing import RecordingBroker, recording_broker
-from tests.support.processes import child_environment, run, run_python
+from tests.support.processes import PYTHON, child_environment, run, run_python
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
 
@@ -123,7 +122,7 @@ with open_pipes() as context:
 """
     env = environment(broker, home)
     env["PYTHONWARNINGS"] = "error,default:This process:DeprecationWarning"
-    run([sys.executable, "-c", script], env=env)
+    run([PYTHON, "-c", script], env=env)
     exceptions = [one.params.get("exception") for one in broker.messages if one.method == "closed"]
     assert len(exceptions) == 2
     assert [isinstance(exception, dict) for exception in exceptions] == [True, False]

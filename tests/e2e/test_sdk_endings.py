@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import Process, child_environment, run
+from tests.support.processes import PYTHON, Process, child_environment, run
 from tests.support.server import Server
 from tests.support.wire import Job, Json, register
 
@@ -17,7 +17,7 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither 
 
 
 def start(job: Job, tmp_path: Path, script: str) -> Process:
-    command = [sys.executable, "-c", script]
+    command = [PYTHON, "-c", script]
     return Process(command, log=tmp_path / "log", env=child_environment(dict(job.registered["env"]), home=tmp_path))
 
 
@@ -96,7 +96,7 @@ with open_pipes():
 assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 """
     job = register(sqlite_server, launcher={"kind": "test"})
-    run([sys.executable, "-c", script], env=child_environment(dict(job.registered["env"]), home=tmp_path))
+    run([PYTHON, "-c", script], env=child_environment(dict(job.registered["env"]), home=tmp_path))
     assert ended(job, 0)["verdict"] == "succeeded"
 
 
@@ -122,7 +122,7 @@ def test_sigterm_with_the_broker_away_ends_in_time_and_keeps_everything_on_disk(
         assert process.wait(timeout=20) == -signal.SIGTERM
         assert "standpipe deliver" in process.output()
     sqlite_server.restart()
-    run([sys.executable, "-m", "standpipe.cli", "deliver"], env=child_environment({}, home=tmp_path))
+    run([PYTHON, "-m", "standpipe.cli", "deliver"], env=child_environment({}, home=tmp_path))
     assert [event["params"].get("payload") for event in job.events()[1:-1]] == list(range(100))
     assert job.events()[-1]["params"]["exception"]["name"] == "SIGTERM"
 
@@ -173,7 +173,7 @@ with open_pipes() as context:
 """
     job = register(sqlite_server, launcher={"kind": "test"})
     environment = child_environment(dict(job.registered["env"]), home=tmp_path)
-    done = run([sys.executable, "-c", script], env=environment, check=False)
+    done = run([PYTHON, "-c", script], env=environment, check=False)
     assert done.returncode == code, done.stderr
     found = ended(job, code)
     assert (found["verdict"], codes(found)) == expected
@@ -195,7 +195,7 @@ def load():
 app()
 """
     job = register(sqlite_server, launcher={"kind": "test"})
-    run([sys.executable, "-c", script], env=child_environment(dict(job.registered["env"]), home=tmp_path))
+    run([PYTHON, "-c", script], env=child_environment(dict(job.registered["env"]), home=tmp_path))
     assert ended(job, 0)["verdict"] == "succeeded"
 
 
@@ -217,7 +217,7 @@ started.wait()
 """
     job = register(sqlite_server, launcher={"kind": "test"})
     environment = child_environment(dict(job.registered["env"]), home=tmp_path)
-    done = run([sys.executable, "-c", script], env=environment)
+    done = run([PYTHON, "-c", script], env=environment)
     # What came while it closed may be on disk, and then that is told.
     assert done.stderr == "" or "reported while this process closed" in done.stderr
     found = ended(job, 0)
@@ -243,7 +243,7 @@ context.report_custom_message("before")
 assert context.flush(30)
 """
     job = register(sqlite_server, launcher={"kind": "test"})
-    done = run([sys.executable, "-c", script], env=child_environment(dict(job.registered["env"]), home=tmp_path))
+    done = run([PYTHON, "-c", script], env=child_environment(dict(job.registered["env"]), home=tmp_path))
     payloads = [e["params"]["payload"] for e in job.events() if e["method"] == "report_custom_message"]
     if registered_first:
         assert "closed" in done.stdout
@@ -259,7 +259,7 @@ def test_ranks_of_one_job_are_told_apart_and_the_silent_one_is_named(sqlite_serv
         script = "import os\nfrom standpipe import open_pipes\ncontext = open_pipes()\nassert context.flush(30)\n"
         script += "os._exit(0)\n" if rank == 2 else "context.close()\n"
         ranked = environment | {"OMPI_COMM_WORLD_RANK": str(rank), "OMPI_COMM_WORLD_SIZE": "3"}
-        run([sys.executable, "-c", script], env=ranked)
+        run([PYTHON, "-c", script], env=ranked)
     opened = [event["params"]["extras"] for event in job.events() if event["method"] == "opened"]
     assert [extras["rank"] for extras in opened] == [0, 1, 2]
     assert {extras["world_size"] for extras in opened} == {3}

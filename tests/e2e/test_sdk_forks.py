@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from standpipe.testing import RecordingBroker, recording_broker
-from tests.support.processes import Process, child_environment, run_python
+from tests.support.processes import PYTHON, Process, child_environment, run_python
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 from tests.support.wire import register
@@ -128,7 +127,7 @@ def test_what_a_child_left_on_disk_is_delivered_before_its_parent_closes(
 ) -> None:
     flag = tmp_path / "flag"
     env = child_environment(broker.environment(), home=tmp_path / "home")
-    with Process([sys.executable, "-c", AWAY, flag], log=tmp_path / "log", env=env) as process:
+    with Process([PYTHON, "-c", AWAY, flag], log=tmp_path / "log", env=env) as process:
         process.wait_for_output("opened")
         broker.stop()
         flag.with_suffix(".away").touch()
@@ -150,7 +149,7 @@ def test_a_parent_that_is_terminated_waits_no_longer_for_what_its_child_left(
     # Who sends SIGTERM sends SIGKILL soon after, and `closed` has to be on disk by then.
     flag = tmp_path / "flag"
     env = child_environment({**broker.environment(), "STANDPIPE_CLOSE_TIMEOUT": "120"}, home=tmp_path / "home")
-    with Process([sys.executable, "-c", AWAY, flag], log=tmp_path / "log", env=env) as process:
+    with Process([PYTHON, "-c", AWAY, flag], log=tmp_path / "log", env=env) as process:
         process.wait_for_output("opened")
         broker.stop()
         flag.with_suffix(".away").touch()
@@ -170,7 +169,7 @@ def test_a_parent_does_not_close_before_what_its_child_left_is_delivered(
 ) -> None:
     flag = tmp_path / "flag"
     env = child_environment({**broker.environment(), "STANDPIPE_CLOSE_TIMEOUT": "0.5"}, home=tmp_path / "home")
-    with Process([sys.executable, "-c", AWAY, flag], log=tmp_path / "log", env=env) as process:
+    with Process([PYTHON, "-c", AWAY, flag], log=tmp_path / "log", env=env) as process:
         process.wait_for_output("opened")
         broker.stop()
         flag.with_suffix(".away").touch()
@@ -201,7 +200,7 @@ with open_pipes() as context:
     context.report_custom_message("mine")
     sys.stdin.read()
 """
-        command = [sys.executable, "-c", alive]
+        command = [PYTHON, "-c", alive]
         own = {**env, **other.environment()}
         with Process(command, log=tmp_path / "log", env=own, keep_stdin_open=True) as process:
             broker.wait_for(lambda b: len(b.custom_messages) == 100)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.processes import Process, child_environment, run
+from tests.support.processes import PYTHON, Process, child_environment, run
 from tests.support.server import Server
 from tests.support.wire import Job, Json, register
 
@@ -34,7 +33,7 @@ with open_pipes() as context:
     context.report_asset_materialization(asset_key="a", metadata={{"nan": float("nan"), "large": 10**40}})
 """
     job = register(server, launcher={"kind": "test"})
-    run([sys.executable, "-c", script], env=child_environment(dict(job.registered["env"]), home=tmp_path))
+    run([PYTHON, "-c", script], env=child_environment(dict(job.registered["env"]), home=tmp_path))
     ended = job.finish(exit_code=0)
     assert (ended["verdict"], ended["reasons"]) == ("succeeded", [])
     assert ended["receipt"]["whole"] is True
@@ -58,13 +57,13 @@ with open_pipes() as context:
 """
     job = register(sqlite_server, launcher={"kind": "test"})
     environment = child_environment(dict(job.registered["env"]), home=tmp_path) | {"STANDPIPE_CLOSE_TIMEOUT": "0.2"}
-    with Process([sys.executable, "-c", script], log=tmp_path / "log", env=environment) as process:
+    with Process([PYTHON, "-c", script], log=tmp_path / "log", env=environment) as process:
         process.wait_for_output("opened")
         sqlite_server.kill9()
         go.touch()
         assert process.wait() == 0
     sqlite_server.restart()
-    run([sys.executable, "-m", "standpipe.cli", "deliver"], env=environment)
+    run([PYTHON, "-m", "standpipe.cli", "deliver"], env=environment)
     ended = job.finish(exit_code=0)
     assert (ended["verdict"], ended["reasons"]) == ("succeeded", [])
     assert only_producer(ended)["ledger"] == "agrees"
@@ -88,7 +87,7 @@ outbox.send(Closed())
 print(outbox.close(60).undelivered)
 """
     environment = child_environment(dict(job.registered["env"]), home=tmp_path)
-    done = run([sys.executable, "-c", script], env=environment | {"STANDPIPE_SPOOL_BYTES": "0"})
+    done = run([PYTHON, "-c", script], env=environment | {"STANDPIPE_SPOOL_BYTES": "0"})
     assert done.stdout == "0\n"
     ended = job.finish(exit_code=0)
     assert ended["verdict"] == "succeeded"

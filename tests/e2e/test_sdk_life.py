@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import Process, child_environment
+from tests.support.processes import PYTHON, Process, child_environment
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 from tests.support.wire import register
@@ -28,7 +28,7 @@ with open_pipes() as context:
 """
     job = register(sqlite_server, launcher={"kind": "test"}, lease_seconds=1)
     environment = child_environment(dict(job.registered["env"]), home=tmp_path)
-    with Process([sys.executable, "-c", script], log=tmp_path / "log", env=environment) as process:
+    with Process([PYTHON, "-c", script], log=tmp_path / "log", env=environment) as process:
         wait_until(lambda: job.read()["verdict"] == "lost", what="the lease to run out")
         assert process.wait() == 0
     ended = job.finish(exit_code=0)
@@ -50,7 +50,7 @@ with open_pipes() as context:
 """
     job = register(sqlite_server, launcher={"kind": "test"}, lease_seconds=1.5)
     environment = child_environment(dict(job.registered["env"]), home=tmp_path)
-    with Process([sys.executable, "-c", script], log=tmp_path / "log", env=environment) as process:
+    with Process([PYTHON, "-c", script], log=tmp_path / "log", env=environment) as process:
         assert process.wait() == 0
     assert job.finish(exit_code=0)["verdict"] == "succeeded"
     changes = [item["change"] for item in sqlite_server.http.get(f"{job.path}/history").json()["items"]]
@@ -68,7 +68,7 @@ with open_pipes() as context:
 """
     job = register(sqlite_server, launcher={"kind": "test"}, lease_seconds=60)
     environment = child_environment(dict(job.registered["env"]), home=tmp_path)
-    with Process([sys.executable, "-c", script], log=tmp_path / "log", env=environment) as process:
+    with Process([PYTHON, "-c", script], log=tmp_path / "log", env=environment) as process:
         wait_until(lambda: len(job.events()) > 3, what="its reports")
         sqlite_server.http.post(f"{job.path}/cancel")
         assert process.wait() == 1

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
-from tests.support.processes import child_environment, run
+from tests.support.processes import PYTHON, child_environment, run
 from tests.support.server import Server
 from tests.support.wire import Job, Json, register
 
@@ -47,7 +46,7 @@ def handler(event):
 def serve(handler: str, jobs: list[Job], *, fails: list[bool], home: Path) -> None:
     events = [{"pipes": job.registered["env"], "fails": each} for job, each in zip(jobs, fails, strict=True)]
     lines = "".join(json.dumps(event) + "\n" for event in events)
-    run([sys.executable, "-c", WORKER.replace("HANDLER", handler)], env=child_environment({}, home=home), input=lines)
+    run([PYTHON, "-c", WORKER.replace("HANDLER", handler)], env=child_environment({}, home=home), input=lines)
 
 
 def verdicts(jobs: list[Job]) -> list[Json]:

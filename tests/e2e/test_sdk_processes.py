@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from standpipe.testing import RecordingBroker, recording_broker
-from tests.support.processes import Process, child_environment, run, run_python
+from tests.support.processes import PYTHON, Process, child_environment, run, run_python
 
 
 @pytest.fixture
@@ -60,7 +59,8 @@ heavy = {"httpx", "httpcore", "ssl", "asyncio", "email", "tempfile", "random", "
 print(sorted(heavy & (set(sys.modules) - before)))
 """
     # Without site, whose start-up files import much of it by themselves.
-    there = script.replace("import sys\n", f"import sys\nsys.path[:0] = {sys.path!r}\n", 1)
+    path = run_python("-c", "import sys; print(sys.path)").stdout.strip()
+    there = script.replace("import sys\n", f"import sys\nsys.path[:0] = {path}\n", 1)
     assert run_python("-I", "-S", "-c", there).stdout == "[]\n"
 
 
@@ -88,7 +88,7 @@ from standpipe import open_pipes
 with open_pipes() as context:
     raise ValueError("no orders")
 """
-    done = run([sys.executable, "-c", script], env=environment(broker, home), check=False)
+    done = run([PYTHON, "-c", script], env=environment(broker, home), check=False)
     assert done.returncode == 1
     assert "ValueError: no orders" in done.stderr
     closed = broker.closed
@@ -102,7 +102,7 @@ def test_an_exit_code_is_kept_and_only_zero_is_clean(
     broker: RecordingBroker, home: Path, left_by: str, code: int, clean: bool
 ) -> None:
     script = f"import sys\nfrom standpipe import open_pipes\nwith open_pipes():\n    {left_by}\n"
-    done = run([sys.executable, "-c", script], env=environment(broker, home), check=False)
+    done = run([PYTHON, "-c", script], env=environment(broker, home), check=False)
     assert done.returncode == code
     assert broker.closed is not None
     assert (broker.closed.exception is None) == clean
@@ -134,7 +134,7 @@ context.get_extra("foo")
 """
     broker.stop()
     patience = {"STANDPIPE_OPEN_TIMEOUT": "0.5", "STANDPIPE_CLOSE_TIMEOUT": "0"}
-    done = run([sys.executable, "-c", script], env=environment(broker, home, patience), check=False)
+    done = run([PYTHON, "-c", script], env=environment(broker, home, patience), check=False)
     assert (done.returncode, done.stdout) == (1, "opened\n")
     assert "PipesServerUnreachable" in done.stderr
     assert broker.url in done.stderr
@@ -156,7 +156,7 @@ with open_pipes() as context:
 """
     broker.cut_after_store(1)
     go = tmp_path / "go"
-    command = [sys.executable, "-c", script, go]
+    command = [PYTHON, "-c", script, go]
     with Process(command, log=tmp_path / "log", env=environment(broker, home)) as process:
         for n in (50, 150, 250):
             process.wait_for_output(f"at {n}")

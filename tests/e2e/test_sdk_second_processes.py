@@ -13,7 +13,7 @@ import pytest
 from standpipe.marks import LaunchMark
 from standpipe.testing import RecordingBroker, recording_broker
 from standpipe_orchestrator import BrokerClient, open_pipes_session
-from tests.support.processes import Process, child_environment, run, run_python
+from tests.support.processes import PYTHON, Process, child_environment, run, run_python
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 from tests.support.wire import Job, register
@@ -92,11 +92,11 @@ def test_the_opening_of_a_process_that_lives_is_delivered_for_it_once_and_in_ord
     env = child_environment(broker.environment(), home=home)
     mark = LaunchMark(broker.invocation, environment=env)
     broker.hold()
-    command = [sys.executable, "-c", LIVING]
+    command = [PYTHON, "-c", LIVING]
     with Process(command, log=tmp_path / "log", env=env, keep_stdin_open=True) as child:
         child.wait_for_output("reported")
         parent = [
-            sys.executable,
+            PYTHON,
             "-c",
             "from standpipe import open_pipes\nwith open_pipes(): print('closing', flush=True)",
         ]
@@ -122,7 +122,7 @@ def test_the_spool_of_a_process_that_lives_stays_its_own(broker: RecordingBroker
     env = child_environment(broker.environment(), home=home)
     mark = LaunchMark(broker.invocation, environment=env)
     broker.stop()
-    with Process([sys.executable, "-c", LIVING], log=tmp_path / "log", env=env, keep_stdin_open=True) as child:
+    with Process([PYTHON, "-c", LIVING], log=tmp_path / "log", env=env, keep_stdin_open=True) as child:
         child.wait_for_output("reported")
         child.signal(signal.SIGSTOP)
         broker.start()
@@ -156,11 +156,13 @@ context = open_pipes()
 for _ in range(2):
     begun = time.monotonic()
     context.report_custom_message(1)
-    print("took", round(time.monotonic() - begun))
+    print(round(time.monotonic() - begun))
 """
     broker.stop()
     done = run_python("-W", "ignore", "-c", script, env=env)
-    assert done.stdout.split("\n")[:2] == ["took 5", "took 0"]
+    first, second = (int(line) for line in done.stdout.splitlines()[:2])
+    assert 5 <= first < 15
+    assert second == 0
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and sys.platform == "win32", reason="POSIX paths")
@@ -179,7 +181,7 @@ def test_the_opening_is_on_disk_when_open_pipes_returns(broker: RecordingBroker,
         run_python("-c", leaving, env=env)
     assert len(list((tmp_path / "home").rglob("*.ndjson"))) == 3
     broker.start()
-    run([sys.executable, "-m", "standpipe.cli", "deliver"], env=env)
+    run([PYTHON, "-m", "standpipe.cli", "deliver"], env=env)
     assert broker.methods == ("opened",) * 3
 
 
@@ -196,6 +198,6 @@ with open_pipes():
     broker.stop()
     run_python("-W", "ignore", "-c", script, env=env)
     broker.start()
-    run([sys.executable, "-m", "standpipe.cli", "deliver"], env=env)
+    run([PYTHON, "-m", "standpipe.cli", "deliver"], env=env)
     wait_until(lambda: broker.methods.count("closed") == 1, what="the parent's close")
     assert broker.methods == ("opened", "opened", "closed")

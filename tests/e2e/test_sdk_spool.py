@@ -11,7 +11,7 @@ import pytest
 from standpipe.spool_format import SpoolHeader
 from standpipe.testing import RecordingBroker, recording_broker
 from standpipe_protocol.bootstrap import Bootstrap
-from tests.support.processes import Process, child_environment, run, run_python
+from tests.support.processes import PYTHON, Process, child_environment, run, run_python
 from tests.support.server import Server
 from tests.support.wire import Job, register
 
@@ -67,7 +67,7 @@ print("reported", flush=True)
 time.sleep(600)
 """
     broker.stop()
-    with Process([sys.executable, "-c", script], log=tmp_path / "log", env=environment(broker, home)) as process:
+    with Process([PYTHON, "-c", script], log=tmp_path / "log", env=environment(broker, home)) as process:
         process.wait_for_output("They are kept and tried again")
         process.wait_for_output("reported")
         process.kill9()
@@ -95,7 +95,7 @@ for n in range(100):
 time.sleep(600)
 """
     away = tmp_path / "away"
-    command = [sys.executable, "-c", script, away]
+    command = [PYTHON, "-c", script, away]
     with Process(command, log=tmp_path / "log", env=environment(broker, home)) as process:
         process.wait_for_output("opened")
         broker.stop()
@@ -126,7 +126,7 @@ os.kill(os.getpid(), signal.SIGKILL)
         broker.hold()
     else:
         broker.stop()
-    done = run([sys.executable, "-c", script], env=environment(broker, home), check=False)
+    done = run([PYTHON, "-c", script], env=environment(broker, home), check=False)
     assert done.returncode == -9
     if when == "while a request is open":
         broker.let_go()
@@ -158,7 +158,7 @@ for n in range(500):
 os.kill(os.getpid(), signal.SIGKILL)
 """
     env = child_environment({**job.registered["env"], "STANDPIPE_SPOOL": "first"}, home=home)
-    assert run([sys.executable, "-c", script], env=env, check=False).returncode == -9
+    assert run([PYTHON, "-c", script], env=env, check=False).returncode == -9
     verdict, _ = ended_by_the_launcher(job, -9)
     assert verdict in ("failed", "incomplete")
     run_python("-m", "standpipe.cli", "deliver", env=env)

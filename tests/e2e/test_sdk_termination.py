@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import Process, child_environment, run
+from tests.support.processes import PYTHON, Process, child_environment, run
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 from tests.support.wire import Job, Json, register
@@ -76,9 +76,7 @@ def environment_of(jobs: list[Job], *, home: Path, **more: str) -> dict[str, str
 
 
 def start(script: str, jobs: list[Job], tmp_path: Path, **more: str) -> Process:
-    return Process(
-        [sys.executable, "-c", script], log=tmp_path / "log", env=environment_of(jobs, home=tmp_path, **more)
-    )
+    return Process([PYTHON, "-c", script], log=tmp_path / "log", env=environment_of(jobs, home=tmp_path, **more))
 
 
 def last(job: Job) -> Json:
@@ -202,7 +200,7 @@ def test_threads_that_wait_for_the_server_do_not_hold_up_the_end(sqlite_server: 
         assert process.wait() == -signal.SIGTERM
         assert time.monotonic() - began < TOLD_SECONDS + SLACK_SECONDS
     sqlite_server.restart()
-    run([sys.executable, "-m", "standpipe.cli", "deliver"], env=child_environment({}, home=tmp_path))
+    run([PYTHON, "-m", "standpipe.cli", "deliver"], env=child_environment({}, home=tmp_path))
     assert last(jobs[0])["signal"] == "SIGTERM"
     # This one was closing already, and well.
     assert "exception" not in last(jobs[1])
@@ -277,7 +275,7 @@ class FirstOfNamespace:
             pytest.skip(f"No process can be the first of a namespace: {reason}.")
         self.job = jobs_of(server, 1)[0]
         environment = environment_of([self.job], home=tmp_path)
-        command = ["unshare", *NAMESPACE, sys.executable, "-c", script]
+        command = ["unshare", *NAMESPACE, PYTHON, "-c", script]
         self.process = Process(command, log=tmp_path / "log", env=environment)
 
     def signal_from_inside(self, number: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import ssl
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import child_environment, run
+from tests.support.processes import PYTHON, child_environment, run
 
 CONTEXT = b'{"context": {"extras": {"over": "tls"}}, "control": {"cancel_requested": false}}'
 ACCEPTED = b'{"accepted_through": 1000, "results": [], "control": {"cancel_requested": false}}'
@@ -79,14 +78,14 @@ def environment(url: str, tmp_path: Path, **extra: str) -> dict[str, str]:
 def test_a_certificate_of_ones_own_is_trusted_when_it_is_named(
     url: str, certificate: Path, tmp_path: Path, variable: str
 ) -> None:
-    done = run([sys.executable, "-c", SCRIPT], env=environment(url, tmp_path, **{variable: str(certificate)}))
+    done = run([PYTHON, "-c", SCRIPT], env=environment(url, tmp_path, **{variable: str(certificate)}))
     assert done.stdout == "tls\n"
     assert done.stderr == ""
 
 
 def test_a_certificate_that_nobody_named_is_not_trusted_and_the_reason_is_told(url: str, tmp_path: Path) -> None:
     patience = {"STANDPIPE_OPEN_TIMEOUT": "1", "STANDPIPE_CLOSE_TIMEOUT": "0"}
-    done = run([sys.executable, "-c", SCRIPT], env=environment(url, tmp_path, **patience), check=False)
+    done = run([PYTHON, "-c", SCRIPT], env=environment(url, tmp_path, **patience), check=False)
     assert done.returncode == 1
     assert "PipesServerUnreachable" in done.stderr
     assert "CERTIFICATE_VERIFY_FAILED" in done.stderr

@@ -14,6 +14,8 @@ from tests.support.fork_server import ForkedProcess, ForkServer
 from tests.support.waiting import PATIENCE, wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+PYTHON = os.environ.get("STANDPIPE_TEST_PYTHON") or sys.executable
+"""What runs the external programs: `scripts/test` names one of each version in turn. Servers run on the tests' own."""
 
 _DROPPED_PREFIXES = ("STANDPIPE_", "DAGSTER_", "COVERAGE_", "PYTEST_")
 _DROPPED = frozenset(
@@ -100,8 +102,8 @@ def run(
 def run_python(
     *arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None, timeout: float = 60.0
 ) -> subprocess.CompletedProcess[str]:
-    """Runs this interpreter with `arguments`; fails the test when its exit code is not 0."""
-    return run([sys.executable, *arguments], env=env, cwd=cwd, timeout=timeout)
+    """Runs a program by `PYTHON` with `arguments`; fails the test when its exit code is not 0."""
+    return run([PYTHON, *arguments], env=env, cwd=cwd, timeout=timeout)
 
 
 def resident_mib(pid: int) -> float:

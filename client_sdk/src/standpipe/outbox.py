@@ -328,13 +328,9 @@ class Outbox:
         self._producer = producer
         self._report: DeliveryReport | None = None
         # Reentrant, because a signal handler that closes may interrupt either.
-        self._closing = threading.RLock()
-        self._starting = threading.RLock()
-        self._started = False
+        self._closing, self._starting = threading.RLock(), threading.RLock()
         self._opening: Opening | None = None
-        self._opens = False
-        self._to_open = False
-        self._unheard = False
+        self._started = self._opens = self._to_open = self._unheard = False
         self._held_back = self._last = False
         self._leftovers = Leftovers(self._environment)
         self._pending = Pending(
@@ -362,13 +358,20 @@ class Outbox:
                 if self._started and self._fork is None:
                     self._leftovers.start()
 
+    def take_thread(self) -> Callable[[], None] | None:
+        """Has the calling thread deliver where the process gets no further one; answers what that has to run then."""
+        with self._starting:
+            if self._started or self._report is not None:
+                return None
+            self._started = True
+            return self._sender.take_thread()
+
     def _make_spool(self, first_seq: int, opening: Opening | None = None) -> Spool:
         header = SpoolHeader(bootstrap=self._bootstrap, producer=self._producer, first_seq=first_seq)
         return open_spool(header, environment=self._environment, opening=opening)
 
     def wait_until_imported(self) -> None:
-        """Waits until no background thread imports anything; a fork amid an import leaves its lock held for ever in
-        the child."""
+        """Waits until no background thread imports anything: a fork would leave the import's lock held in the child."""
         self._sender.wait_until_imported(IMPORT_SECONDS)
         self._leftovers.wait_until_imported(IMPORT_SECONDS)
 

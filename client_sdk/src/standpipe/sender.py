@@ -91,7 +91,7 @@ class Sender:
         self._stopping = False
         self._last_word = time.monotonic()
         self._imported = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="standpipe-outbox", daemon=True)
+        self._thread = threading.Thread(target=self.run, name="standpipe-outbox", daemon=True)
 
     def start(self) -> bool:
         """False where the process gets no further thread, at a limit or at its end; it may be asked again."""
@@ -101,6 +101,12 @@ class Sender:
             self.trouble = f"there is no thread to deliver them: {error}"
             return False
         return True
+
+    def take_thread(self) -> Callable[[], None]:
+        """Takes the calling thread in place of one of its own; answers what that thread has to run."""
+        self._thread = threading.current_thread()
+        self.trouble = None
+        return self.run
 
     def wait_until_imported(self, timeout: float) -> None:
         """Waits until the thread imports nothing more: a fork amid an import would leave its lock held in the child."""
@@ -121,7 +127,8 @@ class Sender:
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(timeout)
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Delivers until it is stopped or refused for good."""
         mark_sender_thread()
         transport: Transport | None = None
         try:

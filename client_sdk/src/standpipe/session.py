@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from standpipe_protocol.invocation import Control
     from standpipe_protocol.messages import Message, PipesException
 
+_BACKGROUND_SECONDS = 10.0
+"""How long the end of the process waits for the thread that makes an outbox: it is importing."""
+
 
 def open_pipes(
     *,
@@ -184,6 +187,7 @@ class _OpeningOutbox:
         self._made: Outbox | None = None
         # Reentrant, because a signal handler that reports may interrupt it.
         self._making = threading.RLock()
+        self._in_background: threading.Event | None = None
 
     def begin(self) -> None:
         _watch(self)
@@ -192,7 +196,11 @@ class _OpeningOutbox:
             self.outbox.wait_until_heard()
         # Where the process gets no further thread it is made where it is first used.
         with contextlib.suppress(RuntimeError):
-            threading.Thread(target=self._make_in_background, name="standpipe-opening", daemon=True).start()
+            made = threading.Event()
+            threading.Thread(
+                target=self._make_in_background, args=(made,), name="standpipe-opening", daemon=True
+            ).start()
+            self._in_background = made
 
     @property
     def outbox(self) -> Outbox:
@@ -230,10 +238,19 @@ class _OpeningOutbox:
     def close(self, timeout: float | None = None) -> DeliveryReport:
         return self.outbox.close(timeout)
 
-    def _make_in_background(self) -> None:
+    def wait_for_background(self, timeout: float) -> None:
+        """At the end of the process: the thread that makes the outbox may be the last one that it gets."""
+        if self._made is None and self._in_background is not None:
+            self._in_background.wait(timeout)
+
+    def _make_in_background(self, made: threading.Event) -> None:
+        run: Callable[[], None] | None = None
         # What goes wrong here goes wrong again, and is told, where the outbox is first used.
         with contextlib.suppress(Exception):
-            _ = self.outbox
+            run = self.outbox.take_thread()
+        made.set()
+        if run is not None:
+            run()
 
 
 _openings: weakref.WeakValueDictionary[int, _OpeningOutbox] = weakref.WeakValueDictionary()
@@ -267,6 +284,7 @@ def _finish_opening() -> None:
     for opening in _all_openings():
         # What goes wrong here concerns one invocation of many.
         with contextlib.suppress(Exception):
+            opening.wait_for_background(_BACKGROUND_SECONDS)
             _ = opening.outbox
     lifetime.close_all()
 
