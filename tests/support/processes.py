@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -211,10 +212,15 @@ class Process:
         return self._popen.wait(10)
 
     def _kill_group(self) -> None:
+        if self.exit_code is not None:
+            # What is left of the group keeps its number from being given out again, but not when nothing is left.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, 0)
+                return
         try:
             os.killpg(self.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
-            return  # nobody left in it
+            return  # nothing is left in it
 
     def __enter__(self) -> Process:
         return self
