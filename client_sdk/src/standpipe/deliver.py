@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from standpipe.marks import tidy_marks
 from standpipe.set_aside import SET_ASIDE_DAYS, set_aside_files, tidy
 from standpipe.spool import spool_folder
 from standpipe.spool_delivery import DEFAULT_TRIES, FileOutcome, deliver_file, numbers, waiting_files
@@ -38,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.writelines(f"{path} was set aside: {reason}\n" for path, reason in set_aside_files(folder))
         return 0
     if not given:
+        tidy_marks(environment=os.environ, now=time.time())
         for path in tidy(folder, now=time.time()):
             sys.stderr.write(f"{path}: was set aside {SET_ASIDE_DAYS} days ago or longer, and is deleted.\n")
     left = 0

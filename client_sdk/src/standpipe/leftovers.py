@@ -13,6 +13,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from standpipe.marks import tidy_marks
 from standpipe.openings import deliver_openings, log_outcome
 from standpipe.sender_threads import mark_sender_thread, unmark_sender_thread
 from standpipe.spool_start import SUFFIX, is_held, spool_path
@@ -87,6 +88,7 @@ class Leftovers:
             finally:
                 self._imported.set()
             folder = spool_folder(self._environment)
+            tidy_marks(environment=self._environment, now=time.time())
             for path in tidy(folder, now=time.time()):
                 _log.warning("%s was set aside %d days ago or longer, and is deleted.", path, SET_ASIDE_DAYS)
             until = time.monotonic() + MOST_SECONDS

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FOLDER = "marks"
 _LAUNCHER = "launcher"
 _LONGEST = 256
+STALE_SECONDS = 30 * 86_400.0
 
 
 class Mark:
@@ -66,6 +67,15 @@ def read_mark(name: str, *, environment: Mapping[str, str]) -> str | None:
             finally:
                 os.close(descriptor)
     return None
+
+
+def tidy_marks(*, environment: Mapping[str, str], now: float) -> None:
+    """Deletes what killed processes left a month ago: their invocations are over."""
+    with contextlib.suppress(OSError, RuntimeError), os.scandir(_path(environment, "")) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                if now - entry.stat().st_mtime > STALE_SECONDS and not is_held(entry.path):
+                    os.unlink(entry.path)  # noqa: PTH108
 
 
 class LaunchMark(Mark):

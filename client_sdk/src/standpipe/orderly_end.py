@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 
 
 def is_worker() -> bool:
-    """Whether multiprocessing started this process, or a library that builds on it (loky, concurrent.futures)."""
-    process = sys.modules.get("multiprocessing.process")
-    return process is not None and process.parent_process() is not None
+    """Whether multiprocessing started this process, or a library that uses its finalizers: concurrent.futures, loky,
+    and Celery's billiard."""
+    process, billiard = sys.modules.get("multiprocessing.process"), sys.modules.get("billiard.process")
+    if process is not None and process.parent_process() is not None:
+        return True
+    return billiard is not None and getattr(billiard.current_process(), "_parent_pid", None) is not None
 
 
 def has_raised() -> bool:
