@@ -128,8 +128,9 @@ class HttpPipesContext(PipesContext):
 
             channel = StrictChannel(lambda: self._opening.outbox)
         super().__init__(source=self._opening, channel=channel, materialized=materialized)
-        self._opening.begin()
+        # First, since from here on the server may hear of it, and the signal may come at any time.
         tell_of_termination(self)
+        self._opening.begin()
 
     def close(
         self, exc: BaseException | PipesException | Mapping[str, object] | None = None, *, timeout: float | None = None
