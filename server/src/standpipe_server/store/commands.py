@@ -7,6 +7,7 @@ answers; it refuses by raising a StoreError before it has put anything back.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -221,16 +222,18 @@ class Pin:
 class EndDue:
     """Ends an invocation whose deadline has passed, if it still has.
 
-    `as_of` is when that was seen: later by the clock may be no time later, when the clock was set.
+    `as_of` is when that was seen: later by the clock may be no time later, when the clock was set. `in_doubt` says
+    whether a word was refused since: then it may have been this one's, and nobody is lost for it.
     """
 
     pk: int
     as_of: int | None = None
+    in_doubt: Callable[[], bool] | None = None
 
     def execute(self, unit: UnitOfWork) -> None:
         state = unit.invocation(self.pk)
         why = lifecycle.due(state, now=unit.now if self.as_of is None else min(self.as_of, unit.now))
-        if why is None:
+        if why is None or (why == "lease" and self.in_doubt is not None and self.in_doubt()):
             # It was renewed in the meantime, or another server was faster; putting it back sets the next deadline.
             if not state.ended:
                 unit.put_invocation(state)

@@ -58,6 +58,10 @@ class Forgiveness:
             self._owed = True
             self._all_waits = self._all_waits or all_waits
 
+    def is_owed(self) -> bool:
+        """Whether there is something to forgive now."""
+        return self._owed
+
     def pay(self) -> bool:
         """Forgives what is owed; False when that could not be done and is still owed.
 

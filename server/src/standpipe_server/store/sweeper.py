@@ -105,7 +105,10 @@ class Sweeper:
         )
         with self._engine.connect() as connection:
             found = connection.execute(statement).all()
-        futures = [self._submit(Merge(row.pk) if row.status == "ended" else EndDue(row.pk, now)) for row in found]
+        in_doubt = self._forgiveness.is_owed
+        futures = [
+            self._submit(Merge(row.pk) if row.status == "ended" else EndDue(row.pk, now, in_doubt)) for row in found
+        ]
         done, waiting = wait(futures, timeout=60)
         if waiting or any(future.exception() for future in done):
             return False
