@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from typing import Any
 from urllib.parse import quote
@@ -24,11 +25,9 @@ def test_numbers_in_metadata_become_points_that_lead_to_their_invocation(shared_
         metadata = {
             "rows/all %": {"raw_value": number * 10, "type": "int"},
             "plain": number + 0.5,
-            "nan": {"raw_value": "NaN", "type": "float"},
             "yes": True,
             "text": "5",
             "time": {"raw_value": 5, "type": "timestamp"},
-            "huge": {"raw_value": 10**400, "type": "int"},
         }
         job.append([opened(), materialization(key, metadata=metadata)])
     labels = shared_server.http.get(f"/assets/{quote(key, safe='')}/metadata").json()["items"]
@@ -129,3 +128,65 @@ def test_numbers_are_there_however_many_reports_came_and_whenever_somebody_looks
         assert shared_server.http.get(path).json()["numeric_labels"] == ["n"]
     assert len(_series(shared_server, key, "n", max_points=1000)["points"]) == 300 + 2
     assert [item["label"] for item in shared_server.http.get(f"{path}/metadata").json()["items"]] == ["n"]
+
+
+def _labels(server: Server, key: str, **query: Any) -> dict[str, Any]:
+    answer = server.http.get(f"/assets/{quote(key, safe='')}/metadata", params=query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_a_last_number_that_is_not_finite_is_the_last_number(shared_server: Server) -> None:
+    key = f"asset-{uuid.uuid4()}"
+    ends: dict[str, Any] = {
+        "typed": {"raw_value": "NaN", "type": "float"},
+        "inferred": {"raw_value": math.nan, "type": "__infer__"},
+        "plain": -math.inf,
+        "huge": {"raw_value": 10**400, "type": "int"},
+        "nothing": {"raw_value": None, "type": "float"},
+    }
+    for number in range(4):
+        register(shared_server).append([materialization(key, metadata=dict.fromkeys(ends, number / 2))])
+    last = register(shared_server)
+    last.append([materialization(key, metadata=ends)])
+    found = {item["label"]: item["last"] for item in _labels(shared_server, key)["items"]}
+    assert {label: point["value"] for label, point in found.items()} == {
+        "typed": "NaN",
+        "inferred": "NaN",
+        "plain": "-Infinity",
+        "huge": "Infinity",
+        "nothing": None,
+    }
+    assert {point["invocation_id"] for point in found.values()} == {last.id}
+    points = _series(shared_server, key, "typed")["points"]
+    assert [(p["value"], p["min"], p["max"]) for p in points[-2:]] == [(1.5, 1.5, 1.5), ("NaN", "NaN", "NaN")]
+    binned = _series(shared_server, key, "typed", max_points=1)
+    assert [(p["value"], p["min"], p["max"], p["count"]) for p in binned["points"]] == [("NaN", 0, 1.5, 5)]
+
+
+def test_many_numbers_of_one_report_are_all_listed_and_have_their_series(shared_server: Server) -> None:
+    key = f"asset-{uuid.uuid4()}"
+    metadata = {f"layer_{n:04d}": float(n) for n in range(1200)} | {"val_loss": 0.1}
+    register(shared_server).append([materialization(key, metadata=metadata)])
+    listed: list[str] = []
+    page = _labels(shared_server, key)
+    while True:
+        listed += [item["label"] for item in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        page = _labels(shared_server, key, cursor=page["next_cursor"])
+    assert listed == sorted(metadata)
+    assert page["left_out"] == 0
+    assert [p["value"] for p in _series(shared_server, key, "val_loss")["points"]] == [0.1]
+    problem_of(shared_server.http.get(f"/assets/{key}/metadata", params={"cursor": "x"}), status=400, name="malformed")
+
+
+def test_numbers_beyond_ten_thousand_of_one_report_are_counted(shared_server: Server) -> None:
+    key = f"asset-{uuid.uuid4()}"
+    for _ in range(3):
+        metadata = {f"n{n:05d}": n for n in range(10_007)} | {"x" * 513: 1}
+        register(shared_server).append([materialization(key, metadata=metadata)])
+    found = _labels(shared_server, key, limit=2)
+    assert [item["label"] for item in found["items"]] == ["n00000", "n00001"]
+    assert found["left_out"] == 8
+    assert len(_series(shared_server, key, "n09999")["points"]) == 3

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from standpipe_server.broker.numbers import MOST_NUMBERS, numbers_of
+from standpipe_server.broker.numbers import MOST_NUMBERS, NotFinite, Numbers, numbers_of
 
 
 @pytest.mark.parametrize(
@@ -24,20 +24,41 @@ from standpipe_server.broker.numbers import MOST_NUMBERS, numbers_of
         ("5", None),
         (None, None),
         ([1, 2], None),
-        ({"raw_value": "NaN", "type": "float"}, None),
         ({"raw_value": 5, "type": "timestamp"}, None),
         ({"raw_value": 5}, None),
         ({"raw_value": 5, "type": ["int"]}, None),
-        ({"raw_value": 10**400, "type": "int"}, None),
+        ({"raw_value": "NaN", "type": "int"}, None),
+        ({"raw_value": "NaN", "type": "text"}, None),
+        ({"type": "float"}, None),
+        ({"raw_value": "5", "type": "float"}, None),
     ],
 )
-def test_a_number_is_a_finite_int_or_float(entry: Any, expected: float | None) -> None:
-    told = () if expected is None else (("label", expected),)
+def test_a_number_is_an_int_or_a_float(entry: Any, expected: float | None) -> None:
+    taken = () if expected is None else (("label", expected),)
     metadata = {"label": entry, "text": "no number"}
-    assert numbers_of(metadata) == told
+    assert numbers_of(metadata) == Numbers(taken)
 
 
-def test_the_first_hundred_numbers_of_a_message_are_taken() -> None:
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ({"raw_value": "NaN", "type": "float"}, "NaN"),
+        ({"raw_value": "-Infinity", "type": "float"}, "-Infinity"),
+        # What is stored of a bare NaN.
+        ({"raw_value": "NaN", "type": "__infer__"}, "NaN"),
+        ("Infinity", "Infinity"),
+        ({"raw_value": 10**400, "type": "int"}, "Infinity"),
+        (-(10**400), "-Infinity"),
+        ({"raw_value": None, "type": "float"}, None),
+        ({"raw_value": None, "type": "int"}, None),
+    ],
+)
+def test_a_number_that_is_not_finite_is_a_number_too(entry: Any, expected: NotFinite | None) -> None:
+    assert numbers_of({"label": entry}) == Numbers((("label", expected),))
+
+
+def test_many_numbers_of_a_message_are_taken_and_the_rest_is_counted() -> None:
     metadata = {f"label {n}": n for n in range(MOST_NUMBERS + 5)} | {"x" * 600: 1}
-    assert len(numbers_of(metadata)) == MOST_NUMBERS
-    assert numbers_of({"x" * 600: 1, "y": 2}) == (("y", 2.0),)
+    numbers = numbers_of(metadata)
+    assert (len(numbers.taken), numbers.left_out) == (MOST_NUMBERS, 6)
+    assert numbers_of({"x" * 600: 1, "y": 2}) == Numbers((("y", 2.0),), left_out=1)

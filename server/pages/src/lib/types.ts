@@ -201,12 +201,13 @@ export interface Asset {
 
 export interface SeriesPoint {
   at: string;
-  value: number | string;
+  /** Not finite: its name. Null: an int or float without a value. */
+  value: number | bigint | "NaN" | "Infinity" | "-Infinity" | null;
   invocation_id: string;
   position: number;
   partition_key: string | null;
-  min?: number;
-  max?: number;
+  min?: SeriesPoint["value"];
+  max?: SeriesPoint["value"];
   count?: number;
 }
 

@@ -1,23 +1,34 @@
 // Tables and schemas, in the browser's own table, with constraints in words.
-import { useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import { count, numberText, plural, visible } from "../lib/format";
 import type { Json, JsonObject } from "../lib/types";
+import { PartBar, usePart } from "../parts/more";
 import { columnsOf, tableConstraints, type Column } from "./normal";
 
 const SHOWN = 20;
+const COLUMNS = 40;
+/** Rows of a schema, and cells that are added to a table at once. */
+const MOST_COLUMNS = 100;
+const CELLS = 4000;
 
 export function Records({ value, name = "Table" }: { value: JsonObject; name?: string }) {
   const [most, setMost] = useState(SHOWN);
   const records = (Array.isArray(value["records"]) ? value["records"] : []) as JsonObject[];
   const described = columnsOf(value["schema"]) ?? [];
-  const names = [...new Set([...described.map((column) => column.name), ...records.slice(0, 200).flatMap((record) => Object.keys(record))])];
+  const names = useMemo(
+    () => [...new Set([...described.map((column) => column.name), ...records.slice(0, 200).flatMap((record) => Object.keys(record))])],
+    [value],
+  );
   const types = new Map(described.map((column) => [column.name, column]));
+  const part = usePart(names, (name) => name, COLUMNS);
+  const next = Math.min(records.length - most, most * 4, Math.max(SHOWN, Math.floor(CELLS / Math.max(1, part.shown.length))));
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label={name}>
+      <PartBar part={part} total={names.length} what="columns" at={COLUMNS} />
       <table class="data">
         <thead>
           <tr>
-            {names.map((name) => (
+            {part.shown.map((name) => (
               <th key={name} scope="col">
                 {visible(name)}
                 {types.get(name) && <small>{visible(types.get(name)?.type ?? "")}</small>}
@@ -28,7 +39,7 @@ export function Records({ value, name = "Table" }: { value: JsonObject; name?: s
         <tbody>
           {records.slice(0, most).map((record, index) => (
             <tr key={index}>
-              {names.map((name) => (
+              {part.shown.map((name) => (
                 <Cell key={name} value={record[name] ?? null} />
               ))}
             </tr>
@@ -38,8 +49,8 @@ export function Records({ value, name = "Table" }: { value: JsonObject; name?: s
       <p class="quiet under">
         {plural(records.length, "row")}
         {records.length > most && (
-          <button type="button" class="ghost small" onClick={() => setMost(most * 5)}>
-            Show {count(Math.min(records.length - most, most * 4))} more
+          <button type="button" class="ghost small" onClick={() => setMost(most + next)}>
+            Show {count(next)} more
           </button>
         )}
       </p>
@@ -57,8 +68,10 @@ function Cell({ value }: { value: Json }) {
 export function Schema({ raw, name = "Schema" }: { raw: Json; name?: string }) {
   const columns = columnsOf(raw) ?? [];
   const whole = tableConstraints(raw);
+  const part = usePart(columns, (column) => column.name, MOST_COLUMNS);
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label={name}>
+      <PartBar part={part} total={columns.length} what="columns" at={MOST_COLUMNS} />
       <table class="data schema">
         <thead>
           <tr>
@@ -69,7 +82,7 @@ export function Schema({ raw, name = "Schema" }: { raw: Json; name?: string }) {
           </tr>
         </thead>
         <tbody>
-          {columns.map((column) => (
+          {part.shown.map((column) => (
             <tr key={column.name}>
               <th scope="row">{visible(column.name)}</th>
               <td>

@@ -5,6 +5,7 @@ import { fullTime, numberText, utc, visible } from "../lib/format";
 import { assetHref, Link } from "../lib/router";
 import type { Entry, JsonObject } from "../lib/types";
 import { CopyButton } from "../parts/common";
+import { PartBar, usePart } from "../parts/more";
 import { JsonTree } from "./json_tree";
 import { Lineage } from "./lineage";
 import { Markdown } from "./markdown";
@@ -13,28 +14,48 @@ import { Records, Schema } from "./table";
 
 const WIDE = new Set(["table", "table_schema", "table_column_lineage", "md", "json"]);
 const LONG = 1200;
+const ENTRIES = 100;
 
 export function Metadata({ metadata, asset = "" }: { metadata: Record<string, Entry>; asset?: string }) {
   const entries = Object.entries(metadata);
+  const part = usePart(entries, ([name]) => name, ENTRIES);
   if (!entries.length) return <p class="quiet">No metadata.</p>;
   return (
-    <dl class="metadata">
-      {entries.map(([name, entry]) => (
-        <div key={name} class={WIDE.has(entry.type) ? "wide" : undefined}>
-          <dt>
-            {visible(name)} <small class="type">{visible(entry.type)}</small>
-          </dt>
-          <dd>
-            <Value entry={entry} asset={asset} name={name} />
-            {entry.problem && <p class="remark">Kept as JSON: {visible(entry.problem)}</p>}
-          </dd>
-        </div>
-      ))}
-    </dl>
+    <>
+      <PartBar part={part} total={entries.length} what="entries" at={ENTRIES} />
+      <dl class="metadata">
+        {part.shown.map(([name, entry]) => (
+          <div key={name} class={WIDE.has(entry.type) ? "wide" : undefined}>
+            <dt>
+              {visible(name)} <small class="type">{visible(entry.type)}</small>
+            </dt>
+            <dd>
+              <Value entry={entry} asset={asset} name={name} />
+            </dd>
+          </div>
+        ))}
+      </dl>
+    </>
   );
 }
 
-export function Value({ entry, asset = "", name = "" }: { entry: Entry; asset?: string; name?: string }): ComponentChildren {
+interface ValueProps {
+  entry: Entry;
+  asset?: string;
+  name?: string;
+}
+
+/** With the mark of a value in a wrong shape, wherever it is shown. */
+export function Value({ entry, asset = "", name = "" }: ValueProps) {
+  return (
+    <>
+      <Plain entry={entry} asset={asset} name={name} />
+      {entry.problem && <p class="remark wrong-shape">Kept as JSON: {visible(entry.problem)}</p>}
+    </>
+  );
+}
+
+function Plain({ entry, asset = "", name = "" }: ValueProps): ComponentChildren {
   const raw = entry.raw_value;
   if (raw === null) return <span class="quiet">{entry.type === "null" ? "null" : "nothing"}</span>;
   switch (entry.type) {

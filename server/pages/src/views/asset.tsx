@@ -9,7 +9,7 @@ import { CopyButton, Empty, Failure, Loading, Panel, Time, useTitle } from "../p
 import { Tabs } from "../parts/tabs";
 import { CheckStrips } from "./check_strips";
 import { ChecksBadge } from "./assets";
-import { Plots } from "./plots";
+import { LISTED_LABELS, Plots } from "./plots";
 import { SchemaChanges } from "./schema_changes";
 
 export const RANGES: [string, string, number | null][] = [
@@ -29,7 +29,7 @@ export function AssetPage({ asset, query }: { asset: string; query: URLSearchPar
   const { last_materialization: last, check_state: checks, numeric_labels: labels = [] } = loaded.value;
   const asked = query.get("tab") ?? "numbers";
   const tabs = [
-    { id: "numbers", name: "Numbers", count: labels.length },
+    { id: "numbers", name: "Numbers", count: labels.length < LISTED_LABELS ? labels.length : `${LISTED_LABELS}+` },
     { id: "checks", name: "Checks", alarming: checks.failed > 0, count: checks.failed + checks.passed + checks.warned },
     { id: "materializations", name: "Materializations" },
     { id: "schema", name: "Schema and lineage" },

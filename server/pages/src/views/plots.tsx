@@ -2,11 +2,12 @@
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import { get } from "../lib/api";
-import { fullTime, numberText, visible } from "../lib/format";
+import { fullTime, numberText, plural, visible } from "../lib/format";
 import { useLoaded } from "../lib/load";
 import { changeQuery, invocationHref, Link, navigate } from "../lib/router";
-import type { SeriesPoint } from "../lib/types";
+import type { Page, SeriesPoint } from "../lib/types";
 import { Empty, Failure, Loading } from "../parts/common";
+import { PartBar, usePart } from "../parts/more";
 
 interface Series {
   points: SeriesPoint[];
@@ -19,17 +20,36 @@ interface Range {
 }
 
 const MOST_PLOTS = 24;
+/** So many an asset lists itself. */
+export const LISTED_LABELS = 500;
+
+async function allLabels(path: string, signal: AbortSignal): Promise<{ labels: string[]; leftOut: number }> {
+  const labels: string[] = [];
+  let cursor: string | null = null;
+  for (;;) {
+    const page: Page<{ label: string }> & { left_out: number } = await get(`${path}/metadata`, { limit: LISTED_LABELS, cursor }, signal);
+    labels.push(...page.items.map(({ label }) => label));
+    if (page.next_cursor === null) return { labels, leftOut: page.left_out };
+    cursor = page.next_cursor;
+  }
+}
 
 export function Plots({ path, labels, since, until }: { path: string; labels: string[] } & Range) {
+  const further = useLoaded(labels.length < LISTED_LABELS ? null : `${path} labels`, (signal) => allLabels(path, signal));
+  const all = further.value?.labels ?? labels;
+  const leftOut = further.value?.leftOut ?? 0;
+  const part = usePart(all, (label) => label, MOST_PLOTS);
   if (!labels.length) return <Empty title="No numbers were reported.">Metadata of the types int and float is drawn here.</Empty>;
   return (
     <>
+      {further.error && <Failure error={further.error} what="list of all numbers" retry={further.reload} />}
+      {leftOut > 0 && <p class="remark">One report had {plural(leftOut, "number")} more than are drawn: of one report 10,000 are taken.</p>}
+      <PartBar part={part} total={all.length} what="numbers" at={MOST_PLOTS} />
       <div class="plots">
-        {labels.slice(0, MOST_PLOTS).map((label) => (
+        {part.shown.map((label) => (
           <Plot key={label} path={path} label={label} since={since} until={until} />
         ))}
       </div>
-      {labels.length > MOST_PLOTS && <p class="quiet">The first {MOST_PLOTS} of {labels.length} are drawn.</p>}
     </>
   );
 }
@@ -38,18 +58,20 @@ function Plot({ path, label, since, until }: { path: string; label: string } & R
   const loaded = useLoaded(`${path} ${label} ${since} ${until}`, (signal) =>
     get<Series>(`${path}/metadata/${encodeURIComponent(label)}/series`, { since, until, max_points: 500 }, signal),
   );
-  const points = loaded.value?.points.filter((point) => Number.isFinite(Number(point.value))) ?? [];
+  const points = loaded.value?.points ?? [];
+  const drawn = points.some((point) => isFinite(point.value));
   const last = points.at(-1);
   return (
     <section class="plot" aria-label={`${label} over time`}>
       <header>
         <h2>{visible(label)}</h2>
-        {last && <span class="value-number">{numberText(last.value)}</span>}
+        {last && <span class={isFinite(last.value) ? "value-number" : "value-number changed"}>{valueText(last)}</span>}
       </header>
       {loaded.error && <Failure error={loaded.error} what="series" retry={loaded.reload} />}
       {!loaded.value && !loaded.error && <Loading what={label} />}
       {loaded.value && !points.length && <p class="quiet">No number in this time.</p>}
-      {points.length > 0 && <Chart points={points} label={label} />}
+      {drawn && <Chart points={points} label={label} />}
+      {points.length > 0 && !drawn && <p class="quiet">No number in this time is finite.</p>}
       {points.length > 0 && (
         <details>
           <summary>{points.length} points{loaded.value?.binned ? ", each the last of its bin" : ""}</summary>
@@ -62,7 +84,7 @@ function Plot({ path, label, since, until }: { path: string; label: string } & R
                       <Link to={invocationHref(point.invocation_id)}>{fullTime(point.at)}</Link>
                     </td>
                     <td>{visible(point.partition_key ?? "")}</td>
-                    <td class="number">{numberText(point.value)}</td>
+                    <td class="number">{valueText(point)}</td>
                   </tr>
                 ))}
               </tbody>
@@ -76,6 +98,7 @@ function Plot({ path, label, since, until }: { path: string; label: string } & R
 
 function Chart({ points, label }: { points: SeriesPoint[]; label: string }) {
   const box = useRef<HTMLDivElement>(null);
+  const last = points.at(-1);
   useEffect(() => {
     const element = box.current;
     if (!element) return undefined;
@@ -97,8 +120,11 @@ function Chart({ points, label }: { points: SeriesPoint[]; label: string }) {
       plot?.destroy();
     };
   }, [points]);
-  return <div ref={box} class="chart" role="img" aria-label={`${label}: ${points.length} points, the last ${numberText(points.at(-1)?.value ?? null)}. The points are listed below.`} />;
+  return <div ref={box} class="chart" role="img" aria-label={`${label}: ${points.length} points, the last ${last ? valueText(last) : "missing"}. The points are listed below.`} />;
 }
+
+const isFinite = (value: SeriesPoint["value"] | undefined): boolean => typeof value === "number" || typeof value === "bigint";
+const valueText = (point: SeriesPoint): string => (point.value === null ? "no value" : numberText(point.value));
 
 const HEIGHT = 170;
 
@@ -107,9 +133,11 @@ function chart(element: HTMLElement, points: SeriesPoint[], label: string): uPlo
   const line = colour("--accent");
   const binned = points.some((point) => (point.count ?? 1) > 1);
   const times = points.map((point) => Date.parse(point.at) / 1000);
-  const values = points.map((point) => Number(point.value));
+  // A gap where a number is not finite.
+  const height = (value: SeriesPoint["value"] | undefined) => (isFinite(value) ? Number(value) : null);
+  const values = points.map((point) => height(point.value));
   const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 }, font: "12px system-ui, sans-serif" };
-  const band = binned ? [points.map((point) => Number(point.max ?? point.value)), points.map((point) => Number(point.min ?? point.value))] : [];
+  const band = binned ? [points.map((point) => height(point.max ?? point.value)), points.map((point) => height(point.min ?? point.value))] : [];
   let dragged = false;
   const plot = new uPlot(
     {
@@ -147,7 +175,7 @@ function chart(element: HTMLElement, points: SeriesPoint[], label: string): uPlo
   });
   plot.over.addEventListener("mousemove", () => {
     const point = points[plot.cursor.idx ?? -1];
-    plot.over.title = point ? `${fullTime(point.at)}${point.partition_key ? `, ${visible(point.partition_key)}` : ""}: ${numberText(point.value)}` : "";
+    plot.over.title = point ? `${fullTime(point.at)}${point.partition_key ? `, ${visible(point.partition_key)}` : ""}: ${valueText(point)}` : "";
   });
   return plot;
 }

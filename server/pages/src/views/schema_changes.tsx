@@ -1,6 +1,6 @@
 // How the columns changed from one materialization to the next, the schema as it is, and where the columns come from.
 import { get } from "../lib/api";
-import { visible } from "../lib/format";
+import { plural, visible } from "../lib/format";
 import { useLoaded } from "../lib/load";
 import { invocationHref, Link } from "../lib/router";
 import type { Json, JsonObject, Page, Reported, SchemaChange } from "../lib/types";
@@ -43,21 +43,24 @@ export function SchemaChanges({ path, asset, last }: { path: string; asset: stri
                   <Time value={change.received_at} />
                 </Link>
                 <ul class="plain">
-                  {names(change.added).map((column) => (
+                  {names(change.added).slice(0, MOST).map((column) => (
                     <li key={`+${column.name}`} class="added">
                       + <code>{visible(column.name)}</code> {visible(describe(column))}
                     </li>
                   ))}
-                  {names(change.removed).map((column) => (
+                  {names(change.removed).slice(0, MOST).map((column) => (
                     <li key={`-${column.name}`} class="removed">
                       − <code>{visible(column.name)}</code> {visible(describe(column))}
                     </li>
                   ))}
-                  {change.changed.map(({ name, before, after }) => (
+                  {change.changed.slice(0, MOST).map(({ name, before, after }) => (
                     <li key={name} class="changed">
                       ~ <code>{visible(name)}</code> {visible(describe(names([before])[0]))} → {visible(describe(names([after])[0]))}
                     </li>
                   ))}
+                  <Further of={change.added} how="added" />
+                  <Further of={change.removed} how="removed" />
+                  <Further of={change.changed} how="changed" />
                 </ul>
               </li>
             ))}
@@ -65,6 +68,17 @@ export function SchemaChanges({ path, asset, last }: { path: string; asset: stri
         </Panel>
       )}
     </>
+  );
+}
+
+const MOST = 50;
+
+function Further({ of, how }: { of: unknown[]; how: string }) {
+  if (of.length <= MOST) return null;
+  return (
+    <li class="quiet">
+      {plural(of.length - MOST, "further column")} {how}
+    </li>
   );
 }
 

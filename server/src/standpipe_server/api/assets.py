@@ -85,11 +85,13 @@ def asset_routes(parts: ApiParts) -> APIRouter:
         )
         return page_answer(await store.list_checks(key, filters, limit=min(limit, MOST_ITEMS), cursor=cursor))
 
-    @routes.get("/{key}/metadata", responses=describe("LabelPage"))
-    async def list_labels(key: AssetKey, check_name: CheckName = "") -> Response:
+    @routes.get("/{key}/metadata", responses=describe("LabelPage", "malformed"))
+    async def list_labels(
+        key: AssetKey, check_name: CheckName = "", limit: Limit = MOST_ITEMS, cursor: Cursor = None
+    ) -> Response:
         """The labels of metadata under which numbers were reported, each with its last point."""
-        items = await store.browse.list_labels(key, check_name=check_name)
-        return json_answer({"items": items, "next_cursor": None})
+        found = await store.browse.list_labels(key, check_name=check_name, limit=min(limit, MOST_ITEMS), cursor=cursor)
+        return json_answer({"items": found.items, "next_cursor": found.next_cursor, "left_out": found.left_out})
 
     @routes.get("/{key}/metadata/{label}/series", responses=describe("Series", "invalid-request"))
     async def read_series(

@@ -18,6 +18,7 @@ Schema = dict[str, Any]
 _TEXT: Final[Schema] = {"type": "string"}
 _WHOLE: Final[Schema] = {"type": "integer"}
 _NUMBER: Final[Schema] = {"type": "number"}
+_POINT_VALUE: Final[Schema] = {"anyOf": [_NUMBER, {"enum": ["NaN", "Infinity", "-Infinity"]}, {"type": "null"}]}
 _FLAG: Final[Schema] = {"type": "boolean"}
 _FREE: Final[Schema] = {"type": "object", "additionalProperties": True}
 _TIME: Final[Schema] = {"type": "string", "format": "date-time"}
@@ -61,12 +62,12 @@ _COUNTS: Final[Schema] = {"type": "object", "additionalProperties": _WHOLE}
 _point = _shape(
     {
         "at": _TIME,
-        "value": _NUMBER,
+        "value": _POINT_VALUE,
         "invocation_id": _TEXT,
         "position": _WHOLE,
         "partition_key": _null(_TEXT),
-        "min": _NUMBER,
-        "max": _NUMBER,
+        "min": _POINT_VALUE,
+        "max": _POINT_VALUE,
         "count": _WHOLE,
     }
 )
@@ -263,7 +264,13 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "MaterializationPage": _page(_ref("Materialization")),
     "CheckPage": _page(_FREE),
     "Point": _point,
-    "LabelPage": _page(_shape({"label": _TEXT, "last": _ref("Point")})),
+    "LabelPage": _shape(
+        {
+            "items": _list(_shape({"label": _TEXT, "last": _ref("Point")})),
+            "next_cursor": _null(_TEXT),
+            "left_out": _WHOLE,
+        }
+    ),
     "Series": _shape({"asset_key": _TEXT, "label": _TEXT, "points": _list(_ref("Point")), "binned": _FLAG}),
     "SchemaChangePage": _page(
         _shape(

@@ -11,7 +11,6 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from standpipe_protocol.json_text import JsonValue
 from standpipe_server.store import assets, comparing, counts, good, invocations, numbers, schema_changes, series, tables
 from standpipe_server.store.cursors import Page
 from standpipe_server.store.errors import Overloaded
@@ -50,10 +49,10 @@ class Browsing:
         """Raises NotFound when one of them is not there."""
         return await self._read(comparing.compare_invocations, invocation_ids, names=self._names)
 
-    async def list_labels(self, asset_key: str, *, check_name: str) -> list[JsonValue]:
-        """Raises NotFound."""
+    async def list_labels(self, asset_key: str, *, check_name: str, limit: int, cursor: str | None) -> series.Labels:
+        """Raises NotFound and BadCursor."""
         await self.take_numbers(asset_key, of_checks=bool(check_name))
-        return await self._read(series.list_labels, asset_key, check_name=check_name)
+        return await self._read(series.list_labels, asset_key, check_name=check_name, limit=limit, cursor=cursor)
 
     async def read_series(self, asset_key: str, label: str, wanted: series.SeriesFilter) -> series.Series:
         """Raises NotFound."""

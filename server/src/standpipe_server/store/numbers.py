@@ -1,13 +1,14 @@
 """The numbers in metadata, taken out of stored reports when somebody looks at their asset: appends pay nothing for it.
 
-Each report is taken once: its numbers, or one row without a label when it has none, say that it was. The asset
+Each report is taken once: its numbers, or one row without a label when it has none, say that it was. A row without a
+label has as its value how many numbers of the report were left out because there were too many. The asset
 remembers through which report all were taken, but only of those that are old enough for every transaction of their
 time to have ended: on PostgreSQL a row may appear below one that is there already.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Table, exists, func, select, u
 
 from standpipe_protocol.json_text import JsonValue
 from standpipe_server.broker.long_integers import LongIntegers
-from standpipe_server.broker.numbers import Numbers, numbers_of
+from standpipe_server.broker.numbers import NotFinite, Numbers, numbers_of
 from standpipe_server.broker.times import seconds
 from standpipe_server.store import tables
 from standpipe_server.store.bulk import insert_rows
@@ -24,9 +25,21 @@ from standpipe_server.store.events import ProducerNames, read_events_at
 from standpipe_server.store.segments import StoredEvent
 from standpipe_server.store.unit import UnitOfWork
 
-COLUMNS = ("invocation_pk", "position", "asset_pk", "check_name", "label", "value", "partition_key", "received_at")
+COLUMNS = (
+    "invocation_pk",
+    "position",
+    "asset_pk",
+    "check_name",
+    "label",
+    "value",
+    "not_finite",
+    "partition_key",
+    "received_at",
+)
 NO_LABEL = ""
 _AT_A_TIME = 200
+_ROWS_AT_A_TIME = 20_000
+"""With the report that goes beyond it."""
 _SURELY_COMMITTED = seconds(600)
 _LOOKED_AT_AGAIN = 500
 
@@ -50,14 +63,16 @@ class TakeNumbers:
         places = [(row["invocation_pk"], row["position"]) for row in found]
         events = read_events_at(connection, places, names=self.names)
         rows: list[tuple[Any, ...]] = []
+        more = len(found) == _AT_A_TIME
         for row, place in zip(found, places, strict=True):
+            if len(rows) >= _ROWS_AT_A_TIME:
+                more = True
+                break
             check, partition = carry(row.get("check_name", "")), carry(row["partition_key"])
-            for label, value in _numbers_of(events.get(place)) or ((NO_LABEL, 0.0),):
-                named = (check, carry(label), value, partition)
-                rows.append((*place, self.asset_pk, *named, row["received_at"]))
+            for label, *value in _stored(_numbers_of(events.get(place))):
+                rows.append((*place, self.asset_pk, check, carry(label), *value, partition, row["received_at"]))
         if rows:
             insert_rows(connection, tables.metadata_number, COLUMNS, rows)
-        more = len(found) == _AT_A_TIME
         if not more:
             self._remember(connection, through, before=unit.now - _SURELY_COMMITTED)
         return more
@@ -96,10 +111,18 @@ def _not_taken(table: Table, asset_pk: int, through: int) -> list[ColumnElement[
     return [table.c.asset_pk == asset_pk, table.c.pk > through, ~is_taken]
 
 
+def _stored(numbers: Numbers) -> Iterator[tuple[str, float | None, NotFinite | None]]:
+    """Label, `value` and `not_finite` of each row of a report."""
+    if numbers.left_out or not numbers.taken:
+        yield NO_LABEL, float(numbers.left_out), None
+    for label, number in numbers.taken:
+        yield (label, None, number) if isinstance(number, str) else (label, number, None)
+
+
 def _numbers_of(event: StoredEvent | None) -> Numbers:
     if event is None:
-        return ()
+        return Numbers()
     wire = cast("Mapping[str, JsonValue]", LongIntegers().decode(event.text))
     params = wire.get("params")
     metadata = params.get("metadata") if isinstance(params, dict) else None
-    return numbers_of(metadata) if isinstance(metadata, dict) else ()
+    return numbers_of(metadata) if isinstance(metadata, dict) else Numbers()

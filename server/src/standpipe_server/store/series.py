@@ -14,17 +14,18 @@ from standpipe_server.store import tables
 from standpipe_server.store.assets import asset_pk_of
 from standpipe_server.store.bulk import query_among
 from standpipe_server.store.carried_text import uncarry
+from standpipe_server.store.cursors import decode_cursor, encode_cursor
+from standpipe_server.store.errors import BadCursor
 from standpipe_server.store.numbers import NO_LABEL
 from standpipe_server.store.skipping import distinct_values
-
-_MOST_LABELS = 500
 
 
 class _Row(NamedTuple):
     pk: int
     invocation_pk: int
     received_at: int
-    value: float
+    value: float | None
+    not_finite: str | None
     position: int
     partition_key: str | None
 
@@ -52,18 +53,41 @@ class Series:
     binned: bool
 
 
-def list_labels(connection: Connection, asset_key: str, *, check_name: str) -> list[JsonValue]:
-    """The labels under which numbers were reported, each with its last point. Raises NotFound."""
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """A part of an asset's labels in their order.
+
+    Attributes:
+        left_out: the most numbers of one report that were not taken, because it had too many or labels too long.
+    """
+
+    items: list[JsonValue]
+    next_cursor: str | None
+    left_out: int
+
+
+def list_labels(
+    connection: Connection, asset_key: str, *, check_name: str, limit: int, cursor: str | None = None
+) -> Labels:
+    """The labels under which numbers were reported, each with its last point. Raises NotFound and BadCursor."""
     asset_pk, table = asset_pk_of(connection, asset_key), tables.metadata_number
-    held = [table.c.asset_pk == asset_pk, table.c.check_name == check_name, table.c.label != NO_LABEL]
+    binding = ("labels", asset_key, check_name)
+    beyond = None if cursor is None else decode_cursor(binding, cursor)
+    if not isinstance(beyond, str | None):
+        raise BadCursor
+    reports = [table.c.asset_pk == asset_pk, table.c.check_name == check_name]
+    left_out = connection.scalar(select(func.max(table.c.value)).where(*reports, table.c.label == NO_LABEL))
+    held = [*reports, table.c.label != NO_LABEL]
+    names = list(distinct_values(connection, table.c.label, held, limit=limit + 1, beyond=beyond))
     labels: list[JsonValue] = []
-    for label in distinct_values(connection, table.c.label, held, limit=_MOST_LABELS):
+    for label in names[:limit]:
         newest = _points(held, label).order_by(table.c.received_at.desc(), table.c.pk.desc()).limit(1)
         if (row := connection.execute(newest).first()) is not None:
             ids = _ids(connection, [row])
             if row.invocation_pk in ids:
                 labels.append({"label": label, "last": _point(row, ids=ids)})
-    return labels
+    next_cursor = encode_cursor(binding, names[limit - 1]) if len(names) > limit else None
+    return Labels(labels, next_cursor, int(left_out or 0))
 
 
 def read_series(connection: Connection, asset_key: str, label: str, wanted: SeriesFilter) -> Series:
@@ -130,13 +154,15 @@ def _ids(connection: Connection, rows: Sequence[Any]) -> dict[int, str]:
 def _point(
     row: Any, least: float | None = None, greatest: float | None = None, count: int = 1, *, ids: Mapping[int, str]
 ) -> JsonValue:
+    """`min` and `max` are those of the bin's finite numbers; where there is none they are what the value is."""
+    value = row.value if row.not_finite is None else row.not_finite
     return {
         "at": to_rfc3339(row.received_at),
-        "value": row.value,
+        "value": value,
         "invocation_id": ids[row.invocation_pk],
         "position": row.position,
         "partition_key": row.partition_key,
-        "min": row.value if least is None else least,
-        "max": row.value if greatest is None else greatest,
+        "min": value if least is None else least,
+        "max": value if greatest is None else greatest,
         "count": count,
     }

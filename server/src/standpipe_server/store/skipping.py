@@ -9,11 +9,16 @@ from sqlalchemy import ColumnElement, Connection, select
 
 
 def distinct_values(
-    connection: Connection, column: ColumnElement[Any], held: Sequence[ColumnElement[bool]], *, limit: int
+    connection: Connection,
+    column: ColumnElement[Any],
+    held: Sequence[ColumnElement[bool]],
+    *,
+    limit: int,
+    beyond: Any = None,
 ) -> Iterator[Any]:
-    """In their order; `held` are the conditions on the columns that come before it in the index."""
+    """In their order, after `beyond`; `held` are the conditions on the columns that come before it in the index."""
     first = select(column).where(*held).order_by(column).limit(1)
-    value = connection.scalar(first)
+    value = connection.scalar(first if beyond is None else first.where(column > beyond))
     for _ in range(limit):
         if value is None:
             return

@@ -319,7 +319,9 @@ metadata_number = Table(
     Column("asset_pk", BigInteger, ForeignKey("asset.pk"), nullable=False),
     Column("check_name", CarriedText, nullable=False),
     Column("label", CarriedText, nullable=False),
-    Column("value", Float, nullable=False),
+    # None where it is not finite, and where none was given.
+    Column("value", Float),
+    Column("not_finite", String(9)),
     Column("partition_key", CarriedText),
     Column("received_at", BigInteger, nullable=False),
     Index("ix_metadata_number_series", "asset_pk", "check_name", "label", "received_at", "pk"),
