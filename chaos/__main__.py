@@ -7,9 +7,10 @@ import secrets
 import sys
 from collections.abc import Sequence
 
+from chaos.jobs import COLUMNS
 from chaos.matrix import run_matrix
 from chaos.soak import run_soak
-from chaos.trial import BOUNDARIES, CALLS
+from chaos.trial import BOUNDARIES
 from chaos.world import Database
 
 _MOST_FAULTS = 50
@@ -23,7 +24,7 @@ def main() -> int:
     parser.add_argument("--database", choices=_DATABASES, action="append", help="both by default")
     parser.add_argument("--rounds", type=int, default=10, help="matrix: trials of each cell")
     parser.add_argument("--boundary", choices=BOUNDARIES, action="append", help="matrix: all by default")
-    parser.add_argument("--call", choices=CALLS, action="append", help="matrix: all by default")
+    parser.add_argument("--column", choices=COLUMNS, action="append", help="matrix: all by default")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000), help="matrix: of all that is random")
     parser.add_argument("--processes", type=int, default=50, help="soak: producers")
     parser.add_argument("--invocations", type=int, default=200, help="soak: open at once")
@@ -45,7 +46,7 @@ def _matrix(given: argparse.Namespace, databases: Sequence[Database]) -> list[st
         matrix = run_matrix(
             database,
             boundaries=given.boundary or BOUNDARIES,
-            calls=given.call or CALLS,
+            columns=given.column or COLUMNS,
             rounds=given.rounds,
             seed=given.seed,
             seconds=given.minutes * 60,

@@ -1,4 +1,4 @@
-"""The loss matrix: every boundary at every call, many times, within a time that is given."""
+"""The loss matrix: every boundary at every call and beside every job, many times, within a time that is given."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from chaos.proxy import Call
-from chaos.trial import BOUNDARIES, CALLS, Boundary, Outcome, Trial, impossible
+from chaos.jobs import COLUMNS, Column
+from chaos.trial import BOUNDARIES, Boundary, Outcome, Trial, impossible
 from chaos.world import Database, World, open_world
 
 
@@ -31,14 +31,18 @@ class Cell:
 @dataclass(slots=True)
 class Matrix:
     database: Database
-    cells: dict[tuple[Boundary, Call], Cell]
+    cells: dict[tuple[Boundary, Column], Cell]
     faults: list[str] = field(default_factory=list[str])
 
     def table(self) -> str:
-        rows = [["", *CALLS]] + [
-            [boundary, *(self.cells[boundary, call].text if (boundary, call) in self.cells else "" for call in CALLS)]
+        columns: list[Column] = [column for column in COLUMNS if any(tried == column for _, tried in self.cells)]
+        rows = [["", *columns]] + [
+            [
+                boundary,
+                *(self.cells[boundary, column].text if (boundary, column) in self.cells else "" for column in columns),
+            ]
             for boundary in BOUNDARIES
-            if any((boundary, call) in self.cells for call in CALLS)
+            if any((boundary, column) in self.cells for column in columns)
         ]
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
@@ -53,32 +57,34 @@ def run_matrix(
     database: Database,
     *,
     boundaries: Sequence[Boundary] = BOUNDARIES,
-    calls: Sequence[Call] = CALLS,
+    columns: Sequence[Column] = COLUMNS,
     rounds: int,
     seed: int,
     seconds: float,
 ) -> Matrix:
     """Runs `rounds` trials of each cell, in another order each round, and begins none after `seconds`."""
-    matrix = Matrix(database, {cell: Cell() for cell in itertools.product(boundaries, calls)})
+    matrix = Matrix(database, {cell: Cell() for cell in itertools.product(boundaries, columns)})
     deadline = time.monotonic() + seconds
     with open_world(database) as world:
-        for boundary, call, trial_seed in _order(matrix, world, rounds=rounds, seed=seed):
+        for boundary, column, trial_seed in _order(matrix, world, rounds=rounds, seed=seed):
             if time.monotonic() >= deadline:
                 break
-            outcome = Trial(world, boundary=boundary, call=call, seed=trial_seed).run()
-            matrix.cells[boundary, call].outcomes.append(outcome)
-            matrix.faults += [f"{database}, {boundary} x {call}, seed {trial_seed}: {told}" for told in outcome.faults]
+            outcome = Trial(world, boundary=boundary, column=column, seed=trial_seed).run()
+            matrix.cells[boundary, column].outcomes.append(outcome)
+            matrix.faults += [
+                f"{database}, {boundary} x {column}, seed {trial_seed}: {told}" for told in outcome.faults
+            ]
     return matrix
 
 
-def _order(matrix: Matrix, world: World, *, rounds: int, seed: int) -> Iterator[tuple[Boundary, Call, int]]:
+def _order(matrix: Matrix, world: World, *, rounds: int, seed: int) -> Iterator[tuple[Boundary, Column, int]]:
     chance = random.Random(seed)
-    possible: list[tuple[Boundary, Call]] = []
-    for (boundary, call), cell in matrix.cells.items():
-        cell.impossible = impossible(boundary, call, world=world)
+    possible: list[tuple[Boundary, Column]] = []
+    for (boundary, column), cell in matrix.cells.items():
+        cell.impossible = impossible(boundary, column, world=world)
         if not cell.impossible:
-            possible.append((boundary, call))
+            possible.append((boundary, column))
     for _ in range(rounds):
         chance.shuffle(possible)
-        for boundary, call in possible:
-            yield boundary, call, chance.randrange(1_000_000_000)
+        for boundary, column in possible:
+            yield boundary, column, chance.randrange(1_000_000_000)

@@ -29,7 +29,11 @@ def main() -> None:
     result = {
         "invocation": completed.invocation.id,
         "verdict": completed.invocation.verdict,
-        "numbers": [payload.get("number") for payload in completed.get_custom_messages() if isinstance(payload, dict)],
+        "numbers": [
+            (payload["by"], payload["number"])
+            for payload in completed.get_custom_messages()
+            if isinstance(payload, dict) and "number" in payload
+        ],
     }
     whole = folder / "results.json.new"
     whole.write_text(json.dumps(result))

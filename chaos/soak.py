@@ -131,7 +131,7 @@ def _judge(world: World, ids: Sequence[str]) -> tuple[int, list[str]]:
             ended = client.invocations.finish(id, exit_code=0)
             events = list(client.events.iterate(id))
             count += len(events)
-            numbers = [number for event in events if (number := number_of(event)) is not None]
+            numbers = [report[1] for event in events if (report := number_of(event)) is not None]
             faults += [f"{id}: {wrong}" for wrong in wrong_with(events)]
             if not numbers or numbers != list(range(len(numbers))):
                 faults.append(f"{id}: {len(numbers)} stored, which are not those that were reported")

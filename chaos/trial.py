@@ -8,10 +8,12 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
+from chaos.jobs import CALLS, JOBS, Column, Ended, Job
 from chaos.proxy import Broken, Call, Plan
 from chaos.world import World
 from standpipe_orchestrator import BrokerClient, Event
@@ -33,7 +35,6 @@ Boundary: TypeAlias = Literal[
     "database restart",
 ]
 BOUNDARIES: tuple[Boundary, ...] = get_args(Boundary)
-CALLS: tuple[Call, ...] = get_args(Call)
 
 _NETWORK: dict[Boundary, Broken] = {
     "connection refused": "refused",
@@ -42,20 +43,24 @@ _NETWORK: dict[Boundary, Broken] = {
     "503": "503",
     "stalled socket": "stalled",
 }
-_MESSAGES = 40
 _TRIAL_SECONDS = 120.0
 _DELIVERIES = 5
 
 
-def impossible(boundary: Boundary, call: Call, *, world: World) -> str:
+def impossible(boundary: Boundary, column: Column, *, world: World) -> str:
     """Why there is no such cell; empty when there is."""
     if boundary == "disk full" and world.disk is None:
         return world.no_disk
     if boundary == "database restart" and world.cluster is None:
         return "SQLite is no server"
-    if boundary.endswith("producer") and call == "register":
+    if column == "register" and not _has_producer(boundary, column):
         return "there is no producer yet"
     return ""
+
+
+def _has_producer(boundary: Boundary, call: Column) -> bool:
+    """Whether what the boundary happens to is there at that call."""
+    return not (call == "register" and boundary.endswith("producer"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,15 +76,18 @@ class Outcome:
 
 
 class Trial:
-    def __init__(self, world: World, *, boundary: Boundary, call: Call, seed: int) -> None:
+    def __init__(self, world: World, *, boundary: Boundary, column: Column, seed: int) -> None:
         self._world = world
         self._boundary: Boundary = boundary
-        self._call: Call = call
         self._random = random.Random(seed)
-        self._seed = seed
-        self._folder = world.folder / f"trial-{boundary}-{call}-{seed}".replace(" ", "-")
+        calls: list[Call] = [
+            call for call in CALLS if call == column or (column in JOBS and _has_producer(boundary, call))
+        ]
+        self._call: Call = self._random.choice(calls)
+        self._job = JOBS.get(column, Job)(self._random, silence=4.0 if self._call == "heartbeat" else 0.0)
+        self._folder = world.folder / f"trial-{boundary}-{column}-{seed}".replace(" ", "-")
         self._orchestrator: Process | None = None
-        self._signalled = False
+        self._signalled: set[str] = set()
         self._spool_first = self._random.random() < 0.5
         # A third of the producers have no patience at their end: what is left is delivered by others.
         self._close_timeout = self._random.choice(["0.5", "20", "20"])
@@ -134,12 +142,13 @@ class Trial:
         file = self._folder / "producer.pid"
         deadline = time.monotonic() + 5
         while time.monotonic() < deadline:
-            if file.exists() and (text := file.read_text()):
+            if file.exists():
+                source, pid = file.read_text().split()
                 try:
-                    os.kill(int(text), number)
+                    os.kill(int(pid), number)
                 except ProcessLookupError:
                     return False
-                self._signalled = True
+                self._signalled.add(source)
                 return True
             time.sleep(0.01)
         return False
@@ -158,16 +167,15 @@ class Trial:
             STANDPIPE_CLOSE_TIMEOUT=self._close_timeout,
             STANDPIPE_SPOOL="first" if self._spool_first else "later",
         )
-        silence = 4.0 if self._call == "heartbeat" else 0.0
-        produce = [sys.executable, "-m", "chaos.produce", self._folder, _MESSAGES, 0.8, silence]
-        command = [sys.executable, "-m", "chaos.orchestrate", self._folder, self._folder.name, *produce]
+        job = [sys.executable, "-m", *self._job.arguments(self._folder)]
+        command = [sys.executable, "-m", "chaos.orchestrate", str(self._folder), self._folder.name, *job]
         deadline = time.monotonic() + _TRIAL_SECONDS
         starts = 0
         while not (self._folder / "results.json").exists():
             starts += 1
             assert starts <= 5, f"the orchestrator ended {starts - 1} times without results:\n{self._told()[-2000:]}"
             self._orchestrator = Process(
-                [str(word) for word in command], log=self._folder / "orchestrator.log", env=environment, cwd=REPOSITORY
+                command, log=self._folder / "orchestrator.log", env=environment, cwd=REPOSITORY
             )
             self._orchestrator.wait(timeout=max(deadline - time.monotonic(), 1))
 
@@ -191,33 +199,54 @@ class Trial:
 
     def _judge(self, faults: list[str], *, happened: bool) -> Outcome:
         results = json.loads((self._folder / "results.json").read_text())
-        file = self._folder / "reported"
-        journal = file.read_text().splitlines() if file.exists() else []
-        reported = [int(line) for line in journal if line != "started"]
-        if journal.count("started") != 1:
-            faults.append(f"the command was started {journal.count('started')} times")
         with BrokerClient(self._world.server.url, api_key=self._world.server.api_key) as client:
             invocation = client.invocations.get(results["invocation"])
             events = list(client.events.iterate(invocation.id))
+        ended = Ended(
+            reported=self._reported(),
+            stored=by_source(report for event in events if (report := number_of(event)) is not None),
+            signalled=self._signalled,
+            spool_first=self._spool_first,
+            verdict=invocation.verdict or invocation.status,
+            reasons=[reason.code for reason in invocation.reasons],
+        )
         faults += wrong_with(events)
-        stored = [number for event in events if (number := number_of(event)) is not None]
-        if stored != sorted(set(stored)):
-            faults.append(f"stored twice or out of order: {stored}")
-        if len(results["numbers"]) != len(set(results["numbers"])) or not set(results["numbers"]) <= set(stored):
-            faults.append(f"the orchestrator was given {results['numbers']}, and stored is {stored}")
-        lost = sorted(set(reported) - set(stored))
-        # What is reported when the signal comes may be stored and not yet in the journal.
-        if not set(stored) <= {*reported, len(reported)}:
-            faults.append(f"stored but never reported: {sorted(set(stored) - set(reported))}")
-        if lost and not (self._signalled and not self._spool_first):
-            faults.append(f"reported and not stored: {lost}")
-        green = invocation.verdict == "succeeded"
-        if green and (lost or len(reported) < _MESSAGES or self._signalled):
-            faults.append(f"green, and {len(lost)} of {len(reported)} are missing; signalled: {self._signalled}")
-        if not green and not self._signalled:
-            reasons = [(reason.code, reason.detail) for reason in invocation.reasons]
-            faults.append(f"everything was reported, and the verdict is {invocation.verdict}: {reasons}")
-        return Outcome(happened=happened, faults=tuple(faults), lost=len(lost))
+        faults += self._count(ended, given=by_source((source, number) for source, number in results["numbers"]))
+        faults += self._job.faults(ended)
+        return Outcome(happened=happened, faults=tuple(faults), lost=sum(len(ended.lost(it)) for it in ended.reported))
+
+    def _reported(self) -> dict[str, list[int]]:
+        file = self._folder / "reported"
+        journal = [line.split() for line in file.read_text().splitlines()] if file.exists() else []
+        return by_source((source, int(number)) if number != "started" else (source, None) for source, number in journal)
+
+    def _count(self, ended: Ended, *, given: dict[str, list[int]]) -> list[str]:
+        """What is missing, double, out of order or invented."""
+        faults: list[str] = []
+        journal = (self._folder / "reported").read_text().splitlines()
+        if (starts := journal.count(f"{self._job.first} started")) != 1:
+            faults.append(f"the command was started {starts} times")
+        for source in {**ended.reported, **ended.stored, **given}:
+            reported, stored = ended.reported.get(source, []), ended.stored.get(source, [])
+            if list(stored) != sorted(set(stored)):
+                faults.append(f"stored twice or out of order: {source}'s {stored}")
+            seen = given.get(source, [])
+            if len(seen) != len(set(seen)) or not set(seen) <= set(stored):
+                faults.append(f"the orchestrator was given {source}'s {seen}, and stored is {stored}")
+            # What is reported when the signal comes may be stored and not yet in the journal.
+            if not set(stored) <= {*reported, len(reported)}:
+                faults.append(f"stored but never reported: {source}'s {sorted(set(stored) - set(reported))}")
+            if source not in self._job.may_lose(ended) and (lost := ended.lost(source)):
+                faults.append(f"reported and not stored: {source}'s {lost}")
+        return faults
+
+
+def by_source(numbers: Iterable[tuple[str, int | None]]) -> dict[str, list[int]]:
+    """The numbers of each process, in their order; a process without any has an empty list."""
+    sources: defaultdict[str, list[int]] = defaultdict(list)
+    for source, number in numbers:
+        sources[source] += [] if number is None else [number]
+    return dict(sources)
 
 
 def wrong_with(events: Sequence[Event]) -> list[str]:
@@ -236,8 +265,11 @@ def wrong_with(events: Sequence[Event]) -> list[str]:
     return faults
 
 
-def number_of(event: Event) -> int | None:
-    """The number that `chaos.produce` gave the event; None for any other."""
+def number_of(event: Event) -> tuple[str, int] | None:
+    """The process that made this report of chaos, and its number; None for any other event."""
     payload = event.params.get("payload") if isinstance(event.params, dict) else None
-    number = payload.get("number") if isinstance(payload, dict) else None
-    return number if isinstance(number, int) else None
+    match payload:
+        case {"number": int(number), **more}:
+            return str(more.get("by", "")), number
+        case _:
+            return None

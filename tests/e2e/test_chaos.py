@@ -10,17 +10,18 @@ from collections.abc import Sequence
 
 import pytest
 
+from chaos.jobs import CALLS, JOBS, Column
 from chaos.matrix import run_matrix
-from chaos.proxy import Call, Plan
+from chaos.proxy import Plan
 from chaos.soak import run_soak
-from chaos.trial import BOUNDARIES, CALLS, Trial
+from chaos.trial import BOUNDARIES, Trial
 from chaos.world import Database, open_world
 from tests.conftest import DATABASES
 
 _SEED = 20260131
 _SECONDS = 240.0
 # There is no producer yet when an invocation is registered.
-_CALLS: Sequence[Call] = CALLS[1:]
+_CALLS: Sequence[Column] = CALLS[1:]
 
 
 @pytest.mark.parametrize("database", DATABASES)
@@ -31,11 +32,20 @@ def test_nothing_is_lost_double_or_wrongly_green_whatever_breaks(database: Datab
     tried = 0
     for boundary in chance.sample(BOUNDARIES, 4):
         call = chance.choice(_CALLS)
-        matrix = run_matrix(database, boundaries=[boundary], calls=[call], rounds=1, seed=_SEED, seconds=_SECONDS)
+        matrix = run_matrix(database, boundaries=[boundary], columns=[call], rounds=1, seed=_SEED, seconds=_SECONDS)
         faults += matrix.faults
         tried += sum(len(cell.outcomes) for cell in matrix.cells.values())
     assert faults == []
     assert tried >= 3
+
+
+@pytest.mark.parametrize("database", DATABASES)
+@pytest.mark.parametrize("job", JOBS)
+def test_a_child_without_a_word_is_never_green_and_another_attempt_is_whole(job: Column, database: Database) -> None:
+    boundaries = random.Random(f"{_SEED} {database} {job}").sample(BOUNDARIES, 2)
+    matrix = run_matrix(database, boundaries=boundaries, columns=[job], rounds=1, seed=_SEED, seconds=_SECONDS)
+    assert matrix.faults == []
+    assert any(cell.outcomes for cell in matrix.cells.values())
 
 
 class _Deceived(Trial):
@@ -45,7 +55,7 @@ class _Deceived(Trial):
 
 def test_an_acknowledgement_of_what_is_not_stored_would_be_noticed() -> None:
     with open_world("sqlite") as world:
-        outcome = _Deceived(world, boundary="answer lost", call="append", seed=_SEED).run()
+        outcome = _Deceived(world, boundary="answer lost", column="append", seed=_SEED).run()
     assert outcome.happened
     assert any("reported and not stored" in fault for fault in outcome.faults), outcome.faults
 
