@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import threading
 
+from standpipe.clock import bounded
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 @contextlib.contextmanager
 def held_if_free(lock: threading.RLock, *, seconds: float) -> Generator[None]:
     """Holds the lock in the block, or goes into it without when another thread does not give it up in time."""
-    is_held = lock.acquire(timeout=min(max(seconds, 0.0), threading.TIMEOUT_MAX))
+    is_held = lock.acquire(timeout=bounded(seconds))
     try:
         yield
     finally:

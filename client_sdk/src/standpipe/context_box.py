@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from standpipe.clock import bounded
 from standpipe.errors import PipesServerUnreachable, StandpipeError
 from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.context import ContextData
@@ -44,7 +45,7 @@ class ContextBox:
         Raises:
             StandpipeError: it will never come.
         """
-        self._settled.wait(max(timeout, 0.0))
+        self._settled.wait(bounded(timeout))
         if self._error is not None:
             raise self._error
         return self._data

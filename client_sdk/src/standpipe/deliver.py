@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from standpipe import clock
 from standpipe.marks import tidy_marks
 from standpipe.set_aside import SET_ASIDE_DAYS, set_aside_files, tidy
 from standpipe.spool import spool_folder
@@ -39,8 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.writelines(f"{path} was set aside: {reason}\n" for path, reason in set_aside_files(folder))
         return 0
     if not given:
-        tidy_marks(environment=os.environ, now=time.time())
-        for path in tidy(folder, now=time.time()):
+        tidy_marks(environment=os.environ, now=clock.wall())
+        for path in tidy(folder, now=clock.wall()):
             sys.stderr.write(f"{path}: was set aside {SET_ASIDE_DAYS} days ago or longer, and is deleted.\n")
     left = 0
     for path in files:

@@ -53,21 +53,29 @@ def _described(error: BaseException, *, seen: set[int]) -> PipesException:
 
 def _only(error: BaseException) -> list[str]:
     """The exception without its frames: `ValueError: text`, notes, and the members of a group."""
-    try:
-        lines = traceback.format_exception_only(type(error), error)
-    except Exception as broken:
-        # A __str__ that raises must not cost the report of what went wrong.
-        lines = [f"{type(error).__name__}: its text cannot be read ({type(broken).__name__})\n"]
+    lines = _lines_of(error)
     members = getattr(error, "exceptions", ())
     if isinstance(members, tuple):
         for number, member in enumerate(cast("tuple[object, ...]", members)[:CHAIN_EXCEPTIONS], 1):
             if isinstance(member, BaseException):
-                lines.append(f"  {number}. " + "".join(traceback.format_exception_only(type(member), member)))
+                lines.append(f"  {number}. " + "".join(_lines_of(member)))
     return lines
 
 
+def _lines_of(error: BaseException) -> list[str]:
+    try:
+        return traceback.format_exception_only(type(error), error)
+    except Exception as broken:
+        # A __str__ that raises must not cost the report of what went wrong.
+        return [f"{type(error).__name__}: its text cannot be read ({type(broken).__name__})\n"]
+
+
 def _stack(error: BaseException) -> list[str]:
-    frames = traceback.format_list(traceback.extract_tb(error.__traceback__))
+    try:
+        frames = traceback.format_list(traceback.extract_tb(error.__traceback__))
+    except Exception as broken:
+        # Lines of source come from loaders of user code, too.
+        frames = [f"  its frames cannot be read ({type(broken).__name__})\n"]
     if len(frames) <= STACK_FRAMES:
         return frames
     head, tail = STACK_FRAMES // 5, STACK_FRAMES * 4 // 5

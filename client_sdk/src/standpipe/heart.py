@@ -10,10 +10,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from standpipe import clock
 from standpipe.delivery import Answer, NoAnswer, Stop, decide_after_refusal
 from standpipe.sender_threads import mark_sender_thread, unmark_sender_thread
 
@@ -73,12 +73,12 @@ class Heart:
         tried = 0.0
         try:
             while not self._stopped:
-                left = max(self._last_word(), tried) + self._lease_seconds / 3 - time.monotonic()
+                left = max(self._last_word(), tried) + self._lease_seconds / 3 - clock.monotonic()
                 if left > 0:
-                    self._wake.wait(left)
+                    self._wake.wait(clock.bounded(left))
                     self._wake.clear()
                     continue
-                tried = time.monotonic()
+                tried = clock.monotonic()
                 transport = transport or self._connect()
                 if not self._take(self._beat(transport)):
                     return

@@ -10,9 +10,9 @@ import contextlib
 import logging
 import os
 import threading
-import time
 from typing import TYPE_CHECKING
 
+from standpipe import clock
 from standpipe.marks import tidy_marks
 from standpipe.openings import deliver_openings, log_outcome
 from standpipe.sender_threads import mark_sender_thread, unmark_sender_thread
@@ -60,7 +60,7 @@ class Leftovers:
         """Ends it after the request in hand; what it has not sent stays where it is."""
         self._stopping = True
         if self._thread is not None:
-            self._thread.join(timeout)
+            self._thread.join(clock.bounded(timeout))
 
     def deliver_others(self, invocation: str, *, own: str, seconds: float) -> bool:
         """Delivers what other producers of an invocation left; False when something of it still waits."""
@@ -88,10 +88,10 @@ class Leftovers:
             finally:
                 self._imported.set()
             folder = spool_folder(self._environment)
-            tidy_marks(environment=self._environment, now=time.time())
-            for path in tidy(folder, now=time.time()):
+            tidy_marks(environment=self._environment, now=clock.wall())
+            for path in tidy(folder, now=clock.wall()):
                 _log.warning("%s was set aside %d days ago or longer, and is deleted.", path, SET_ASIDE_DAYS)
-            until = time.monotonic() + MOST_SECONDS
+            until = clock.monotonic() + MOST_SECONDS
             for path in waiting_files(folder)[:MOST_FILES]:
                 if self._ends(until):
                     return
@@ -104,4 +104,4 @@ class Leftovers:
             unmark_sender_thread()
 
     def _ends(self, until: float) -> bool:
-        return self._stopping or time.monotonic() > until
+        return self._stopping or clock.monotonic() > until

@@ -9,9 +9,9 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import time
 import weakref
 
+from standpipe import clock
 from standpipe.orderly_end import is_worker
 
 TYPE_CHECKING = False
@@ -65,14 +65,14 @@ def close_all() -> None:
     not look as if it had finished.
     """
     outboxes = [outbox for outbox in _outboxes() if not outbox.closed]
-    until = time.monotonic() + max((outbox.close_seconds for outbox in outboxes), default=0.0)
+    until = clock.monotonic() + max((outbox.close_seconds for outbox in outboxes), default=0.0)
     for outbox in outboxes:
         with _logging_errors():
             # Hurries it. Their threads deliver at once, so that a server which is away holds up none of the others.
             outbox.flush(0.0)
     for outbox in outboxes:
         with _logging_errors():
-            outbox.close_at_end(max(until - time.monotonic(), 0.0))
+            outbox.close_at_end(max(until - clock.monotonic(), 0.0))
 
 
 @contextlib.contextmanager

@@ -1,6 +1,8 @@
 """Logging: `context.log`, and `StandpipeHandler` for everybody's own loggers.
 
-The invariant: a record that was made while sending is never reported, or each report would make the next one.
+A record brings objects of user code along: its message, arguments, extra fields. One that has no text costs neither its
+siblings nor the line. The invariant: a record that was made while sending is never reported, or each report would make
+the next one.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from typing import TYPE_CHECKING
 from standpipe import open_contexts
 from standpipe.errors import DagsterPipesError
 from standpipe.sender_threads import in_sender_thread
-from standpipe.times import rfc3339
+from standpipe.texts import text_by, text_of
+from standpipe.times import rfc3339, utc_now
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import Log
 
@@ -25,6 +28,11 @@ _OWN_LOGGERS = "standpipe"
 _STANDARD_FIELDS = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 _FORMATTER = logging.Formatter()
 LONGEST_FIELD = 10_000
+LONGEST_TRACE = 256 * 1024
+LONGEST_MESSAGE = 64 * 1024 * 1024
+"""More than any server takes: the outbox cuts a message to what its server does."""
+MOST_FIELDS = 200
+_LONGEST_INTEGER_BITS = 2000
 
 
 class StandpipeHandler(logging.Handler):
@@ -61,11 +69,16 @@ class StandpipeHandler(logging.Handler):
             self.handleError(record)
 
     def _message(self, record: logging.LogRecord) -> Log:
-        return Log(
-            message=self.format(record) if self.formatter else record.getMessage(),
-            level=nearest_level(record.levelno),
-            details=_details(record),
-        )
+        return Log(message=self._text(record), level=nearest_level(record.levelno), details=_details(record))
+
+    def _text(self, record: logging.LogRecord) -> str:
+        try:
+            text = self.format(record) if self.formatter else record.getMessage()
+            if type(text) is str:
+                return text
+        except Exception as error:
+            return _without_formatting(record, error)
+        return text_of(text, most=LONGEST_MESSAGE)
 
 
 class _ContextHandler(StandpipeHandler):
@@ -93,30 +106,52 @@ def nearest_level(number: int) -> str:
 
 def _made_by_sending(record: logging.LogRecord) -> bool:
     # By thread, not by name: what a program's own httpx calls log is the program's to report.
-    return in_sender_thread() or record.name.startswith(f"{_OWN_LOGGERS}.")
+    return in_sender_thread() or text_of(record.name, most=20).startswith(f"{_OWN_LOGGERS}.")
 
 
 def _details(record: logging.LogRecord) -> Mapping[str, JsonValue]:
     level = nearest_level(record.levelno)
     details: dict[str, JsonValue] = {
-        "logger": record.name,
-        "time": rfc3339(record.created),
-        "thread": record.threadName,
-        "source": f"{record.filename}:{record.lineno}",
+        "logger": _field(record.name),
+        "time": _time(record),
+        "thread": _field(record.threadName),
+        "source": f"{_field(record.filename)}:{_field(record.lineno)}",
     }
     if record.levelname != level:
-        details["level"] = record.levelname
-    if record.exc_info and record.exc_info[0] is not None:
-        details["exception"] = _FORMATTER.formatException(record.exc_info)
+        details["level"] = _field(record.levelname)
+    if (raised := record.exc_info) and raised[0] is not None:
+        details["exception"] = text_by(lambda: _FORMATTER.formatException(raised), raised[1], most=LONGEST_TRACE)
     if record.stack_info:
-        details["stack"] = record.stack_info
-    if extra := record.__dict__.keys() - _STANDARD_FIELDS:
-        details["fields"] = {name: _field(record.__dict__[name]) for name in sorted(extra)}
+        details["stack"] = text_of(record.stack_info, most=LONGEST_TRACE)
+    extra = [name for name in record.__dict__ if name not in _STANDARD_FIELDS][:MOST_FIELDS]
+    if extra:
+        fields = {text_of(name, most=LONGEST_FIELD): _field(record.__dict__[name]) for name in extra}
+        details["fields"] = {name: fields[name] for name in sorted(fields)}
     return details
 
 
 def _field(value: object) -> JsonValue:
     """A field as JSON: plain values as they are, anything else as its text."""
-    if value is None or isinstance(value, (bool, int, float)):
+    if value is None or isinstance(value, (bool, float)):
         return value
-    return str(value)[:LONGEST_FIELD]
+    if isinstance(value, int):
+        # Readers and servers refuse very long ones, and with them the line.
+        bits = int.bit_length(value)
+        return value if bits <= _LONGEST_INTEGER_BITS else f"an integer of {bits} bits"
+    return text_of(value, most=LONGEST_FIELD)
+
+
+def _time(record: logging.LogRecord) -> str:
+    try:
+        return rfc3339(record.created)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return utc_now()
+
+
+def _without_formatting(record: logging.LogRecord, error: Exception) -> str:
+    """What is left of a message whose formatting raised: its template, each argument by itself, and why."""
+    template = text_of(record.msg, most=LONGEST_MESSAGE)
+    given: object = record.args
+    arguments = given if isinstance(given, tuple) else (given,)
+    listed = ", ".join(text_of(one, most=LONGEST_FIELD) for one in arguments[:MOST_FIELDS])
+    return f"{template} (cannot be formatted: {type(error).__name__}; arguments: {listed or 'none'})"

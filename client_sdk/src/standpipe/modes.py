@@ -1,8 +1,9 @@
-"""How sure a process wants to be, and how long it waits for that, from its environment. Imports nothing, since every
-process asks."""
+"""How sure a process wants to be, and how long it waits for that, from its environment. Imports next to nothing, since
+every process asks."""
 
 from __future__ import annotations
 
+from standpipe.clock import bounded
 from standpipe.errors import PipesConfigurationError
 
 TYPE_CHECKING = False
@@ -45,6 +46,7 @@ def open_seconds(environment: Mapping[str, str]) -> float:
 
 def _seconds(environment: Mapping[str, str], variable: str, default: float) -> float:
     try:
-        return max(float(environment[variable]), 0.0)
+        seconds = float(environment[variable])
     except (KeyError, ValueError):
         return default
+    return default if seconds != seconds else bounded(seconds)  # noqa: PLR0124  NaN

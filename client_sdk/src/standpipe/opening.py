@@ -11,6 +11,7 @@ import contextlib
 import os
 from json import dumps
 
+from standpipe import clock
 from standpipe.ancestry import OwnMark, find_parent
 from standpipe.marks import is_launched_here
 from standpipe.orderly_end import OrderlyEnd
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 METHOD = "opened"
 HEARD_SECONDS = 5.0
 """How long the first report waits for the acknowledgement of an opening that is not safe."""
+
+
+_told_of_clock = False
 
 
 class Fork:
@@ -105,7 +109,22 @@ def begin_opening(
     )
     with contextlib.suppress(OSError):
         opening.write(bootstrap, environment=environment)
+    if clock.is_replaced():
+        _tell_of_clock()
     return opening
+
+
+def _tell_of_clock() -> None:
+    """Once a process: what it reports brings times that are not so."""
+    global _told_of_clock  # noqa: PLW0603  as the clock, it concerns the process
+    if not _told_of_clock:
+        _told_of_clock = True
+        import logging
+
+        logging.getLogger("standpipe.outbox").warning(
+            "The clock of this process is not this machine's: a library for tests has replaced `time.time`. Reports "
+            "and log lines bring the times that it says; they are delivered by the machine's own."
+        )
 
 
 def new_producer() -> str:

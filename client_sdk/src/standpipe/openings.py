@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 # All of it at once: what a signal interrupts in the middle of a close must not be an import.
+from standpipe import clock
 from standpipe.course import Course
 from standpipe.delivery import Retry, method_of
 from standpipe.errors import PipesConfigurationError
@@ -50,12 +50,12 @@ def deliver_openings(
             return True
     except OSError:
         return True
-    prefix, until = file_prefix(invocation), time.monotonic() + seconds
+    prefix, until = file_prefix(invocation), clock.monotonic() + clock.bounded(seconds)
     mine = None if own is None else f"{file_stem(invocation, own)}."
     files = [file for file in waiting_files(Path(folder), prefix=prefix) if not (mine and file.name.startswith(mine))]
 
     def over() -> bool:
-        return time.monotonic() > until
+        return clock.monotonic() > until
 
     mark_sender_thread()
     try:
@@ -109,13 +109,13 @@ def _deliver_opening(path: Path, *, environment: Mapping[str, str], over: Callab
     try:
         while True:
             answer = transport.append(record.body + b"\n", producer=header.producer, first_seq=1, numbered=1)
-            now = time.monotonic()
+            now = clock.monotonic()
             course, decision = course.after_append(answer, first_seq=1, count=1, now=now, jitter=1.0, hurried=True)
             if not isinstance(decision, Retry):
                 return True
             if over():
                 return False
-            time.sleep(max(course.retry_at - now, 0.0))
+            clock.sleep(max(course.retry_at - now, 0.0))
     finally:
         transport.close()
 

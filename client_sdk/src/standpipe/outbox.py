@@ -11,11 +11,10 @@ import logging
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from standpipe import lifetime
+from standpipe import clock, lifetime
 from standpipe.bounded_lock import held_if_free
 from standpipe.context_box import unreachable
 from standpipe.delivery import DeliveryReport, Rejection
@@ -74,7 +73,7 @@ class Outbox:
         self.closing_seconds: float | None = None
         """How long `closed` waits for what other processes left on disk, where that is not `close_seconds`."""
         self._fork: Fork | None = None
-        self._opened_at = time.monotonic()
+        self._opened_at = clock.monotonic()
         self._on_control: Callable[[Control], None] | None = None
         self._inherited: list[object] = []
         self._after_fork: Callable[[], None] = _do_nothing
@@ -202,10 +201,10 @@ class Outbox:
         if not box.settled:
             self._start()
             self._sender.hurry()
-        allowed = open_seconds(self._environment) if timeout is None else timeout
-        data = box.wait(timeout=self._opened_at + allowed - time.monotonic() if self._started else 0.0)
+        allowed = open_seconds(self._environment) if timeout is None else clock.bounded(timeout)
+        data = box.wait(timeout=self._opened_at + allowed - clock.monotonic() if self._started else 0.0)
         if data is None:
-            waited = time.monotonic() - self._opened_at
+            waited = clock.monotonic() - self._opened_at
             raise unreachable(self._bootstrap, waited=waited, trouble=self._sender.trouble)
         return data
 
@@ -258,11 +257,11 @@ class Outbox:
         self._start()
         self._sender.hurry()
         if self._started:
-            self._pending.wait_for_acknowledgement(through=1, deadline=time.monotonic() + HEARD_SECONDS)
+            self._pending.wait_for_acknowledgement(through=1, deadline=clock.monotonic() + HEARD_SECONDS)
 
     def flush(self, timeout: float) -> bool:
         """Waits until everything sent so far is acknowledged; False when it is not, after `timeout` seconds at most."""
-        through, deadline = self._pending.numbered, time.monotonic() + timeout
+        through, deadline = self._pending.numbered, clock.monotonic() + clock.bounded(timeout)
         if self._pending.acknowledged >= through or self._sender.superseded:
             return not self._sender.superseded
         self._start()
@@ -275,12 +274,12 @@ class Outbox:
 
         Idempotent: a second call answers the first one's report. By default `STANDPIPE_CLOSE_TIMEOUT`, or 30 seconds.
         """
-        seconds = self.close_seconds if timeout is None else timeout
-        until = time.monotonic() + seconds
+        seconds = self.close_seconds if timeout is None else clock.bounded(timeout)
+        until = clock.monotonic() + seconds
         # Another thread may be closing it, and have more time for that than a process that a signal ends.
         with held_if_free(self._closing, seconds=seconds):
             if self._report is None:
-                delivered = not self._held_back and self.flush(max(until - time.monotonic(), 0.0))
+                delivered = not self._held_back and self.flush(max(until - clock.monotonic(), 0.0))
                 # A thread in the middle of a request is not waited for longer than the caller allowed.
                 self._sender.stop(timeout=2.0 if delivered else 0.1)
                 self._leftovers.stop()
@@ -387,7 +386,7 @@ class Outbox:
             self._fork = Fork(parent=self._producer, handled=sys.exc_info()[1])
         else:
             self._fork = Fork(parent=None if self._fork is None else self._fork.parent, handled=sys.exc_info()[1])
-        self._opened_at = time.monotonic()
+        self._opened_at = clock.monotonic()
         self._begin(new_producer())
         self._report, self._to_open = report, opens
         self._sender.limits = parents.limits

@@ -14,12 +14,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
-import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from standpipe import clock
 from standpipe.ledger import MOST_BYTES_READ_BACK, Account, RunningSum
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ class Pending:
                 if self._memory or self._unread > 0:
                     return
                 self._asleep = True
-        self._wake.acquire(timeout=-1 if timeout is None else max(timeout, 0.0))
+        self._wake.acquire(timeout=-1 if timeout is None else clock.bounded(timeout))
         # No lock: a put that still sees True kicks once too often, which costs one look at an empty queue.
         self._asleep = False
 
@@ -242,11 +242,11 @@ class Pending:
         """Waits until everything through a number is acknowledged; False when the time is over, or all is refused."""
         with self._lock:
             while self.acknowledged < through:
-                left = deadline - time.monotonic()
+                left = deadline - clock.monotonic()
                 # Busy: called by what interrupted a change on this very thread, which cannot go on meanwhile.
                 if left <= 0 or self._refused is not None or self._busy:
                     return False
-                self._progress.wait(left)
+                self._progress.wait(clock.bounded(left))
             return True
 
     def spill(self) -> tuple[Spool | None, int]:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from standpipe import clock
 from standpipe.context_box import ContextBox
 from standpipe.course import Course
 from standpipe.delivery import (
@@ -89,7 +89,7 @@ class Sender:
         self._try_now = False
         self._opening_first = False
         self._stopping = False
-        self._last_word = time.monotonic()
+        self._last_word = clock.monotonic()
         self._imported = threading.Event()
         self._thread = threading.Thread(target=self.run, name="standpipe-outbox", daemon=True)
 
@@ -160,7 +160,7 @@ class Sender:
 
     def _turn(self, transport: Transport) -> None:
         """One look at what there is to do: the context, a batch, or nothing."""
-        pause = self._course.next_attempt(hurried=self._try_now) - time.monotonic()
+        pause = self._course.next_attempt(hurried=self._try_now) - clock.monotonic()
         rested = pause <= 0
         if rested and self._wants_context and not self.context.settled and not self._opening_first:
             self._fetch_context(transport)
@@ -252,11 +252,11 @@ class Sender:
         )
 
     def _circumstances(self) -> _Circumstances:
-        return {"now": time.monotonic(), "jitter": _random(), "hurried": self._hurried}
+        return {"now": clock.monotonic(), "jitter": _random(), "hurried": self._hurried}
 
     def _hear(self, answer: Answer | NoAnswer, *, failures: int) -> None:
         """Takes note of an answer that came from the server itself."""
-        self._last_word = time.monotonic()
+        self._last_word = clock.monotonic()
         self._hurried = False
         if failures:
             _log.info("The Standpipe server at %s answers again.", self._bootstrap.url)

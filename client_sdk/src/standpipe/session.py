@@ -13,6 +13,7 @@ import threading
 import weakref
 
 from standpipe import lifetime, open_contexts
+from standpipe.clock import bounded
 from standpipe.context import PipesContext
 from standpipe.errors import PipesConfigurationError
 from standpipe.signals import forget, tell_of_termination
@@ -138,7 +139,7 @@ class HttpPipesContext(PipesContext):
         """As `PipesContext.close`."""
         try:
             if timeout is not None:
-                self._opening.outbox.closing_seconds = timeout
+                self._opening.outbox.closing_seconds = bounded(timeout)
             return super().close(exc, timeout=timeout)
         finally:
             forget(self)

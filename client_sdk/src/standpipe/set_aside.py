@@ -34,7 +34,7 @@ def set_aside(path: Path, reason: str) -> Path:
         raise FileExistsError(f"There are too many files named like {path.name} in {folder}.")
     path.replace(target)
     with os.fdopen(os.open(_reason_file(target), os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(f"{reason}\n".encode())
+        file.write(f"{reason}\n".encode(errors="replace"))
     return target
 
 

@@ -17,9 +17,9 @@ import os
 import signal
 import sys
 import threading
-import time
 import weakref
 
+from standpipe import clock
 from standpipe.errors import DagsterPipesError
 from standpipe.idle_worker import has_done_its_work
 
@@ -115,17 +115,17 @@ def _close_all(name: str, *, is_failure: bool) -> None:
     from standpipe_protocol.messages import PipesException
 
     reason = PipesException(message=f"The process was told to terminate ({name}).", name=name) if is_failure else None
-    until = time.monotonic() + TERMINATION_SECONDS
+    until = clock.monotonic() + TERMINATION_SECONDS
     contexts = [context for reference in _open.valuerefs() if (context := reference()) is not None]
     waits: list[Callable[[float], object]] = []
     for number, context in enumerate(contexts):
-        share = max(until - time.monotonic(), 0.0) / (len(contexts) - number)
+        share = max(until - clock.monotonic(), 0.0) / (len(contexts) - number)
         # Whatever goes wrong with the report, the process has to end.
         with contextlib.suppress(Exception):
             waits.append(context._begin_termination(reason, signal=name, seconds=share))  # pyright: ignore[reportPrivateUsage]  the same distribution
     for wait in waits:
         with contextlib.suppress(Exception):
-            wait(max(until - time.monotonic(), 0.0))
+            wait(max(until - clock.monotonic(), 0.0))
 
 
 def _end_by(number: int) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from io import BufferedRandom
@@ -17,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
+from standpipe import clock
 from standpipe.course import Course
 from standpipe.delivery import (
     Advance,
@@ -217,7 +217,7 @@ class _Delivery:
                 first_seq=first_seq,
                 numbered=waiting[-1][0] - self._offset,
             )
-            now = time.monotonic()
+            now = clock.monotonic()
             self._course, decision = self._course.after_append(
                 answer, first_seq=first_seq, count=len(batch), now=now, jitter=1.0
             )
@@ -239,7 +239,7 @@ class _Delivery:
                     if self._course.failures >= self._tries:
                         self._may_change = True
                         return f"not delivered after {self._course.failures} tries: {reason}"
-                    time.sleep(max(self._course.retry_at - now, 0.0))
+                    clock.sleep(max(self._course.retry_at - now, 0.0))
                 case Stop(problem=problem) if problem.name == "sequence-gap" and not self._offset:
                     # What came before died in the memory of a killed process. The rest is not lost for that: it goes in
                     # as a producer of its own, the same at every try, and the gap stays visible in the first one's.

@@ -121,14 +121,13 @@ def test_a_handler_on_the_root_does_not_report_its_own_reports(broker: Recording
     assert len(broker.rejected) == 1
 
 
-def test_a_record_that_cannot_be_formatted_does_not_break_the_job(
-    broker: RecordingBroker, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_record_that_cannot_be_formatted_does_not_break_the_job(broker: RecordingBroker) -> None:
     with open_pipes() as pipes:
         pipes.log.info("%d", "no number")
         pipes.log.info("next")
-    assert [log.message for log in broker.logs] == ["next"]
-    assert "no number" in capsys.readouterr().err
+    first, second = (log.message for log in broker.logs)
+    assert "no number" in first
+    assert second == "next"
 
 
 def test_a_handler_may_be_bound_to_one_context(broker: RecordingBroker, logger: logging.Logger) -> None:
