@@ -70,7 +70,7 @@ def decide_verdict(
         name = "lost"
     elif gaps:
         name = "incomplete"
-    return Verdict(name, tuple(reasons), judged_by, tuple(_notes(invocation, producers, words, terminated)))
+    return Verdict(name, tuple(reasons), judged_by, tuple(_notes(producers, words, terminated)))
 
 
 def is_judged_by_launcher(
@@ -190,18 +190,18 @@ def _terminated_children(producers: Sequence[ProducerState]) -> Mapping[str, Pro
 
 
 def _notes(
-    invocation: InvocationState,
-    producers: Sequence[ProducerState],
-    words: Sequence[Word],
-    terminated: Mapping[str, ProducerState],
+    producers: Sequence[ProducerState], words: Sequence[Word], terminated: Mapping[str, ProducerState]
 ) -> list[Reason]:
     notes: list[Reason] = []
     superseded = [producer for producer in producers if producer.superseded]
     if superseded:
-        newest = describe_attempt(invocation.attempts.newest if invocation.attempts is not None else ())
-        processes = "process belongs" if len(superseded) == 1 else "processes belong"
-        detail = f"{len(superseded)} {processes} to an older attempt than {newest} or to one of a rank."
-        notes.append({"code": "superseded", "detail": f"{detail} Nothing of that counts for the verdict."})
+        detail = (
+            "1 process belongs to an attempt that a newer one replaced: it does not count for the verdict."
+            if len(superseded) == 1
+            else f"{len(superseded)} processes belong to attempts that newer ones replaced: they do not count for the "
+            "verdict."
+        )
+        notes.append({"code": "superseded", "detail": detail})
     for producer in terminated.values():
         detail = (
             f"SIGTERM ended {describe(producer)}. All it numbered is stored, and its parent closed clean afterwards."
