@@ -36,6 +36,6 @@ EXPOSE 8787
 # The server ends its streams and drains its writer before it goes; see STANDPIPE_* in docs/reference.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-  CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f\"http://127.0.0.1:{os.environ['STANDPIPE_PORT']}/healthz\", timeout=4)"]
+  CMD ["python", "-c", "import os, urllib.request; port = os.environ['STANDPIPE_PORT'].strip(); urllib.request.urlopen(f\"http://127.0.0.1:{port if port.isdigit() else 8787}/healthz\", timeout=4)"]
 ENTRYPOINT ["docker-entrypoint"]
 CMD ["serve"]

@@ -165,12 +165,28 @@ _VARIABLES: Mapping[str, tuple[str, str]] = {
         "the invocation's id; without it the process was not launched by an orchestrator",
     ),
     "STANDPIPE_TOKEN": ("process", "the invocation's token; a secret"),
+    "STANDPIPE_TOKEN_FILE": (
+        "process",
+        "a file that holds the token, where the variable does not; read again when the server refuses the token",
+    ),
     "STANDPIPE_API_KEY": ("orchestrator, terminal, server", "the operator key; for a server the one it is to have"),
     "STANDPIPE_API_KEY_FILE": ("server", "a file that holds the operator key, instead of the variable"),
-    "STANDPIPE_HOME": ("all", "the data folder; by default the platform's user data folder"),
-    "STANDPIPE_DATABASE": ("server", "`sqlite:///FILE` or `postgresql://…`; by default a file in the home"),
+    "STANDPIPE_HOME": (
+        "all",
+        "the data folder, with any name; a relative one is below the folder in which the process starts; by default "
+        "the platform's user data folder",
+    ),
+    "STANDPIPE_DATABASE": (
+        "server",
+        "`sqlite:///FILE` or `postgresql://…`, in which `%`, `?` and `@` of names and passwords are written as `%25`, "
+        "`%3F` and `%40`; by default a file in the home",
+    ),
     "STANDPIPE_HOST": ("server", "the address to listen on; 127.0.0.1"),
-    "STANDPIPE_PORT": ("server", "the port to listen on; 8787, 0 for any free one"),
+    "STANDPIPE_PORT": (
+        "server",
+        "the port to listen on; 8787, 0 for any free one; `tcp://…`, which Kubernetes sets for a Service called "
+        "`standpipe`, counts for nothing",
+    ),
     "STANDPIPE_PUBLIC_URL": ("server", "the address under which others reach it"),
     "STANDPIPE_ALLOWED_HOSTS": ("server", "further host names that requests may carry, with commas or spaces"),
     "STANDPIPE_MIGRATE": ("server", "`auto`, `check` or `off`"),
@@ -221,6 +237,10 @@ def environment() -> Page:
             "",
             "The SDK and the orchestration package obey `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, but",
             "never for a server on loopback, and `SSL_CERT_FILE` and `SSL_CERT_DIR`.",
+            "",
+            "Space around a value, such as the end of the line in a file that a secret was made from, is no part of it",
+            "(except in `STANDPIPE_HOME`). A token or key with space, control characters or other than ASCII inside is",
+            "refused without being shown, and so is an address with a user name or password in it.",
         ],
     )
 

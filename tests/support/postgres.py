@@ -54,15 +54,18 @@ class Postgres:
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _released: list[str] = field(default_factory=list[str])
 
-    def create(self, *, template: str = "template1") -> str:
-        """Makes a database (a copy of `template`) and returns its URL."""
+    def create(self, *, template: str = "template1", encoding: str | None = None) -> str:
+        """Makes a database (a copy of `template`, or an empty one of another encoding) and returns its URL."""
         self.drop_released()
         # The process id keeps several test runs on one given server apart.
         name = f"standpipe_test_{os.getpid()}_{next(self._numbers)}"
         with psycopg.connect(self.admin_url, autocommit=True) as connection:
-            connection.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+            made = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                sql.Identifier(name), sql.Identifier(template if encoding is None else "template0")
             )
+            if encoding is not None:
+                made += sql.SQL(" ENCODING {} LC_COLLATE 'C' LC_CTYPE 'C'").format(sql.Literal(encoding))
+            connection.execute(made)
         return urlunsplit(urlsplit(self.admin_url)._replace(path=f"/{name}"))
 
     def release(self, url: str) -> None:

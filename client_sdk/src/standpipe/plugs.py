@@ -10,7 +10,8 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
+from hashlib import sha256
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from standpipe import open_contexts
@@ -24,7 +25,7 @@ from standpipe.outbox import Outbox
 from standpipe.session import open_http_context
 from standpipe.signals import forget, tell_of_termination
 from standpipe.strict import StrictChannel
-from standpipe_protocol.bootstrap import INVOCATION_VARIABLE, Bootstrap, BootstrapError
+from standpipe_protocol.bootstrap import INVOCATION_VARIABLE, Bootstrap, BootstrapError, server_address
 from standpipe_protocol.context import ContextData
 from standpipe_protocol.invocation import Control
 from standpipe_protocol.json_text import JsonValue, encode_json
@@ -95,7 +96,7 @@ class PipesMappingParamsLoader(PipesParamsLoader):
         self.mapping = mapping
 
     def is_dagster_pipes_process(self) -> bool:
-        return bool(self.mapping.get(INVOCATION_VARIABLE))
+        return bool(self.mapping.get(INVOCATION_VARIABLE, "").strip())
 
     def load_context_params(self) -> PipesParams:
         try:
@@ -104,7 +105,12 @@ class PipesMappingParamsLoader(PipesParamsLoader):
             raise PipesConfigurationError(str(error)) from None
         if bootstrap is None:
             return {}
-        return {"url": bootstrap.url, "invocation": bootstrap.invocation, "token": bootstrap.token}
+        params: dict[str, JsonValue] = {
+            "url": bootstrap.url,
+            "invocation": bootstrap.invocation,
+            "token": bootstrap.token,
+        }
+        return params if bootstrap.token_file is None else {**params, "token_file": bootstrap.token_file}
 
     def load_messages_params(self) -> PipesParams:
         return self.load_context_params()
@@ -278,17 +284,28 @@ def _identity(
     for params in (messages_params, context_params):
         match params:
             case {"url": str(url), "invocation": str(invocation)}:
-                return (url.rstrip("/"), invocation)
+                with suppress(BootstrapError):
+                    url = server_address(url, name="url")
+                return (url.rstrip("/"), invocation.strip())
             case _:
                 pass
     kinds = [type(plug).__qualname__ for plug in (context_loader, message_writer) if plug is not None]
-    return (", ".join(kinds), f"{sorted(context_params.items())} {sorted(messages_params.items())}")
+    # Shown where several are open; the values may be secrets.
+    values = repr((sorted(context_params.items()), sorted(messages_params.items()))).encode()
+    names = sorted({*context_params, *messages_params})
+    return (", ".join(kinds), f"one with {', '.join(names) or 'no'} params ({sha256(values).hexdigest()[:16]})")
 
 
 def _bootstrap(params: PipesParams) -> Bootstrap:
     match params:
         case {"url": str(url), "invocation": str(invocation), "token": str(token)}:
-            return Bootstrap(url=url.rstrip("/"), invocation=invocation, token=token)
+            file = params.get("token_file")
+            try:
+                return Bootstrap.checked(
+                    url=url, invocation=invocation, token=token, token_file=file if isinstance(file, str) else None
+                )
+            except BootstrapError as error:
+                raise PipesConfigurationError(f"What the params loader brought cannot be used. {error}") from None
         case _:
             raise PipesConfigurationError(
                 "The params loader names no server: expected `url`, `invocation` and `token`, got "

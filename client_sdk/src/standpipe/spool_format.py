@@ -71,7 +71,7 @@ class SpoolHeader:
                     raise DamagedSpool("its first line is damaged: its checksum does not fit")
                 first = wire.get("first_seq")
                 return cls(
-                    bootstrap=Bootstrap(url=url, invocation=invocation, token=token),
+                    bootstrap=Bootstrap(url=url.strip(), invocation=invocation.strip(), token=token.strip()),
                     producer=producer,
                     first_seq=first if isinstance(first, int) else None,
                     version=int(version),

@@ -58,6 +58,8 @@ class Transport:
             ) from None
         loopback = is_loopback(url.host)
         self._compress = not loopback if compress is None else compress
+        # What a library tells of a header that it does not take has the header in it.
+        self._token = bootstrap.token
         self._base = f"{bootstrap.url}/api/v1/invocations/{bootstrap.invocation}"
         self._client = httpx.Client(
             headers={
@@ -106,7 +108,8 @@ class Transport:
         try:
             response = self._client.request(method, self._base + path, content=content, headers=headers)
         except (self._httpx.HTTPError, OSError) as error:
-            return NoAnswer(reason=f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+            told = str(error).replace(self._token, "***")
+            return NoAnswer(reason=f"{type(error).__name__}: {told}" if told else type(error).__name__)
         return _answer(response)
 
 

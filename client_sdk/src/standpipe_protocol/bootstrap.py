@@ -1,4 +1,8 @@
-"""How an external process learns where to report: three environment variables, under 1 KB together."""
+"""How an external process learns where to report: three environment variables, under 1 KB together.
+
+The invariant: a token is a word of printable ASCII, as HTTP can carry it, and no error of this room shows one. Imports
+next to nothing, since every process asks.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from dataclasses import dataclass
 URL_VARIABLE = "STANDPIPE_URL"
 INVOCATION_VARIABLE = "STANDPIPE_INVOCATION"
 TOKEN_VARIABLE = "STANDPIPE_TOKEN"  # noqa: S105  the variable's name, not a token
+TOKEN_FILE_VARIABLE = "STANDPIPE_TOKEN_FILE"  # noqa: S105  as above
 API_KEY_VARIABLE = "STANDPIPE_API_KEY"
 HOME_VARIABLE = "STANDPIPE_HOME"
 DATABASE_VARIABLE = "STANDPIPE_DATABASE"
@@ -19,6 +24,72 @@ class BootstrapError(ValueError):
     """Some of the three variables are there and some are not, or one of them is malformed."""
 
 
+def server_address(text: str, *, name: str) -> str:
+    """An address as it is used: without spaces at its ends, its scheme in lower case, without a slash at its end.
+
+    Args:
+        name: what holds it, for the error.
+
+    Raises:
+        BootstrapError: it is no http(s) address, or holds a user name or password.
+    """
+    scheme, mark, rest = text.strip().partition("://")
+    scheme, rest = scheme.lower(), rest.rstrip("/")
+    authority = rest.partition("/")[0].partition("?")[0]
+    if not mark or scheme not in ("http", "https") or not authority or not _is_word(rest):
+        raise BootstrapError(f"{name} is {without_password(text)!r}; expected an http:// or https:// address.")
+    port = authority.rpartition("]")[2].partition(":")[2]
+    if "@" not in authority and port and not (port.isascii() and port.isdigit() and 0 < int(port[:6]) <= 65535):
+        raise BootstrapError(f"{name} is {without_password(text)!r}; expected a number from 1 to 65535 for its port.")
+    if "@" in authority:
+        raise BootstrapError(
+            f"{name} is {without_password(text)!r}; expected an address without a user name or password, which would "
+            "be sent in place of the token."
+        )
+    return f"{scheme}://{rest}"
+
+
+def secret_word(text: str, *, name: str) -> str:
+    """A token or a key without the space around it, such as the end of the line of the file that it was made from.
+
+    Args:
+        name: what holds it, for the error, which does not show it.
+
+    Raises:
+        BootstrapError: it holds characters that HTTP cannot carry.
+    """
+    word = text.strip()
+    if word and not (word.isascii() and _is_word(word)):
+        raise BootstrapError(
+            f"{name} holds a space, a control character or a character beyond ASCII; expected one word."
+        )
+    return word
+
+
+def without_password(address: str) -> str:
+    """An address for an error or a log: with nothing of the user name and password that may stand in it."""
+    head, mark, rest = address.partition("://")
+    return f"{head}://***@{rest.rpartition('@')[2]}" if mark and "@" in rest else address
+
+
+def read_token_file(path: str) -> str:
+    """The token that a file holds.
+
+    Raises:
+        BootstrapError: it cannot be read, is empty, or holds more than one word.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123  without pathlib
+            text = file.read(_LONGEST_TOKEN_FILE)
+    except (OSError, ValueError) as error:
+        told = "it is no text" if isinstance(error, UnicodeError) else getattr(error, "strerror", None) or str(error)
+        raise BootstrapError(f"{TOKEN_FILE_VARIABLE} names {path!r}, which cannot be read: {told}.") from None
+    token = secret_word(text, name=f"The file {path!r} of {TOKEN_FILE_VARIABLE}")
+    if not token:
+        raise BootstrapError(f"{TOKEN_FILE_VARIABLE} names {path!r}, which is empty; expected the token in it.")
+    return token
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bootstrap:
     """Where an external process reports, and as which invocation."""
@@ -27,33 +98,61 @@ class Bootstrap:
     """Origin and optional base path, without `/api/v1` and without a trailing slash."""
     invocation: str
     token: str
+    token_file: str | None = None
+    """Where the token is read again when the server does not take it any more."""
 
     def __repr__(self) -> str:
-        return f"Bootstrap(url={self.url!r}, invocation={self.invocation!r}, token='***')"
+        return f"Bootstrap(url={without_password(self.url)!r}, invocation={self.invocation!r}, token='***')"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Bootstrap | None:
         """Reads the three variables; None when the process was not launched by an orchestrator.
 
-        The invocation's id decides: a URL alone (which orchestrators set for themselves) launches nothing.
+        The invocation's id decides: a URL alone (which orchestrators set for themselves) launches nothing. Where there
+        is no token, `STANDPIPE_TOKEN_FILE` names the file that holds it.
 
         Raises:
-            BootstrapError: the id is there but the URL or the token is not, or the URL is not http(s).
+            BootstrapError: the id is there but the URL or the token is not, the URL is not http(s), or the token is
+                more than one word.
         """
-        invocation = environment.get(INVOCATION_VARIABLE, "")
+        invocation = environment.get(INVOCATION_VARIABLE, "").strip()
         if not invocation:
             return None
-        url = environment.get(URL_VARIABLE, "").rstrip("/")
-        token = environment.get(TOKEN_VARIABLE, "")
-        missing = [name for name, value in ((URL_VARIABLE, url), (TOKEN_VARIABLE, token)) if not value]
+        url, token = environment.get(URL_VARIABLE, "").strip(), environment.get(TOKEN_VARIABLE, "").strip()
+        file = environment.get(TOKEN_FILE_VARIABLE) or None
+        missing = [name for name, value in ((URL_VARIABLE, url), (TOKEN_VARIABLE, token or file)) if not value]
         if missing:
             raise BootstrapError(
                 f"{INVOCATION_VARIABLE} is set to {invocation!r} but {' and '.join(missing)} "
                 f"{'is' if len(missing) == 1 else 'are'} not: pass all three variables on to this process."
             )
-        if not url.startswith(("http://", "https://")):
-            raise BootstrapError(f"{URL_VARIABLE} is {url!r}; expected an http:// or https:// address.")
-        return cls(url=url, invocation=invocation, token=token)
+        if not token and file is not None:
+            token = read_token_file(file)
+        return cls.checked(url=url, invocation=invocation, token=token, token_file=file)
+
+    @classmethod
+    def checked(cls, *, url: str, invocation: str, token: str, token_file: str | None = None) -> Bootstrap:
+        """What was read elsewhere, in the form in which it is used.
+
+        Raises:
+            BootstrapError: the URL is not http(s), the id is no part of a path, or the token is more than one word.
+        """
+        invocation = invocation.strip()
+        if not (invocation.isascii() and _is_word(invocation)):
+            raise BootstrapError(f"{INVOCATION_VARIABLE} is {invocation!r}; expected the id that was handed out.")
+        return cls(
+            url=server_address(url, name=URL_VARIABLE),
+            invocation=invocation,
+            token=secret_word(token, name=TOKEN_VARIABLE),
+            token_file=token_file,
+        )
 
     def to_environment(self) -> dict[str, str]:
         return {URL_VARIABLE: self.url, INVOCATION_VARIABLE: self.invocation, TOKEN_VARIABLE: self.token}
+
+
+_LONGEST_TOKEN_FILE = 64 * 1024
+
+
+def _is_word(text: str) -> bool:
+    return text.isprintable() and not any(character.isspace() for character in text)

@@ -12,16 +12,33 @@ from standpipe_protocol.bootstrap import HOME_VARIABLE
 def home_path(environment: Mapping[str, str], *, platform: str = sys.platform) -> str:
     """The data folder: `STANDPIPE_HOME`, or the platform's user data folder. It need not exist.
 
+    A relative one lies below the folder in which this process first asked, also after it has gone to another.
+
     Raises:
         RuntimeError: it is below the user's home directory, and which that is cannot be found out.
     """
     if given := environment.get(HOME_VARIABLE):
-        return _expanded(given)
+        return _absolute(_expanded(given))
     if platform == "win32":
-        return os.path.join(environment.get("LOCALAPPDATA") or _expanded("~/AppData/Local"), "standpipe")  # noqa: PTH118  without pathlib
+        return _absolute(os.path.join(environment.get("LOCALAPPDATA") or _expanded("~/AppData/Local"), "standpipe"))  # noqa: PTH118  without pathlib
     if platform == "darwin":
-        return _expanded("~/Library/Application Support/standpipe")
-    return os.path.join(environment.get("XDG_DATA_HOME") or _expanded("~/.local/share"), "standpipe")  # noqa: PTH118
+        return _absolute(_expanded("~/Library/Application Support/standpipe"))
+    return _absolute(os.path.join(environment.get("XDG_DATA_HOME") or _expanded("~/.local/share"), "standpipe"))  # noqa: PTH118
+
+
+_placed: dict[str, str] = {}
+"""Relative folders, as this process first found them: a program that changes its folder has one home all the same."""
+
+
+def _absolute(path: str) -> str:
+    if os.path.isabs(path):  # noqa: PTH117
+        return path
+    if path not in _placed:
+        try:
+            _placed[path] = os.path.abspath(path)  # noqa: PTH100
+        except OSError:
+            raise RuntimeError(f"The folder {path!r} is below the current one, which is there no more.") from None
+    return _placed[path]
 
 
 def _expanded(path: str) -> str:

@@ -16,7 +16,7 @@ from standpipe_orchestrator.errors import UnexpectedAnswer
 from standpipe_orchestrator.events import EventOperations
 from standpipe_orchestrator.invocations import InvocationOperations
 from standpipe_orchestrator.server_protocol import ServerProtocol
-from standpipe_orchestrator.transport import RETRY_SECONDS, Transport
+from standpipe_orchestrator.transport import RETRY_SECONDS, Transport, operator_key
 from standpipe_protocol.limits import Limits
 
 
@@ -45,7 +45,7 @@ class BrokerClient:
         retry_seconds: float = RETRY_SECONDS,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self._api_key = api_key
+        self._api_key = operator_key(api_key)
         self._transport = Transport(
             url, api_key=api_key, request_id=request_id, retry_seconds=retry_seconds, environment=environment
         )

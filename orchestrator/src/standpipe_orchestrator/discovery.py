@@ -19,7 +19,7 @@ from pathlib import Path
 from standpipe_orchestrator.client import BrokerClient
 from standpipe_orchestrator.embedded import EmbeddedBroker
 from standpipe_orchestrator.errors import BrokerNotFound
-from standpipe_orchestrator.transport import Transport
+from standpipe_orchestrator.transport import Transport, broker_address, operator_key
 from standpipe_protocol.bootstrap import API_KEY_VARIABLE, URL_VARIABLE
 from standpipe_protocol.home import (
     IDENTITY_CHALLENGE_HEADER,
@@ -35,13 +35,15 @@ def find_broker(environment: Mapping[str, str] | None = None) -> Credentials | N
     """The broker that is there already, or None where one would have to be started.
 
     Raises:
-        BrokerNotFound: `STANDPIPE_URL` names a broker for which there is no key.
+        BrokerNotFound: `STANDPIPE_URL` names a broker for which there is no key, or no broker at all.
     """
     environment = os.environ if environment is None else environment
     home = standpipe_home(environment)
-    named, key = environment.get(URL_VARIABLE, "").rstrip("/"), environment.get(API_KEY_VARIABLE, "")
+    named, key = environment.get(URL_VARIABLE, "").strip(), environment.get(API_KEY_VARIABLE, "").strip()
+    if named:
+        named = broker_address(named, name=URL_VARIABLE)
     if named and key:
-        return Credentials(url=named, api_key=key)
+        return Credentials(url=named, api_key=operator_key(key, name=API_KEY_VARIABLE))
     ours = read_credentials(home)
     if not named:
         return ours if ours is not None and proves_identity(ours, environment=environment) else None
@@ -119,7 +121,7 @@ def close_default_client() -> None:
 
 def _credentials(environment: Mapping[str, str]) -> Credentials:
     embedded = _shared.embedded
-    if not environment.get(URL_VARIABLE) and embedded is not None:
+    if not environment.get(URL_VARIABLE, "").strip() and embedded is not None:
         if embedded.running and embedded.home == standpipe_home(environment):
             return embedded.credentials
         embedded.close()

@@ -15,10 +15,12 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
+from urllib.parse import quote
 
 from standpipe_orchestrator.errors import BrokerNotFound
 from standpipe_protocol.bootstrap import (
     API_KEY_VARIABLE,
+    DATABASE_VARIABLE,
     HOME_VARIABLE,
     INVOCATION_VARIABLE,
     TOKEN_VARIABLE,
@@ -111,6 +113,8 @@ def _start(home: Path, *, environment: Mapping[str, str]) -> subprocess.Popen[by
     for_others = {URL_VARIABLE, API_KEY_VARIABLE, INVOCATION_VARIABLE, TOKEN_VARIABLE}
     child = {name: value for name, value in environment.items() if name not in for_others}
     child[HOME_VARIABLE] = str(home)
+    if database := child.get(DATABASE_VARIABLE):
+        child[DATABASE_VARIABLE] = _from_anywhere(database)
     with _open_log(home / LOG_FILE) as log:
         return subprocess.Popen(
             # -P: what lies in the home, or in the user's folder, must not shadow a module of the server's.
@@ -123,6 +127,14 @@ def _start(home: Path, *, environment: Mapping[str, str]) -> subprocess.Popen[by
             # Ctrl-C in the terminal is for this process, which still has to say how its work ended.
             start_new_session=True,
         )
+
+
+def _from_anywhere(database: str) -> str:
+    """The URL of a SQLite file that is named from the current folder, for a process that runs in another one."""
+    scheme, mark, path = database.strip().partition(":///")
+    if scheme.lower() != "sqlite" or not path or path.startswith(("/", ":")):
+        return database
+    return f"sqlite{mark}{quote(os.fsencode(Path.cwd()))}/{path}"
 
 
 def _open_log(path: Path) -> IO[bytes]:

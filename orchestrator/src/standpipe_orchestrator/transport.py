@@ -27,6 +27,7 @@ from standpipe.transport import CA_FILE_VARIABLE, is_loopback
 from standpipe_orchestrator.errors import BrokerNotFound, BrokerUnreachable, UnexpectedAnswer
 from standpipe_orchestrator.problem_errors import error_for_problem
 from standpipe_protocol import PROTOCOL_VERSION
+from standpipe_protocol.bootstrap import BootstrapError, secret_word, server_address
 from standpipe_protocol.json_text import JsonValue, decode_json, encode_json
 from standpipe_protocol.problems import PROBLEM_MEDIA_TYPE, Problem
 
@@ -87,6 +88,34 @@ _own_calls = _OwnCalls()
 logging.getLogger("httpx").addFilter(_own_calls)
 
 
+def broker_address(text: str, *, name: str = "The broker's address") -> str:
+    """A broker's address as it is used: without space around it, its scheme in lower case.
+
+    Raises:
+        BrokerNotFound: it is none.
+    """
+    try:
+        address = server_address(text, name=name)
+        _ = urlsplit(address).port
+    except BootstrapError as error:
+        raise BrokerNotFound(str(error)) from None
+    except ValueError:
+        raise BrokerNotFound(f"{name} is {text.strip()!r}, whose host or port is none.") from None
+    return address
+
+
+def operator_key(text: str, *, name: str = "The operator key") -> str:
+    """A key without the space around it.
+
+    Raises:
+        BrokerNotFound: HTTP cannot carry it.
+    """
+    try:
+        return secret_word(text, name=name)
+    except BootstrapError as error:
+        raise BrokerNotFound(str(error)) from None
+
+
 class EventStream:
     """An open stream of server-sent events."""
 
@@ -144,11 +173,10 @@ class Transport:
             BrokerNotFound: the address or the CA file cannot be used.
         """
         environment = os.environ if environment is None else environment
-        self.url = url.rstrip("/")
+        self.url = broker_address(url)
         parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise BrokerNotFound(f"The broker's address is {url!r}; expected an http:// or https:// address.")
-        loopback = is_loopback(parts.hostname)
+        api_key = operator_key(api_key)
+        loopback = is_loopback(parts.hostname or "")
         self._retry_seconds, self._clock, self._jitter = retry_seconds, clock, jitter
         self._closed = threading.Event()
         self._client = httpx.Client(

@@ -79,7 +79,7 @@ def _configure_migrate(parser: argparse.ArgumentParser) -> None:
 def _migrate(arguments: argparse.Namespace) -> int:
     from standpipe_server.store import MigrationNeeded, UnusableDatabase
     from standpipe_server.store.engines import database_url as parse_url
-    from standpipe_server.store.engines import open_engine
+    from standpipe_server.store.engines import open_engine, require_unicode
     from standpipe_server.store.upgrade import upgrade_database
 
     os.umask(0o077)
@@ -91,9 +91,13 @@ def _migrate(arguments: argparse.Namespace) -> int:
         return 2
     try:
         try:
+            require_unicode(engine)
             revision = upgrade_database(engine, migrate="check" if arguments.check else "auto")
         finally:
             engine.dispose()
+    except UnusableDatabase as error:
+        _say(f"standpipe migrate: {error}")
+        return 2
     except MigrationNeeded as error:
         _say(f"standpipe migrate: {error}")
         return 1

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias, cast
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-from standpipe_protocol.bootstrap import API_KEY_VARIABLE, DATABASE_VARIABLE
+from standpipe_protocol.bootstrap import API_KEY_VARIABLE, DATABASE_VARIABLE, HOME_VARIABLE, without_password
 from standpipe_protocol.home import DATABASE_FILE, standpipe_home
 from standpipe_protocol.limits import Limits
 
@@ -44,6 +45,9 @@ REQUESTS_PER_SECOND_VARIABLE = "STANDPIPE_REQUESTS_PER_SECOND"
 _LONGEST_PUBLIC_URL = 512
 _MOST_REQUESTS_PER_SECOND = 1_000_000
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
+_SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://\S+", re.IGNORECASE)
+"""What Kubernetes puts into every pod for a Service called `standpipe`, and Docker for a link of that name, under the
+name of our variable. Nobody has chosen it."""
 
 
 class SettingsError(Exception):
@@ -142,8 +146,9 @@ def serve_settings(arguments: argparse.Namespace, environment: Mapping[str, str]
     Raises:
         SettingsError: a value is malformed, or two contradict each other.
     """
-    home = standpipe_home(environment)
-    host = arguments.host or environment.get(HOST_VARIABLE) or DEFAULT_HOST
+    environment = _trimmed(environment)
+    home = _home(environment)
+    host = (arguments.host or "").strip() or environment.get(HOST_VARIABLE) or DEFAULT_HOST
     given_key = _given_key(environment)
     if not is_loopback(host):
         _check_key_beyond_loopback(given_key, host=host)
@@ -169,15 +174,31 @@ def serve_settings(arguments: argparse.Namespace, environment: Mapping[str, str]
 
 def database_url(arguments: argparse.Namespace, environment: Mapping[str, str]) -> str:
     """The database's URL: as given, else a SQLite file in the home."""
-    given = arguments.database or environment.get(DATABASE_VARIABLE)
+    environment = _trimmed(environment)
+    given = (arguments.database or environment.get(DATABASE_VARIABLE) or "").strip()
     if not given:
-        return f"sqlite:///{(standpipe_home(environment) / DATABASE_FILE).absolute()}"
+        # A folder may be called anything; in a URL `%` and `?` mean something.
+        return "sqlite:///" + quote(os.fsencode((_home(environment) / DATABASE_FILE).absolute()))
+    scheme, mark, rest = given.partition("://")
+    given = f"{scheme.lower()}{mark}{rest}"
     if not given.startswith(("sqlite:///", "postgresql://", "postgres://", "postgresql+psycopg://")):
-        scheme = given.split(":", 1)[0]
-        raise SettingsError(f"The database URL begins with {scheme!r}; expected sqlite:///FILE or postgresql://...")
+        told = f"begins with {scheme!r}" if mark else "has no scheme"
+        raise SettingsError(f"The database URL {told}; expected sqlite:///FILE or postgresql://...")
     if given in ("sqlite:///", "sqlite:///:memory:"):
         raise SettingsError(f"The database URL is {given!r}, which names no file; expected sqlite:///FILE.")
     return str(given)
+
+
+def _trimmed(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment without the space around values that secrets and files bring along. A folder may end in one."""
+    return {name: value if name == HOME_VARIABLE else value.strip() for name, value in environment.items()}
+
+
+def _home(environment: Mapping[str, str]) -> Path:
+    try:
+        return standpipe_home(environment)
+    except RuntimeError as error:
+        raise SettingsError(str(error)) from None
 
 
 def _given_key(environment: Mapping[str, str]) -> str | None:
@@ -214,9 +235,13 @@ def _check_key_beyond_loopback(key: str | None, *, host: str) -> None:
 
 
 def _port(given: int | None, environment: Mapping[str, str]) -> int:
-    text = str(given) if given is not None else environment.get(PORT_VARIABLE) or str(DEFAULT_PORT)
-    if not text.isascii() or not text.isdigit() or int(text) > 65535:
-        raise SettingsError(f"The port is {text!r}; expected a number from 0 to 65535.")
+    named = environment.get(PORT_VARIABLE, "")
+    if _SERVICE_LINK.fullmatch(named):
+        named = ""
+    text = str(given) if given is not None else named or str(DEFAULT_PORT)
+    if not text.isascii() or not text.isdigit() or len(text) > 5 or int(text) > 65535:
+        source = "--port" if given is not None else PORT_VARIABLE
+        raise SettingsError(f"The port is {text!r} ({source}); expected a number from 0 to 65535.")
     return int(text)
 
 
@@ -224,7 +249,7 @@ def _requests_per_second(given: int | None, environment: Mapping[str, str]) -> i
     text = str(given) if given is not None else environment.get(REQUESTS_PER_SECOND_VARIABLE) or ""
     if not text:
         return Limits().requests_per_second
-    if not text.isascii() or not text.isdigit() or int(text) > _MOST_REQUESTS_PER_SECOND:
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) > _MOST_REQUESTS_PER_SECOND:
         raise SettingsError(
             f"The requests per second are {text!r}; expected a number up to {_MOST_REQUESTS_PER_SECOND}, or 0 for any "
             "number of them."
@@ -233,8 +258,11 @@ def _requests_per_second(given: int | None, environment: Mapping[str, str]) -> i
 
 
 def _public_url(given: str | None) -> str | None:
+    given = (given or "").strip()
     if not given:
         return None
+    scheme, mark, rest = given.partition("://")
+    given = f"{scheme.lower()}{mark}{rest}"
     try:
         parts = urlsplit(given)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -242,7 +270,8 @@ def _public_url(given: str | None) -> str | None:
         valid, parts = False, urlsplit("")
     if not valid or parts.query or parts.fragment or parts.username or not _PRINTABLE.fullmatch(given):
         raise SettingsError(
-            f"The public URL is {given!r}; expected http(s)://host[:port][/base], without user, query or fragment."
+            f"The public URL is {without_password(given)!r}; expected http(s)://host[:port][/base], without user, "
+            "query or fragment."
         )
     if len(given) > _LONGEST_PUBLIC_URL:
         raise SettingsError(f"The public URL has {len(given)} characters; expected at most {_LONGEST_PUBLIC_URL}.")

@@ -17,7 +17,7 @@ import socket
 import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -44,11 +44,11 @@ class Instructions:
 
     invocation: str
     url: str
-    api_key: str
-    bootstrap: Mapping[str, str]
+    api_key: str = field(repr=False)
+    bootstrap: Mapping[str, str] = field(repr=False)
     lock: str
     command: Command
-    env: Mapping[str, str]
+    env: Mapping[str, str] = field(repr=False)
     cwd: str | None
     lease_seconds: float | None
     timeout: float | None

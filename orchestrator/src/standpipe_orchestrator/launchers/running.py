@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -54,7 +54,7 @@ class Launch:
     context: RunContext
     command: Command
     extras: Mapping[str, object] | None
-    env: Mapping[str, str]
+    env: Mapping[str, str] = field(repr=False)
     cwd: str | os.PathLike[str] | None
     expected: Expected | Mapping[str, object] | None
     tags: Mapping[str, str] | None

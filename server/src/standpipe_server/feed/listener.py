@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import select
 import threading
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from standpipe_server.feed.wakeups import Feed
+from standpipe_server.store.engines import conninfo
 
 if TYPE_CHECKING:
     import psycopg
@@ -36,8 +36,7 @@ class Listener:
     """Wakes `feed` by PostgreSQL's notifications from `start()` to `close()`."""
 
     def __init__(self, database_url: str, *, feed: Feed) -> None:
-        # psycopg takes libpq's own scheme, not SQLAlchemy's with a driver in it.
-        self._conninfo = re.sub(r"^postgres(ql)?(\+psycopg)?://", "postgresql://", database_url)
+        self._conninfo = conninfo(database_url)
         self._feed = feed
         # A pipe ends the wait at once, without a poll and without touching a connection from another thread.
         self._end_reader, self._end_writer = os.pipe()
@@ -72,6 +71,7 @@ class Listener:
                     # For a peer that is gone without a word, whom the look below would wait for.
                     tcp_user_timeout=_UNANSWERED_MILLISECONDS,
                     application_name="standpipe-feed",
+                    client_encoding="UTF8",
                 ) as connection:
                     connection.execute(f"LISTEN {CHANNEL}")
                     self._hear(True)

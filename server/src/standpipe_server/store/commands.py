@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import zstandard
@@ -46,7 +46,7 @@ class Command(Protocol[_Result_co]):
 @dataclass(frozen=True, slots=True)
 class Registered:
     id: str
-    token: str
+    token: str = field(repr=False)
     created: bool
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
+from urllib.parse import unquote_to_bytes
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError
@@ -30,6 +32,12 @@ _READ_MILLISECONDS = 30_000
 _IDLE_MILLISECONDS = 60_000
 
 
+_BAD_PORT = (
+    "The database URL has a port that is none: a number from 1 to 65535 was expected, as in "
+    "postgresql://USER@HOST:5432/NAME. (The URL is not shown, since it may hold a password.)"
+)
+
+
 def database_url(text: str) -> URL:
     """Reads `sqlite:///file` or `postgresql://...`; PostgreSQL is always spoken to by psycopg 3.
 
@@ -41,13 +49,22 @@ def database_url(text: str) -> URL:
     except ArgumentError:
         # Not shown: it may hold a password.
         raise UnusableDatabase("This is no database URL; expected sqlite:///file or postgresql://...") from None
+    except ValueError:
+        raise UnusableDatabase(_BAD_PORT) from None
+    if "@" in (url.host or ""):
+        # A piece of the password would be looked up as a host, and told.
+        raise UnusableDatabase("The database URL has more than one `@`; those of a password are written as %40.")
+    if url.port is not None and not 0 < url.port <= 65535:
+        raise UnusableDatabase(_BAD_PORT)
     match url.get_backend_name():
         case "sqlite":
             if not url.database or url.database == ":memory:":
                 raise UnusableDatabase(
                     "A SQLite database needs a file: sqlite:////absolute/path or sqlite:///relative/path."
                 )
-            return url.set(drivername="sqlite")
+            # By bytes: the name of a folder need not be text.
+            path = text.partition("?")[0].partition(":///")[2]
+            return url.set(drivername="sqlite", database=os.fsdecode(unquote_to_bytes(os.fsencode(path))))
         case "postgresql" | "postgres":
             return url.set(drivername="postgresql+psycopg")
         case other:
@@ -63,7 +80,10 @@ def open_engine(url: URL, *, synchronous: Synchronous, connections: int, writes:
     if url.get_backend_name() == "sqlite":
         folder = Path(str(url.database)).absolute().parent
         if not folder.is_dir():
-            raise UnusableDatabase(f"The database {url.database} cannot be opened: there is no folder {folder}.")
+            raise UnusableDatabase(
+                f"The database {url.database} cannot be opened: there is no folder {folder}. (In a URL `%` and `?` of "
+                "a file's name are written as %25 and %3F.)"
+            )
         engine = create_engine(
             url,
             pool_size=connections,
@@ -83,10 +103,41 @@ def open_engine(url: URL, *, synchronous: Synchronous, connections: int, writes:
         isolation_level="READ COMMITTED" if writes else "REPEATABLE READ",
         # What is stored may be secret and an error's text goes into the log.
         hide_parameters=True,
-        connect_args={name: value for name, value in _PATIENCE.items() if name not in url.query},
+        connect_args={
+            **{name: value for name, value in _PATIENCE.items() if name not in url.query},
+            # Whatever PGCLIENTENCODING or the database's own default say: we write and read any text.
+            "client_encoding": "UTF8",
+        },
     )
     _bound_postgresql(engine, writes=writes)
     return engine
+
+
+def require_unicode(engine: Engine) -> None:
+    """Looks at how a PostgreSQL database stores text: what jobs report is any text.
+
+    Raises:
+        UnusableDatabase: it takes some text only, or takes bytes for text.
+    """
+    if engine.dialect.name != "postgresql":
+        return
+    with engine.connect() as connection:
+        encoding = str(connection.exec_driver_sql("SHOW server_encoding").scalar())
+    if encoding.upper() not in ("UTF8", "UTF-8"):
+        raise UnusableDatabase(
+            f"The PostgreSQL database stores text as {encoding}, not as UTF8, and so not all that jobs report. "
+            "Make one with CREATE DATABASE NAME ENCODING 'UTF8' TEMPLATE template0. If this one holds history, load a "
+            "dump of it there."
+        )
+
+
+def conninfo(text: str) -> str:
+    """The same address for libpq, with the host, user and password that an engine takes from it."""
+    from psycopg.conninfo import make_conninfo
+
+    url = database_url(text)
+    _, parameters = url.get_dialect()().create_connect_args(url)
+    return make_conninfo(**parameters)
 
 
 def _bound_postgresql(engine: Engine, *, writes: bool) -> None:

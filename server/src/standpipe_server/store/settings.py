@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from standpipe_server.store import engines
 from standpipe_server.store.upgrade import Migrate
@@ -10,7 +10,8 @@ from standpipe_server.store.upgrade import Migrate
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSettings:
-    database_url: str
+    database_url: str = field(repr=False)
+    """May hold a password."""
     migrate: Migrate = "auto"
     synchronous: engines.Synchronous = "FULL"
     """SQLite: FULL is on disk when acknowledged; NORMAL survives a killed process, not a power cut."""

@@ -71,6 +71,7 @@ class Store:
         )
         self._fence = Fence()
         try:
+            engines.require_unicode(self._write_engine)
             upgrade_database(self._write_engine, migrate=settings.migrate)
             self._watch = open_watch(self._write_engine, fence=self._fence, writers=writers)
         except BaseException:
