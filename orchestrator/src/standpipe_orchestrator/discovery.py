@@ -78,6 +78,8 @@ class _Shared:
     client: BrokerClient | None = None
     embedded: EmbeddedBroker | None = None
     credentials: Credentials | None = None
+    former: list[BrokerClient] = field(default_factory=list[BrokerClient])
+    """Clients of brokers that are gone: what is under way goes on with them, where a later broker answers."""
 
 
 _shared = _Shared()
@@ -94,12 +96,13 @@ def default_client(environment: Mapping[str, str] | None = None) -> BrokerClient
         if _shared.pid != os.getpid():
             # After a fork the parent's broker still runs, but it and its connections are the parent's.
             _shared.pid, _shared.client, _shared.embedded, _shared.credentials = os.getpid(), None, None, None
+            _shared.former = []
         wanted = _credentials(environment)
         if _shared.client is None or _shared.credentials != wanted:
             if _shared.client is None:
                 atexit.register(close_default_client)
             else:
-                _shared.client.close()
+                _shared.former.append(_shared.client)
             _shared.client = BrokerClient(wanted.url, api_key=wanted.api_key, environment=environment)
             _shared.credentials = wanted
         return _shared.client
@@ -110,11 +113,12 @@ def close_default_client() -> None:
     with _shared.lock:
         if _shared.pid != os.getpid():
             return
-        client, embedded = _shared.client, _shared.embedded
+        client, embedded, former = _shared.client, _shared.embedded, _shared.former
         _shared.client = _shared.embedded = _shared.credentials = None
+        _shared.former = []
     atexit.unregister(close_default_client)
-    if client is not None:
-        client.close()
+    for one in (*former, *([] if client is None else [client])):
+        one.close()
     if embedded is not None:
         embedded.close()
 

@@ -40,7 +40,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     # thrown away, so collecting meanwhile is a tenth of the time for nothing; the serving room turns it on again.
     gc.disable()
     from standpipe_protocol.home import Credentials
-    from standpipe_server.credentials import HomeTaken
+    from standpipe_server.home_lock import HomeTaken
     from standpipe_server.serving import DATABASE_LOST, configure_logging, serve
     from standpipe_server.store import MigrationNeeded, UnusableDatabase
 

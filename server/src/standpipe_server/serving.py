@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import hashlib
 import logging
 import os
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
 
 import uvicorn
 import uvloop
@@ -25,9 +27,11 @@ from standpipe_server.api.login import login_link
 from standpipe_server.api.sessions import FIRST_CODE_SECONDS
 from standpipe_server.app import create_app
 from standpipe_server.connections import Connection
-from standpipe_server.credentials import home_credentials, locked_home, publish_address
+from standpipe_server.credentials import home_credentials, publish_address
+from standpipe_server.home_lock import Address, is_asked_for, locked_home
 from standpipe_server.one_core import keep_on_one_core
-from standpipe_server.settings import Settings, SettingsError
+from standpipe_server.settings import Settings, SettingsError, is_loopback
+from standpipe_server.store.engines import database_name
 from standpipe_server.wiring import Wiring, open_wiring
 
 _log = logging.getLogger("standpipe.server")
@@ -39,6 +43,7 @@ _PATIENCE_SECONDS = 5
 # Only then uvicorn would cancel what still runs.
 _GRACE_SECONDS = 6
 _LOOK_AGAIN_SECONDS = 0.02
+_ASKED_SECONDS = 0.2
 _BACKLOG = 2048
 _SWITCH_SECONDS = 0.0005
 # How long an idle connection is kept for its client's next request; longer than a heartbeat's usual pause.
@@ -54,6 +59,8 @@ class StreamingServer(uvicorn.Server):
         super().__init__(config)
         self.wiring = wiring
         self._on_started = on_started
+        self.unneeded = False
+        """Whether it ends because nobody needs it any more."""
 
     @property
     def interrupted(self) -> bool:
@@ -106,14 +113,21 @@ def serve(settings: Settings, *, on_ready: Callable[[Credentials, str], None]) -
 
     Raises:
         SettingsError: it cannot listen where it was told to.
-        HomeTaken: another server holds the home.
+        HomeTaken: another server holds the home, and does not give it.
+        UnusableDatabase: the database's address is none.
     """
-    with locked_home(settings.home), listening_socket(settings) as listener:
+    database = hashlib.sha256(database_name(settings.database_url).encode(errors="surrogateescape")).hexdigest()
+    with (
+        locked_home(settings.home, embedded=settings.stop_with_stdin, database=database) as lock,
+        listening_socket(settings) as listener,
+        former_sockets(lock.former, but=listener) as others,
+    ):
         credentials = home_credentials(settings.home, given_key=settings.given_key)
         with open_wiring(settings, credentials) as wiring:
 
             def started() -> None:
                 published = publish_address(settings.home, credentials, url=local_url(settings, listener))
+                lock.listens_at(*listener.getsockname()[:2])
                 _calm_collector()
                 _share_the_interpreter()
                 code = wiring.api.sessions.issue_code(FIRST_CODE_SECONDS)
@@ -122,21 +136,24 @@ def serve(settings: Settings, *, on_ready: Callable[[Credentials, str], None]) -
             server = StreamingServer(_uvicorn_config(wiring), wiring=wiring, on_started=started)
             wiring.store.when_lost(server.end)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_run(server, listener, settings))
+                runner.run(_run(server, [listener, *others], settings))
+            if server.unneeded:
+                lock.leave_nothing()
         if wiring.store.is_lost:
             return DATABASE_LOST
         return 130 if server.interrupted else 0
 
 
-async def _run(server: StreamingServer, listener: socket.socket, settings: Settings) -> None:
+async def _run(server: StreamingServer, listeners: list[socket.socket], settings: Settings) -> None:
     beside: list[asyncio.Task[None]] = []
     if settings.one_core == "auto":
         taking_turns = [threading.current_thread(), *server.wiring.store.writing_threads]
         beside.append(asyncio.create_task(keep_on_one_core(taking_turns), name="standpipe-one-core"))
     if settings.stop_with_stdin:
         beside.append(asyncio.create_task(_end_with_stdin(server), name="standpipe-stdin"))
+        beside.append(asyncio.create_task(_give_way(server, settings.home), name="standpipe-hand-over"))
     try:
-        await server.serve(sockets=[listener])
+        await server.serve(sockets=listeners)
     finally:
         for task in beside:
             task.cancel()
@@ -162,6 +179,15 @@ async def _end_with_stdin(server: StreamingServer) -> None:
     await at_end.wait()
     while server.server_state.connections:  # noqa: ASYNC110  uvicorn tells nobody when one ends
         await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+    server.unneeded = True
+    server.should_exit = True
+
+
+async def _give_way(server: StreamingServer, home: Path) -> None:
+    """Ends an embedded broker for a server that somebody starts on its home, and that answers at its address then."""
+    while not is_asked_for(home):  # noqa: ASYNC110  the one who asks is another process
+        await asyncio.sleep(_ASKED_SECONDS)
+    _log.info("This embedded broker ends, and gives its home to a server that was started.")
     server.should_exit = True
 
 
@@ -189,6 +215,36 @@ def listening_socket(settings: Settings) -> Generator[socket.socket]:
                 f"The server cannot listen on {settings.host} port {settings.port}: {error.strerror}. "
                 "Stop whoever uses the port, or choose another with --port (0 takes any free one)."
             ) from None
+        yield made
+
+
+@contextlib.contextmanager
+def former_sockets(addresses: Sequence[Address], *, but: socket.socket) -> Generator[list[socket.socket]]:
+    """Sockets at the addresses of embedded brokers that had the home: their work reports there until it ends.
+
+    One that cannot be had any more is left out: it is this machine's, and others may have it.
+    """
+    with contextlib.ExitStack() as stack:
+        made: list[socket.socket] = []
+        taken = {but.getsockname()[1]}
+        for address in addresses:
+            if address.port in taken or not is_loopback(address.host):
+                continue
+            family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+            former = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            former.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                former.bind((address.host, address.port))
+            except OSError as error:
+                _log.warning(
+                    "An embedded broker of this home was at %s port %d, and nothing answers there now: %s.",
+                    address.host,
+                    address.port,
+                    error.strerror,
+                )
+                continue
+            taken.add(address.port)
+            made.append(former)
         yield made
 
 

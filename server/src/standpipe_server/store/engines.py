@@ -131,6 +131,15 @@ def require_unicode(engine: Engine) -> None:
         )
 
 
+def database_name(text: str) -> str:
+    """Which database a URL names, without who uses it: the same for two URLs of the same database."""
+    url = database_url(text)
+    if url.get_backend_name() == "sqlite":
+        return f"sqlite {Path(str(url.database)).resolve()}"
+    host = url.host or url.query.get("host", "")
+    return f"postgresql {host} {url.port or url.query.get('port', '')} {url.database}"
+
+
 def conninfo(text: str) -> str:
     """The same address for libpq, with the host, user and password that an engine takes from it."""
     from psycopg.conninfo import make_conninfo
