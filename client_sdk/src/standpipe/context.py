@@ -359,7 +359,12 @@ class PipesContext:
     def _send(self, message: Message) -> None:
         if self._closed:
             raise DagsterPipesError("Cannot send message after pipes context is closed.")
-        self._channel.send(message)
+        try:
+            self._channel.send(message)
+        except (TypeError, ValueError) as error:
+            from standpipe.not_json import named
+
+            raise named(error, message) from error.__cause__
 
     def _report_end(self, exc: BaseException | PipesException | Mapping[str, object] | None) -> None:
         if not self._closed:

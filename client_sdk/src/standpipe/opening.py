@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from standpipe_protocol.bootstrap import Bootstrap
+    from standpipe_protocol.json_text import JsonValue
 
 METHOD = "opened"
 HEARD_SECONDS = 5.0
@@ -84,20 +85,26 @@ class Opening:
 
 
 def begin_opening(
-    bootstrap: Bootstrap, *, environment: Mapping[str, str], producer: str | None = None, fork: Fork | None = None
+    bootstrap: Bootstrap,
+    *,
+    environment: Mapping[str, str],
+    producer: str | None = None,
+    fork: Fork | None = None,
+    extras: Mapping[str, JsonValue] | None = None,
 ) -> Opening:
     """Makes the first message of a producer, writes it to disk where that can be done, and marks this process.
 
     Args:
         producer: its id; a new one by default.
         fork: in a forked child, what is left of the parent's context.
+        extras: what a message writer has to say beside which process it is.
     """
     producer = producer or new_producer()
     parent = fork.parent if fork is not None else find_parent(bootstrap.invocation, environment=environment)
-    extras = process_facts(environment)
+    facts = {**(extras or {}), **process_facts(environment)}
     if parent is not None:
-        extras["parent"] = parent
-    wire = {"method": METHOD, "params": {"extras": extras}, "sent_at": utc_now()}
+        facts["parent"] = parent
+    wire = {"method": METHOD, "params": {"extras": facts}, "sent_at": utc_now()}
     opening = Opening(
         producer=producer,
         parent=parent,

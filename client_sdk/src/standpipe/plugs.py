@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
 from hashlib import sha256
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from standpipe import open_contexts
 from standpipe.context import PipesContext
@@ -25,6 +25,7 @@ from standpipe.outbox import Outbox
 from standpipe.session import open_http_context
 from standpipe.signals import forget, tell_of_termination
 from standpipe.strict import StrictChannel
+from standpipe.upstream_words import PIPES_PROTOCOL_VERSION
 from standpipe_protocol.bootstrap import INVOCATION_VARIABLE, Bootstrap, BootstrapError, server_address
 from standpipe_protocol.context import ContextData
 from standpipe_protocol.invocation import Control
@@ -33,16 +34,15 @@ from standpipe_protocol.messages import PIPES_VERSION_FIELD, Closed, Message, Op
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import NoReturn
 
     from standpipe.channels import ContextSource, MessageChannel
     from standpipe.open_contexts import Identity
+    from standpipe.upstream_words import PipesMessage, PipesOpenedData, PipesParams
     from standpipe_protocol.messages import PipesException
 
-PipesParams: TypeAlias = "Mapping[str, JsonValue]"
-PipesMessage: TypeAlias = "Mapping[str, JsonValue]"
-"""`{"__dagster_pipes_version": "0.1", "method": ..., "params": ...}`"""
-
-_PIPES_VERSION = "0.1"
+ChannelT_co = TypeVar("ChannelT_co", bound="PipesMessageWriterChannel", covariant=True)
+_WAYS = ("load_context", "open", "make_channel")
 
 
 class PipesParamsLoader(ABC):
@@ -65,7 +65,7 @@ class PipesContextLoader(ABC):
     """Brings the context."""
 
     @abstractmethod
-    def load_context(self, params: PipesParams) -> AbstractContextManager[Mapping[str, JsonValue]]:
+    def load_context(self, params: PipesParams) -> AbstractContextManager[Mapping[str, object]]:
         """A context manager whose value is the context in the protocol's shape."""
 
 
@@ -77,16 +77,31 @@ class PipesMessageWriterChannel(ABC):
         """Writes one message. What it raises comes out of the report in user code."""
 
 
-class PipesMessageWriter(ABC):
+class PipesMessageWriter(ABC, Generic[ChannelT_co]):
     """Opens a channel for messages."""
 
     @abstractmethod
-    def open(self, params: PipesParams) -> AbstractContextManager[PipesMessageWriterChannel]:
+    def open(self, params: PipesParams) -> AbstractContextManager[ChannelT_co]:
         """A context manager whose value is the channel; its exit flushes."""
 
     def get_opened_extras(self) -> Mapping[str, JsonValue]:
         """What to tell the orchestrator with `opened`."""
         return {}
+
+    def get_opened_payload(self) -> PipesOpenedData:
+        """All that is told with `opened`; give `get_opened_extras` to add to it."""
+        return {"extras": self.get_opened_extras()}
+
+
+class ServerPart:
+    """A ready-made plug-in, which is the server where the params name one."""
+
+    def is_server(self, params: PipesParams) -> bool:
+        """Whether it is; one whose ways to read or write were overridden is what they make it."""
+        if not all(isinstance(params.get(name), str) for name in ("url", "invocation", "token")):
+            return False
+        ways = [getattr(type(self), name) for name in _WAYS if hasattr(type(self), name)]
+        return all(str(getattr(way, "__module__", "")).startswith("standpipe.") for way in ways)
 
 
 class PipesMappingParamsLoader(PipesParamsLoader):
@@ -127,7 +142,7 @@ class PipesEnvVarParamsLoader(PipesMappingParamsLoader):
 
 def open_plugged(
     context_loader: PipesContextLoader | None,
-    message_writer: PipesMessageWriter | None,
+    message_writer: PipesMessageWriter[PipesMessageWriterChannel] | None,
     params_loader: PipesParamsLoader | None,
     *,
     environment: Mapping[str, str],
@@ -141,11 +156,8 @@ def open_plugged(
         DagsterPipesError: `strict` was asked for, and a message writer, which confirms nothing.
         PipesConfigurationError: a server is needed and the params do not name one.
     """
-    if strict and message_writer is not None:
-        raise DagsterPipesError(
-            "Calling `open_pipes` with `strict=True` and a `message_writer` is undefined. A message writer does not "
-            "tell what was stored; leave one of them out."
-        )
+    if strict and message_writer is not None and not isinstance(message_writer, ServerPart):
+        _refuse_strict()
     params_loader = params_loader or PipesMappingParamsLoader(environment)
     if not params_loader.is_dagster_pipes_process():
         own = open_contexts.own()
@@ -157,16 +169,30 @@ def open_plugged(
         open_contexts.enter(null)
         return null
     context_params, messages_params = params_loader.load_context_params(), params_loader.load_messages_params()
+    extras: Mapping[str, JsonValue] = {}
+    if isinstance(context_loader, ServerPart) and context_loader.is_server(context_params):
+        context_loader = None
+    if isinstance(message_writer, ServerPart) and message_writer.is_server(messages_params):
+        extras = message_writer.get_opened_extras()
+        message_writer = None
+    if strict and message_writer is not None:
+        _refuse_strict()
     if context_loader is None and message_writer is None:
         return open_http_context(
-            _bootstrap(messages_params), environment=environment, strict=strict, from_environment=False
+            _bootstrap(messages_params), environment=environment, strict=strict, from_environment=False, extras=extras
         )
     origin = Origin(_identity(context_loader, message_writer, context_params, messages_params), from_environment=False)
     with open_contexts.opening_lock(origin.identity):
         context = open_contexts.find(origin.identity)
         if context is None:
             context = _open_with(
-                context_loader, message_writer, context_params, messages_params, environment=environment, strict=strict
+                context_loader,
+                message_writer,
+                context_params,
+                messages_params,
+                environment=environment,
+                strict=strict,
+                extras=extras,
             )
             context.origin = origin
         open_contexts.enter(context)
@@ -175,18 +201,19 @@ def open_plugged(
 
 def _open_with(
     context_loader: PipesContextLoader | None,
-    message_writer: PipesMessageWriter | None,
+    message_writer: PipesMessageWriter[PipesMessageWriterChannel] | None,
     context_params: PipesParams,
     messages_params: PipesParams,
     *,
     environment: Mapping[str, str],
     strict: bool,
+    extras: Mapping[str, JsonValue],
 ) -> PipesContext:
     # Only messages to the server: an outbox. Only the context from it: one that sends nothing and holds no lease.
     outbox: Outbox | None = None
     if message_writer is None:
         bootstrap = _bootstrap(messages_params)
-        begun = begin_opening(bootstrap, environment=environment)
+        begun = begin_opening(bootstrap, environment=environment, extras=extras)
         outbox = Outbox.connect(bootstrap, environment=environment, opening=begun)
         if not begun.on_disk:
             outbox.wait_until_heard()
@@ -204,7 +231,7 @@ def _open_with(
         if message_writer is not None:
             written = opening.enter_context(message_writer.open(messages_params))
             channel = _WrittenChannel(written, also_close=outbox)
-            channel.send(Opened(extras=dict(message_writer.get_opened_extras())))
+            channel.send(Opened(extras=dict(message_writer.get_opened_payload()["extras"])))
         else:
             connected = cast("Outbox", outbox)
             channel = StrictChannel(lambda: connected) if strict else connected
@@ -237,8 +264,8 @@ class _PluggedContext(PipesContext):
 
 
 class _LoadedContext:
-    def __init__(self, wire: Mapping[str, JsonValue]) -> None:
-        self._data = ContextData.from_wire(dict(wire))
+    def __init__(self, wire: Mapping[str, object]) -> None:
+        self._data = ContextData.from_wire(cast("dict[str, JsonValue]", dict(wire)))
 
     def context(self) -> ContextData:
         return self._data
@@ -262,7 +289,8 @@ class _WrittenChannel:
         if isinstance(message, Closed):
             # Upstream's readers know nothing else in it.
             params: JsonValue = {} if message.exception is None else {"exception": message.exception.to_wire()}
-        self._channel.write_message({PIPES_VERSION_FIELD: _PIPES_VERSION, "method": message.method, "params": params})
+        written = {PIPES_VERSION_FIELD: PIPES_PROTOCOL_VERSION, "method": message.method, "params": params}
+        self._channel.write_message(cast("PipesMessage", written))
         self._count += 1
 
     def flush(self, timeout: float) -> bool:
@@ -276,7 +304,7 @@ class _WrittenChannel:
 
 def _identity(
     context_loader: PipesContextLoader | None,
-    message_writer: PipesMessageWriter | None,
+    message_writer: PipesMessageWriter[PipesMessageWriterChannel] | None,
     context_params: PipesParams,
     messages_params: PipesParams,
 ) -> Identity:
@@ -294,6 +322,13 @@ def _identity(
     values = repr((sorted(context_params.items()), sorted(messages_params.items()))).encode()
     names = sorted({*context_params, *messages_params})
     return (", ".join(kinds), f"one with {', '.join(names) or 'no'} params ({sha256(values).hexdigest()[:16]})")
+
+
+def _refuse_strict() -> NoReturn:
+    raise DagsterPipesError(
+        "Calling `open_pipes` with `strict=True` and a `message_writer` is undefined. A message writer does not "
+        "tell what was stored; leave one of them out."
+    )
 
 
 def _bootstrap(params: PipesParams) -> Bootstrap:

@@ -27,10 +27,16 @@ if TYPE_CHECKING:
     from standpipe.delivery import DeliveryReport
     from standpipe.open_contexts import Identity
     from standpipe.outbox import Outbox
-    from standpipe.plugs import PipesContextLoader, PipesMessageWriter, PipesParamsLoader
+    from standpipe.plugs import (
+        PipesContextLoader,
+        PipesMessageWriter,
+        PipesMessageWriterChannel,
+        PipesParamsLoader,
+    )
     from standpipe_protocol.bootstrap import Bootstrap
     from standpipe_protocol.context import ContextData
     from standpipe_protocol.invocation import Control
+    from standpipe_protocol.json_text import JsonValue
     from standpipe_protocol.messages import Message, PipesException
 
 _BACKGROUND_SECONDS = 10.0
@@ -40,7 +46,7 @@ _BACKGROUND_SECONDS = 10.0
 def open_pipes(
     *,
     context_loader: PipesContextLoader | None = None,
-    message_writer: PipesMessageWriter | None = None,
+    message_writer: PipesMessageWriter[PipesMessageWriterChannel] | None = None,
     params_loader: PipesParamsLoader | None = None,
     strict: bool = False,
     spool: Literal["first", "later"] | None = None,
@@ -113,11 +119,13 @@ class HttpPipesContext(PipesContext):
         environment: Mapping[str, str],
         strict: bool = False,
         materialized: set[str] | None = None,
+        extras: Mapping[str, JsonValue] | None = None,
     ) -> None:
         self.bootstrap = bootstrap
         self._opening = _OpeningOutbox(
             bootstrap,
             environment=environment,
+            extras=extras,
             in_forked_child=self._renew_lock,
             # Until it has opened SIGTERM is none of ours there: pools end idle workers so.
             on_opening_in_child=lambda: tell_of_termination(self),
@@ -174,6 +182,7 @@ class _OpeningOutbox:
         bootstrap: Bootstrap,
         *,
         environment: Mapping[str, str],
+        extras: Mapping[str, JsonValue] | None,
         in_forked_child: Callable[[], None],
         on_opening_in_child: Callable[[], None],
         on_control: Callable[[Control], None],
@@ -185,7 +194,7 @@ class _OpeningOutbox:
         self._in_forked_child = in_forked_child
         self._on_opening_in_child = on_opening_in_child
         self._on_control = on_control
-        self._opening = begin_opening(bootstrap, environment=environment)
+        self._opening = begin_opening(bootstrap, environment=environment, extras=extras)
         self._made: Outbox | None = None
         # Reentrant, because a signal handler that reports may interrupt it.
         self._making = threading.RLock()
@@ -297,7 +306,12 @@ def _all_openings() -> list[_OpeningOutbox]:
 
 
 def open_http_context(
-    bootstrap: Bootstrap, *, environment: Mapping[str, str], strict: bool, from_environment: bool
+    bootstrap: Bootstrap,
+    *,
+    environment: Mapping[str, str],
+    strict: bool,
+    from_environment: bool,
+    extras: Mapping[str, JsonValue] | None = None,
 ) -> PipesContext:
     """The open context of an invocation, or a new one. The calling task or thread belongs to it from now on."""
     identity = identity_of(bootstrap)
@@ -312,6 +326,7 @@ def open_http_context(
                 environment=environment,
                 strict=strict,
                 materialized=open_contexts.materialized_before(identity),
+                extras=extras,
             )
             context.origin = open_contexts.Origin(identity, from_environment=from_environment)
         open_contexts.enter(context)

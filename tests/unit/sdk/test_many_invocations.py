@@ -345,7 +345,7 @@ def test_plugs_of_other_ways_are_told_apart_by_their_params() -> None:
         def write_message(self, message: Mapping[str, Any]) -> None:
             written.setdefault(self.job, []).append(message["method"])
 
-    class Writer(PipesMessageWriter):
+    class Writer(PipesMessageWriter[PipesMessageWriterChannel]):
         @contextmanager
         def open(self, params: Mapping[str, Any]) -> Iterator[PipesMessageWriterChannel]:
             yield Channel(params["path"])

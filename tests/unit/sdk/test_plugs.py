@@ -53,7 +53,7 @@ class Channel(PipesMessageWriterChannel):
         self.messages.append(message)
 
 
-class Writer(PipesMessageWriter):
+class Writer(PipesMessageWriter[PipesMessageWriterChannel]):
     def __init__(self) -> None:
         self.channel = Channel()
         self.left = False

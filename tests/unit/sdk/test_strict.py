@@ -15,6 +15,7 @@ from standpipe import (
     PipesConfigurationError,
     PipesInvocationEnded,
     PipesMessageWriter,
+    PipesMessageWriterChannel,
     PipesNotDelivered,
     PipesProblem,
     PipesServerUnreachable,
@@ -125,7 +126,7 @@ def test_threads_wait_for_their_own_reports(broker: RecordingBroker) -> None:
 
 
 def test_a_message_writer_cannot_be_strict(broker: RecordingBroker) -> None:
-    class Writer(PipesMessageWriter):
+    class Writer(PipesMessageWriter[PipesMessageWriterChannel]):
         def open(self, params: object) -> NoReturn:
             raise AssertionError("it must not come to this")
 

@@ -1,4 +1,5 @@
 // How an invocation stands, in one word and in a sentence. The badge shows the worst of verdict and checks.
+import { exceptionText } from "./exceptions";
 import { attemptText, judgeSentence } from "./ends";
 import { clockTime } from "./format";
 import { waitingState } from "./stages";
@@ -80,7 +81,7 @@ function reasonPhrase(reason: Reason): string {
     case "missing-materialization":
       return reason.asset_key ? `\`${reason.asset_key}\` was not materialized` : reason.detail;
     case "exception":
-      return reason.exception?.name ? `${reason.exception.name}: ${firstLine(reason.exception.message ?? "")}` : reason.detail;
+      return reason.exception?.name ? firstLine(exceptionText(reason.exception)) : reason.detail;
     case "exit-code":
       // What it printed stands below.
       return inner((reason.detail.split(" The end of what it said: ")[0] ?? "").replace(/\.$/, ""));

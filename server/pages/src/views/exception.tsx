@@ -1,5 +1,6 @@
 // Exceptions with what caused them and their frames, innermost last as Python prints them.
 import { visible } from "../lib/format";
+import { exceptionText, messageOf } from "../lib/exceptions";
 import { excuseOf } from "../lib/superseded";
 import type { Event, Exception, Invocation } from "../lib/types";
 import { CopyButton } from "../parts/common";
@@ -38,9 +39,9 @@ export function ExceptionTab({ exceptions }: { exceptions: Told[] }) {
             <div key={depth} class="link">
               {how && <p class="how">{how}</p>}
               <h2>
-                {visible(one.name ?? "Exception")}
-                {one.message ? ": " : ""}
-                <span class="message">{visible(lastLine(one))}</span>
+                {visible(one.name || "Exception")}
+                {messageOf(one) ? ": " : ""}
+                <span class="message">{visible(messageOf(one))}</span>
               </h2>
               <Frames stack={one.stack ?? []} open={depth === 0} />
             </div>
@@ -49,13 +50,6 @@ export function ExceptionTab({ exceptions }: { exceptions: Told[] }) {
       ))}
     </>
   );
-}
-
-/** Senders differ: some write the name into the message as well. */
-function lastLine(one: Exception): string {
-  const message = (one.message ?? "").trim();
-  const prefix = `${one.name ?? ""}: `;
-  return message.startsWith(prefix) ? message.slice(prefix.length) : message;
 }
 
 function Frames({ stack, open }: { stack: string[]; open: boolean }) {
@@ -94,6 +88,6 @@ function chain(exception: Exception): { one: Exception; how: string }[] {
 
 function wholeText(exception: Exception): string {
   return chain(exception)
-    .map(({ one, how }) => `${how ? `\n${how}:\n` : ""}${(one.stack ?? []).join("")}${one.name ?? "Exception"}: ${lastLine(one)}`)
+    .map(({ one, how }) => `${how ? `\n${how}:\n` : ""}${(one.stack ?? []).join("")}${exceptionText(one)}`)
     .join("\n");
 }
