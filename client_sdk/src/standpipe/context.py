@@ -362,9 +362,7 @@ class PipesContext:
         try:
             self._channel.send(message)
         except (TypeError, ValueError) as error:
-            from standpipe.not_json import named
-
-            raise named(error, message) from error.__cause__
+            raise rules.naming_the_value(error, message) from error.__cause__
 
     def _report_end(self, exc: BaseException | PipesException | Mapping[str, object] | None) -> None:
         if not self._closed:

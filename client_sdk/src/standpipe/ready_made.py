@@ -24,6 +24,7 @@ from standpipe.plugs import (
 )
 from standpipe_protocol.bootstrap import (
     INVOCATION_VARIABLE,
+    TOKEN_FILE_VARIABLE,
     TOKEN_VARIABLE,
     UPSTREAM_CONTEXT_VARIABLE,
     URL_VARIABLE,
@@ -32,7 +33,7 @@ from standpipe_protocol.bootstrap import (
 if TYPE_CHECKING:
     from standpipe.upstream_words import PipesContextData, PipesMessage, PipesParams
 
-_NAMES = (URL_VARIABLE, INVOCATION_VARIABLE, TOKEN_VARIABLE, UPSTREAM_CONTEXT_VARIABLE)
+_NAMES = (URL_VARIABLE, INVOCATION_VARIABLE, TOKEN_VARIABLE, TOKEN_FILE_VARIABLE, UPSTREAM_CONTEXT_VARIABLE)
 _STREAMS = ("stderr", "stdout")
 
 

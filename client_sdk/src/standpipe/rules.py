@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from standpipe_protocol.json_text import JsonValue
+    from standpipe_protocol.messages import Message
 
 
 _COMMAND_LINES = frozenset({"click", "typer", "asyncclick"})
@@ -103,6 +104,13 @@ def wrong_value(parameter: str, method: str, expected: object, got: object) -> N
     raise DagsterPipesError(
         f"Invalid value for parameter `{parameter}` of `{method}`. Expected one of `{expected}`, got `{got}`."
     )
+
+
+def naming_the_value(error: TypeError | ValueError, message: Message) -> TypeError | ValueError:
+    """The error of a report that JSON cannot carry, with which of its values it was."""
+    from standpipe.not_json import named
+
+    return named(error, message)
 
 
 def is_no_failure(exc: object) -> bool:
