@@ -9,11 +9,23 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
-from array import array
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
 from typing import TypeAlias, Union, cast
+
+from standpipe_protocol.json_scan import json_depth, quote_non_finite, replace_lone_surrogates
+
+__all__ = [
+    "NON_FINITE",
+    "JsonObject",
+    "JsonValue",
+    "decode_json",
+    "encode_json",
+    "json_depth",
+    "json_kind",
+    "json_pointer",
+    "quote_non_finite",
+    "replace_lone_surrogates",
+]
 
 JsonValue: TypeAlias = Union[bool, int, float, str, "list[JsonValue]", "dict[str, JsonValue]", None]
 JsonObject: TypeAlias = "dict[str, JsonValue]"
@@ -25,22 +37,6 @@ _SHORT_DIGITS = 600
 _LONG_BITS = 2000
 
 _encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
-
-_TOKEN = re.compile(rb"-?\b(?:NaN|Infinity)\b")
-# In a metadata entry whose type is to be inferred the token says that the value is a float; the string no longer would.
-# A quote after a backslash does not open a string, so nothing inside a string looks like this.
-_INFERRED_RAW_FIRST = re.compile(
-    rb'(?<!\\)("raw_value"\s*:\s*)(NaN|-?Infinity)(\s*,\s*"type"\s*:\s*)"__infer__"',
-)
-_INFERRED_TYPE_FIRST = re.compile(
-    rb'(?<!\\)("type"\s*:\s*)"__infer__"(\s*,\s*"raw_value"\s*:\s*)(NaN|-?Infinity)\b',
-)
-# An escaped surrogate pair, or half of one.
-_SURROGATE = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
-)
-_NOT_A_BRACKET = bytes(sorted(set(range(256)) - set(b"[]{}")))
-_STEPS = bytes.maketrans(b"[{]}", bytes([1, 1, 255, 255]))
 
 
 def encode_json(value: object) -> bytes:
@@ -85,49 +81,6 @@ def decode_json(text: str | bytes) -> JsonValue:
     return cast("JsonValue", json.loads(decoded, parse_int=_parse_long_int))
 
 
-def quote_non_finite(text: bytes) -> bytes:
-    """Rewrites the tokens `NaN`, `Infinity` and `-Infinity` as strings; every other byte stays as it came."""
-    if b"NaN" not in text and b"Infinity" not in text:
-        return text
-    text = _INFERRED_RAW_FIRST.sub(rb'\1"\2"\3"float"', text)
-    text = _INFERRED_TYPE_FIRST.sub(rb'\1"float"\2"\3"', text)
-    # A token inside a string has an odd number of string delimiters before it.
-    delimiters = _without_escapes(text)
-    parts: list[bytes] = []
-    copied = looked = quotes = 0
-    for match in _TOKEN.finditer(text):
-        start, end = match.span()
-        quotes += delimiters.count(b'"', looked, start)
-        looked = start
-        if quotes % 2 == 0:
-            parts += (text[copied:start], b'"', match.group(), b'"')
-            copied = end
-    return b"".join((*parts, text[copied:]))
-
-
-def replace_lone_surrogates(text: bytes) -> bytes:
-    """Rewrites an escaped half of a surrogate pair (`\\ud800` alone) as `\\ufffd`: it is no character, and strict
-    readers refuse the whole text for it. Python writes such escapes for undecodable file names."""
-    if b"\\ud" not in text and b"\\uD" not in text:
-        return text
-    parts: list[bytes] = []
-    copied = 0
-    for match in _SURROGATE.finditer(text.replace(b"\\\\", b"__")):
-        if match["lone"]:
-            parts += (text[copied : match.start()], rb"\ufffd")
-            copied = match.end()
-    return b"".join((*parts, text[copied:]))
-
-
-def json_depth(text: bytes) -> int:
-    """The deepest nesting of arrays and objects in a JSON text (0 for a bare scalar). Does not validate."""
-    # Every second piece between string delimiters lies outside of strings. All of this runs in C, since a request may
-    # weigh megabytes.
-    outside = b"".join(_without_escapes(text).split(b'"')[::2])
-    steps = array("b", outside.translate(_STEPS, _NOT_A_BRACKET))
-    return max(accumulate(steps), default=0)
-
-
 def json_kind(value: JsonValue) -> str:
     """How a value is named in an error: its JSON type, and the value itself where it is short."""
     match value:
@@ -151,11 +104,6 @@ def json_kind(value: JsonValue) -> str:
 def json_pointer(*names: str) -> str:
     """A JSON Pointer (RFC 6901) through objects' members, `/` and `~` in their names escaped."""
     return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in names)
-
-
-def _without_escapes(text: bytes) -> bytes:
-    """The text at its full length, escaped backslashes and quotes blanked: every quote left delimits a string."""
-    return text.replace(b"\\\\", b"__").replace(b'\\"', b"__")
 
 
 class _LongIntegers:

@@ -20,10 +20,18 @@ class Limits:
     """One message."""
     batch_messages: int = 10_000
     """Messages in one request."""
+    control_bytes: int = 128 * 1024
+    """The body of a heartbeat, a cancel, a pin, a `launch` or an `attempts`, decompressed."""
+    finish_bytes: int = 1024 * 1024
+    """The body of a `finish`, decompressed."""
+    registration_bytes: int = 17 * 1024 * 1024
+    """The body of a registration, decompressed."""
     context_bytes: int = 16 * 1024 * 1024
     """An invocation's context, extras included."""
     json_depth: int = 128
     """Nested arrays and objects."""
+    integer_digits: int = 100_000
+    """Decimal digits of an integer in a message; those of a context have no limit."""
     name_characters: int = 512
     """What is looked up by name: asset keys, check names, partition keys, job names, run ids, tags."""
 

@@ -63,13 +63,25 @@ def open_wiring(settings: Settings, credentials: Credentials) -> Generator[Wirin
             listener.start()
         executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="standpipe-bodies")
         stack.callback(executor.shutdown)
-        yield Wiring(store, feed, _api_parts(settings, credentials, store=store, feed=feed, executor=executor))
+        small_executor = ThreadPoolExecutor(1, thread_name_prefix="standpipe-small-bodies")
+        stack.callback(small_executor.shutdown)
+        budget = _LARGEST_BODIES * max(settings.limits.body_bytes, settings.limits.decompressed_bytes)
+        bodies = Bodies(
+            limits=settings.limits, executor=executor, small_executor=small_executor, budget=BodyBudget(budget)
+        )
+        api = _api_parts(settings, credentials, store=store, feed=feed, bodies=bodies, executor=small_executor)
+        yield Wiring(store, feed, api)
 
 
 def _api_parts(
-    settings: Settings, credentials: Credentials, *, store: Store, feed: Feed, executor: ThreadPoolExecutor
+    settings: Settings,
+    credentials: Credentials,
+    *,
+    store: Store,
+    feed: Feed,
+    bodies: Bodies,
+    executor: ThreadPoolExecutor,
 ) -> ApiParts:
-    budget = _LARGEST_BODIES * max(settings.limits.body_bytes, settings.limits.decompressed_bytes)
     streams = Streams(feed)
     metrics = Metrics()
     metrics.gauge("standpipe_open_streams", "Streams and long polls open.", lambda: streams.open)
@@ -92,7 +104,7 @@ def _api_parts(
             rates=Rates(per_second=settings.limits.requests_per_second),
         ),
         sessions=sessions,
-        bodies=Bodies(limits=settings.limits, executor=executor, budget=BodyBudget(budget)),
+        bodies=bodies,
         streams=streams,
         metrics=metrics,
         limits=settings.limits,

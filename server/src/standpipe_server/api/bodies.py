@@ -1,4 +1,8 @@
-"""Request bodies: read within a limit, decompressed within a limit, never trusted to say how large they are."""
+"""Request bodies: read within a limit, decompressed within a limit, never trusted to say how large they are.
+
+Each call has its limit, checked while the body comes and while it is decompressed. Invariant: what grows with a body
+beyond a few KiB is not done on the event loop.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,8 @@ import contextlib
 import zlib
 from collections.abc import Callable, Generator
 from concurrent.futures import Executor
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
 
 import zstandard
 from starlette.types import Message
@@ -17,9 +22,10 @@ from standpipe_protocol.problems import Problem
 from standpipe_server.api.exchange import ClientGone, Exchange
 from standpipe_server.broker.batches import Refused
 
-# A bigger compressed body is decompressed off the event loop: other requests should not wait for it.
-# (16 KiB of gzip are 16 MiB of zeros at the very most, some 10 ms.)
-_INLINE_BYTES = 16 * 1024
+INLINE_BYTES = 16 * 1024
+"""What is larger is not looked at on the event loop."""
+# A small compressed body is decompressed at once, as far as it becomes no more than this.
+_INLINE_DECOMPRESSED_BYTES = 64 * 1024
 _SMALL_BODY = 64 * 1024
 _SILENCE_SECONDS = 60.0
 # zstd has no bounded output a call; a slice this small can grow to a few MiB at most (128 KiB a 4-byte block).
@@ -29,7 +35,18 @@ _GZIP_CHUNK = 1024 * 1024
 # Each member or frame costs a decompressor, however little it holds.
 _MOST_FRAMES = 10_000
 _LARGEST_WINDOW = 128 * 1024 * 1024
+# What is no larger is not kept waiting behind what is.
+_SMALL_WORK = 1024 * 1024
 _T = TypeVar("_T")
+_Decompress: TypeAlias = Callable[[bytes, int], bytes]
+
+
+class TooMuch(Refused):
+    """A body becomes more than the limit when it is decompressed."""
+
+    def __init__(self, limit: int) -> None:
+        detail = f"The body, decompressed, is larger than the limit of {limit} bytes. Nothing was stored."
+        super().__init__(Problem("too-large", detail, {"limit": limit}))
 
 
 class BodyBudget:
@@ -59,46 +76,85 @@ class BodyBudget:
         self._free += size
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What one kind of body may weigh, as it travels and decompressed."""
+
+    sent: int
+    sent_name: str
+    decompressed: int
+    decompressed_name: str
+    what: str = "body"
+    instead: str = ""
+    """What to do where that is not enough."""
+
+    @classmethod
+    def of_call(cls, size: int, name: str, *, what: str) -> Limit:
+        """The limit of a call that brings no messages."""
+        instead = " What is longer belongs into messages, sent to the invocation's events."
+        return cls(size, name, size, name, what, instead)
+
+
 class Bodies:
-    """Reads the bodies of requests."""
+    """Reads the bodies of requests, and does what takes time with them on threads of its own."""
 
-    def __init__(self, *, limits: Limits, executor: Executor, budget: BodyBudget) -> None:
-        self._limits = limits
-        self._executor = executor
+    def __init__(
+        self, *, limits: Limits, executor: Executor, budget: BodyBudget, small_executor: Executor | None = None
+    ) -> None:
+        """Large bodies wait on `executor`; `small_executor` is for what must not wait behind them."""
+        self._executor, self._small_executor = executor, small_executor or executor
         self.budget = budget
+        decompressed = limits.decompressed_bytes, "decompressed_bytes"
+        self.of_messages = Limit(limits.body_bytes, "body_bytes", *decompressed)
+        self.of_registration = Limit.of_call(limits.registration_bytes, "registration_bytes", what="registration")
+        self.of_finish = Limit.of_call(limits.finish_bytes, "finish_bytes", what="body of this call")
+        self.of_control = Limit.of_call(limits.control_bytes, "control_bytes", what="body of this call")
 
-    async def read(self, exchange: Exchange) -> bytes:
-        """The whole body, decompressed.
+    async def read(self, exchange: Exchange, limit: Limit | None = None) -> bytes:
+        """The whole body, decompressed; without a `limit` it may weigh what messages may.
 
         Raises:
             Refused: `too-large`, `unsupported-media-type`, `malformed` or `overloaded`.
             ClientGone: the connection ended before the body did.
         """
+        limit = limit or self.of_messages
         encoding = exchange.header(b"content-encoding")
         if encoding is None:
             whole = self._whole_body(exchange)
-            exchange.received = await self._read_wire(exchange) if whole is None else whole
+            exchange.received = await self._read_wire(exchange, limit) if whole is None else whole
             return exchange.received
         decompress = _decompressor(encoding)
-        body = exchange.received = await self._read_wire(exchange)
+        body = exchange.received = await self._read_wire(exchange, limit)
         if decompress is None:
             return body
-        limit = self._limits.decompressed_bytes
-        if len(body) <= _INLINE_BYTES:
-            exchange.received = decompress(body, limit)
-            return exchange.received
-        with self.budget.holding(len(body)):
-            exchange.received = await self.off_loop(decompress, body, limit)
-            return exchange.received
+        exchange.received = await self._decompressed(decompress, body, limit)
+        return exchange.received
 
     async def read_as_sent(self, exchange: Exchange) -> bytes:
         """The whole body as it travels; raises as `read` does."""
-        exchange.received = await self._read_wire(exchange)
+        exchange.received = await self._read_wire(exchange, self.of_messages)
         return exchange.received
 
-    async def off_loop(self, function: Callable[..., _T], *arguments: object) -> _T:
-        """Runs something heavy on a thread of the room's own."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+    async def parsed(self, exchange: Exchange, limit: Limit, parse: Callable[[bytes], _T]) -> _T:
+        """What `parse` makes of the body of a call that brings no messages; raises as `read` and `parse` do."""
+        body = await self.read(exchange, limit)
+        return parse(body) if len(body) <= INLINE_BYTES else await self.off_loop(parse, body, size=len(body))
+
+    async def off_loop(self, function: Callable[..., _T], *arguments: object, size: int) -> _T:
+        """Runs something that takes time with a body of that size on a thread of the room's own."""
+        executor = self._small_executor if size <= _SMALL_WORK else self._executor
+        return await asyncio.get_running_loop().run_in_executor(executor, function, *arguments)
+
+    async def _decompressed(self, decompress: _Decompress, body: bytes, limit: Limit) -> bytes:
+        if len(body) <= INLINE_BYTES:
+            with contextlib.suppress(TooMuch):
+                return decompress(body, min(limit.decompressed, _INLINE_DECOMPRESSED_BYTES))
+        try:
+            with self.budget.holding(len(body)):
+                return await self.off_loop(decompress, body, limit.decompressed, size=limit.decompressed)
+        except TooMuch:
+            what = f"{limit.what}, decompressed,"
+            raise _too_large(what, limit.decompressed, limit.decompressed_name, limit.instead) from None
 
     def _whole_body(self, exchange: Exchange) -> bytes | None:
         """A small body that has come whole, as most do."""
@@ -107,34 +163,33 @@ class Bodies:
             return None
         return exchange.direct.take_whole_body()
 
-    async def _read_wire(self, exchange: Exchange) -> bytes:
-        limit = self._limits.body_bytes
+    async def _read_wire(self, exchange: Exchange, limit: Limit) -> bytes:
         declared = exchange.headers.get(b"content-length")
-        if declared is not None and declared.isdigit() and int(declared) > limit:
-            raise _too_large("body", limit, "body_bytes")
+        if declared is not None and declared.isdigit() and int(declared) > limit.sent:
+            raise _too_large(limit.what, limit.sent, limit.sent_name, limit.instead)
         message = await next_part(exchange, offset=0)
         body = exchange.received = message.get("body", b"")
         if not message.get("more_body", False):
-            if len(body) > limit:
-                raise _too_large("body", limit, "body_bytes")
+            if len(body) > limit.sent:
+                raise _too_large(limit.what, limit.sent, limit.sent_name, limit.instead)
             return body
         return await self._read_rest(exchange, first=body, limit=limit)
 
-    async def _read_rest(self, exchange: Exchange, *, first: bytes, limit: int) -> bytes:
+    async def _read_rest(self, exchange: Exchange, *, first: bytes, limit: Limit) -> bytes:
         chunks, size, more = [first], len(first), True
         self.budget.take(size)
         try:
             while more:
-                if size > limit:
-                    raise _too_large("body", limit, "body_bytes")
+                if size > limit.sent:
+                    raise _too_large(limit.what, limit.sent, limit.sent_name, limit.instead)
                 message = await next_part(exchange, offset=size)
                 chunk: bytes = message.get("body", b"")
                 self.budget.take(len(chunk))
                 size += len(chunk)
                 chunks.append(chunk)
                 more = message.get("more_body", False)
-            if size > limit:
-                raise _too_large("body", limit, "body_bytes")
+            if size > limit.sent:
+                raise _too_large(limit.what, limit.sent, limit.sent_name, limit.instead)
             return b"".join(chunks)
         finally:
             self.budget.give_back(size)
@@ -158,7 +213,7 @@ async def next_part(exchange: Exchange, *, offset: int) -> Message:
     return message
 
 
-def _decompressor(encoding: str) -> Callable[[bytes, int], bytes] | None:
+def _decompressor(encoding: str) -> _Decompress | None:
     match encoding.strip().lower():
         case "" | "identity":
             return None
@@ -188,12 +243,12 @@ def gunzip(body: bytes, limit: int) -> bytes:
                 if not piece:
                     raise _broken("gzip", "it ends too early")
             try:
-                chunk = member.decompress(piece, _GZIP_CHUNK)
+                chunk = member.decompress(piece, min(_GZIP_CHUNK, limit + 1))
             except zlib.error as error:
                 raise _broken("gzip", str(error)) from None
             size += len(chunk)
             if size > limit:
-                raise _too_large("decompressed body", limit, "decompressed_bytes")
+                raise TooMuch(limit)
             chunks.append(chunk)
             piece = member.unconsumed_tail
         position -= len(member.unused_data)
@@ -220,14 +275,14 @@ def unzstd(body: bytes, limit: int) -> bytes:
                 raise _broken("zstd", str(error)) from None
             size += len(chunk)
             if size > limit:
-                raise _too_large("decompressed body", limit, "decompressed_bytes")
+                raise TooMuch(limit)
             chunks.append(chunk)
         position -= len(frame.unused_data)
     return b"".join(chunks)
 
 
-def _too_large(what: str, limit: int, name: str) -> Refused:
-    detail = f"The {what} is larger than the limit `{name}` of {limit} bytes. Nothing was stored."
+def _too_large(what: str, limit: int, name: str, instead: str) -> Refused:
+    detail = f"The {what} is larger than the limit `{name}` of {limit} bytes. Nothing was stored.{instead}"
     return Refused(Problem("too-large", detail, {"limit": limit, "limit_name": name}))
 
 

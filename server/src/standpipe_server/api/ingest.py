@@ -12,11 +12,10 @@ from standpipe_server.api.exchange import JSON_MEDIA, PROBLEM_MEDIA, Exchange
 from standpipe_server.api.parameters import AppendHeaders, append_headers
 from standpipe_server.api.parts import ApiParts
 from standpipe_server.api.refused import keep_refusal
-from standpipe_server.broker.batches import Batch, Refused, parse_batch
+from standpipe_server.broker.batches import Batch, Refused, parse_batch, parse_plain
 from standpipe_server.store import AppendOutcome, AppendRequest, Target
 
-# A body from here on is parsed off the event loop: it would hold up everybody for tens of milliseconds.
-_LARGE_BODY: Final = 256 * 1024
+_MANY_RESULTS: Final = 100
 
 
 async def append_events(parts: ApiParts, exchange: Exchange, target: Target) -> None:
@@ -35,16 +34,22 @@ async def _append(parts: ApiParts, exchange: Exchange, target: Target) -> None:
     # Counted until it is stored: thousands that wait for a slow disk must not fill the memory.
     parts.bodies.budget.take(size)
     try:
-        if size < _LARGE_BODY:
-            batch = parse_batch(body, media=headers.media, limits=parts.limits)
-        else:
+        batch = parse_plain(body, media=headers.media, limits=parts.limits)
+        if batch is None:
             parse = partial(parse_batch, media=headers.media, limits=parts.limits)
-            batch = await parts.bodies.off_loop(parse, body)
+            batch = await parts.bodies.off_loop(parse, body, size=size)
         outcome = await parts.store.append(append_request(target, headers, batch, body))
     finally:
         parts.bodies.budget.give_back(size)
     parts.metrics.appended_bytes += size
-    await exchange.answer(outcome.status, outcome_body(outcome), media=outcome_media(outcome))
+    await exchange.answer(outcome.status, await _outcome_body(parts, outcome), media=outcome_media(outcome))
+
+
+async def _outcome_body(parts: ApiParts, outcome: AppendOutcome) -> bytes:
+    results = outcome.body.get("results")
+    if isinstance(results, list) and len(results) > _MANY_RESULTS:
+        return await parts.bodies.off_loop(outcome_body, outcome, size=0)
+    return outcome_body(outcome)
 
 
 def outcome_body(outcome: AppendOutcome) -> bytes:

@@ -2,8 +2,7 @@
 
 # No `from __future__ import annotations`: FastAPI reads these signatures while the functions are made.
 
-from collections.abc import Callable
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
@@ -20,21 +19,19 @@ from standpipe_server.api.answers import (
 from standpipe_server.api.guard import request_origin
 from standpipe_server.api.parameters import idempotency_key
 from standpipe_server.api.parts import ApiParts
-from standpipe_server.broker.requests import json_digest, parse_reason, parse_registration
+from standpipe_server.broker.requests import Registration, json_digest, parse_reason, parse_registration
 from standpipe_server.store import InvocationView
 from standpipe_server.store.commands import Registered
 
 MOST_ITEMS = 500
 Limit = Annotated[int, Query(ge=1, description=f"Items a page; at most {MOST_ITEMS} are given.")]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before, with the same filter.")]
-_LARGE_BODY = 1024 * 1024
-_T = TypeVar("_T")
 
 
 def invocation_routes(parts: ApiParts) -> APIRouter:
     """The routes under `/api/v1/invocations` that an orchestrator calls."""
     routes = APIRouter(prefix="/api/v1/invocations", tags=["orchestrator"])
-    store = parts.store
+    store, bodies = parts.store, parts.bodies
 
     @routes.post(
         "",
@@ -54,9 +51,11 @@ def invocation_routes(parts: ApiParts) -> APIRouter:
         exchange = exchange_of(request)
         origin = parts.public_url or request_origin(exchange)
         key = idempotency_key(exchange)
-        body = await parts.bodies.read(exchange)
-        registration = await _read(parts, lambda: parse_registration(body, limits=parts.limits), len(body))
-        digest = await _read(parts, lambda: json_digest(body), len(body)) if key else b""
+
+        def parse(body: bytes) -> tuple[Registration, bytes]:
+            return parse_registration(body, limits=parts.limits), json_digest(body) if key else b""
+
+        registration, digest = await bodies.parsed(exchange, bodies.of_registration, parse)
         registered, invocation = await store.register(registration, idempotency_key=key, request_digest=digest)
         return _registered(registered, invocation, url=origin)
 
@@ -76,22 +75,22 @@ def invocation_routes(parts: ApiParts) -> APIRouter:
 
     @routes.post(
         "/{invocation_id}/cancel",
-        responses=describe("Invocation", "malformed", "invalid-request", "overloaded"),
+        responses=describe("Invocation", "malformed", "too-large", "invalid-request", "overloaded"),
         openapi_extra=describe_body("Reason", required=False),
     )
     async def cancel_invocation(request: Request, invocation_id: InvocationId) -> Response:
         """Asks the external process to stop; it hears it in its next answer."""
-        reason = parse_reason(await parts.bodies.read(exchange_of(request)))
+        reason = await bodies.parsed(exchange_of(request), bodies.of_control, parse_reason)
         return json_answer((await store.request_cancel(invocation_id, reason=reason)).json)
 
     @routes.post(
         "/{invocation_id}/pin",
-        responses=describe("Invocation", "malformed", "invalid-request", "overloaded"),
+        responses=describe("Invocation", "malformed", "too-large", "invalid-request", "overloaded"),
         openapi_extra=describe_body("Reason", required=False),
     )
     async def pin_invocation(request: Request, invocation_id: InvocationId) -> Response:
         """Keeps the invocation until somebody unpins it, or deletes it with force. Idempotent."""
-        reason = parse_reason(await parts.bodies.read(exchange_of(request)))
+        reason = await bodies.parsed(exchange_of(request), bodies.of_control, parse_reason)
         return json_answer((await store.pin(invocation_id, pinned=True, reason=reason)).json)
 
     @routes.delete("/{invocation_id}/pin", responses=describe("Invocation", "overloaded"))
@@ -113,10 +112,6 @@ def invocation_routes(parts: ApiParts) -> APIRouter:
         return Response(status_code=204)
 
     return routes
-
-
-async def _read(parts: ApiParts, parse: Callable[[], _T], size: int) -> _T:
-    return parse() if size < _LARGE_BODY else await parts.bodies.off_loop(parse)
 
 
 def _registered(registered: Registered, invocation: InvocationView, *, url: str) -> Response:

@@ -19,11 +19,11 @@ CHILDREN_SECONDS = 5.0
 def launcher_routes(parts: ApiParts) -> APIRouter:
     """The routes under `/api/v1/invocations/{id}` by which a launcher tells of its work."""
     routes = APIRouter(prefix="/api/v1/invocations", tags=["orchestrator"])
-    store = parts.store
+    store, bodies = parts.store, parts.bodies
 
     @routes.post(
         "/{invocation_id}/finish",
-        responses=describe("Invocation", "malformed", "invalid-request", "overloaded"),
+        responses=describe("Invocation", "malformed", "too-large", "invalid-request", "overloaded"),
         openapi_extra=describe_body("Finish", required=False),
     )
     async def finish_invocation(request: Request, invocation_id: InvocationId) -> Response:
@@ -31,8 +31,7 @@ def launcher_routes(parts: ApiParts) -> APIRouter:
 
         It waits up to five seconds for child processes that are open while their parent has closed.
         """
-        body = await parts.bodies.read(exchange_of(request))
-        finish = parse_finish(body)
+        finish = await bodies.parsed(exchange_of(request), bodies.of_finish, parse_finish)
         target = await store.find(invocation_id)
         if not await store.launcher.finish(target.pk, finish, patient=True):
             await _finish_after_children(parts, target, finish)
@@ -40,23 +39,23 @@ def launcher_routes(parts: ApiParts) -> APIRouter:
 
     @routes.post(
         "/{invocation_id}/launch",
-        responses=describe("Invocation", "malformed", "invalid-request", "overloaded"),
+        responses=describe("Invocation", "malformed", "too-large", "invalid-request", "overloaded"),
         openapi_extra=describe_body("Launch", required=True),
     )
     async def launch_invocation(request: Request, invocation_id: InvocationId) -> Response:
         """What the launcher knows of the work on the way: its state, and where it is. Idempotent."""
-        launch = parse_launch(await parts.bodies.read(exchange_of(request)))
+        launch = await bodies.parsed(exchange_of(request), bodies.of_control, parse_launch)
         await store.launcher.launch((await store.find(invocation_id)).pk, launch)
         return json_answer((await store.read_invocation(invocation_id)).json)
 
     @routes.post(
         "/{invocation_id}/attempts",
-        responses=describe("Invocation", "malformed", "invalid-request", "overloaded"),
+        responses=describe("Invocation", "malformed", "too-large", "invalid-request", "overloaded"),
         openapi_extra=describe_body("AttemptNumber", required=True),
     )
     async def number_attempt(request: Request, invocation_id: InvocationId) -> Response:
         """The number of the attempt that begins, or of the one with that name. Idempotent."""
-        attempt, name = parse_attempt_number(await parts.bodies.read(exchange_of(request)))
+        attempt, name = await bodies.parsed(exchange_of(request), bodies.of_control, parse_attempt_number)
         await store.launcher.number_attempt((await store.find(invocation_id)).pk, attempt, name=name)
         return json_answer((await store.read_invocation(invocation_id)).json)
 

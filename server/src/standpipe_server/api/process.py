@@ -26,14 +26,17 @@ def process_routes(parts: ApiParts) -> APIRouter:
 
     @routes.post(
         "/{invocation_id}/heartbeat",
-        responses=describe("HeartbeatAnswer", "malformed", "invalid-request", "rate-limited", "overloaded"),
+        responses=describe(
+            "HeartbeatAnswer", "malformed", "too-large", "invalid-request", "rate-limited", "overloaded"
+        ),
         openapi_extra=describe_body("Heartbeat", required=False),
     )
     async def heartbeat(request: Request, invocation_id: InvocationId) -> Response:
         """Keeps the lease; the answer tells the process whether it is asked to stop."""
         target = await _target(parts, request, invocation_id)
-        body = await parts.bodies.read(exchange_of(request))
-        beaten = await parts.store.heartbeat(target, parse_heartbeat(body))
+        bodies = parts.bodies
+        beat = await bodies.parsed(exchange_of(request), bodies.of_control, parse_heartbeat)
+        beaten = await parts.store.heartbeat(target, beat)
         lease = _lease(beaten.lease_seconds, beaten.lease_expires_at)
         return json_answer({"control": beaten.control.to_wire(), "lease": lease})
 

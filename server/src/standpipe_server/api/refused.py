@@ -16,7 +16,7 @@ from standpipe_server.broker.batches import Refused
 from standpipe_server.broker.refusals import Refusal, leaves_trace
 from standpipe_server.store import NotFound, Target
 
-_LARGE_BODY: Final = 256 * 1024
+_LARGE_BODY: Final = 64 * 1024
 _START_BYTES: Final = 4 * 1024
 _LONGEST_KEY: Final = 1024
 
@@ -48,7 +48,9 @@ async def keep_refusal(parts: ApiParts, exchange: Exchange, target: Target, prob
 
 
 async def _digest(parts: ApiParts, body: bytes) -> bytes:
-    return _digest_of(body) if len(body) < _LARGE_BODY else await parts.bodies.off_loop(_digest_of, body)
+    if len(body) < _LARGE_BODY:
+        return _digest_of(body)
+    return await parts.bodies.off_loop(_digest_of, body, size=len(body))
 
 
 def _digest_of(body: bytes) -> bytes:

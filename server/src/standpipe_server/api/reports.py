@@ -16,7 +16,7 @@ from standpipe_server.api.exchange import Direct, Exchange
 from standpipe_server.api.ingest import append_request, outcome_body, outcome_media
 from standpipe_server.api.parameters import append_headers
 from standpipe_server.api.parts import ApiParts
-from standpipe_server.broker.batches import Refused, parse_batch
+from standpipe_server.broker.batches import Refused, parse_plain
 from standpipe_server.store import AppendOutcome, AppendRequest, Target
 
 _LARGEST: Final = 16 * 1024
@@ -70,7 +70,8 @@ class Reports:
             named = append_headers(exchange)
             if named.producer is None:
                 return None
-            return append_request(target, named, parse_batch(body, media=named.media, limits=self.parts.limits), body)
+            batch = parse_plain(body, media=named.media, limits=self.parts.limits)
+            return None if batch is None else append_request(target, named, batch, body)
         except Exception:
             return None
 

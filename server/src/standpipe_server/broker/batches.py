@@ -6,34 +6,35 @@ problem and is stored as rejected; its siblings are untouched.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Final
 
 import msgspec
-from msgspec import Raw
 
-from standpipe_protocol.json_text import JsonValue, json_depth, quote_non_finite, replace_lone_surrogates
+from standpipe_protocol.json_scan import has_longer_integer
+from standpipe_protocol.json_text import json_depth
 from standpipe_protocol.limits import Limits
-from standpipe_protocol.problems import Problem
-from standpipe_server.broker.facts import ParsedMessage, parse_messages
-from standpipe_server.broker.shapes import decode_lean_array
+from standpipe_server.broker.facts import ParsedMessage, parse_messages, parse_one, with_long_integer
+from standpipe_server.broker.shapes import LeanMessage, decode_lean_array
+from standpipe_server.broker.splitting import (
+    Media,
+    Refused,
+    Split,
+    array_texts,
+    join_messages,
+    split_messages,
+    too_large,
+)
 
-Media: TypeAlias = Literal["json", "ndjson"]
+__all__ = ["PLAIN_BYTES", "Batch", "Media", "Refused", "array_texts", "join_messages", "parse_batch", "parse_plain"]
 
+PLAIN_BYTES: Final = 64 * 1024
+"""`parse_plain` takes no more: what it costs is bounded by this."""
+_ONE_PASS_BYTES = 1024 * 1024
 _ALL_BUT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _COUNTED_BYTES = 16 * 1024
 _BRACKETS_LOOKED_AT = 256 * 1024
-_decode_raws = msgspec.json.Decoder(list[Raw]).decode
-
-
-class Refused(Exception):
-    """A request is refused whole; nothing of it is stored."""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.detail)
-        self.problem = problem
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
@@ -50,112 +51,107 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
         """The bytes of the messages from `index` on, as a JSON array."""
         if index == 0:
             return self.array
-        return join_messages([bytes(raw) for raw in decode_array(self.array)[index:]])
-
-
-def join_messages(texts: Sequence[bytes]) -> bytes:
-    return b"[" + b",".join(texts) + b"]"
+        return join_messages([bytes(raw) for raw in array_texts(self.array)[index:]])
 
 
 def parse_batch(body: bytes, *, media: Media, limits: Limits) -> Batch:
-    """Splits a (decompressed) body into checked messages.
+    """Splits a (decompressed) body into checked messages. Not for the event loop: it takes time for a large body.
 
     Raises:
         Refused: `malformed` with the line or offset, or `too-large` with the limit.
     """
-    if not body.isascii():
-        _check_utf8(body, media=media)
-    array, bare, leans = body.strip(b" \t\r\n"), False, None
-    if media == "json" and array.startswith(b"["):
-        leans = decode_lean_array(array)
-    elif media == "json" and array.startswith(b"{"):
+    plain = parse_plain(body, media=media, limits=limits)
+    if plain is not None:
+        return plain
+    split = split_messages(body, media=media, limits=limits)
+    _check_depths(split, limits=limits)
+    messages = _parse_split(split, limits=limits)
+    if has_longer_integer(split.array, limits.integer_digits):
+        _reject_long_integers(messages, split, digits=limits.integer_digits)
+    return Batch(messages, split.array, split.bare)
+
+
+def parse_plain(body: bytes, *, media: Media, limits: Limits) -> Batch | None:
+    """The same for a small body in which nothing is unusual, in one pass; None is no answer.
+
+    What it looks at is bounded before: such a body costs a millisecond or two, whatever stands in it.
+    """
+    if len(body) > PLAIN_BYTES or not _is_utf8(body):
+        return None
+    array, bare = body.strip(b" \t\r\n"), False
+    if media == "ndjson":
+        array = _array_of_lines(array)
+    elif array.startswith(b"{"):
         bare, array = True, join_messages([array])
-        leans = decode_lean_array(array)
-        # A comma between two objects is no message.
-        leans = leans if leans is not None and len(leans) == 1 else None
-    if leans is not None:
-        _check_sizes(array, limits=limits)
-    else:
-        split = _array_of_lines if media == "ndjson" else _array_of_json
-        array, bare = split(body, limits=limits)
-        leans = decode_lean_array(array)
-    messages = parse_messages(lambda: decode_array(array), leans, longest_name=limits.name_characters)
-    if len(messages) > limits.batch_messages:
-        raise _too_large(f"The batch holds {len(messages)} messages", limits.batch_messages, "batch_messages")
+    elif not array.startswith(b"["):
+        return None
+    leans = decode_lean_array(array)
+    # A comma between two objects is no message.
+    if leans is None or (bare and len(leans) != 1) or not _is_within(array, leans, limits=limits):
+        return None
+    if media == "ndjson" and [bytes(raw) for raw in array_texts(array)] != _lines(body):
+        return None
+    messages = parse_messages(lambda: array_texts(array), leans, longest_name=limits.name_characters)
     return Batch(messages, array, bare)
 
 
-def _check_utf8(body: bytes, *, media: Media) -> None:
+def _lines(body: bytes) -> list[bytes]:
+    return [text for line in body.split(b"\n") if (text := line.strip(b" \t\r"))]
+
+
+def _array_of_lines(body: bytes) -> bytes:
+    return join_messages(_lines(body))
+
+
+def _is_utf8(body: bytes) -> bool:
     try:
-        body.decode()
-    except UnicodeDecodeError as error:
-        raise _malformed("The body is not UTF-8", body, offset=error.start, media=media) from None
+        return body.isascii() or bool(body.decode())
+    except UnicodeDecodeError:
+        return False
 
 
-def _array_of_json(body: bytes, *, limits: Limits) -> tuple[bytes, bool]:
-    body = body.strip(b" \t\r\n")
-    if body.startswith(b"["):
-        return _checked(body, body=body, limits=limits), False
-    if not body.startswith(b"{"):
-        raise Refused(
-            Problem("malformed", "The body is neither a JSON object nor an array of messages.", {"offset": 0})
-        )
-    return join_messages([_checked(body, body=body, limits=limits)]), True
+def _is_within(array: bytes, leans: Sequence[LeanMessage], *, limits: Limits) -> bool:
+    """Whether a small array is plainly within the limits; False is no answer."""
+    return (
+        len(leans) <= limits.batch_messages
+        and len(array) <= limits.message_bytes
+        and (len(array) <= limits.integer_digits or not has_longer_integer(array, limits.integer_digits))
+        and _is_shallow(array, depth=limits.json_depth + 1)
+    )
 
 
-def _array_of_lines(body: bytes, *, limits: Limits) -> tuple[bytes, bool]:
-    lines = [text for line in body.split(b"\n") if (text := line.strip(b" \t\r"))]
-    if len(lines) > limits.batch_messages:
-        raise _too_large(f"The batch holds {len(lines)} messages", limits.batch_messages, "batch_messages")
-    array = join_messages(lines)
-    try:
-        # Each line must be a message by itself, which a comma between them does not say.
-        one_each = [bytes(raw) for raw in decode_array(array)] == lines
-    except msgspec.DecodeError:
-        one_each = False
-    if one_each:
-        _check_sizes(array, limits=limits)
-        return array, False
-    numbered = enumerate(body.split(b"\n"), start=1)
-    checked = [
-        _checked(text, body=text, limits=limits, line=number)
-        for number, line in numbered
-        if (text := line.strip(b" \t\r"))
-    ]
-    return join_messages(checked), False
+def _check_depths(split: Split, *, limits: Limits) -> None:
+    """Refuses what holds a message that is nested too deep; looks at each only where it may be."""
+    if len(split.array) <= _ONE_PASS_BYTES and _is_shallow(split.array, depth=limits.json_depth + 1):
+        return
+    for index, (start, end) in enumerate(split.spans):
+        text = split.array[start:end]
+        if text.count(b"[") + text.count(b"{") <= limits.json_depth or _is_shallow(text, depth=limits.json_depth):
+            continue
+        if json_depth(text, enough=limits.json_depth) > limits.json_depth:
+            raise too_large(f"Message {index} is nested deeper than that", limits.json_depth, "json_depth")
 
 
-def _checked(text: bytes, *, body: bytes, limits: Limits, line: int | None = None) -> bytes:
-    """The text of an array or a message when it is JSON and within the limits, repaired where Python wrote it."""
-    try:
-        _decode_any(text)
-    except msgspec.DecodeError as error:
-        repaired = _repaired(text)
-        if repaired is None:
-            raise _malformed_json(error, body, line=line) from None
-        text = repaired
-    _check_sizes(text if text.startswith(b"[") else join_messages([text]), limits=limits)
-    return text
+def _parse_split(split: Split, *, limits: Limits) -> list[ParsedMessage]:
+    longest = limits.name_characters
+    if len(split.array) <= _ONE_PASS_BYTES:
+        leans = decode_lean_array(split.array)
+        return parse_messages(lambda: array_texts(split.array), leans, longest_name=longest)
+    return [parse_one(split.array[start:end], longest_name=longest) for start, end in split.spans]
 
 
-def _check_sizes(array: bytes, *, limits: Limits) -> None:
-    """Refuses an array with a message that is too long or nested too deep; looks at each only where it may be."""
-    if len(array) <= limits.message_bytes:
-        depth = limits.json_depth + 1
-        # In a large array there are never few, and counting them costs more than taking them out.
-        few_brackets = len(array) <= _COUNTED_BYTES and array.count(b"{") + array.count(b"[") <= depth
-        if few_brackets or _plainly_shallow(array, depth=depth):
-            return
-    for index, raw in enumerate(decode_array(array)):
-        text = bytes(raw)
-        if len(text) > limits.message_bytes:
-            raise _too_large(f"Message {index} holds {len(text)} bytes", limits.message_bytes, "message_bytes")
-        if text.count(b"[") + text.count(b"{") > limits.json_depth and json_depth(text) > limits.json_depth:
-            raise _too_large(f"Message {index} is nested {json_depth(text)} deep", limits.json_depth, "json_depth")
+def _reject_long_integers(messages: list[ParsedMessage], split: Split, *, digits: int) -> None:
+    for index, (start, end) in enumerate(split.spans):
+        text = split.array[start:end]
+        if has_longer_integer(text, digits):
+            messages[index] = with_long_integer(messages[index], text, digits=digits)
 
 
-def _plainly_shallow(array: bytes, *, depth: int) -> bool:
+def _is_shallow(array: bytes, *, depth: int) -> bool:
     """Whether the brackets alone say that the nesting is within `depth`; False is no answer (strings hold brackets)."""
+    # In a large array there are never few, and counting them costs more than taking them out.
+    if len(array) <= _COUNTED_BYTES and array.count(b"{") + array.count(b"[") <= depth:
+        return True
     brackets = array.translate(_ONE_KIND, _ALL_BUT_BRACKETS)
     if len(brackets) > _BRACKETS_LOOKED_AT:
         return False
@@ -165,52 +161,3 @@ def _plainly_shallow(array: bytes, *, depth: int) -> bool:
         if not brackets:
             return True
     return False
-
-
-def _decode_any(text: bytes) -> Raw:
-    try:
-        return msgspec.json.decode(text, type=Raw)
-    except RecursionError:
-        raise _bottomless() from None
-
-
-def decode_array(array: bytes) -> list[Raw]:
-    """The elements of a JSON array, each as its bytes."""
-    try:
-        return _decode_raws(array)
-    except RecursionError:
-        raise _bottomless() from None
-
-
-def _repaired(text: bytes) -> bytes | None:
-    """Python's non-finite tokens and lone surrogates made standard JSON; None when that was not what is wrong."""
-    repaired = replace_lone_surrogates(quote_non_finite(text))
-    try:
-        _decode_any(repaired)
-    except msgspec.DecodeError:
-        return None
-    return repaired
-
-
-def _bottomless() -> Refused:
-    """Nested deeper than any limit: the reader gave up on it before it could be counted."""
-    return _too_large("The body is nested a thousand deep or more", Limits().json_depth, "json_depth")
-
-
-def _too_large(what: str, limit: int, name: str) -> Refused:
-    members: dict[str, JsonValue] = {"limit": limit, "limit_name": name}
-    return Refused(Problem("too-large", f"{what}; the limit `{name}` is {limit}. Nothing was stored.", members))
-
-
-def _malformed_json(error: Exception, body: bytes, *, line: int | None = None) -> Refused:
-    at = re.search(r"\(byte (\d+)\)", str(error))
-    offset = int(at.group(1)) if at else len(body)
-    text = re.sub(r"\s*\(byte \d+\)", "", str(error))
-    return _malformed(f"The body is not JSON: {text}", body, offset=offset, media="json", line=line)
-
-
-def _malformed(what: str, body: bytes, *, offset: int, media: Media, line: int | None = None) -> Refused:
-    number = line if line is not None else body.count(b"\n", 0, offset) + 1
-    members: dict[str, JsonValue] = {"line": number, "offset": offset}
-    place = f"line {number}" if media == "ndjson" or line is not None else f"byte {offset} (line {number})"
-    return Refused(Problem("malformed", f"{what} at {place}. Nothing was stored.", members))

@@ -33,7 +33,7 @@ from standpipe_protocol.messages import (
 )
 from standpipe_protocol.problems import Problem
 from standpipe_server.broker.attempts import read_lineage
-from standpipe_server.broker.long_integers import LongIntegers
+from standpipe_server.broker.outline import outline, place_of_long_integer
 from standpipe_server.broker.shapes import LEAN_MESSAGES, LeanMessage, decode_lean
 from standpipe_server.broker.state import Finish, Lineage
 
@@ -106,12 +106,24 @@ def parse_messages(
         leans: the elements as structs, when all of them fit one.
     """
     if leans is None:
-        return [_parse_one(bytes(raw), longest_name=longest_name) for raw in texts()]
+        return [parse_one(bytes(raw), longest_name=longest_name) for raw in texts()]
     parsed = [_READERS[type(lean)](lean.params, longest_name) for lean in leans]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]  derived at run time
     if None in parsed:
         raws = texts()
-        return [one or _parse_one(bytes(raws[index]), longest_name=longest_name) for index, one in enumerate(parsed)]
+        return [one or parse_one(bytes(raws[index]), longest_name=longest_name) for index, one in enumerate(parsed)]
     return parsed  # pyright: ignore[reportReturnType]  none is None
+
+
+def with_long_integer(message: ParsedMessage, text: bytes, *, digits: int) -> ParsedMessage:
+    """The message rejected for an integer of more than so many digits."""
+    expected = f"integers of at most {digits} digits"
+    pointer = place_of_long_integer(text, digits)
+    detail = (
+        f"Expected {expected} at `{pointer}` (the limit `integer_digits`), got a longer one. Send it as a string, "
+        "which has no such limit."
+    )
+    problem = Problem("invalid-message", detail, {"pointer": pointer, "expected": expected})
+    return ParsedMessage(message.method, problem=message.problem or problem)
 
 
 def canonical_asset_key(text: str) -> str:
@@ -121,13 +133,14 @@ def canonical_asset_key(text: str) -> str:
     return text.removesuffix("/")
 
 
-def _parse_one(text: bytes, *, longest_name: int) -> ParsedMessage:
+def parse_one(text: bytes, *, longest_name: int) -> ParsedMessage:
+    """One message, looked at by itself."""
     lean = decode_lean(text)
     if lean is not None:
         fast = _READERS[type(lean)](lean.params, longest_name)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]  derived at run time
         if fast is not None:
             return fast
-    wire = LongIntegers().decode(text)
+    wire = outline(text)
     method = wire.get("method") if isinstance(wire, dict) else None
     try:
         message = parse_message(wire)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
-from msgspec import Meta, Raw
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from standpipe_protocol.context import ContextData, InvalidContext
 from standpipe_protocol.invocation import (
@@ -27,7 +27,6 @@ from standpipe_protocol.invocation import (
 )
 from standpipe_protocol.json_text import (
     JsonValue,
-    decode_json,
     json_depth,
     json_kind,
     quote_non_finite,
@@ -39,6 +38,7 @@ from standpipe_protocol.process_end import NAME_CHARACTERS, Attempt, InvalidMemb
 from standpipe_server.broker.batches import Refused
 from standpipe_server.broker.facts import canonical_asset_key
 from standpipe_server.broker.ids import INVOCATION_ID, PRODUCER_ID
+from standpipe_server.broker.long_integers import LongIntegers
 from standpipe_server.broker.launches import LaunchState, read_launch
 from standpipe_server.broker.state import Finish
 
@@ -46,6 +46,7 @@ _Seconds = Annotated[float, Meta(gt=0, le=10 * 365 * 86400)]
 _TagName = Annotated[str, Meta(min_length=1, max_length=128)]
 _TagValue = Annotated[str, Meta(max_length=512)]
 _REASON_CHARACTERS = 65_536
+_COMPARED_BYTES = 1024 * 1024
 _T = TypeVar("_T")
 
 
@@ -88,8 +89,21 @@ class _Expected(msgspec.Struct):
     custom_messages: Annotated[int, Meta(ge=0)] | None = None
 
 
+class _Context(msgspec.Struct):
+    asset_keys: Raw | UnsetType = UNSET
+    code_version_by_asset_key: Raw | UnsetType = UNSET
+    provenance_by_asset_key: Raw | UnsetType = UNSET
+    partition_key: Raw | UnsetType = UNSET
+    partition_key_range: Raw | UnsetType = UNSET
+    partition_time_window: Raw | UnsetType = UNSET
+    run_id: Raw | UnsetType = UNSET
+    job_name: Raw | UnsetType = UNSET
+    retry_number: Raw | UnsetType = UNSET
+    extras: Raw | UnsetType = UNSET
+
+
 class _Registration(msgspec.Struct):
-    context: dict[str, Raw] = {}
+    context: _Context = msgspec.field(default_factory=_Context)
     expected: _Expected | None = None
     tags: dict[_TagName, _TagValue] | None = None
     launcher: Raw = Raw(b"null")
@@ -115,12 +129,11 @@ def parse_registration(body: bytes, *, limits: Limits) -> Registration:
     Raises:
         Refused: `malformed`, `invalid-request` with pointer and expectation, or `too-large`.
     """
-    body = _standard_json(body)
-    if json_depth(body) > limits.json_depth:
+    if json_depth(body, enough=limits.json_depth) > limits.json_depth:
         members: dict[str, JsonValue] = {"limit": limits.json_depth, "limit_name": "json_depth"}
         detail = f"The registration is nested deeper than the limit of {limits.json_depth}."
         raise Refused(Problem("too-large", detail, members))
-    wire = _decode(body, _Registration)
+    wire = _decode(_standard_json(body), _Registration)
     context_json, context = _context(wire.context, limits=limits)
     expected = wire.expected or _Expected()
     launcher = bytes(wire.launcher)
@@ -155,12 +168,16 @@ def effective_lease_seconds(registration: Registration) -> float:
 
 
 def json_digest(body: bytes) -> bytes:
-    """A digest that is equal for equal JSON, whatever its white space and the order of its members."""
+    """A digest that is equal for equal JSON, whatever its white space and the order of its members.
+
+    Beyond `_COMPARED_BYTES` only equal bytes are equal: to write JSON of any size in one order takes too much of the
+    server.
+    """
     try:
-        value = decode_json(body)
-        body = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
-    except ValueError:
-        # Not JSON (refused elsewhere), or an integer too long for Python to write: the bytes themselves then.
+        if len(body) <= _COMPARED_BYTES:
+            body = json.dumps(json.loads(body.decode()), sort_keys=True, separators=(",", ":")).encode()
+    except (ValueError, RecursionError):
+        # Not JSON (refused elsewhere), or an integer too long for Python to read: the bytes themselves then.
         pass
     return hashlib.sha256(body).digest()
 
@@ -215,15 +232,18 @@ def _object(body: bytes) -> dict[str, JsonValue]:
     return _decode(_standard_json(body), dict[str, Any]) if body.strip() else {}
 
 
-def _context(fields: Mapping[str, Raw], *, limits: Limits) -> tuple[bytes, ContextData]:
-    given = {name: bytes(raw) for name, raw in fields.items()}
+def _context(fields: _Context, *, limits: Limits) -> tuple[bytes, ContextData]:
+    members = ((name, getattr(fields, name)) for name in fields.__struct_fields__)
+    given = {name: bytes(raw) for name, raw in members if raw is not UNSET}
     extras = given.get("extras", b"{}")
     if extras == b"null":
         extras = b"{}"
     if not extras.startswith(b"{"):
         raise _invalid("/context/extras", "an object", f"The context's extras are {extras[:40].decode()!r}.")
+    # How long an integer is does not matter here: what was given goes on as it came.
+    integers = LongIntegers()
     try:
-        known = ContextData.from_wire({name: decode_json(raw) for name, raw in given.items() if name != "extras"})
+        known = ContextData.from_wire({name: integers.decode(raw) for name, raw in given.items() if name != "extras"})
     except InvalidContext as error:
         raise _invalid(f"/context{error.pointer}", error.expected, str(error)) from None
     _check_names(known, longest=limits.name_characters)

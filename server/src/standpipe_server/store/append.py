@@ -44,15 +44,15 @@ class AppendRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     idempotency_key: str | None = None
     numbered: int | None = None
 
-    def command(self, encoded: EncodedBody) -> Append:
-        """The command for the writer, with the batch as a segment's body."""
+    def command(self) -> Append:
+        """The command for the writer, with the batch as a segment's body. It takes time for a large one."""
         key = self.idempotency_key if self.producer is None else None
         # Without a key it is what a request is known by that was refused before.
         has_digest = key is not None or (self.producer is None and len(self.body) <= _DIGESTED_BYTES)
         return Append(
             pk=self.target.pk,
             batch=self.batch,
-            encoded=encoded,
+            encoded=encode_batch(self.batch),
             producer=self.producer,
             first_seq=self.first_seq,
             idempotency_key=key,

@@ -14,7 +14,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 from sqlalchemy import Connection, or_, select
 
-from standpipe_server.broker.batches import decode_array
+from standpipe_server.broker.batches import array_texts
 from standpipe_server.broker.facts import Closing
 from standpipe_server.broker.intake import NeedsDigests
 from standpipe_server.broker.ledgers import Digests
@@ -61,7 +61,7 @@ def digest_stored(connection: Connection, command: Append) -> Digests:
         for texts in _stored_texts(connection, pk, producer_pk=found.pk, last_seq=last_seq):
             digest.update(b"\n".join(texts) + b"\n")
     by_seq: dict[int, str] = {}
-    for offset, text in enumerate(decode_array(batch.array)[skip:]):
+    for offset, text in enumerate(array_texts(batch.array)[skip:]):
         if isinstance(batch.messages[skip + offset].fact, Closing):
             by_seq[last_seq + 1 + offset] = digest.copy().hexdigest()
         digest.update(text)

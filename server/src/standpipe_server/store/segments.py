@@ -17,7 +17,7 @@ from msgspec import Raw
 
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import METHODS
-from standpipe_server.broker.batches import Batch, join_messages
+from standpipe_server.broker.batches import Batch, array_texts, join_messages
 from standpipe_server.broker.times import to_rfc3339
 from standpipe_server.store.matching import EventMatch
 
@@ -83,7 +83,6 @@ class _Stored(msgspec.Struct, gc=False):
 
 
 _decode_stored = msgspec.json.Decoder(_Stored).decode
-_decode_array = msgspec.json.Decoder(list[Raw]).decode
 
 
 def encode_batch(batch: Batch, *, skip: int = 0) -> EncodedBody:
@@ -141,7 +140,7 @@ def read_events(
     # Of most segments this is all that a search needs to know.
     if match is not None and not match.may_hold(body, rejected=bool(segment.problems)):
         return
-    texts = _decode_array(body)
+    texts = array_texts(body)
     offset = 0
     for run in segment.runs:
         received_at = to_rfc3339(run.received_at)
@@ -169,7 +168,7 @@ def read_events_backwards(
     body = _decoded(segment)
     if match is not None and not match.may_hold(body, rejected=bool(segment.problems)):
         return
-    texts = _decode_array(body)
+    texts = array_texts(body)
     offset = len(texts)
     for run in reversed(segment.runs):
         received_at = to_rfc3339(run.received_at)
@@ -216,9 +215,9 @@ def head_weight(encoding: int, head: bytes, *, size: int) -> int:
     return zstandard.frame_content_size(head) if encoding == ZSTD else size
 
 
-def read_texts(encoding: int, body: bytes) -> list[Raw]:
+def read_texts(encoding: int, body: bytes) -> Sequence[Raw]:
     """The messages of a segment's body, each as its own bytes."""
-    return _decode_array(_decompressed(encoding, body))
+    return array_texts(_decompressed(encoding, body))
 
 
 def _decoded(segment: StoredSegment) -> bytes:
@@ -229,7 +228,7 @@ def _decompressed(encoding: int, body: bytes) -> bytes:
     return zstandard.ZstdDecompressor().decompress(body) if encoding == ZSTD else body
 
 
-def _messages(segment: StoredSegment) -> list[Raw]:
+def _messages(segment: StoredSegment) -> Sequence[Raw]:
     return read_texts(segment.encoding, segment.body)
 
 

@@ -38,7 +38,6 @@ from standpipe_server.store.memory import Caches
 from standpipe_server.store.reading import Reading
 from standpipe_server.store.recent import RecentEvents
 from standpipe_server.store.refusals import Refuse
-from standpipe_server.store.segments import encode_batch
 from standpipe_server.store.settings import StoreSettings
 from standpipe_server.store.sweeper import Sweeper
 from standpipe_server.store.unit import UnitOfWork
@@ -184,10 +183,9 @@ class Store:
 
     async def append(self, request: AppendRequest) -> AppendOutcome:
         if len(request.body) < ENCODE_ON_A_THREAD_FROM:
-            encoded = encode_batch(request.batch)
+            command = request.command()
         else:
-            encoded = await self._reading.run(partial(encode_batch, request.batch))
-        command = request.command(encoded)
+            command = await self._reading.run(request.command)
         outcome = await self._writer_of(command).run(command)
         return outcome if isinstance(outcome, AppendOutcome) else await self._append_with_digests(command)
 
@@ -199,7 +197,7 @@ class Store:
         Raises:
             Overloaded: too much waits already.
         """
-        command = request.command(encode_batch(request.batch))
+        command = request.command()
         self._writer_of(command).submit_for(reply, command)
 
     async def _append_with_digests(self, command: Append) -> AppendOutcome:

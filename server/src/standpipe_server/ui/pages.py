@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import parse_qs, quote, urlsplit
 
+from standpipe_protocol.problems import Problem
 from standpipe_server.api.bodies import next_part
 from standpipe_server.api.exchange import Exchange
 from standpipe_server.api.guard import is_page, request_origin
@@ -28,6 +29,7 @@ from standpipe_server.ui.shell import LOGIN_POLICY, PAGE_POLICY, again_page, log
 
 _HTML: Final = b"text/html; charset=utf-8"
 _LONGEST_FORM: Final = 16 * 1024
+_MOST_FIELDS: Final = 10
 _WRONG_CODE: Final = "This link was used already, or its time is over. Run `standpipe open` for another."
 _WRONG_KEY: Final = "That is not this server's operator key."
 _FOREIGN: Final = "The form was sent from another site. Sign in here."
@@ -101,7 +103,7 @@ class Pages:
         await exchange.answer(200, b"" if exchange.method == "HEAD" else body, media=file.media, headers=headers)
 
     async def _sign_in_by_code(self, exchange: Exchange) -> None:
-        query = parse_qs(exchange.scope["query_string"].decode("latin-1"), max_num_fields=10)
+        query = _fields(exchange.scope["query_string"])
         following = _own_address(query.get("next", ["/"])[-1])
         code = query.get("code", [""])[-1]
         if not code:
@@ -117,7 +119,7 @@ class Pages:
 
     async def _sign_in_by_key(self, exchange: Exchange) -> None:
         body = await self._form(exchange)
-        form = parse_qs(body.decode("latin-1"), max_num_fields=10)
+        form = _fields(body)
         following = _own_address(form.get("next", ["/"])[-1])
         given = form.get("key", [""])[-1].strip()
         if not self._is_our_own(exchange):
@@ -183,6 +185,16 @@ class Pages:
         ]
         body = b"" if exchange.method == "HEAD" else page.encode()
         await exchange.answer(status, body, media=_HTML, headers=headers)
+
+
+def _fields(form: bytes) -> dict[str, list[str]]:
+    try:
+        return parse_qs(form.decode("latin-1"), max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        detail = (
+            f"This page takes at most {_MOST_FIELDS} fields. Ask for /login without them."
+        )
+        raise Refused(Problem("malformed", detail)) from None
 
 
 def _own_address(address: str) -> str:
