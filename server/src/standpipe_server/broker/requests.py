@@ -38,8 +38,8 @@ from standpipe_protocol.process_end import NAME_CHARACTERS, Attempt, InvalidMemb
 from standpipe_server.broker.batches import Refused
 from standpipe_server.broker.facts import canonical_asset_key
 from standpipe_server.broker.ids import INVOCATION_ID, PRODUCER_ID
-from standpipe_server.broker.long_integers import LongIntegers
 from standpipe_server.broker.launches import LaunchState, read_launch
+from standpipe_server.broker.long_integers import LongIntegers
 from standpipe_server.broker.state import Finish
 
 _Seconds = Annotated[float, Meta(gt=0, le=10 * 365 * 86400)]

@@ -191,9 +191,7 @@ def _fields(form: bytes) -> dict[str, list[str]]:
     try:
         return parse_qs(form.decode("latin-1"), max_num_fields=_MOST_FIELDS)
     except ValueError:
-        detail = (
-            f"This page takes at most {_MOST_FIELDS} fields. Ask for /login without them."
-        )
+        detail = f"This page takes at most {_MOST_FIELDS} fields. Ask for /login without them."
         raise Refused(Problem("malformed", detail)) from None
 
 
