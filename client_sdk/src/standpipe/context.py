@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from standpipe import open_contexts, rules
 from standpipe.bounded_lock import held_if_free
 from standpipe.cancel import Cancellation, PipesCancelled
-from standpipe.errors import DagsterPipesError, PipesServerError
+from standpipe.errors import DagsterPipesError, PipesConfigurationError, PipesServerError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -391,7 +391,7 @@ class PipesContext:
         rules.check_type("asset_key", method, asset_key, str, optional=True)
         try:
             keys = self._data.asset_keys
-        except PipesServerError:
+        except (PipesServerError, PipesConfigurationError):
             if not asset_key:
                 raise
             # Reporting does not fail for the server's sake: with the key given the server can check it later.

@@ -40,8 +40,6 @@ class Course:
     """How many messages the next request may hold."""
     failures: int = 0
     """Attempts that failed in a row."""
-    acquainted: bool = False
-    """Whether this server has ever answered as a Standpipe server does."""
     retry_at: float = 0.0
     """Nothing is sent sooner."""
     not_before: float = 0.0
@@ -60,7 +58,7 @@ class Course:
 
     def after_word(self) -> Course:
         """After an answer that came from the server itself: trouble is over."""
-        return replace(self, failures=0, acquainted=True, retry_at=0.0, not_before=0.0)
+        return replace(self, failures=0, retry_at=0.0, not_before=0.0)
 
     def after_append(
         self,
@@ -85,7 +83,6 @@ class Course:
             count=count,
             attempt=self.failures,
             jitter=jitter,
-            acquainted=self.acquainted,
         )
         match decision:
             case Advance():
@@ -108,7 +105,7 @@ class Course:
         self, answer: Answer | NoAnswer, *, now: float, jitter: float, hurried: bool = False
     ) -> tuple[Course, Retry | Stop]:
         """The state after an answer to anything else that was no success, and what to do."""
-        decision = decide_after_refusal(answer, attempt=self.failures, jitter=jitter, acquainted=self.acquainted)
+        decision = decide_after_refusal(answer, attempt=self.failures, jitter=jitter)
         if isinstance(decision, Stop):
             return self, decision
         return self._after_failure(answer, decision, now=now, hurried=hurried), decision

@@ -1,7 +1,9 @@
-"""What to do after each answer of the server: pure decisions, no clock, no I/O.
+"""What to do after each answer: pure decisions, no clock, no I/O.
 
-The invariant: a message leaves the outbox only on a decision of this module, and only `Advance` (the server has it) or
-`Replace` (the server can never have it as it is) name a sequence number.
+Only an acknowledgement and a problem of this protocol are the server's word. Everything else, whatever its status,
+comes from what stands in between, and passes. The invariant: a message leaves the outbox only on a decision of this
+module, and only `Advance` (the server has it) or `Replace` (the server said that it can never have it as it is) name a
+sequence number.
 """
 
 from __future__ import annotations
@@ -16,10 +18,8 @@ from standpipe_protocol.problems import Problem
 BACKOFF_BASE_SECONDS = 0.2
 BACKOFF_CAP_SECONDS = 30.0
 
-# What a batch is halved for: the server could not read the body as a whole, so one message in it is the cause.
+# What a batch is halved for: the body could not be taken as a whole, so one message in it is the cause.
 _WHOLE_BATCH_REFUSED = (400, 413, 422)
-# Answers about who asks. They are final when they come from the server itself; a proxy may say them while it deploys.
-_WHO_ASKS = (401, 403, 404)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,7 @@ class Answer:
     status: int
     body: Mapping[str, JsonValue] | None = None
     problem: Problem | None = None
+    """What the server refuses; None where the answer is none of a Standpipe server."""
     retry_after: float | None = None
     location: str | None = None
 
@@ -126,14 +127,13 @@ def backoff_delay(*, attempt: int, jitter: float, cap: float = BACKOFF_CAP_SECON
 
 
 def decide_after_append(
-    answer: Answer | NoAnswer, *, first_seq: int, count: int, attempt: int, jitter: float, acquainted: bool
+    answer: Answer | NoAnswer, *, first_seq: int, count: int, attempt: int, jitter: float
 ) -> Decision:
     """What to do after an append of the messages `first_seq` to `first_seq + count - 1`.
 
     Args:
         attempt: how many attempts have failed in a row before this one.
         jitter: a random number from 0 to 1.
-        acquainted: whether this server has ever acknowledged something to this producer.
     """
     if isinstance(answer, NoAnswer):
         return Retry(delay=backoff_delay(attempt=attempt, jitter=jitter), reason=answer.reason)
@@ -162,30 +162,46 @@ def decide_after_append(
     if answer.status in _WHOLE_BATCH_REFUSED:
         if count > 1:
             return Split()
-        refusal = problem or Problem("unknown", f"HTTP {answer.status} without a problem document")
-        return Replace(rejection=Rejection(seq=first_seq, problem=refusal))
-    return decide_after_refusal(answer, attempt=attempt, jitter=jitter, acquainted=acquainted)
+        if problem is not None:
+            return Replace(rejection=Rejection(seq=first_seq, problem=problem))
+    return decide_after_refusal(answer, attempt=attempt, jitter=jitter)
 
 
 def decide_after_refusal(
-    answer: Answer | NoAnswer, *, attempt: int, jitter: float, acquainted: bool, cap: float = BACKOFF_CAP_SECONDS
+    answer: Answer | NoAnswer, *, attempt: int, jitter: float, cap: float = BACKOFF_CAP_SECONDS
 ) -> Retry | Stop:
     """What to do after an answer that is no success, whatever was asked."""
     delay = backoff_delay(attempt=attempt, jitter=jitter, cap=cap)
     if isinstance(answer, NoAnswer):
         return Retry(delay=delay, reason=answer.reason)
-    problem = answer.problem
-    reason = f"HTTP {answer.status}" + (f" {problem.name}: {problem.detail}" if problem else "")
+    later = max(delay, answer.retry_after or 0.0)
+    if answer.problem is None:
+        return Retry(delay=later, reason=_not_the_servers(answer))
+    reason = f"HTTP {answer.status} {answer.problem.name}: {answer.problem.detail}"
     if answer.status in (408, 425, 429) or answer.status >= 500:
-        return Retry(delay=max(delay, answer.retry_after or 0.0), reason=reason)
-    if 300 <= answer.status < 400:
-        told = f"the server answers with a redirect to {answer.location}; set STANDPIPE_URL to where it leads"
-        return Stop(problem=Problem("redirected", told), reason=told)
-    if problem is None and answer.status in _WHO_ASKS and acquainted:
-        return Retry(delay=delay, reason=f"{reason} from something that is not the Standpipe server")
-    if 200 <= answer.status < 300:
-        return Retry(delay=delay, reason=f"{reason} with a body that is not a Standpipe server's")
-    return Stop(problem=problem or Problem(_name_of(answer.status), reason), reason=reason)
+        return Retry(delay=later, reason=reason)
+    return Stop(problem=answer.problem, reason=reason)
+
+
+def is_context(answer: Answer) -> bool:
+    """Whether this is a context, and of a Standpipe server; a portal's page may be an object, too."""
+    body = answer.body or {}
+    return answer.status == 200 and all(isinstance(body.get(name), dict) for name in ("context", "control"))
+
+
+def what_to_do(problem: Problem) -> str:
+    """A sentence for who reads that the server refused."""
+    match problem.name:
+        case "unauthorized":
+            return "Check that STANDPIPE_TOKEN is the token that was handed out for this invocation."
+        case "not-found":
+            return (
+                "Check STANDPIPE_INVOCATION, and that STANDPIPE_URL (and its base path) is the server that issued it."
+            )
+        case "invocation-ended":
+            return "A retry of ended work needs an invocation of its own."
+        case _:
+            return "Check STANDPIPE_URL and what stands between this process and the server."
 
 
 def note_in_its_place(body: bytes, problem: Problem) -> bytes:
@@ -204,10 +220,15 @@ def method_of(body: bytes) -> str:
     return body.removeprefix(b'{"method":"').partition(b'"')[0].decode("ascii", "replace")
 
 
-def _name_of(status: int) -> str:
-    return {401: "unauthorized", 404: "not-found", 413: "too-large", 415: "unsupported-media-type"}.get(
-        status, "unknown"
-    )
+def _not_the_servers(answer: Answer) -> str:
+    if 300 <= answer.status < 400 and answer.location:
+        return (
+            f"HTTP {answer.status}, a redirect to {answer.location[:200]}, which is not followed with a token; set "
+            "STANDPIPE_URL to where it leads, if that is the server"
+        )
+    if 200 <= answer.status < 300:
+        return f"HTTP {answer.status} with a body that is not a Standpipe server's"
+    return f"HTTP {answer.status} from something that is not the Standpipe server"
 
 
 def _forgotten(problem: Problem, first_seq: int, expected: int) -> Stop:

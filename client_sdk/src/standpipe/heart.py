@@ -20,6 +20,9 @@ from standpipe.sender_threads import mark_sender_thread, unmark_sender_thread
 if TYPE_CHECKING:
     from standpipe.transport import Transport
 
+LEAST_PAUSE_SECONDS = 0.02
+"""However short a lease is said to be."""
+
 _log = logging.getLogger("standpipe.outbox")
 
 
@@ -71,19 +74,24 @@ class Heart:
         mark_sender_thread()
         transport: Transport | None = None
         tried = 0.0
+        has_failed = False
         try:
             while not self._stopped:
-                left = max(self._last_word(), tried) + self._lease_seconds / 3 - clock.monotonic()
+                pause = max(self._lease_seconds / 3, LEAST_PAUSE_SECONDS)
+                left = max(self._last_word(), tried) + pause - clock.monotonic()
                 if left > 0:
                     self._wake.wait(clock.bounded(left))
                     self._wake.clear()
                     continue
                 tried = clock.monotonic()
-                transport = transport or self._connect()
-                if not self._take(self._beat(transport)):
-                    return
-        except Exception:
-            _log.exception("The heartbeat failed and has ended; reports still keep the lease.")
+                try:
+                    transport = transport or self._connect()
+                    if not self._take(self._beat(transport)):
+                        return
+                except Exception:
+                    if not has_failed:
+                        has_failed = True
+                        _log.exception("A heartbeat failed; the next one is tried at its time.")
         finally:
             if transport is not None:
                 transport.close()
@@ -96,4 +104,4 @@ class Heart:
             if answer.status == 200:
                 return True
         # The end of heartbeats is not the end of reports: what comes late is still taken.
-        return not isinstance(decide_after_refusal(answer, attempt=0, jitter=0.0, acquainted=True), Stop)
+        return not isinstance(decide_after_refusal(answer, attempt=0, jitter=0.0), Stop)

@@ -66,7 +66,11 @@ class Leftovers:
         """Delivers what other producers of an invocation left; False when something of it still waits."""
         # It may have one of their files in hand.
         self.stop(timeout=seconds)
-        return deliver_openings(invocation, environment=self._environment, seconds=seconds, own=own)
+        try:
+            return deliver_openings(invocation, environment=self._environment, seconds=seconds, own=own)
+        except Exception:
+            _log.exception("What other processes left in the spool folder could not be delivered.")
+            return False
 
     def forget_in_child(self) -> None:
         """After a fork: the file in hand is the parent's, and its lock must not live on in the child."""

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from standpipe.pending import Pending
     from standpipe_protocol.bootstrap import Bootstrap
 
+DROPPABLE = frozenset({"log", "log_external_stream"})
+"""What may be dropped under pressure; the number is reported instead."""
+RESERVE = 0.25
+"""The part of memory and disk that log lines leave to reports."""
+
 _log = logging.getLogger("standpipe.outbox")
 
 

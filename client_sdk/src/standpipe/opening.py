@@ -114,7 +114,8 @@ def begin_opening(
             forked=fork is not None, child=parent is not None, ignored=None if fork is None else fork.handled
         ),
     )
-    with contextlib.suppress(OSError):
+    # Whatever the disk, or the folder's name, is the matter with: then it has to be at the server.
+    with contextlib.suppress(Exception):
         opening.write(bootstrap, environment=environment)
     if clock.is_replaced():
         _tell_of_clock()

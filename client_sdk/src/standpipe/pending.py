@@ -16,11 +16,12 @@ import itertools
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from standpipe import clock
+from standpipe.batch import Batch
 from standpipe.ledger import MOST_BYTES_READ_BACK, Account, RunningSum
+from standpipe.losses import DROPPABLE, RESERVE
 
 if TYPE_CHECKING:
     from standpipe.spool import Spool
@@ -29,18 +30,6 @@ MEMORY_MESSAGES = 50_000
 MEMORY_BYTES = 64 * 1024 * 1024
 # Read under the lock, so small enough that a report that waits for it does not notice.
 REFILL_BYTES = 1024 * 1024
-DROPPABLE = frozenset({"log", "log_external_stream"})
-"""What may be dropped under pressure; the number is reported instead."""
-RESERVE = 0.25
-"""The part of memory and disk that log lines leave to reports."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """Consecutive messages, ready to be sent."""
-
-    first_seq: int
-    bodies: tuple[bytes, ...]
 
 
 class Pending:
@@ -83,6 +72,7 @@ class Pending:
         self._dropped_note = dropped_note
         self._untold = 0
         self._refused: str | None = None
+        self._is_delivered = True
         self._by_method: defaultdict[str, int] = defaultdict(int)
         self._sum = RunningSum()
         self.acknowledged = 0
@@ -121,7 +111,7 @@ class Pending:
             self.put(method, body)
             return False
         with self._changing():
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(Exception):
                 self._spool = spool()
                 self._write_through = True
             self._memory.append(body)
@@ -151,6 +141,12 @@ class Pending:
         if wake:
             self.kick()
         return kept
+
+    def end_waiting(self) -> None:
+        """From now on nothing is delivered by this process: what is put is kept, and nothing waits for it."""
+        with self._lock:
+            self._is_delivered = False
+            self._progress.notify_all()
 
     def refuse(self, reason: str) -> None:
         """From now on nothing can be delivered: what is put is counted as dropped, and waiters are told."""
@@ -244,7 +240,7 @@ class Pending:
             while self.acknowledged < through:
                 left = deadline - clock.monotonic()
                 # Busy: called by what interrupted a change on this very thread, which cannot go on meanwhile.
-                if left <= 0 or self._refused is not None or self._busy:
+                if left <= 0 or self._refused is not None or self._busy or not self._is_delivered:
                     return False
                 self._progress.wait(clock.bounded(left))
             return True
@@ -288,7 +284,8 @@ class Pending:
 
         For the time that nothing can be delivered: it ends with the next acknowledgement.
         """
-        with contextlib.suppress(OSError):
+        # Whatever the disk, or what makes the file, raises: memory keeps what it has.
+        with contextlib.suppress(Exception):
             self._write_through = True
             self.spill()
 
@@ -360,7 +357,7 @@ class Pending:
     def _to_disk(self, body: bytes, *, reserve: float, full: bool) -> bool:
         try:
             spool = self._begin_spooling()
-        except OSError as error:
+        except Exception as error:
             if self._disk_first:
                 self.not_on_disk = str(error)
             return False

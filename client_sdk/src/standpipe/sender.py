@@ -2,12 +2,13 @@
 
 It sends at once when idle; what is reported while a request is in flight goes together into the next one. It owns the
 transport and is the only thread that touches it; the heart beats over one of its own. What an answer means is decided
-in `delivery`; this room only does it. The invariant: the thread ends on `stop`, or on a refusal that is final, and
-never on an exception.
+in `delivery`; this room only does it. The invariant: the thread ends on `stop`, on the server's own refusal, or where
+no client can be made; on no other exception. Only the refusal ends the keeping of what is reported.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -15,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from standpipe import clock
+from standpipe.batch import Batch
 from standpipe.context_box import ContextBox
 from standpipe.course import Course
 from standpipe.delivery import (
@@ -26,8 +28,10 @@ from standpipe.delivery import (
     Retry,
     Split,
     Stop,
+    is_context,
     method_of,
     note_in_its_place,
+    what_to_do,
 )
 from standpipe.errors import (
     PipesConfigurationError,
@@ -35,19 +39,21 @@ from standpipe.errors import (
     error_for_problem,
 )
 from standpipe.heart import Heart
-from standpipe.pending import Batch, Pending
+from standpipe.pending import Pending
 from standpipe.sender_threads import mark_sender_thread, unmark_sender_thread
+from standpipe.texts import text_of
 from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.context import ContextData, InvalidContext
 from standpipe_protocol.invocation import DEFAULT_LEASE_SECONDS, Control
 from standpipe_protocol.limits import Limits
-from standpipe_protocol.problems import Problem
 
 if TYPE_CHECKING:
     from standpipe.transport import Transport
 
 BATCH_BYTES = 2 * 1024 * 1024
 REMEMBERED_REJECTIONS = 1000
+SECONDS_AFTER_ERROR = 0.1
+LONGEST_REASON = 1000
 
 _log = logging.getLogger("standpipe.outbox")
 
@@ -132,16 +138,15 @@ class Sender:
         mark_sender_thread()
         transport: Transport | None = None
         try:
-            transport = self._open_transport()
             while not self._stopping and self.stopped_by is None:
-                self._turn(transport)
-        except PipesConfigurationError as error:
-            self.context.fail(error)
-            self._give_up(Stop(problem=Problem("unknown", str(error)), reason=str(error)))
-        except Exception as error:
-            _log.exception("The Standpipe outbox failed; nothing more will be delivered by this process.")
-            reason = f"the outbox failed with {type(error).__name__}: {error}"
-            self._give_up(Stop(problem=Problem("internal", reason), reason=reason))
+                try:
+                    transport = transport or self._open_transport()
+                    self._turn(transport)
+                except PipesConfigurationError as error:
+                    self._keep_all(error)
+                    return
+                except Exception as error:
+                    self._try_again_after(error)
         finally:
             self._imported.set()
             if self.stopped_by is not None and self._heart is not None:
@@ -157,6 +162,26 @@ class Sender:
             return Transport(self._bootstrap, environment=self._environment)
         finally:
             self._imported.set()
+
+    def _keep_all(self, error: PipesConfigurationError) -> None:
+        """This environment gives no client. Another process may have one: what is reported waits for it on disk."""
+        self.trouble = str(error)
+        self.context.fail(error)
+        self._shelter()
+        self._pending.end_waiting()
+        where = f"invocation {self._bootstrap.invocation} at {self._bootstrap.url}"
+        _log.warning("Nothing is delivered to %s: %s Reports are kept on disk.", where, self.trouble)
+
+    def _try_again_after(self, error: Exception) -> None:
+        """What nothing here expects is a failed attempt like any other."""
+        with contextlib.suppress(Exception):
+            reason = f"{type(error).__name__}: {text_of(error, most=LONGEST_REASON)}"
+            self._course, decision = self._course.after_refusal(NoAnswer(reason=reason), **self._circumstances())
+            if self._course.failures == 1:
+                _log.error("The Standpipe outbox met an error and tries again.", exc_info=error)
+            self._after_refusal(decision)
+        # However it came about, no loop of it takes the processor.
+        clock.sleep(SECONDS_AFTER_ERROR)
 
     def _turn(self, transport: Transport) -> None:
         """One look at what there is to do: the context, a batch, or nothing."""
@@ -185,19 +210,20 @@ class Sender:
         self._try_now = False
         answer = transport.get_context()
         self._hear_control(answer)
-        if isinstance(answer, Answer) and answer.status == 200 and answer.body is not None:
+        if isinstance(answer, Answer) and is_context(answer):
             failures, self._course = self._course.failures, self._course.after_word()
             self._hear(answer, failures=failures)
-            limits, lease = answer.body.get("limits"), answer.body.get("lease")
+            body = answer.body or {}
+            limits, lease = body.get("limits"), body.get("lease")
             if isinstance(limits, dict):
                 self.limits = Limits.from_wire(limits)
             seconds = lease.get("seconds") if isinstance(lease, dict) else None
             if isinstance(seconds, (int, float)) and seconds > 0:
-                self._lease_seconds = float(seconds)
+                self._lease_seconds = clock.bounded(seconds)
                 if self._heart is not None:
                     self._heart.start(lease_seconds=self._lease_seconds)
             try:
-                self.context.give(ContextData.from_wire(answer.body.get("context")))
+                self.context.give(ContextData.from_wire(body.get("context")))
             except InvalidContext as error:
                 told = f"The server at {self._bootstrap.url} sent a context that cannot be read: {error}"
                 self.context.fail(PipesServerError(told))
@@ -268,8 +294,9 @@ class Sender:
 
     def _hear_control(self, answer: Answer | NoAnswer) -> None:
         """Called by the heart, too."""
-        if isinstance(answer, Answer) and answer.body is not None and "control" in answer.body:
-            control = Control.from_wire(answer.body["control"])
+        wire = answer.body.get("control") if isinstance(answer, Answer) and answer.body is not None else None
+        if isinstance(wire, dict):
+            control = Control.from_wire(wire)
             if control.superseded and not self.superseded:
                 self._stop_reporting()
             with self._telling:
@@ -339,7 +366,7 @@ class Sender:
         self.context.fail(
             error_for_problem(
                 stop.problem,
-                message=f"The server refused {where}: {stop.reason.rstrip('.')}. {_what_to_do(stop.problem)}",
+                message=f"The server refused {where}: {stop.reason.rstrip('.')}. {what_to_do(stop.problem)}",
             )
         )
         if not self.superseded:
@@ -364,20 +391,6 @@ if TYPE_CHECKING:
         now: float
         jitter: float
         hurried: bool
-
-
-def _what_to_do(problem: Problem) -> str:
-    match problem.name:
-        case "unauthorized":
-            return "Check that STANDPIPE_TOKEN is the token that was handed out for this invocation."
-        case "not-found":
-            return (
-                "Check STANDPIPE_INVOCATION, and that STANDPIPE_URL (and its base path) is the server that issued it."
-            )
-        case "invocation-ended":
-            return "A retry of ended work needs an invocation of its own."
-        case _:
-            return "Check STANDPIPE_URL and what stands between this process and the server."
 
 
 def _random() -> float:

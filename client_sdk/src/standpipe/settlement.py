@@ -47,7 +47,7 @@ def settle(pending: Pending, sender: Sender, *, bootstrap: Bootstrap, producer: 
         return replace(report, error=reason)
     try:
         spool, spooled = pending.spill()
-    except OSError as error:
+    except Exception as error:
         _log.warning(
             "%d messages of %s are lost: %s, and the spool file cannot be written: %s",
             report.undelivered,
@@ -83,5 +83,5 @@ def _set_aside(pending: Pending, reason: str) -> str:
 
     try:
         return f" Those that were on disk are in {set_aside(spool.path, reason)}."
-    except OSError as error:
+    except Exception as error:
         return f" Those that were on disk are in {spool.path}, which could not be set aside: {error}."

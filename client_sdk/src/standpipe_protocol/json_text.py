@@ -67,7 +67,8 @@ def decode_json(text: str | bytes) -> JsonValue:
     """Decodes JSON text; integers of any size are read, whatever Python's own limit for decimal digits.
 
     Raises:
-        ValueError: the text is not JSON (a `json.JSONDecodeError`, with line and column) or not UTF-8.
+        ValueError: the text is not JSON (a `json.JSONDecodeError`, with line and column), not UTF-8, or nested more
+            deeply than Python can read.
     """
     # Given bytes, `json.loads` would guess the encoding, and let halves of surrogate pairs pass as UTF-8.
     decoded = text.decode("utf-8") if isinstance(text, bytes) else text
@@ -75,6 +76,8 @@ def decode_json(text: str | bytes) -> JsonValue:
         return cast("JsonValue", json.loads(decoded))
     except json.JSONDecodeError:
         raise
+    except RecursionError:
+        raise ValueError("The JSON is nested too deeply to be read.") from None
     except ValueError as error:
         if "integer string conversion" not in str(error):
             raise

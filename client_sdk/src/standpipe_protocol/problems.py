@@ -76,6 +76,19 @@ class Problem:
         }
 
     @classmethod
+    def from_answer(cls, wire: JsonValue, *, content_type: str, status: int) -> Problem | None:
+        """The problem in an answer's body; None where the answer is not of a server of this protocol.
+
+        What stands between a client and its server answers too, some of it with problem documents of its own.
+        """
+        if content_type.partition(";")[0].strip().lower() != PROBLEM_MEDIA_TYPE or not isinstance(wire, dict):
+            return None
+        name = wire.get("type")
+        if not isinstance(name, str) or not name.startswith(_PREFIX) or wire.get("status", status) != status:
+            return None
+        return cls.from_wire(wire)
+
+    @classmethod
     def from_wire(cls, wire: Mapping[str, JsonValue]) -> Problem:
         name = str(wire.get("type", "")).removeprefix(_PREFIX)
         rest = {key: value for key, value in wire.items() if key not in ("type", "title", "status", "detail")}

@@ -6,7 +6,6 @@ position: a position that was delivered is never delivered again, and none is sk
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 import time
@@ -183,7 +182,7 @@ class Tail:
 
     def _end_with(self, data: str) -> None:
         try:
-            self.invocation = Invocation.from_wire(cast("JsonObject", json.loads(data)))
+            self.invocation = Invocation.from_wire(cast("JsonObject", decode_json(data)))
         except (ValueError, AttributeError, TypeError) as error:
             raise self._odd(f"an `end` without an invocation ({error})") from None
 

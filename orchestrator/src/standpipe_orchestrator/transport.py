@@ -12,7 +12,6 @@ import logging
 import os
 import random
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -23,13 +22,14 @@ from urllib.parse import urlsplit
 import httpx
 import httpx_sse
 
-from standpipe.transport import CA_FILE_VARIABLE, is_loopback
+from standpipe.errors import PipesConfigurationError
+from standpipe.transport import cannot_be_made, environment_proxy, is_loopback, retry_after_seconds, tls_context
 from standpipe_orchestrator.errors import BrokerNotFound, BrokerUnreachable, UnexpectedAnswer
 from standpipe_orchestrator.problem_errors import error_for_problem
 from standpipe_protocol import PROTOCOL_VERSION
 from standpipe_protocol.bootstrap import BootstrapError, secret_word, server_address
 from standpipe_protocol.json_text import JsonValue, decode_json, encode_json
-from standpipe_protocol.problems import PROBLEM_MEDIA_TYPE, Problem
+from standpipe_protocol.problems import Problem
 
 API_PATH = "/api/v1"
 CONNECT_SECONDS = 10.0
@@ -174,25 +174,14 @@ class Transport:
         """
         environment = os.environ if environment is None else environment
         self.url = broker_address(url)
-        parts = urlsplit(self.url)
-        api_key = operator_key(api_key)
-        loopback = is_loopback(parts.hostname or "")
+        headers = {
+            "Authorization": f"Bearer {operator_key(api_key)}",
+            "User-Agent": f"standpipe-orchestrator protocol/{PROTOCOL_VERSION}",
+            **({} if request_id is None else {"X-Request-ID": request_id}),
+        }
         self._retry_seconds, self._clock, self._jitter = retry_seconds, clock, jitter
         self._closed = threading.Event()
-        self._client = httpx.Client(
-            headers={
-                "Authorization": f"Bearer {api_key}",
-                "User-Agent": f"standpipe-orchestrator protocol/{PROTOCOL_VERSION}",
-                **({} if request_id is None else {"X-Request-ID": request_id}),
-            },
-            # A TLS context costs 20 to 40 ms, which a plain connection to this machine does not need.
-            verify=False if loopback and parts.scheme == "http" else _tls_context(environment),
-            trust_env=not loopback,
-            timeout=httpx.Timeout(answer_seconds, connect=CONNECT_SECONDS),
-            # Each running invocation holds one stream, so the number of connections has no bound of its own.
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=4, keepalive_expiry=30.0),
-            follow_redirects=False,
-        )
+        self._client = self._make_client(headers=headers, environment=environment, answer_seconds=answer_seconds)
 
     def call(
         self,
@@ -248,7 +237,7 @@ class Transport:
         try:
             with _own_calls.unlogged():
                 response = opened.__enter__()
-        except (httpx.HTTPError, httpx.StreamError, OSError) as error:
+        except Exception as error:
             raise _unreachable(error, call=call, url=self.url) from error
         try:
             if response.status_code != 200:
@@ -267,12 +256,36 @@ class Transport:
         try:
             with _own_calls.unlogged():
                 return cast("str | None", self._client.send(request).headers.get(proof_header))
-        except (httpx.HTTPError, OSError):
+        except Exception:
             return None
 
     def close(self) -> None:
         self._closed.set()
         self._client.close()
+
+    def _make_client(
+        self, *, headers: Mapping[str, str], environment: Mapping[str, str], answer_seconds: float
+    ) -> httpx.Client:
+        parts = urlsplit(self.url)
+        loopback = is_loopback(parts.hostname or "")
+        proxy = None if loopback else environment_proxy(parts.scheme, parts.hostname or "", parts.port)
+        try:
+            return httpx.Client(
+                headers=headers,
+                # A TLS context costs 20 to 40 ms, which a plain connection to this machine does not need.
+                verify=False if loopback and parts.scheme == "http" else tls_context(environment),
+                # Read by `environment_proxy` and `tls_context`, so that an odd entry costs itself and not all.
+                trust_env=False,
+                proxy=proxy,
+                timeout=httpx.Timeout(answer_seconds, connect=CONNECT_SECONDS),
+                # Each running invocation holds one stream, so the number of connections has no bound of its own.
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=4, keepalive_expiry=30.0),
+                follow_redirects=False,
+            )
+        except PipesConfigurationError as error:
+            raise BrokerNotFound(str(error)) from None
+        except Exception as error:
+            raise BrokerNotFound(cannot_be_made(error, url=self.url, proxy=proxy)) from None
 
     def _try(
         self,
@@ -302,7 +315,8 @@ class Transport:
                     if answer_seconds is None
                     else httpx.Timeout(answer_seconds, connect=CONNECT_SECONDS),
                 )
-        except (httpx.HTTPError, OSError) as error:
+        # Not only httpx's own: names that cannot be encoded, bodies that cannot be decoded.
+        except Exception as error:
             unreachable = _unreachable(error, call=call, url=self.url)
             unreachable.__cause__ = error
             raise _TryAgain(unreachable) from None
@@ -311,7 +325,8 @@ class Transport:
                 self._refuse(response, call=call)
             except Exception as error:
                 if response.status_code in _WORTH_ANOTHER_TRY:
-                    raise _TryAgain(error, retry_after=_seconds(response.headers.get("retry-after"))) from None
+                    named = retry_after_seconds(response.headers.get("retry-after"), most=_MAX_RETRY_AFTER)
+                    raise _TryAgain(error, retry_after=named or 0.0) from None
                 raise
         if not response.content:
             return Answer(response.status_code, None)
@@ -323,15 +338,15 @@ class Transport:
         return Answer(response.status_code, decoded, response.headers.get("etag"), replayed)
 
     def _refuse(self, response: httpx.Response, *, call: str) -> None:
-        kind = response.headers.get("content-type", "").partition(";")[0].strip()
+        kind, status = response.headers.get("content-type", ""), response.status_code
         try:
-            wire = decode_json(response.content) if kind == PROBLEM_MEDIA_TYPE else None
+            problem = Problem.from_answer(decode_json(response.content), content_type=kind, status=status)
         except ValueError:
-            wire = None
-        if not isinstance(wire, dict):
+            problem = None
+        if problem is None:
             raise self._unexpected(response, call=call)
         raise error_for_problem(
-            Problem.from_wire(wire),
+            problem,
             status=response.status_code,
             call=call,
             url=self.url,
@@ -373,21 +388,3 @@ def _unreachable(error: Exception, *, call: str, url: str) -> BrokerUnreachable:
 
 def _given(query: Query) -> dict[str, str | int | Sequence[str]]:
     return {name: value for name, value in query.items() if value is not None}
-
-
-def _seconds(text: str | None) -> float:
-    """`Retry-After` in seconds; its other form, a date, is left to the backoff."""
-    try:
-        return min(max(float(text or 0), 0.0), _MAX_RETRY_AFTER)
-    except ValueError:
-        return 0.0
-
-
-def _tls_context(environment: Mapping[str, str]) -> ssl.SSLContext:
-    context = httpx.create_ssl_context()
-    if given := environment.get(CA_FILE_VARIABLE):
-        try:
-            context.load_verify_locations(cafile=given)
-        except OSError as error:
-            raise BrokerNotFound(f"{CA_FILE_VARIABLE} is {given!r}, which cannot be loaded: {error}.") from None
-    return context

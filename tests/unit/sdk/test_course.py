@@ -10,9 +10,10 @@ from typing import NoReturn
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from standpipe.batch import Batch
 from standpipe.course import FAILURES_OF_AN_OUTAGE, Course
 from standpipe.delivery import Advance, Answer, NoAnswer, Replace, Retry, Split, Stop, note_in_its_place
-from standpipe.pending import Batch, Pending
+from standpipe.pending import Pending
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.problems import Problem
 
@@ -122,8 +123,6 @@ class Delivery:
         if batch is None:
             return
         self.now = max(self.now, self.course.next_attempt(hurried=hurried))
-        if fault == "a proxy's 401" and not self.course.acquainted:
-            fault = "none"  # from a server that one has never heard of it is believed
         answer = self.server.answer(batch, fault)
         before = self.course
         self.course, decision = before.after_append(
@@ -200,7 +199,7 @@ def test_an_outage_is_told_once_at_the_third_failure() -> None:
         delivery.step("drop", jitter=1.0, hurried=False)
     assert delivery.told_outages == 1
     delivery.step("none", jitter=1.0, hurried=False)
-    assert delivery.course == Course(acquainted=True)
+    assert delivery.course == Course()
     assert delivery.pending.put("log", b"{}")
     for _ in range(FAILURES_OF_AN_OUTAGE):
         delivery.step("drop", jitter=1.0, hurried=False)
