@@ -266,6 +266,22 @@ def test_a_failed_invocation_is_compared_with_the_last_good_one(broker: Server) 
     assert "disk <n> \\x1b[<n>J full" in shown
 
 
+def test_a_comparison_shows_no_secret_and_takes_the_last_good_one_of_the_same_partition(broker: Server) -> None:
+    def one(partition: str, password: str, *messages: wire.Json) -> wire.Job:
+        context = {"job_name": "nightly", "partition_key": partition, "extras": {"db": {"password": password}}}
+        return finished(broker, [*messages], context=context)
+
+    good = one("2026-01-01", "hunter1", wire.closed())
+    one("2026-01-02", "hunter2", wire.closed())
+    bad = one("2026-01-01", "hunter3")
+
+    for words in (["compare", bad.id], ["compare", bad.id, "--json"], ["compare", good.id, bad.id]):
+        shown = standpipe(*words, home=broker.home).stdout
+        assert good.id in shown
+        assert "***" in shown
+        assert "hunter" not in shown
+
+
 def test_the_first_of_its_kind_has_nothing_to_be_compared_with(broker: Server) -> None:
     alone = finished(broker, [wire.closed()], context={"job_name": "only once"})
     done = standpipe("compare", alone.id, home=broker.home, check=False)

@@ -213,6 +213,58 @@ def test_a_comparison_tells_only_what_is_different_and_no_secret(shared_server: 
     assert told["logs_complete"] == [True, True]
 
 
+def leaves(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    return {row["path"]: row["values"] for row in rows}
+
+
+def test_a_comparison_has_what_came_out_what_was_asked_for_and_what_was_reported(shared_server: Server) -> None:
+    def run(number: int, *messages: Any) -> Job:
+        schema = {"type": "table_schema", "raw_value": {"columns": [{"name": "id", "type": ["int", "str"][number]}]}}
+        job = register(
+            shared_server,
+            tags={"team": f"t{number}", "same": "yes"},
+            expected={"asset_keys": ["a"], "custom_messages": number},
+            launcher={"kind": "pod", "token": f"hunter{number}"},
+        )
+        metadata = {"schema": schema, "same": 1}
+        fine = check("a", "fine")
+        fine["params"]["metadata"] = {"share": number / 2, "same": 1}
+        job.append(
+            [
+                opened(),
+                materialization("a", metadata=metadata, data_version=f"v{number}"),
+                fine,
+                custom({"sizes": {"x": number, "y": 0}}),
+                *messages,
+            ]
+        )
+        job.finish(exit_code=0)
+        return job
+
+    boom = {"name": "ValueError", "message": "boom", "stack": []}
+    one, two = run(0, closed()), run(1, custom("more"), closed(exception=boom))
+    answer = shared_server.http.get("/invocations/compare", params={"ids": f"{one.id},{two.id}"})
+    told = answer.json()
+
+    outcome = leaves(told["outcome"])
+    assert outcome.keys() == {"/verdict", "/reasons/exception", "/exception/name", "/exception/message"}
+    assert outcome["/verdict"] == ["succeeded", "failed"]
+    assert outcome["/exception/message"] == [None, "boom"]
+    assert "boom" in outcome["/reasons/exception"][1]
+    assert leaves(told["tags"]) == {"/team": ["t0", "t1"]}
+    assert leaves(told["expected"]) == {"/custom_messages": [0, 1]}
+    assert leaves(told["launcher"]) == {"/token": ["***", "***"]}
+    assert "hunter" not in answer.text
+    (version,) = told["materializations"]
+    assert version["values"] == [{"data_version": "v0"}, {"data_version": "v1"}]
+    (schema,) = told["metadata"]
+    assert (schema["label"], leaves(schema["parts"])) == ("schema", {"/columns/id/type": ["int", "str"]})
+    (share,) = told["check_metadata"]
+    assert (share["check_name"], share["label"], share["parts"]) == ("fine", "share", [])
+    assert leaves(told["custom_messages"]) == {"/1/sizes/x": [0, 1], "/2": [None, "more"]}
+    assert leaves(told["counts"]) == {"/report_custom_message": [1, 2]}
+
+
 @pytest.mark.parametrize("ids", ["", "inv_1", "{job}", "{job},{job}"])
 def test_a_comparison_needs_two(shared_server: Server, ids: str) -> None:
     job = register(shared_server)

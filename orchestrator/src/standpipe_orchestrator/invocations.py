@@ -158,6 +158,22 @@ class InvocationOperations:
             if cursor is None:
                 return
 
+    def last_good(self, invocation_id: str) -> Invocation | None:
+        """The last succeeded one before it of the same job on the same assets, of the same partition if there is one.
+
+        Raises:
+            NotFound: there is no such invocation.
+        """
+        path = f"{invocation_path(invocation_id)}/last-good"
+        call = f"GET /api/v1{path}"
+        wire = self._object(self._transport.call("GET", path).body, call=call).get("invocation")
+        return None if wire is None else self._invocation(wire, call=call)
+
+    def compare(self, invocation_ids: Sequence[str]) -> JsonObject:
+        """What is not the same in these invocations, as the server answers `GET /invocations/compare`."""
+        answer = self._transport.call("GET", "/invocations/compare", query={"ids": ",".join(invocation_ids)})
+        return self._object(answer.body, call="GET /api/v1/invocations/compare")
+
     def cancel(self, invocation_id: str, *, reason: str | None = None) -> Invocation:
         """Asks the process to stop; it hears it in its next answer. The reason is kept in the history."""
         path = f"{invocation_path(invocation_id)}/cancel"

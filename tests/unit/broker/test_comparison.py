@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from standpipe_protocol.json_text import JsonValue
-from standpipe_server.broker.comparison import MOST_DIFFERENCES, differences_in_extras, different, template_of
+from standpipe_server.broker.comparison import MOST_DIFFERENCES, different, different_leaves, template_of
 from standpipe_server.broker.schema_difference import difference_of
 
 
@@ -18,6 +18,24 @@ def test_true_is_not_one() -> None:
     assert dict(different([{"a": True}, {"a": 1}])) == {"a": [True, 1]}
 
 
+@pytest.mark.parametrize(("one", "other"), [(1, 1.0), ([1, {"a": 2.0}], [1.0, {"a": 2}])])
+def test_a_point_makes_no_other_number(one: JsonValue, other: JsonValue) -> None:
+    assert dict(different([{"a": one}, {"a": other}])) == {}
+
+
+@pytest.mark.parametrize(("one", "other"), [([True], [1]), ({"a": 1}, {"a": True}), ([1], [1, 2]), ({}, [])])
+def test_what_differs_deep_inside_is_a_difference(one: JsonValue, other: JsonValue) -> None:
+    assert dict(different([{"a": one}, {"a": other}])) == {"a": [one, other]}
+
+
+def test_objects_of_a_list_are_found_by_their_names() -> None:
+    def columns(**kinds: str) -> JsonValue:
+        return {"columns": [{"name": name, "type": kind} for name, kind in kinds.items()]}
+
+    found = different_leaves([columns(id="int", n="int"), columns(n="int", id="str")], by_name=True)
+    assert [(one["path"], one["values"]) for one in found] == [("/columns/id/type", ["int", "str"])]
+
+
 def test_differences_have_a_bound() -> None:
     many = {str(n): n for n in range(MOST_DIFFERENCES + 10)}
     assert len(list(different([many, {}]))) == MOST_DIFFERENCES
@@ -26,7 +44,7 @@ def test_differences_have_a_bound() -> None:
 def test_extras_are_compared_leaf_for_leaf() -> None:
     before: dict[str, JsonValue] = {"a/b": {"c": [1, {"d": 2}]}, "same": [1], "empty": {}}
     after: dict[str, JsonValue] = {"a/b": {"c": [1, {"d": 3}]}, "same": [1], "empty": {"now": None}}
-    assert [(one["path"], one["values"], one["absent"]) for one in differences_in_extras([before, after])] == [
+    assert [(one["path"], one["values"], one["absent"]) for one in different_leaves([before, after])] == [
         ("/a~1b/c/1/d", [2, 3], [False, False]),
         ("/empty", [{}, None], [False, True]),
         ("/empty/now", [None, None], [True, False]),
@@ -37,7 +55,7 @@ def test_extras_are_compared_leaf_for_leaf() -> None:
     "name", ["password", "DB_PASSWD", "apiKey", "api-key", "aws_secret", "accessKey", "auth_token", "Cookie"]
 )
 def test_what_looks_like_a_secret_is_not_shown(name: str) -> None:
-    (told,) = differences_in_extras([{"deep": {name: {"x": "hunter1"}}}, {"deep": {name: {"x": "hunter2"}}}])
+    (told,) = different_leaves([{"deep": {name: {"x": "hunter1"}}}, {"deep": {name: {"x": "hunter2"}}}])
     assert told["masked"] is True
     assert told["values"] == ["***", "***"]
 
@@ -46,10 +64,14 @@ def test_what_looks_like_a_secret_is_not_shown(name: str) -> None:
     ("message", "template"),
     [
         ("read 17 rows in 0.25 s", "read <n> rows in <n> s"),
-        ("job 019a3b4c-aaaa-bbbb-cccc-ddddeeeeffff done", "job <n> done"),
-        ("at 0xdeadBEEF", "at <n>"),
+        ("job 019a3b4c-aaaa-bbbb-cccc-ddddeeeeffff done", "job <id> done"),
+        ("0xdeadBEEF and 3f2a9c11d0 and deadbeef", "<hex> and <hex> and deadbeef"),
         ("sha256 of utf8", "sha256 of utf8"),
-        ("12:30:59,001 up", "<n> up"),
+        ("12:30:59,001 up", "<time> up"),
+        ("at 2026-01-31T12:00:00.123Z and 12:00:01", "at <time> and <time>"),
+        ("took 1.5s for item-7", "took <n>s for item-<n>"),
+        ("v2 is kept, -3 is not", "v2 is kept, <n> is not"),
+        ("", ""),
     ],
 )
 def test_a_template_leaves_out_what_varies(message: str, template: str) -> None:

@@ -1,17 +1,19 @@
 """`standpipe compare ID [ID…]`: in what invocations differ, and nothing of what is the same.
 
-With one id it is compared with the last succeeded invocation of the same job and assets that was registered before it:
-what has changed since the last good one.
+With one id it is compared with the last good one before it. What differs, which one is good and which values are
+masked is the server's answer; this module prints it.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import string
 import sys
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
 
 from rich.console import Console
 from rich.table import Table
@@ -22,16 +24,31 @@ from standpipe_orchestrator.cli.history import answering, context_text, print_js
 from standpipe_orchestrator.cli.reported import log_style, plain_table
 from standpipe_orchestrator.cli.text import counted, duration, local_time, one_line, visible
 from standpipe_orchestrator.client import BrokerClient
-from standpipe_orchestrator.comparison import Comparison, Difference, Side, TemplateDifference, compare
 from standpipe_protocol.invocation import Invocation
-from standpipe_protocol.json_text import JsonValue
+from standpipe_protocol.json_text import JsonObject, JsonValue
 
 _MOST = 20
 """Invocations at once; more than that fit no terminal."""
-_LOOKED_AT = 500
-"""Invocations among which the last good one is looked for."""
 _TEMPLATES_SHOWN = 30
 _CELL = 60
+
+# A member of the server's answer, as it came: its shape is the protocol's, section 12.
+_Row: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something that is not the same in all of them.
+
+    Attributes:
+        path: what it is, from the general to the particular: `("context", "extras", "rate")`.
+        values: of each invocation, in their order; None too where there is none.
+        missing: the numbers of those that have none.
+    """
+
+    path: tuple[str, ...]
+    values: tuple[JsonValue, ...]
+    missing: tuple[int, ...] = ()
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
 def _compare(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
     invocations = [client.invocations.get(one) for one in dict.fromkeys(args.ids)]
     if len(invocations) == 1:
-        good = last_good_before(client, invocations[0])
+        good = client.invocations.last_good(invocations[0].id)
         if good is None:
             print(  # noqa: T201
                 f"standpipe compare: before {visible(invocations[0].id)} no invocation of the same job and assets "
@@ -64,68 +81,121 @@ def _compare(client: BrokerClient, console: Console, args: argparse.Namespace) -
             )
             return 1
         invocations.insert(0, good)
-    sides = [Side.of(invocation, client.events.iterate(invocation.id)) for invocation in invocations]
-    comparison = compare(sides)
+    answer = client.invocations.compare([invocation.id for invocation in invocations])
+    differences = list(differences_of(answer, invocations))
     if args.json:
-        print_json(console, _wire(invocations, comparison))
+        print_json(console, _wire(invocations, differences, answer))
         return 0
-    _print(console, invocations, comparison, most_templates=None if args.all_logs else _TEMPLATES_SHOWN)
+    _print(console, invocations, differences, answer, most_templates=None if args.all_logs else _TEMPLATES_SHOWN)
     return 0
 
 
-def last_good_before(client: BrokerClient, invocation: Invocation) -> Invocation | None:
-    """The last succeeded one of the same job and assets that was registered earlier, for whichever partition."""
-    job, keys = invocation.context.get("job_name"), invocation.context.get("asset_keys")
-    first = keys[0] if isinstance(keys, list) and keys else None
-    if not isinstance(job, str) and not isinstance(first, str):
+def differences_of(answer: JsonObject, invocations: Sequence[Invocation]) -> Iterator[Difference]:
+    """What came out, what went in, what was reported, in this order. An older server compares less."""
+    rows = defaultdict[str, list[_Row]](list, cast("dict[str, list[_Row]]", answer))
+    yield from _leaves(rows["outcome"])
+    seconds = tuple(seconds_taken(invocation) for invocation in invocations)
+    if len(set(seconds)) > 1:
+        yield Difference(("seconds",), seconds)
+    for row in rows["context"]:
+        if row["name"] != "run_id":  # no two launches have one
+            yield _difference(("context", row["name"]), row["values"])
+    yield from _leaves(rows["extras"], "context", "extras")
+    for group in ("tags", "expected", "launcher"):
+        yield from _leaves(rows[group], group)
+    for row in rows["materializations"]:
+        yield from _materialization(row)
+    for row in rows["metadata"]:
+        yield from _metadata(row, "materialization", row["asset_key"])
+    for row in rows["checks"]:
+        yield _difference(("check", row["asset_key"], row["check_name"]), [_passed(value) for value in row["values"]])
+    for row in rows["check_metadata"]:
+        yield from _metadata(row, "check", row["asset_key"], row["check_name"])
+    yield from _leaves(rows["custom_messages"], "custom message")
+    yield from _leaves(rows["counts"], "events")
+
+
+def _difference(path: tuple[str, ...], values: Sequence[JsonValue]) -> Difference:
+    return Difference(path, tuple(values), tuple(number for number, value in enumerate(values) if value is None))
+
+
+def _leaves(rows: Sequence[_Row], *group: str) -> Iterator[Difference]:
+    for row in rows:
+        pointer = cast("str", row["path"])
+        names = (name.replace("~1", "/").replace("~0", "~") for name in pointer.split("/")[1:])
+        missing = tuple(number for number, absent in enumerate(row["absent"]) if absent)
+        yield Difference((*group, *names), tuple(row["values"]), missing)
+
+
+def _materialization(row: _Row) -> Iterator[Difference]:
+    path = ("materialization", row["asset_key"])
+    values: list[_Row | None] = row["values"]
+    if None in values:
+        yield _difference(path, [None if value is None else "reported" for value in values])
+    versions = [None if value is None else value["data_version"] for value in values]
+    if len(set(versions)) > 1:
+        yield _difference((*path, "data_version"), versions)
+
+
+def _metadata(row: _Row, *path: str) -> Iterator[Difference]:
+    label = (*path, "metadata", row["label"])
+    if None in row["values"] or not row.get("parts"):
+        yield _difference(label, [None if entry is None else entry["raw_value"] for entry in row["values"]])
+    else:
+        yield from _leaves(row["parts"], *label)
+
+
+def _passed(value: _Row | None) -> JsonValue:
+    if value is None:
         return None
-    earlier = client.invocations.iterate(
-        verdict="succeeded",
-        job_name=job if isinstance(job, str) else None,
-        asset_key=first if isinstance(first, str) else None,
-        until=invocation.created_at,
-    )
-    for other in itertools.islice(earlier, _LOOKED_AT):
-        if other.context.get("asset_keys") == keys and other.context.get("job_name") == job:
-            return other
-    return None
+    failed = "failed (warning)" if value["severity"] == "WARN" else "failed"
+    return "passed" if value["passed"] else failed
 
 
-def _wire(invocations: Sequence[Invocation], comparison: Comparison) -> JsonValue:
+def _wire(invocations: Sequence[Invocation], differences: Sequence[Difference], answer: JsonObject) -> JsonValue:
     return {
         "invocations": [invocation.id for invocation in invocations],
         "differences": [
-            {"path": list(one.path), "values": list(one.values), "missing": list(one.missing)}
-            for one in comparison.differences
+            {"path": list(one.path), "values": list(one.values), "missing": list(one.missing)} for one in differences
         ],
         "log_templates": [
-            {"level": one.level, "text": one.text, "counts": list(one.counts)} for one in comparison.log_templates
+            {"level": kind["level"], "text": kind["template"], "counts": kind["counts"]} for kind in _templates(answer)
         ],
-        "whole": comparison.whole,
+        "whole": all(cast("list[bool]", answer["logs_complete"])),
     }
 
 
+def _templates(answer: JsonObject) -> list[_Row]:
+    return cast("list[_Row]", answer["logs"])
+
+
 def _print(
-    console: Console, invocations: Sequence[Invocation], comparison: Comparison, *, most_templates: int | None
+    console: Console,
+    invocations: Sequence[Invocation],
+    differences: Sequence[Difference],
+    answer: JsonObject,
+    *,
+    most_templates: int | None,
 ) -> None:
     letters = string.ascii_uppercase[: len(invocations)]
     console.print(_heads(invocations, letters))
     console.print()
-    if comparison.differences:
+    if differences:
         table = plain_table(["", *letters])
-        for one in comparison.differences:
+        for one in differences:
             table.add_row(Text(_name(one), style="cyan"), *_cells(one))
         console.print(table)
     else:
         console.print("No differences.")
-    if comparison.log_templates:
+    templates = _templates(answer)
+    if templates:
         console.print()
-        console.print(_templates(comparison.log_templates[:most_templates], letters))
-        left = len(comparison.log_templates[most_templates:]) if most_templates is not None else 0
+        console.print(_template_table(templates[:most_templates], letters))
+        left = len(templates[most_templates:]) if most_templates is not None else 0
         if left:
             console.print(Text(f"… {counted(left, 'more kind')} of log lines: --all-logs shows them", style="dim"))
-    if not comparison.whole:
-        console.print(Text("An invocation holds more than is compared; the rest was left out.", style="yellow"))
+    if not all(cast("list[bool]", answer["logs_complete"])):
+        console.print(Text("Of a very long log only the beginning was compared.", style="yellow"))
 
 
 def _heads(invocations: Sequence[Invocation], letters: str) -> Table:
@@ -179,10 +249,11 @@ def _name(one: Difference) -> str:
     return " › ".join(one_line(part, at_most=_CELL) for part in one.path)
 
 
-def _templates(templates: Sequence[TemplateDifference], letters: str) -> Table:
+def _template_table(templates: Sequence[_Row], letters: str) -> Table:
     table = plain_table(["log lines", *letters, ""])
     for one in templates:
-        style = log_style(one.level)
-        counts = (Text(f"{count:,}" if count else "-", style="" if count else "dim") for count in one.counts)
-        table.add_row(Text(one.level.lower(), style=style), *counts, Text(one_line(one.text, at_most=100), style=style))
+        style = log_style(one["level"])
+        counts = (Text(f"{count:,}" if count else "-", style="" if count else "dim") for count in one["counts"])
+        text = Text(one_line(one["template"], at_most=100), style=style)
+        table.add_row(Text(one["level"].lower(), style=style), *counts, text)
     return table

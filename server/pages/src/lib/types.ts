@@ -222,11 +222,26 @@ export interface SchemaChange {
   previous: { invocation_id: string; position: number };
 }
 
+export interface DifferentLeaf {
+  path: string;
+  values: Json[];
+  masked: boolean;
+  absent?: boolean[];
+}
+
 export interface Comparison {
   items: { id: string; badge: BadgeName; judged_by: string | null; exit_code: number | null; verdict: Verdict | null; job_name: string | null; partition_key: string | null; created_at: string; duration_seconds: number | null; events: number }[];
   context: { name: string; values: Json[]; absent?: boolean[] }[];
-  extras: { path: string; values: Json[]; masked: boolean; absent?: boolean[] }[];
-  metadata: { asset_key: string; label: string; values: (Entry | null)[] }[];
+  outcome: DifferentLeaf[];
+  extras: DifferentLeaf[];
+  tags: DifferentLeaf[];
+  expected: DifferentLeaf[];
+  launcher: DifferentLeaf[];
+  materializations: { asset_key: string; values: ({ data_version: string | null } | null)[] }[];
+  metadata: { asset_key: string; label: string; values: (Entry | null)[]; parts: DifferentLeaf[] }[];
+  check_metadata: { asset_key: string; check_name: string; label: string; values: (Entry | null)[]; parts: DifferentLeaf[] }[];
+  custom_messages: DifferentLeaf[];
+  counts: DifferentLeaf[];
   checks: { asset_key: string; check_name: string; values: ({ passed: boolean; severity: string } | null)[] }[];
   logs: { template: string; level: string; counts: number[]; positions: (number | null)[] }[];
   logs_complete: boolean[];

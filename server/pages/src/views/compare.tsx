@@ -5,7 +5,7 @@ import { get } from "../lib/api";
 import { count, duration, jsonText, visible } from "../lib/format";
 import { useLoaded } from "../lib/load";
 import { assetHref, changeQuery, href, invocationHref, Link } from "../lib/router";
-import type { Comparison, Invocation, Json } from "../lib/types";
+import type { Comparison, DifferentLeaf, Invocation, Json } from "../lib/types";
 import { Value } from "../metadata/value";
 import { Badge, Empty, Failure, Loading, Time, useTitle } from "../parts/common";
 
@@ -77,7 +77,8 @@ function AddOne({ ids }: { ids: string[] }) {
 
 function Table({ found, ids }: { found: Comparison; ids: string[] }) {
   const { items } = found;
-  const nothing = !found.context.length && !found.extras.length && !found.metadata.length && !found.checks.length && !found.logs.length;
+  const { items: _, logs_complete: complete, ...groups } = found;
+  const nothing = Object.values(groups).every((rows) => rows.length === 0);
   const group = (name: string, rows: ComponentChildren[]) =>
     rows.length ? (
       <>
@@ -127,6 +128,7 @@ function Table({ found, ids }: { found: Comparison; ids: string[] }) {
               <td key={item.id}>{count(item.events)}</td>
             ))}
           </tr>
+          {group("Outcome", leaves(found.outcome))}
           {group("Checks", found.checks.map((row) => (
             <tr key={`${row.asset_key} ${row.check_name}`}>
               <th scope="row">
@@ -137,31 +139,30 @@ function Table({ found, ids }: { found: Comparison; ids: string[] }) {
               ))}
             </tr>
           )))}
-          {group("Metadata", found.metadata.map((row) => (
-            <tr key={`${row.asset_key} ${row.label}`}>
+          {group("Materializations", found.materializations.map((row) => (
+            <tr key={row.asset_key}>
               <th scope="row">
-                {visible(row.label)} <span class="quiet">of <Link to={assetHref(row.asset_key)}>{visible(row.asset_key)}</Link></span>
+                <Link to={assetHref(row.asset_key)}>{visible(row.asset_key)}</Link> <span class="quiet">version</span>
               </th>
-              {row.values.map((entry, index) => (
-                <td key={index}>
-                  {entry === null ? <Absent /> : <Value entry={entry} asset={row.asset_key} name={`${row.label} ${index + 1}`} />}
-                  {entry && <Change value={numberOf(entry.raw_value)} first={numberOf(row.values[0]?.raw_value ?? null)} index={index} />}
-                </td>
+              {row.values.map((one, index) => (
+                <td key={index}>{one === null ? <Absent /> : one.data_version === null ? <span class="quiet">reported</span> : <code>{visible(one.data_version)}</code>}</td>
               ))}
             </tr>
           )))}
+          {group("Metadata", found.metadata.map((row) => <Entries key={`${row.asset_key} ${row.label}`} row={row} />))}
+          {group("Metadata of checks", found.check_metadata.map((row) => <Entries key={`${row.asset_key} ${row.check_name} ${row.label}`} row={row} check={row.check_name} />))}
           {group("Context", found.context.map((row) => (
             <tr key={row.name}>
               <th scope="row">{visible(row.name)}</th>
               <Plain values={row.values} absent={row.absent} />
             </tr>
           )))}
-          {group("Extras", found.extras.map((row) => (
-            <tr key={row.path}>
-              <th scope="row" class="mono">{visible(row.path)}</th>
-              {row.masked ? row.values.map((_, index) => <td key={index} class="quiet">{row.absent?.[index] ? "not there" : "•••••• differs"}</td>) : <Plain values={row.values} absent={row.absent} />}
-            </tr>
-          )))}
+          {group("Extras", leaves(found.extras))}
+          {group("Tags", leaves(found.tags))}
+          {group("Expected", leaves(found.expected))}
+          {group("Launcher", leaves(found.launcher))}
+          {group("Custom messages", leaves(found.custom_messages))}
+          {group("Events by method", leaves(found.counts))}
           {group("Log lines new or gone", found.logs.map((row) => (
             <tr key={`${row.level} ${row.template}`}>
               <th scope="row">
@@ -170,7 +171,7 @@ function Table({ found, ids }: { found: Comparison; ids: string[] }) {
               {row.counts.map((number, index) => (
                 <td key={index}>
                   {number === 0 ? <Absent /> : (
-                    <Link to={invocationHref(items[index]?.id ?? "", { tab: "logs", line: String(row.positions[index] ?? "") })}>{count(number)} times</Link>
+                    <Link to={invocationHref(items[index]?.id ?? "", { tab: "logs", line: String(row.positions[index] ?? "") })}>{number === 1 ? "once" : `${count(number)} times`}</Link>
                   )}
                 </td>
               ))}
@@ -185,8 +186,36 @@ function Table({ found, ids }: { found: Comparison; ids: string[] }) {
           )}
         </tbody>
       </table>
-      {found.logs_complete.includes(false) && <p class="remark">Of a very long log only the beginning was compared.</p>}
+      {complete.includes(false) && <p class="remark">Of a very long log only the beginning was compared.</p>}
     </div>
+  );
+}
+
+const leaves = (rows: DifferentLeaf[]) =>
+  rows.map((row) => (
+    <tr key={row.path}>
+      <th scope="row" class="mono">{visible(row.path)}</th>
+      {row.masked ? row.values.map((_, index) => <td key={index} class="quiet">{row.absent?.[index] ? "not there" : "•••••• differs"}</td>) : <Plain values={row.values} absent={row.absent} />}
+    </tr>
+  ));
+
+/** Entries of metadata side by side; of what is made of parts, like a schema of columns, also the parts that differ. */
+function Entries({ row, check }: { row: Comparison["metadata"][number]; check?: string }) {
+  return (
+    <>
+      <tr>
+        <th scope="row">
+          {visible(row.label)} <span class="quiet">of {check !== undefined && `${visible(check)} of `}<Link to={assetHref(row.asset_key)}>{visible(row.asset_key)}</Link></span>
+        </th>
+        {row.values.map((entry, index) => (
+          <td key={index}>
+            {entry === null ? <Absent /> : <Value entry={entry} asset={row.asset_key} name={`${row.label} ${index + 1}`} />}
+            {entry && <Change value={numberOf(entry.raw_value)} first={numberOf(row.values[0]?.raw_value ?? null)} index={index} />}
+          </td>
+        ))}
+      </tr>
+      {row.values.includes(null) ? null : leaves(row.parts)}
+    </>
   );
 }
 

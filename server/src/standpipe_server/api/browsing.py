@@ -24,7 +24,7 @@ from standpipe_server.broker.times import seconds, to_rfc3339
 from standpipe_server.store import InvocationFilter
 
 MOST_BINS = 2_000
-MOST_COMPARED = 10
+MOST_COMPARED = 20
 _LONGEST_TEXT = 512
 _WIDTHS = {"day": seconds(86_400), "hour": seconds(3_600), "minute": seconds(60)}
 _DEFAULT_BINS = {"day": 90, "hour": 168, "minute": 360}

@@ -71,6 +71,8 @@ _point = _shape(
         "count": _WHOLE,
     }
 )
+_different_leaf = _shape({"path": _TEXT, "values": _list({}), "absent": _list(_FLAG), "masked": _FLAG})
+_different_entries = {"values": _list(_null(_FREE)), "parts": _list(_different_leaf)}
 _event_members: dict[str, Schema] = {
     "position": _WHOLE,
     "producer": _TEXT,
@@ -195,9 +197,16 @@ SCHEMAS: Final[dict[str, Schema]] = {
         {
             "items": _list(_FREE),
             "context": _list(_shape({"name": _TEXT, "values": _list({})})),
-            "extras": _list(_shape({"path": _TEXT, "values": _list({}), "absent": _list(_FLAG), "masked": _FLAG})),
-            "metadata": _list(_shape({"asset_key": _TEXT, "label": _TEXT, "values": _list(_null(_FREE))})),
+            **{
+                leaves: _list(_different_leaf)
+                for leaves in ("outcome", "extras", "tags", "expected", "launcher", "custom_messages", "counts")
+            },
+            "materializations": _list(_shape({"asset_key": _TEXT, "values": _list(_null(_FREE))})),
+            "metadata": _list(_shape({"asset_key": _TEXT, "label": _TEXT, **_different_entries})),
             "checks": _list(_shape({"asset_key": _TEXT, "check_name": _TEXT, "values": _list(_null(_FREE))})),
+            "check_metadata": _list(
+                _shape({"asset_key": _TEXT, "check_name": _TEXT, "label": _TEXT, **_different_entries})
+            ),
             "logs": _list(
                 _shape(
                     {

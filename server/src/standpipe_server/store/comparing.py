@@ -6,6 +6,7 @@ Bounded for each of them: so many reports and log lines are looked at, and the a
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -18,8 +19,8 @@ from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.metadata import normalise_metadata
 from standpipe_server.broker.comparison import (
     MOST_DIFFERENCES,
-    differences_in_extras,
     different,
+    different_leaves,
     shortened,
     template_of,
 )
@@ -33,7 +34,9 @@ from standpipe_server.store.summaries import Summaries, read_summaries
 _REPORTS = 1_000
 _LINES = 20_000
 _LINES_BYTES = 8 * 1024 * 1024
+_CUSTOM_MESSAGES = 100
 _LOGS = frozenset({"log", "log_external_stream"})
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 class _LineParams(msgspec.Struct, gc=False):
@@ -56,9 +59,19 @@ class _Side:
     """What is compared of one invocation."""
 
     context: Mapping[str, JsonValue]
-    extras: Mapping[str, JsonValue]
+    extras: JsonValue
+    outcome: JsonValue
+    """Verdict, reasons by their codes, exception."""
+    registered: Mapping[str, JsonValue]
+    """What else it was registered with: `tags`, `expected`, `launcher`."""
+    materializations: Mapping[str, JsonValue]
     metadata: Mapping[tuple[str, str], JsonValue]
     checks: Mapping[tuple[str, str], JsonValue]
+    check_metadata: Mapping[tuple[str, str, str], JsonValue]
+    custom_messages: JsonValue
+    """By their numbers, the first ones."""
+    counts: JsonValue
+    """Of events by method, rejected ones apart."""
     lines: Mapping[tuple[str, str], tuple[int, int]]
     """How often and where first, by template and level."""
     all_lines: bool
@@ -73,28 +86,50 @@ def compare_invocations(connection: Connection, invocation_ids: Sequence[str], *
         if invocation_id not in rows:
             raise NotFound(f"There is no invocation {invocation_id[:80]!r}.")
     ordered = [rows[invocation_id] for invocation_id in invocation_ids]
-    sides = [_read_side(connection, row["pk"], integers, names=names) for row in ordered]
+    sides = [_read_side(connection, row, integers, names=names) for row in ordered]
     summaries = read_summaries(connection, ordered)
     return integers.encode(
         {
             "items": [_item(row, summaries) for row in ordered],
+            "outcome": different_leaves([side.outcome for side in sides]),
             "context": [
                 {"name": name, "values": [shortened(value) for value in values]}
                 for name, values in different([side.context for side in sides])
             ],
-            "extras": differences_in_extras([side.extras for side in sides]),
+            "extras": different_leaves([side.extras for side in sides]),
+            **{
+                name: different_leaves([side.registered[name] for side in sides])
+                for name in ("tags", "expected", "launcher")
+            },
+            "materializations": [
+                {"asset_key": key, "values": values}
+                for key, values in different([side.materializations for side in sides])
+            ],
             "metadata": [
-                {"asset_key": key, "label": label, "values": values}
+                {"asset_key": key, "label": label, **_entries(values)}
                 for (key, label), values in different([side.metadata for side in sides])
             ],
             "checks": [
                 {"asset_key": key, "check_name": name, "values": values}
                 for (key, name), values in different([side.checks for side in sides])
             ],
+            "check_metadata": [
+                {"asset_key": key, "check_name": name, "label": label, **_entries(values)}
+                for (key, name, label), values in different([side.check_metadata for side in sides])
+            ],
+            "custom_messages": different_leaves([side.custom_messages for side in sides]),
+            "counts": different_leaves([side.counts for side in sides]),
             "logs": _new_or_gone([side.lines for side in sides]),
             "logs_complete": [side.all_lines for side in sides],
         }
     )
+
+
+def _entries(values: Sequence[Any]) -> dict[str, JsonValue]:
+    """Entries of metadata, and where in them the difference lies when they are made of parts (a schema of columns)."""
+    raw = [None if value is None else value["raw_value"] for value in values]
+    parts = different_leaves(raw, by_name=True) if any(isinstance(value, dict | list) for value in raw) else []
+    return {"values": list(values), "parts": cast("JsonValue", parts)}
 
 
 def _item(row: Mapping[Any, Any], summaries: Summaries) -> dict[str, JsonValue]:
@@ -113,40 +148,87 @@ def _item(row: Mapping[Any, Any], summaries: Summaries) -> dict[str, JsonValue]:
     }
 
 
-def _read_side(connection: Connection, pk: int, integers: LongIntegers, *, names: ProducerNames) -> _Side:
+def _read_side(
+    connection: Connection, row: Mapping[Any, Any], integers: LongIntegers, *, names: ProducerNames
+) -> _Side:
+    pk = row["pk"]
     table = tables.invocation_context
     packed = connection.scalar(select(table.c.context).where(table.c.invocation_pk == pk)) or b""
     context = cast("dict[str, JsonValue]", integers.decode(zstandard.ZstdDecompressor().decompress(packed)))
-    extras = cast("Mapping[str, JsonValue]", context.pop("extras", None) or {})
+    extras = context.pop("extras", None) or {}
     lines, all_lines = _read_lines(connection, pk, names=names)
+    materialized = _read_reports(connection, tables.materialization, pk, integers, names=names)
+    checked = _read_reports(connection, tables.asset_check, pk, integers, names=names)
     return _Side(
         context=context,
         extras=extras,
-        metadata=_read_metadata(connection, pk, integers, names=names),
-        checks=_read_checks(connection, pk),
+        outcome=_outcome(row),
+        registered={name: json.loads(row[name] or "{}") for name in ("tags", "expected", "launcher")},
+        materializations={report.asset_key: {"data_version": report.data_version} for report, _ in materialized},
+        metadata={
+            (report.asset_key, label): entry for report, metadata in materialized for label, entry in metadata.items()
+        },
+        checks={
+            (report.asset_key, report.check_name): {"passed": report.passed, "severity": report.severity}
+            for report, _ in checked
+        },
+        check_metadata={
+            (report.asset_key, report.check_name, label): entry
+            for report, metadata in checked
+            for label, entry in metadata.items()
+        },
+        custom_messages=_read_custom_messages(connection, pk, integers, names=names),
+        counts=_read_counts(connection, pk),
         lines=lines,
         all_lines=all_lines,
     )
 
 
-def _read_metadata(
-    connection: Connection, pk: int, integers: LongIntegers, *, names: ProducerNames
-) -> Mapping[tuple[str, str], JsonValue]:
-    rows = _reports(connection, tables.materialization, pk)
+def _outcome(row: Mapping[Any, Any]) -> JsonValue:
+    reasons = cast("list[dict[str, JsonValue]]", json.loads(row["reasons"]))
+    outcome: dict[str, JsonValue] = {"verdict": row["verdict"] or row["status"]}
+    if reasons:
+        # Of several with one code the first stands for all.
+        outcome["reasons"] = {str(reason["code"]): reason.get("detail") for reason in reversed(reasons)}
+    exceptions = (reason.get("exception") for reason in reasons)
+    exception = next((found for found in exceptions if isinstance(found, dict)), None)
+    if exception is not None:
+        outcome["exception"] = {name: exception.get(name) for name in ("name", "message")}
+    return outcome
+
+
+def _read_reports(
+    connection: Connection, table: Table, pk: int, integers: LongIntegers, *, names: ProducerNames
+) -> list[tuple[Any, Mapping[str, JsonValue]]]:
+    """The rows of the reports, each with its metadata in normal form."""
+    rows = _reports(connection, table, pk)
     events = read_events_at(connection, [(pk, row.position) for row in rows], names=names)
-    metadata: dict[tuple[str, str], JsonValue] = {}
+    found: list[tuple[Any, Mapping[str, JsonValue]]] = []
     for row in rows:
         event = cast("dict[str, Any]", integers.decode(events[pk, row.position].text))
-        for label, entry in normalise_metadata(event["params"].get("metadata")).items():
-            metadata[row.asset_key, label] = entry.to_wire()
-    return metadata
+        metadata = normalise_metadata(event["params"].get("metadata"))
+        found.append((row, {label: entry.to_wire() for label, entry in metadata.items()}))
+    return found
 
 
-def _read_checks(connection: Connection, pk: int) -> Mapping[tuple[str, str], JsonValue]:
-    return {
-        (row.asset_key, row.check_name): {"passed": row.passed, "severity": row.severity}
-        for row in _reports(connection, tables.asset_check, pk)
-    }
+def _read_custom_messages(
+    connection: Connection, pk: int, integers: LongIntegers, *, names: ProducerNames
+) -> JsonValue:
+    methods = frozenset({"report_custom_message"})
+    page = read_event_page(
+        connection, pk, after=0, limit=_CUSTOM_MESSAGES, methods=methods, max_bytes=_LINES_BYTES, names=names
+    )
+    events = (cast("dict[str, Any]", integers.decode(event)) for event in page.events)
+    return {str(number): event["params"].get("payload") for number, event in enumerate(events, 1)}
+
+
+def _read_counts(connection: Connection, pk: int) -> JsonValue:
+    table = tables.producer
+    counts: Counter[str] = Counter()
+    for row in connection.execute(select(table.c.counts, table.c.rejected).where(table.c.invocation_pk == pk)):
+        counts.update(cast("dict[str, int]", json.loads(row.counts)))
+        counts["rejected"] += row.rejected
+    return {method: count for method, count in counts.items() if count}
 
 
 def _reports(connection: Connection, table: Table, pk: int) -> Sequence[Any]:
@@ -172,16 +254,19 @@ def _read_lines(
     return lines, page.next_after >= page.last_position
 
 
-def _new_or_gone(sides: Sequence[Mapping[tuple[str, str], tuple[int, int]]]) -> list[JsonValue]:
-    """The kinds of lines that not every one has."""
-    told: list[JsonValue] = []
+def _new_or_gone(sides: Sequence[Mapping[tuple[str, str], tuple[int, int]]]) -> list[dict[str, Any]]:
+    """The kinds of lines that not every one has; severe ones first, then frequent ones."""
+    told: list[dict[str, Any]] = []
     for template in dict.fromkeys(template for side in sides for template in side):
         found = [side.get(template) for side in sides]
         if None in found:
             text, level = template
-            counts: list[JsonValue] = [0 if one is None else one[0] for one in found]
-            positions: list[JsonValue] = [None if one is None else one[1] for one in found]
+            counts = [0 if one is None else one[0] for one in found]
+            positions = [None if one is None else one[1] for one in found]
             told.append({"template": text, "level": level, "counts": counts, "positions": positions})
-            if len(told) == MOST_DIFFERENCES:
-                break
-    return told
+    told.sort(key=lambda kind: (-_severity(kind["level"]), -max(kind["counts"])))
+    return told[:MOST_DIFFERENCES]
+
+
+def _severity(level: str) -> int:
+    return _LEVELS.index(level) if level in _LEVELS else -1
