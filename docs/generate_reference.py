@@ -205,6 +205,10 @@ _VARIABLES: Mapping[str, tuple[str, str]] = {
         "process",
         "`first`: each report is on disk before it returns; `later`: when memory is full or the server away; `later`",
     ),
+    "STANDPIPE_SPOOL_FOLDER": (
+        "process",
+        "set by a launcher: where it delivers from what the process leaves; by default `spool` in the home",
+    ),
     "STANDPIPE_SPOOL_BYTES": ("process", "how large one spool file may grow; 1 GiB"),
     "STANDPIPE_ATTEMPT": (
         "process",

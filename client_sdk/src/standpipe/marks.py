@@ -10,7 +10,7 @@ import contextlib
 import os
 
 from standpipe.spool_start import SpoolInUse, is_held, lock_descriptor, make_folder, open_to_append
-from standpipe_protocol.home_path import home_path
+from standpipe_protocol.home_path import spool_folder_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,4 +91,6 @@ def is_launched_here(invocation: str, *, environment: Mapping[str, str]) -> bool
 
 
 def _path(environment: Mapping[str, str], name: str) -> str:
-    return os.path.join(home_path(environment), FOLDER, name.replace("/", "_").replace(":", "_"))  # noqa: PTH118
+    # Beside the spool, which a launcher and what it launches share.
+    beside = os.path.dirname(spool_folder_path(environment))  # noqa: PTH120  without pathlib
+    return os.path.join(beside, FOLDER, name.replace("/", "_").replace(":", "_"))  # noqa: PTH118

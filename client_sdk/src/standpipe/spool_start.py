@@ -12,7 +12,7 @@ import sys
 from json import dumps
 from zlib import crc32
 
-from standpipe_protocol.home_path import home_path
+from standpipe_protocol.home_path import spool_folder_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def spool_path(environment: Mapping[str, str]) -> str:
         OSError: which that is cannot be found out.
     """
     try:
-        return os.path.join(home_path(environment), "spool")  # noqa: PTH118  without pathlib
+        return spool_folder_path(environment)
     except RuntimeError as error:
         raise FileNotFoundError(str(error)) from None
 

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 
-from standpipe_protocol.bootstrap import HOME_VARIABLE
+from standpipe_protocol.bootstrap import HOME_VARIABLE, SPOOL_FOLDER_VARIABLE
 
 
 def home_path(environment: Mapping[str, str], *, platform: str = sys.platform) -> str:
@@ -24,6 +24,19 @@ def home_path(environment: Mapping[str, str], *, platform: str = sys.platform) -
     if platform == "darwin":
         return _absolute(_expanded("~/Library/Application Support/standpipe"))
     return _absolute(os.path.join(environment.get("XDG_DATA_HOME") or _expanded("~/.local/share"), "standpipe"))  # noqa: PTH118
+
+
+def spool_folder_path(environment: Mapping[str, str]) -> str:
+    """Where a process leaves what it could not deliver: `STANDPIPE_SPOOL_FOLDER`, or `spool` in the data folder.
+
+    A launcher names its own spool so, to a process that is to know nothing else of the launcher's data folder.
+
+    Raises:
+        RuntimeError: which that is cannot be found out.
+    """
+    if given := environment.get(SPOOL_FOLDER_VARIABLE):
+        return _absolute(_expanded(given)).rstrip("/") or "/"
+    return os.path.join(home_path(environment), "spool")  # noqa: PTH118
 
 
 _placed: dict[str, str] = {}

@@ -25,6 +25,7 @@ from standpipe_orchestrator.errors import BrokerError
 from standpipe_orchestrator.flushing import flush_while
 from standpipe_orchestrator.invocations import LaunchState, RegisteredInvocation
 from standpipe_orchestrator.launch_claims import EARLY_EVENTS, claim_message, launch_facts
+from standpipe_orchestrator.launchers.environment import child_environment
 from standpipe_orchestrator.lease import LeaseKeeper
 from standpipe_orchestrator.reading import Reading
 from standpipe_orchestrator.receipts import superseded_producers
@@ -137,6 +138,10 @@ class PipesSession(ResultGetters):
         """The environment variables that the external process needs; the token among them is a secret."""
         _ = self.bootstrap
         return dict(self._registered.env)
+
+    def get_child_env_vars(self, env: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The environment for a process on this machine: this one's without its secrets, `env`, and the three above."""
+        return {**child_environment(os.environ, env or {}), **self.get_bootstrap_env_vars()}
 
     def get_bootstrap_params(self) -> dict[str, str]:
         """The same, for launchers that pass something else than environment variables."""

@@ -16,7 +16,13 @@ from pathlib import Path
 from typing import Literal, TypeAlias, cast
 from urllib.parse import quote, urlsplit
 
-from standpipe_protocol.bootstrap import API_KEY_VARIABLE, DATABASE_VARIABLE, HOME_VARIABLE, without_password
+from standpipe_protocol.bootstrap import (
+    API_KEY_FILE_VARIABLE,
+    API_KEY_VARIABLE,
+    DATABASE_VARIABLE,
+    HOME_VARIABLE,
+    without_password,
+)
 from standpipe_protocol.home import DATABASE_FILE, standpipe_home
 from standpipe_protocol.limits import Limits
 
@@ -31,7 +37,6 @@ DEFAULT_PORT = 8787
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 SHORTEST_KEY_BEYOND_LOOPBACK = 16
 
-API_KEY_FILE_VARIABLE = "STANDPIPE_API_KEY_FILE"
 HOST_VARIABLE = "STANDPIPE_HOST"
 PORT_VARIABLE = "STANDPIPE_PORT"
 PUBLIC_URL_VARIABLE = "STANDPIPE_PUBLIC_URL"

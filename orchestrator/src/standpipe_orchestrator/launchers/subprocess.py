@@ -1,6 +1,7 @@
 """Runs a command on this machine as external work: `PipesSubprocessClient`, with upstream's signature and more.
 
-The command gets the invocation's three variables, and neither this process's operator key nor its database address.
+The command gets the invocation's three variables, and neither this process's operator key, nor its database's address
+and password, nor its data folder.
 Its output is forwarded and captured; its exit code and the end of its stderr go to the broker, whose verdict decides
 what `run` does.
 """
@@ -22,10 +23,10 @@ from standpipe_orchestrator.launchers.arguments import (
     require_seconds,
 )
 from standpipe_orchestrator.launchers.child import Command
+from standpipe_orchestrator.launchers.environment import child_environment
 from standpipe_orchestrator.launchers.kept import KeptSubprocess
 from standpipe_orchestrator.launchers.running import Launch, RunningSubprocess
 from standpipe_orchestrator.run_context import RunContext, require_context
-from standpipe_protocol.bootstrap import API_KEY_VARIABLE, DATABASE_VARIABLE
 from standpipe_protocol.invocation import Expected
 
 
@@ -91,7 +92,8 @@ class PipesSubprocessClient:
             command: the words of a command, or one text for the shell.
             extras: any JSON values for the command, from `context.extras` there.
             env: variables for the command. Of the same names this wins over the client's, which win over this
-                process's; the three variables of the invocation win over all.
+                process's; the three variables of the invocation win over all. `STANDPIPE_HOME`, `STANDPIPE_API_KEY`,
+                `STANDPIPE_DATABASE`, `PGPASSWORD` and their like are handed on only where they are named here.
             expected: what must have been reported for the verdict `succeeded`.
             pipes: "optional" for a program that knows nothing of Pipes and cannot be changed: as long as it does not
                 open them, its exit code is the verdict.
@@ -162,11 +164,7 @@ class PipesSubprocessClient:
             # What it has launched before is taken up also where the folder has gone.
             require_key(key)
         # Python writes to a pipe in blocks; what it prints should be seen when it prints it.
-        child_env = {"PYTHONUNBUFFERED": "1", **os.environ, **given}
-        for secret in (API_KEY_VARIABLE, DATABASE_VARIABLE):
-            # They open everything; the command has a token for its own invocation. Who wants them there says so.
-            if secret not in given:
-                child_env.pop(secret, None)
+        child_env = {"PYTHONUNBUFFERED": "1", **child_environment(os.environ, given)}
         kind = RunningSubprocess if key is None else KeptSubprocess
         return kind(
             Launch(

@@ -1,0 +1,59 @@
+"""What a launched command finds in its environment: this process's, without what opens more than its own invocation.
+
+The invariant: neither the operator key nor a way to the database or to the operator's data folder is handed on, unless
+the caller says so by name. What the command shares with its launcher is the spool, from which a launcher delivers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from standpipe.spool_start import spool_path
+from standpipe_protocol.bootstrap import (
+    API_KEY_FILE_VARIABLE,
+    API_KEY_VARIABLE,
+    DATABASE_VARIABLE,
+    HOME_VARIABLE,
+    SPOOL_FOLDER_VARIABLE,
+    TOKEN_FILE_VARIABLE,
+)
+
+WITHHELD = (
+    API_KEY_VARIABLE,
+    API_KEY_FILE_VARIABLE,
+    DATABASE_VARIABLE,
+    HOME_VARIABLE,
+    # Of the invocation that this process may belong to itself.
+    TOKEN_FILE_VARIABLE,
+    # How libpq gets at the operator's database where the URL names no password.
+    "PGPASSWORD",
+    "PGPASSFILE",
+    "PGSERVICEFILE",
+    "PGSSLKEY",
+)
+"""What is handed on only when it is asked for by name."""
+
+
+def child_environment(environment: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a command.
+
+    Args:
+        environment: this process's.
+        given: what the command is to have besides; it wins, and what it names is handed on.
+    """
+    inherited = {
+        name: value
+        for name, value in environment.items()
+        # `STANDPIPE_DATABASE_URL`, and whatever else people call them.
+        if name not in WITHHELD and not name.startswith((API_KEY_VARIABLE, DATABASE_VARIABLE))
+    }
+    if HOME_VARIABLE in given:
+        # Then its spool is there.
+        inherited.pop(SPOOL_FOLDER_VARIABLE, None)
+    else:
+        try:
+            inherited[SPOOL_FOLDER_VARIABLE] = spool_path(environment)
+        except OSError:
+            # There is no data folder here; the command looks for one by itself.
+            inherited.pop(SPOOL_FOLDER_VARIABLE, None)
+    return {**inherited, **given}

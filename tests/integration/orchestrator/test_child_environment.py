@@ -1,0 +1,112 @@
+"""What a launched command knows of the operator: nothing that opens more than its own invocation."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from standpipe_orchestrator import BrokerClient, PipesSubprocessClient, open_pipes_session
+from standpipe_orchestrator.errors import PipesExecutionError
+from tests.support.server import Server
+
+TELLS = """
+import os
+from standpipe import open_pipes
+with open_pipes() as context:
+    context.report_custom_message(dict(os.environ))
+"""
+# A worker that opens, reports and is killed before anything of it can have been sent.
+LEAVES_A_DEAD_WORKER = """
+import os, signal
+from standpipe import open_pipes
+if os.fork() == 0:
+    open_pipes()
+    os.kill(os.getpid(), signal.SIGKILL)
+os.wait()
+with open_pipes() as context:
+    context.report_custom_message("done")
+"""
+SECRETS = {
+    "STANDPIPE_API_KEY": "spk_sesame",
+    "STANDPIPE_API_KEY_FILE": "/run/secrets/sesame",
+    "STANDPIPE_DATABASE": "postgresql://me:sesame@host/name",
+    "STANDPIPE_DATABASE_URL": "postgresql://me:sesame@host/name",
+    "STANDPIPE_TOKEN_FILE": "/run/secrets/sesame",
+    "PGPASSWORD": "sesame",
+    "PGPASSFILE": "/run/secrets/sesame",
+    "PGSERVICEFILE": "/run/secrets/sesame",
+}
+
+
+@pytest.fixture
+def operator(monkeypatch: pytest.MonkeyPatch, broker: Server) -> None:
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("STANDPIPE_HOME", str(broker.home))
+
+
+@pytest.mark.usefixtures("operator")
+@pytest.mark.parametrize("key", [None, "a-run-that-outlives-its-orchestrator"])
+def test_a_command_inherits_no_credential_and_no_home_of_the_operators(client: BrokerClient, key: str | None) -> None:
+    pipes = PipesSubprocessClient(client=client)
+    completed = pipes.run(context=None, command=[sys.executable, "-c", TELLS], key=key)
+    (told,) = completed.get_custom_messages()
+    assert isinstance(told, dict)
+    assert not told.keys() & {*SECRETS, "STANDPIPE_HOME"}
+    assert "sesame" not in str(told)
+    assert client.api_key not in str(told)
+
+
+@pytest.mark.usefixtures("operator")
+def test_what_the_caller_names_is_handed_on(client: BrokerClient, tmp_path: Path) -> None:
+    given = {**SECRETS, "STANDPIPE_HOME": str(tmp_path)}
+    del given["STANDPIPE_TOKEN_FILE"]
+    completed = PipesSubprocessClient(client=client, env=given).run(context=None, command=[sys.executable, "-c", TELLS])
+    (told,) = completed.get_custom_messages()
+    assert isinstance(told, dict)
+    assert given.items() <= told.items()
+    assert "STANDPIPE_SPOOL_FOLDER" not in told
+    assert (tmp_path / "spool").is_dir()
+
+
+@pytest.mark.usefixtures("operator")
+def test_a_launcher_of_ones_own_has_the_same_environment_to_hand_on(client: BrokerClient) -> None:
+    with open_pipes_session(None, client=client) as session:
+        env = session.get_child_env_vars({"MINE": "1"})
+        assert not env.keys() & {*SECRETS, "STANDPIPE_HOME"}
+        assert (env["MINE"], env["STANDPIPE_TOKEN"]) == ("1", session.bootstrap.token)
+        code = subprocess.run([sys.executable, "-c", TELLS], env=env, check=False).returncode
+        session.finish(exit_code=code)
+    assert session.invocation.verdict == "succeeded"
+
+
+@pytest.mark.usefixtures("operator")
+def test_what_a_command_leaves_on_disk_is_still_delivered_by_its_launcher(client: BrokerClient, broker: Server) -> None:
+    command = [sys.executable, "-c", LEAVES_A_DEAD_WORKER]
+    with pytest.raises(PipesExecutionError) as missed:
+        PipesSubprocessClient(client=client).run(context=None, command=command)
+    assert missed.value.completed is not None
+    invocation = missed.value.completed.invocation
+    assert invocation.verdict == "incomplete"
+    assert len(invocation.producers) == 2
+    assert list((broker.home / "spool").glob("*.ndjson")) == []
+
+
+def test_a_command_in_another_folder_finds_the_spool_of_a_relative_home(
+    client: BrokerClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    name = f"relative-{os.getpid()}"
+    monkeypatch.setenv("STANDPIPE_HOME", name)
+    monkeypatch.chdir(tmp_path)
+    completed = PipesSubprocessClient(client=client, cwd="elsewhere").run(
+        context=None, command=[sys.executable, "-c", TELLS]
+    )
+    (told,) = completed.get_custom_messages()
+    assert isinstance(told, dict)
+    assert told["STANDPIPE_SPOOL_FOLDER"] == str(tmp_path / name / "spool")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
