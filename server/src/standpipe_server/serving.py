@@ -31,6 +31,7 @@ from standpipe_server.credentials import home_credentials, publish_address
 from standpipe_server.home_lock import Address, is_asked_for, locked_home
 from standpipe_server.one_core import keep_on_one_core
 from standpipe_server.settings import Settings, SettingsError, is_loopback
+from standpipe_server.store import TICK_SECONDS, Hearing
 from standpipe_server.store.engines import database_name
 from standpipe_server.wiring import Wiring, open_wiring
 
@@ -145,7 +146,7 @@ def serve(settings: Settings, *, on_ready: Callable[[Credentials, str], None]) -
 
 
 async def _run(server: StreamingServer, listeners: list[socket.socket], settings: Settings) -> None:
-    beside: list[asyncio.Task[None]] = []
+    beside = [asyncio.create_task(_say_that_it_listens(server.wiring.store.hearing), name="standpipe-hearing")]
     if settings.one_core == "auto":
         taking_turns = [threading.current_thread(), *server.wiring.store.writing_threads]
         beside.append(asyncio.create_task(keep_on_one_core(taking_turns), name="standpipe-one-core"))
@@ -157,6 +158,12 @@ async def _run(server: StreamingServer, listeners: list[socket.socket], settings
     finally:
         for task in beside:
             task.cancel()
+
+
+async def _say_that_it_listens(hearing: Hearing) -> None:
+    while True:
+        hearing.tick()
+        await asyncio.sleep(TICK_SECONDS)
 
 
 async def _end_with_stdin(server: StreamingServer) -> None:

@@ -18,15 +18,15 @@ from tests.integration.store.conftest import CLOSED, OPENED, Bench, Clock, setti
 pytestmark = pytest.mark.anyio
 
 
-async def _verdicts(bench: Bench, *targets: Target) -> list[str | None]:
+async def verdicts(bench: Bench, *targets: Target) -> list[str | None]:
     return [(await bench.invocation(target))["verdict"] for target in targets]
 
 
-async def _lease_end(bench: Bench, target: Target) -> str | None:
+async def lease_end(bench: Bench, target: Target) -> str | None:
     return (await bench.invocation(target))["lease_expires_at"]
 
 
-async def _until(probe: Callable[[], Awaitable[object]], expected: object) -> None:
+async def until(probe: Callable[[], Awaitable[object]], expected: object) -> None:
     """The sweeper looks every few hundredths of a second at the latest."""
     with anyio.fail_after(30):
         while await probe() != expected:  # noqa: ASYNC110  the sweeper tells nobody
@@ -52,10 +52,10 @@ async def test_words_that_could_not_be_stored_are_not_missed(bench: Bench, monke
         with pytest.raises(Overloaded):
             await bench.store.heartbeat(beating, Heartbeat())
     await _after_a_sweep(bench)
-    assert await _verdicts(bench, beating) == [None]
+    assert await verdicts(bench, beating) == [None]
     # Who is silent now is missed as ever.
     bench.clock.pass_seconds(61)
-    await _until(lambda: _verdicts(bench, beating), ["lost"])
+    await until(lambda: verdicts(bench, beating), ["lost"])
 
 
 async def test_reports_that_could_not_be_stored_are_not_missed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,14 +68,14 @@ async def test_reports_that_could_not_be_stored_are_not_missed(bench: Bench, mon
         with pytest.raises(Overloaded):
             await bench.append(leased, CLOSED)
     await _after_a_sweep(bench)
-    assert await _verdicts(bench, leased) == [None]
+    assert await verdicts(bench, leased) == [None]
 
 
 async def _after_a_sweep(bench: Bench) -> None:
     """Returns once the sweeper has ended what was due."""
     due = await bench.register(b'{"context":{},"open_within_seconds":1}')
     bench.clock.pass_seconds(2)
-    await _until(lambda: _verdicts(bench, due), ["incomplete"])
+    await until(lambda: verdicts(bench, due), ["incomplete"])
 
 
 async def test_leases_start_anew_when_the_server_was_away(bench: Bench) -> None:
@@ -88,8 +88,8 @@ async def test_leases_start_anew_when_the_server_was_away(bench: Bench) -> None:
         other = Bench(store, later, bench.database_url)
         due = await other.register(b'{"context":{},"open_within_seconds":0.01}')
         later.pass_seconds(1)
-        await _until(lambda: _verdicts(other, due), ["incomplete"])
-        assert await _verdicts(other, leased) == [None]
+        await until(lambda: verdicts(other, due), ["incomplete"])
+        assert await verdicts(other, leased) == [None]
     finally:
         assert store.close()
 
@@ -109,7 +109,7 @@ async def test_a_store_that_cannot_write_starts_and_forgives_later(
         assert (await other.invocation(leased))["status"] == "running"
     try:
         await _after_a_sweep(other)
-        assert await _verdicts(other, leased) == [None]
+        assert await verdicts(other, leased) == [None]
     finally:
         assert store.close()
 
@@ -117,12 +117,12 @@ async def test_a_store_that_cannot_write_starts_and_forgives_later(
 async def test_whoever_looks_at_the_context_with_the_operator_key_is_not_the_process(bench: Bench) -> None:
     leased = await bench.register(b'{"context":{},"lease_seconds":60}')
     await bench.append(leased, OPENED)
-    before = await _lease_end(bench, leased)
+    before = await lease_end(bench, leased)
     bench.clock.pass_seconds(30)
     await bench.store.read_context(leased, by_token=False)
-    assert await _lease_end(bench, leased) == before
+    assert await lease_end(bench, leased) == before
     await bench.store.read_context(leased, by_token=True)
-    assert await _lease_end(bench, leased) != before
+    assert await lease_end(bench, leased) != before
 
 
 # The clock is set
@@ -162,12 +162,12 @@ async def test_a_clock_that_is_set_loses_settles_and_ends_nobody(steady_bench: B
     await bench.append(settling, CLOSED)
     wall.pass_seconds(step)
     expires = to_rfc3339(wall.now + 1_000_000_000)
-    await _until(lambda: _lease_end(bench, leased), expires)
+    await until(lambda: lease_end(bench, leased), expires)
     # All are forgiven once a later look of the sweeper has ended something.
     due = await bench.register(b'{"context":{},"open_within_seconds":0.01}')
     _pass_on_both(bench.clock, wall, seconds=0.5)
-    await _until(lambda: _verdicts(bench, due), ["incomplete"])
-    assert await _verdicts(bench, leased, settling, waiting) == [None, None, None]
+    await until(lambda: verdicts(bench, due), ["incomplete"])
+    assert await verdicts(bench, leased, settling, waiting) == [None, None, None]
     # Time that really passes counts as before.
     _pass_on_both(bench.clock, wall, seconds=1001)
-    await _until(lambda: _verdicts(bench, leased, settling, waiting), ["lost", "succeeded", None])
+    await until(lambda: verdicts(bench, leased, settling, waiting), ["lost", "succeeded", None])

@@ -21,7 +21,8 @@ _MANY_RESULTS: Final = 100
 async def append_events(parts: ApiParts, exchange: Exchange, target: Target) -> None:
     """Answers `POST /invocations/{id}/events`."""
     try:
-        await _append(parts, exchange, target)
+        with parts.store.hearing.word(target.pk):
+            await _append(parts, exchange, target)
     except Refused as refused:
         await keep_refusal(parts, exchange, target, refused.problem)
         raise

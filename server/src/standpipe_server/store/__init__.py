@@ -20,6 +20,7 @@ from standpipe_server.store.errors import (
 from standpipe_server.store.events import EventPage
 from standpipe_server.store.finding import InvocationFilter
 from standpipe_server.store.first_errors import ErrorFilter
+from standpipe_server.store.hearing import TICK_SECONDS, Hearing
 from standpipe_server.store.invocations import InvocationPage, InvocationView
 from standpipe_server.store.lookups import ContextAnswer, Target
 from standpipe_server.store.matching import EventMatch, canonical_level
@@ -32,6 +33,7 @@ from standpipe_server.store.wakes import NOTIFY_CHANNEL, Wake
 __all__ = [
     "NOTIFY_CHANNEL",
     "REJECTED",
+    "TICK_SECONDS",
     "AppendOutcome",
     "AppendRequest",
     "BadCursor",
@@ -40,6 +42,7 @@ __all__ = [
     "ErrorFilter",
     "EventMatch",
     "EventPage",
+    "Hearing",
     "InvocationFilter",
     "InvocationPage",
     "InvocationView",

@@ -223,17 +223,17 @@ class EndDue:
     """Ends an invocation whose deadline has passed, if it still has.
 
     `as_of` is when that was seen: later by the clock may be no time later, when the clock was set. `in_doubt` says
-    whether a word was refused since: then it may have been this one's, and nobody is lost for it.
+    whether a word of it is under way, or one was refused since that may have been its: then nobody is lost for it.
     """
 
     pk: int
     as_of: int | None = None
-    in_doubt: Callable[[], bool] | None = None
+    in_doubt: Callable[[int], bool] | None = None
 
     def execute(self, unit: UnitOfWork) -> None:
         state = unit.invocation(self.pk)
         why = lifecycle.due(state, now=unit.now if self.as_of is None else min(self.as_of, unit.now))
-        if why is None or (why == "lease" and self.in_doubt is not None and self.in_doubt()):
+        if why is None or (why == "lease" and self.in_doubt is not None and self.in_doubt(self.pk)):
             # It was renewed in the meantime, or another server was faster; putting it back sets the next deadline.
             if not state.ended:
                 unit.put_invocation(state)

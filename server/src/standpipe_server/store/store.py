@@ -29,6 +29,7 @@ from standpipe_server.store.clock import WatchedClock
 from standpipe_server.store.cursors import Page
 from standpipe_server.store.digests import append_with_digests, digest_stored
 from standpipe_server.store.finding import InvocationFilter
+from standpipe_server.store.hearing import Hearing
 from standpipe_server.store.launcher import LauncherCalls
 from standpipe_server.store.leases import Forgiveness
 from standpipe_server.store.looking import Looking
@@ -83,6 +84,7 @@ class Store:
             self._watch.attach(engine)
         # A word that was not heard must not be missed.
         self._forgiveness = Forgiveness(self._read_engine, submit=self._submit)
+        self.hearing = Hearing(clock=clock, monotonic=monotonic or clock, on_deaf=self._forgiveness.owe)
         self._reading = Reading(
             self._read_engine, settings, watch=self._watch, fence=self._fence, on_unheard=self._forgiveness.owe
         )
@@ -123,6 +125,7 @@ class Store:
             forgiveness=self._forgiveness,
             look=self._looking.turn,
             longest_sleep=settings.sweep_seconds,
+            hearing=self.hearing,
         )
         self._sweeper.start()
 

@@ -19,11 +19,13 @@ from standpipe_server.store import tables
 from standpipe_server.store.clock import WatchedClock
 from standpipe_server.store.commands import Command, EndDue
 from standpipe_server.store.errors import Overloaded
+from standpipe_server.store.hearing import TICK_SECONDS, Hearing
 from standpipe_server.store.leases import Forgiveness
 from standpipe_server.store.merge import Merge
 
 _log = logging.getLogger(__name__)
 _AT_A_TIME = 100
+_MOST_UNDER_WAY = 1_000
 
 
 class Sweeper:
@@ -36,10 +38,12 @@ class Sweeper:
         forgiveness: Forgiveness,
         look: Callable[[], None],
         longest_sleep: float,
+        hearing: Hearing | None = None,
     ) -> None:
         """`look` raises DatabaseLost when the database is not the same any more.
 
         `longest_sleep`, in seconds, bounds the time in which a deadline that another server has set is not seen.
+        `hearing` says how far silence counts; without it all silence does.
         """
         self._engine = engine
         self._clock = clock
@@ -47,6 +51,7 @@ class Sweeper:
         self._forgiveness = forgiveness
         self._look = look
         self._longest_sleep = longest_sleep
+        self._hearing = hearing
         self._wake = threading.Event()
         self._stopping = False
         self._next_look = 0
@@ -92,8 +97,10 @@ class Sweeper:
         if reading.jump:
             _log.warning("The clock was set by %+.1f s; waits and leases start anew.", reading.jump / 1_000_000)
             self._forgiveness.owe(all_waits=True)
-        done = self._forgiveness.pay() and self._sweep(reading.now)
-        pause = self._pause(reading.now) if done else self._longest_sleep
+        # First: what was not listened to by now is not judged, and what there is to forgive for it is owed by then.
+        through = reading.now if self._hearing is None else self._hearing.through(reading.now)
+        done = self._forgiveness.pay() and self._sweep(through)
+        pause = self._pause(through) if done else self._longest_sleep
         self._next_look = reading.now + round(pause * 1_000_000)
         return pause
 
@@ -103,11 +110,13 @@ class Sweeper:
         statement = (
             select(table.c.pk, table.c.status).where(table.c.due_at <= now).order_by(table.c.due_at).limit(_AT_A_TIME)
         )
+        if self._hearing is not None and (under_way := self._hearing.under_way(most=_MOST_UNDER_WAY)):
+            statement = statement.where(table.c.pk.not_in(under_way))
         with self._engine.connect() as connection:
             found = connection.execute(statement).all()
-        in_doubt = self._forgiveness.is_owed
         futures = [
-            self._submit(Merge(row.pk) if row.status == "ended" else EndDue(row.pk, now, in_doubt)) for row in found
+            self._submit(Merge(row.pk) if row.status == "ended" else EndDue(row.pk, now, self._is_in_doubt))
+            for row in found
         ]
         done, waiting = wait(futures, timeout=60)
         if waiting or any(future.exception() for future in done):
@@ -116,9 +125,14 @@ class Sweeper:
             self._wake.set()
         return True
 
+    def _is_in_doubt(self, pk: int) -> bool:
+        return self._forgiveness.is_owed() or (self._hearing is not None and self._hearing.has_word(pk))
+
     def _pause(self, now: int) -> float:
         with self._engine.connect() as connection:
             due_at = connection.scalar(select(func.min(tables.invocation.c.due_at)))
         if due_at is None:
             return self._longest_sleep
-        return min(max((due_at - now) / 1_000_000, 0.005), self._longest_sleep)
+        # Where ticks are listened for, nothing new is known before the next one.
+        shortest = 0.005 if self._hearing is None or not self._hearing.ticks else TICK_SECONDS
+        return min(max((due_at - now) / 1_000_000, shortest), self._longest_sleep)

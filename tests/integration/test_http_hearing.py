@@ -1,0 +1,80 @@
+"""Who could not be heard is not judged: a server that stands still, and a request that takes its time."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from time import monotonic
+
+from tests.support.server import Server
+from tests.support.waiting import wait_until
+from tests.support.wire import Job, custom, opened, register
+
+_LEASE = 2.0
+
+
+def _history(job: Job) -> list[str]:
+    items = job.server.http.get(f"{job.path}/history").json()["items"]
+    return [item["change"] for item in items]
+
+
+@contextmanager
+def _beating(job: Job) -> Generator[None]:
+    """A process that beats often, and waits for each answer as long as it takes."""
+    enough = threading.Event()
+
+    def beat() -> None:
+        with job.server.client(token=job.registered["token"], timeout=60) as http:
+            while not enough.is_set():
+                assert http.post(f"{job.path}/heartbeat").status_code == 200
+                enough.wait(_LEASE / 20)
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        thread.join(60)
+
+
+def test_a_server_that_stood_still_for_longer_than_a_lease_loses_nobody(server: Server) -> None:
+    jobs = [register(server, lease_seconds=_LEASE) for _ in range(5)]
+    for job in jobs:
+        job.append([opened()])
+    with _beating(jobs[0]), _beating(jobs[1]):
+        for _ in range(3):
+            server.process.signal(signal.SIGSTOP)
+            stopped_at = monotonic()
+            # Time is all that this is about: nothing comes of a process that is stopped.
+            wait_until(lambda since=stopped_at: monotonic() - since > 1.5 * _LEASE, what="a lease to pass")
+            server.process.signal(signal.SIGCONT)
+            assert jobs[0].read()["verdict"] is None
+    for job in jobs[:2]:
+        assert "lease-expired" not in _history(job)
+    # Who is silent now is lost as ever.
+    wait_until(lambda: all(job.read()["verdict"] == "lost" for job in jobs), what="all of them to be lost")
+
+
+def test_no_lease_runs_out_while_a_request_is_under_way(server: Server) -> None:
+    speaking, silent = (register(server, lease_seconds=_LEASE) for _ in range(2))
+    for job in (speaking, silent):
+        job.append([opened()], producer="p", first_seq=1)
+    body = json.dumps(custom("x" * 100_000)).encode()
+    head = (
+        f"POST /api/v1{speaking.path}/events HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+        f"Authorization: Bearer {speaking.registered['token']}\r\nContent-Length: {len(body)}\r\n"
+        "Standpipe-Producer: p\r\nStandpipe-First-Seq: 2\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(head.encode() + body[:50_000])
+        wait_until(lambda: silent.read()["verdict"] == "lost", what="the silent one to be lost")
+        assert speaking.read()["verdict"] is None
+        connection.sendall(body[50_000:])
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
+    assert "lease-expired" not in _history(speaking)
+    wait_until(lambda: speaking.read()["verdict"] == "lost", what="the other to be lost, too")
