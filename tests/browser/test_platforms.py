@@ -180,7 +180,7 @@ def test_an_attempt_that_begins_is_seen_without_a_reload(visit: Visit, site: Ser
     page.wait_for_selector("ol.history >> text=1 process superseded by a newer attempt: first")
     job.finish(exit_code=0)
     page.wait_for_selector(".verdict .badge:has-text('succeeded')")
-    page.wait_for_selector(".notes >> text=1 process belongs to an older attempt")
+    page.wait_for_selector(".notes >> text=1 process belongs to an attempt that a newer one replaced")
 
 
 def test_the_end_is_told_in_the_platforms_words_with_what_it_explains(visit: Visit, story: Story) -> None:

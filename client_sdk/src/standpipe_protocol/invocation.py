@@ -115,6 +115,8 @@ class Invocation:
     """As the launcher's last word has it; so are the next two."""
     outcome: str | None = None
     cause: Mapping[str, JsonValue] | None = None
+    badge: str | None = None
+    """The worst of verdict, checks and completeness in one word; None from a server that does not say it."""
     judged_by: str | None = None
     """`launcher` where no process opened and its word is the verdict."""
     notes: Sequence[Mapping[str, JsonValue]] = ()
@@ -177,6 +179,7 @@ class Invocation:
             exit_code=_integer(wire, "exit_code") if isinstance(wire.get("exit_code"), int) else None,
             outcome=_text(wire, "outcome"),
             cause=_object(wire, "cause"),
+            badge=_text(wire, "badge"),
             judged_by=_text(wire, "judged_by"),
             notes=_objects(wire, "notes"),
             platform=_object(wire, "platform"),

@@ -30,6 +30,7 @@ LaunchState: TypeAlias = Literal["submitted", "queued", "starting", "running"]
 FILTERS = (
     "status",
     "verdict",
+    "badge",
     "asset_key",
     "tag",
     "job_name",
@@ -135,10 +136,10 @@ class InvocationOperations:
     def list(
         self, *, limit: int | None = None, cursor: str | None = None, **filters: str | Sequence[str] | None
     ) -> Page[Invocation]:
-        """One page of invocations, newest first, by any of `FILTERS`: `status`, `verdict`, `asset_key`, `tag`
+        """One page of invocations, newest first, by any of `FILTERS`: `status`, `verdict`, `badge`, `asset_key`, `tag`
         (`name` or `name=value`; of several all must fit), `job_name`, `run_id`, `partition_key`, `retry_of`, `since`,
-        `until`, `text`, `pinned` ("true" or "false"), `failed_checks` ("true"). Of several statuses or verdicts one
-        must fit.
+        `until`, `text`, `pinned` ("true" or "false"), `failed_checks` ("true"). Of several statuses, verdicts
+        or badges one must fit.
 
         Raises:
             TypeError: a filter that does not exist.
@@ -158,15 +159,19 @@ class InvocationOperations:
             if cursor is None:
                 return
 
-    def last_good(self, invocation_id: str) -> Invocation | None:
+    def last_good(self, invocation_id: str, *, clean: bool = False) -> Invocation | None:
         """The last succeeded one before it of the same job on the same assets, of the same partition if there is one.
+
+        Args:
+            clean: only one whose every check passed.
 
         Raises:
             NotFound: there is no such invocation.
         """
         path = f"{invocation_path(invocation_id)}/last-good"
         call = f"GET /api/v1{path}"
-        wire = self._object(self._transport.call("GET", path).body, call=call).get("invocation")
+        query = {"clean": "true" if clean else None}
+        wire = self._object(self._transport.call("GET", path, query=query).body, call=call).get("invocation")
         return None if wire is None else self._invocation(wire, call=call)
 
     def compare(self, invocation_ids: Sequence[str]) -> JsonObject:

@@ -84,4 +84,4 @@ def _wait(client: BrokerClient, invocation: Invocation, deadline: float) -> Invo
 def _told(invocation: Invocation) -> Text:
     if invocation.ended:
         return state(invocation)
-    return Text("asked to stop", style="yellow").append(f", {standing(invocation)}", style="dim")
+    return Text("asked to stop", style="yellow").append(f", {visible(invocation.status)}", style="dim")

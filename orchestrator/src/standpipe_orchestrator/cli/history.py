@@ -19,11 +19,12 @@ from standpipe_orchestrator.cli.text import seconds_between, visible
 from standpipe_orchestrator.client import BrokerClient
 from standpipe_orchestrator.discovery import default_client
 from standpipe_orchestrator.errors import StandpipeError
-from standpipe_protocol.invocation import Invocation
+from standpipe_protocol.invocation import STATUSES, Invocation
 
 _COLOURS = {
     "succeeded": "green",
     "failed": "red",
+    "check-failed": "red",
     "running": "cyan",
     "registered": "dim",
     "submitted": "blue",
@@ -88,7 +89,7 @@ def print_json(console: Console, value: object) -> None:
 
 
 def state(invocation: Invocation) -> Text:
-    """The verdict with who judged, or how far it is where there is none yet."""
+    """The badge (the worst of verdict and checks) with who judged, or how far it is where there is no verdict yet."""
     word = _word(invocation)
     text = Text(word, style=_COLOURS.get(word, "yellow"))
     if by := judge(invocation):
@@ -109,7 +110,8 @@ def standing(invocation: Invocation) -> str:
 
 
 def _word(invocation: Invocation) -> str:
-    return visible(invocation.verdict or waiting_state(invocation) or invocation.status)
+    badge = invocation.badge if invocation.badge not in STATUSES else None
+    return visible(badge or invocation.verdict or waiting_state(invocation) or invocation.status)
 
 
 def asset_keys(invocation: Invocation) -> list[str]:

@@ -34,6 +34,7 @@ from standpipe_orchestrator.client import BrokerClient
 from standpipe_orchestrator.invocations import FILTERS
 from standpipe_protocol.invocation import STATUSES, VERDICTS, Invocation
 
+_BADGES = (*STATUSES[:2], "cancelling", "succeeded", "warned", "check-failed", *VERDICTS[1:])
 _ENOUGH, _SCANT = 120, 76
 """Columns for everything, and for when it was; a narrower terminal gets less."""
 _NUMBERS = ("Queued", "Took", "Events")
@@ -53,6 +54,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     either = "may be given several times: one must fit"
     parser.add_argument("--status", action="append", choices=STATUSES, help=f"that are at this point; {either}")
     parser.add_argument("--verdict", action="append", choices=VERDICTS, help=f"that ended like this; {either}")
+    parser.add_argument(
+        "--badge",
+        action="append",
+        choices=_BADGES,
+        help=f"by the worst of verdict and checks; {either}",
+    )
     parser.add_argument(
         "--failed-checks",
         action="store_const",

@@ -1,4 +1,4 @@
-// Recent activity: counts by verdict over time, counted by the server; dragging over it filters by time.
+// Recent activity: counts by badge over time, counted by the server; dragging over it filters by time.
 import { useMemo, useRef, useState } from "preact/hooks";
 import { get } from "../lib/api";
 import { count, milliseconds } from "../lib/format";
@@ -16,7 +16,7 @@ const SPANS: Record<string, { bin: Counts["bin"]; millis: number; words: string 
   quarter: { bin: "day", millis: 90 * 86_400_000, words: "90 days" },
 };
 const BIN_MILLIS = { minute: 60_000, hour: 3_600_000, day: 86_400_000 };
-const ORDER = ["succeeded", "running", "registered", "cancelled", "incomplete", "lost", "failed"];
+const ORDER = ["succeeded", "warned", "running", "cancelling", "registered", "cancelled", "incomplete", "lost", "check-failed", "failed"];
 
 export function Activity({ filter }: { filter: Record<string, string[]> }) {
   const [span, setSpan] = useState(() => localStorage.getItem("standpipe-span") ?? "day");
@@ -27,7 +27,7 @@ export function Activity({ filter }: { filter: Record<string, string[]> }) {
   const loaded = useLoaded(key, (signal) => {
     const until = range.until ?? new Date(Date.now() + 1000).toISOString();
     const since = range.since ?? new Date(Date.now() - chosen.millis).toISOString();
-    return get<Counts>("/invocations/counts", { ...rest, bin: range.bin, since, until }, signal);
+    return get<Counts>("/invocations/counts", { ...rest, by: "badge", bin: range.bin, since, until }, signal);
   }, { every: AGAIN_MILLISECONDS });
   const strip = useRef<SVGSVGElement>(null);
   const [drag, setDrag] = useState<[number, number] | null>(null);
@@ -100,13 +100,13 @@ function Bar({ bin, x, most, brushed }: { bin: Bin; x: number; most: number; bru
     <g>
       <rect x={x} width="10" height={HEIGHT} class={brushed ? "brushed" : "hit"}>
         <title>
-          {`${new Date(bin.start).toLocaleString()}: ${Object.entries(bin.counts).map(([name, number]) => `${number} ${name}`).join(", ") || "nothing"}`}
+          {`${new Date(bin.start).toLocaleString()}: ${Object.entries(bin.counts).map(([name, number]) => `${number} ${badgeOf(name).words}`).join(", ") || "nothing"}`}
         </title>
       </rect>
       {ORDER.map((name) => {
         const height = bin.counts[name] ? Math.max(2, ((HEIGHT - 4) * bin.counts[name]) / most) : 0;
         y -= height;
-        return height ? <rect key={name} x={x + 1} y={y} width="8" height={height} class={`fill-${name}`} pointer-events="none" /> : null;
+        return height ? <rect key={name} x={x + 1} y={y} width="8" height={height} class={`fill-${badgeOf(name).kind}`} pointer-events="none" /> : null;
       })}
     </g>
   );

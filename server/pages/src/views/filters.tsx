@@ -4,19 +4,21 @@ import { changeQuery } from "../lib/router";
 import { Icon } from "../parts/icons";
 import { SearchBox } from "../parts/search";
 
-export const FILTERS = ["text", "status", "verdict", "asset_key", "job_name", "partition_key", "run_id", "tag", "since", "until", "failed_checks", "pinned"];
+export const FILTERS = ["text", "status", "verdict", "badge", "asset_key", "job_name", "partition_key", "run_id", "tag", "since", "until", "failed_checks", "pinned"];
 
+const ANY = { status: null, verdict: null, badge: null, failed_checks: null, pinned: null };
 const STATES: [string, Record<string, string | null>][] = [
-  ["Any", { status: null, verdict: null, failed_checks: null, pinned: null }],
-  ["Running", { status: "running", verdict: null }],
-  ["Waiting", { status: "registered", verdict: null }],
-  ["Succeeded", { status: null, verdict: "succeeded" }],
-  ["Failed", { status: null, verdict: "failed" }],
-  ["Incomplete", { status: null, verdict: "incomplete" }],
-  ["Lost", { status: null, verdict: "lost" }],
-  ["Cancelled", { status: null, verdict: "cancelled" }],
-  ["Failed checks", { failed_checks: "true" }],
-  ["Pinned", { pinned: "true" }],
+  ["Any", ANY],
+  ["Running", { ...ANY, status: "running" }],
+  ["Waiting", { ...ANY, status: "registered" }],
+  ["Succeeded", { ...ANY, badge: "succeeded" }],
+  ["Check failed", { ...ANY, badge: "check-failed" }],
+  ["Failed", { ...ANY, badge: "failed" }],
+  ["Incomplete", { ...ANY, badge: "incomplete" }],
+  ["Lost", { ...ANY, badge: "lost" }],
+  ["Cancelled", { ...ANY, badge: "cancelled" }],
+  ["Checks not passed", { ...ANY, failed_checks: "true" }],
+  ["Pinned", { ...ANY, pinned: "true" }],
 ];
 
 const NAMED: [string, string][] = [

@@ -17,6 +17,7 @@ from standpipe_server.api.parameters import instant
 from standpipe_server.api.parts import ApiParts
 from standpipe_server.api.problems import invalid_parameter, not_found
 from standpipe_server.api.queries import describe_query, read_query
+from standpipe_server.broker.badge import Badge
 from standpipe_server.broker.batches import Refused
 from standpipe_server.broker.facts import canonical_asset_key
 from standpipe_server.broker.ids import INVOCATION_ID
@@ -37,6 +38,7 @@ class FilterQuery(BaseModel):
 
     status: Annotated[list[Status] | None, Field(description="Repeatable, one must fit.")] = None
     verdict: Annotated[list[VerdictName] | None, Field(description="Repeatable, one must fit.")] = None
+    badge: Annotated[list[Badge] | None, Field(description="Repeatable, one must fit.")] = None
     asset_key: Annotated[str | None, Field(description="Targeted, or reported on.")] = None
     tag: Annotated[list[str] | None, Field(description="`name=value` or `name`; repeatable, all must fit.")] = None
     job_name: str | None = None
@@ -60,6 +62,7 @@ class FilterQuery(BaseModel):
         return InvocationFilter(
             statuses=tuple(sorted(set(self.status or ()))),
             verdicts=tuple(sorted(set(self.verdict or ()))),
+            badges=tuple(sorted(set(self.badge or ()))),
             asset_key=None if self.asset_key is None else canonical_asset_key(self.asset_key),
             tags=tuple(_tag(one) for one in self.tag or ()),
             job_name=self.job_name,
@@ -86,6 +89,7 @@ class CountQuery(FilterQuery):
     """The query of counts over time."""
 
     width: Annotated[Bin, Field(alias="bin", description="How wide a bin is.")] = "day"
+    by: Annotated[Literal["verdict", "badge"], Field(description="What is counted.")] = "verdict"
 
 
 def browsing_routes(parts: ApiParts) -> APIRouter:
@@ -113,11 +117,11 @@ def browsing_routes(parts: ApiParts) -> APIRouter:
         openapi_extra=describe_query(CountQuery),
     )
     async def count_invocations(request: Request) -> Response:
-        """Counts invocations by verdict (or status, while they have none) in bins of time."""
+        """Counts invocations by verdict (or status, while they have none) or by badge, in bins of time."""
         query = read_query(CountQuery, request)
         width = query.width
         ranged = _with_range(query.filters(), width)
-        counts = await store.browse.count_invocations(ranged, width=_WIDTHS[width])
+        counts = await store.browse.count_invocations(ranged, width=_WIDTHS[width], by_badge=query.by == "badge")
         bins = [{"start": to_rfc3339(start), "counts": found} for start, found in counts.bins.items()]
         told = {"bin": width, "since": to_rfc3339(ranged.since or 0), "until": to_rfc3339(ranged.until or 0)}
         return json_answer({**told, "bins": bins, "total": counts.total})
@@ -136,9 +140,12 @@ def browsing_routes(parts: ApiParts) -> APIRouter:
         return json_answer(await store.browse.compare(wanted))
 
     @routes.get("/{invocation_id}/last-good", responses=describe("LastGood"))
-    async def get_last_good(invocation_id: InvocationId) -> Response:
+    async def get_last_good(
+        invocation_id: InvocationId,
+        clean: Annotated[bool, Query(description="Only one whose every check passed.")] = False,
+    ) -> Response:
         """The last green invocation before this one of the same job on the same assets, if there is one."""
-        found, same = await store.browse.last_good(invocation_id)
+        found, same = await store.browse.last_good(invocation_id, clean=clean)
         shown = b"null" if found is None else found.json
         return json_answer(b'{"invocation":%b,"same":%b}' % (shown, encode_json(list(same))))
 

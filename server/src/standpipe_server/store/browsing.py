@@ -38,12 +38,14 @@ class Browsing:
         self._write = write
         self._names = names
 
-    async def count_invocations(self, filters: InvocationFilter, *, width: int) -> counts.Counts:
-        return await self._read(counts.count_invocations, filters, width=width)
+    async def count_invocations(self, filters: InvocationFilter, *, width: int, by_badge: bool) -> counts.Counts:
+        return await self._read(counts.count_invocations, filters, width=width, by_badge=by_badge)
 
-    async def last_good(self, invocation_id: str) -> tuple[invocations.InvocationView | None, Sequence[str]]:
+    async def last_good(
+        self, invocation_id: str, *, clean: bool
+    ) -> tuple[invocations.InvocationView | None, Sequence[str]]:
         """The last green one like it before it, and in what they are alike. Raises NotFound."""
-        return await self._read(good.last_good, invocation_id)
+        return await self._read(good.last_good, invocation_id, clean=clean)
 
     async def compare(self, invocation_ids: Sequence[str]) -> bytes:
         """Raises NotFound when one of them is not there."""

@@ -1,4 +1,4 @@
-"""How many invocations there were over time, by verdict or, while they have none, by status."""
+"""How many invocations there were over time, by verdict (while they have none, by status) or by badge."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import BigInteger, ColumnElement, Connection, func, literal_column, select
 
 from standpipe_server.store import tables
+from standpipe_server.store.badges import badge_column
 from standpipe_server.store.finding import InvocationFilter, conditions_of, text_condition
 
 
@@ -19,15 +20,18 @@ class Counts:
     total: dict[str, int]
 
 
-def count_invocations(connection: Connection, filters: InvocationFilter, *, width: int) -> Counts:
+def count_invocations(
+    connection: Connection, filters: InvocationFilter, *, width: int, by_badge: bool = False
+) -> Counts:
     """In bins of `width` microseconds since the epoch, of those that were registered in the filter's range of time."""
     table = tables.invocation
     conditions, _ = conditions_of(connection, filters)
     # The width is this program's own number; as a bound value it would be another expression each time it is named.
     # Whole numbers divide to whole numbers on both databases.
     number: ColumnElement[int] = literal_column(f"(invocation.created_at / {int(width)})", BigInteger)
-    state = func.coalesce(table.c.verdict, table.c.status)
-    statement = select(number, state, func.count()).where(*conditions).group_by(number, state)
+    state = badge_column() if by_badge else func.coalesce(table.c.verdict, table.c.status)
+    # Each row's state is found first, and counted then: PostgreSQL does not group by what asks another table.
+    rows = select(number.label("bin"), state.label("state")).where(*conditions)
     if filters.text:
         texts = tables.invocation_text
         fitting = select(texts.c.invocation_pk).where(
@@ -35,7 +39,9 @@ def count_invocations(connection: Connection, filters: InvocationFilter, *, widt
             *([texts.c.created_at >= filters.since] if filters.since is not None else []),
             *([texts.c.created_at < filters.until] if filters.until is not None else []),
         )
-        statement = statement.where(table.c.pk.in_(fitting))
+        rows = rows.where(table.c.pk.in_(fitting))
+    found = rows.subquery()
+    statement = select(found.c.bin, found.c.state, func.count()).group_by(found.c.bin, found.c.state)
     bins: dict[int, dict[str, int]] = defaultdict(dict)
     total: dict[str, int] = defaultdict(int)
     for bin_number, name, count in connection.execute(statement):

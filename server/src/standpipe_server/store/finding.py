@@ -13,7 +13,9 @@ from typing import Any, TypeAlias, Unpack, cast
 
 from sqlalchemy import ColumnElement, Connection, Integer, Select, and_, literal_column, or_, select, text, tuple_
 
+from standpipe_protocol.invocation import VERDICTS
 from standpipe_server.store import tables
+from standpipe_server.store.badges import has_badge
 from standpipe_server.store.errors import BadCursor
 
 _RARE = 1_000
@@ -37,6 +39,7 @@ class InvocationFilter:
 
     statuses: tuple[str, ...] = ()
     verdicts: tuple[str, ...] = ()
+    badges: tuple[str, ...] = ()
     asset_key: str | None = None
     tags: tuple[tuple[str, str | None], ...] = ()
     """Name and value; a value of None takes any."""
@@ -105,6 +108,10 @@ def conditions_of(connection: Connection, filters: InvocationFilter) -> tuple[li
     if filters.pinned is not None:
         conditions.append(table.c.pinned_at.is_not(None) if filters.pinned else table.c.pinned_at.is_(None))
     common = False
+    if filters.badges:
+        conditions.append(has_badge(filters.badges))
+        # Of a verdict the index tells it, of checks each row.
+        common = not set(filters.badges) <= set(VERDICTS) - {"succeeded"}
     for links in _links(connection, filters):
         rare = _few(connection, links)
         if rare is None:
