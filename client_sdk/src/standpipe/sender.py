@@ -40,6 +40,7 @@ from standpipe.errors import (
 )
 from standpipe.heart import Heart
 from standpipe.pending import Pending
+from standpipe.reach import Reach
 from standpipe.sender_threads import mark_sender_thread, unmark_sender_thread
 from standpipe.texts import text_of
 from standpipe_protocol.bootstrap import Bootstrap
@@ -90,6 +91,7 @@ class Sender:
         self._telling = threading.Lock()
         self._heart = self._make_heart() if heartbeat else None
         self._course = Course()
+        self._reach = Reach(bootstrap)
         # Flags of their own, because other threads set them: until the server answers, and until the next request.
         self._hurried = False
         self._try_now = False
@@ -127,6 +129,7 @@ class Sender:
     def stop(self, *, timeout: float) -> None:
         """Ends the thread; one that sits in a request is left behind, it can do no harm."""
         self._stopping = True
+        self._reach.heard()
         if self._heart is not None:
             self._heart.stop()
         self._pending.kick()
@@ -136,6 +139,7 @@ class Sender:
     def run(self) -> None:
         """Delivers until it is stopped or refused for good."""
         mark_sender_thread()
+        self._reach.watch(lambda: self.trouble)
         transport: Transport | None = None
         try:
             while not self._stopping and self.stopped_by is None:
@@ -149,6 +153,7 @@ class Sender:
                     self._try_again_after(error)
         finally:
             self._imported.set()
+            self._reach.heard()
             if self.stopped_by is not None and self._heart is not None:
                 self._heart.stop()
             if transport is not None:
@@ -284,6 +289,7 @@ class Sender:
         """Takes note of an answer that came from the server itself."""
         self._last_word = clock.monotonic()
         self._hurried = False
+        self._reach.heard()
         if failures:
             _log.info("The Standpipe server at %s answers again.", self._bootstrap.url)
         if self.superseded:
@@ -328,12 +334,7 @@ class Sender:
         self.trouble = decision.reason
         if self._course.outage_begins:
             self._shelter()
-            _log.warning(
-                "The Standpipe server at %s takes no reports of invocation %s (%s). They are kept and tried again.",
-                self._bootstrap.url,
-                self._bootstrap.invocation,
-                decision.reason,
-            )
+            self._reach.tell(decision.reason)
 
     def _shelter(self) -> None:
         # It may import the spool, for which a fork has to wait again.

@@ -69,9 +69,14 @@ class SpoolHeader:
                 plain = {name: value for name, value in wire.items() if name != "crc"}
                 if version == VERSION and wire.get("crc") != header_crc(plain):
                     raise DamagedSpool("its first line is damaged: its checksum does not fit")
-                first = wire.get("first_seq")
+                first, file = wire.get("first_seq"), wire.get("token_file")
                 return cls(
-                    bootstrap=Bootstrap(url=url.strip(), invocation=invocation.strip(), token=token.strip()),
+                    bootstrap=Bootstrap(
+                        url=url.strip(),
+                        invocation=invocation.strip(),
+                        token=token.strip(),
+                        token_file=file if isinstance(file, str) else None,
+                    ),
                     producer=producer,
                     first_seq=first if isinstance(first, int) else None,
                     version=int(version),

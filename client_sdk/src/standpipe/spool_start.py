@@ -63,6 +63,8 @@ def header_line(bootstrap: Bootstrap, *, producer: str, first_seq: int) -> bytes
         "producer": producer,
         "first_seq": first_seq,
     }
+    if bootstrap.token_file is not None:
+        wire["token_file"] = bootstrap.token_file
     return dumps({**wire, "crc": header_crc(wire)}).encode() + b"\n"
 
 

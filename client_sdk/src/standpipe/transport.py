@@ -22,6 +22,7 @@ from standpipe.errors import PipesConfigurationError
 from standpipe.proxies import Target, proxy_for
 from standpipe.sender_threads import in_sender_thread
 from standpipe.texts import text_of
+from standpipe.token_file import TokenFile
 from standpipe_protocol import PROTOCOL_VERSION
 from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.invocation import FIRST_SEQ_HEADER, NUMBERED_HEADER, PRODUCER_HEADER
@@ -71,6 +72,9 @@ class Transport:
         self._compress = not loopback if compress is None else compress
         # What a library tells of a header that it does not take has the header in it.
         self._token = bootstrap.token
+        self._token_file = None
+        if bootstrap.token_file is not None:
+            self._token_file = TokenFile(bootstrap.token_file, token=bootstrap.token)
         self._base = f"{bootstrap.url}/api/v1/invocations/{bootstrap.invocation}"
         headers = {
             "Authorization": f"Bearer {bootstrap.token}",
@@ -131,6 +135,21 @@ class Transport:
             raise PipesConfigurationError(cannot_be_made(error, url=str(url), proxy=proxy)) from None
 
     def _ask(
+        self, method: Literal["GET", "POST"], path: str, *, content: bytes | None, headers: Mapping[str, str]
+    ) -> Answer | NoAnswer:
+        answer = self._send(method, path, content=content, headers=headers)
+        if self._token_file is None or not isinstance(answer, Answer):
+            return answer
+        if answer.status != 401:
+            self._token_file.accepted()
+            return answer
+        if (token := self._token_file.renewed()) is not None:
+            self._token = token
+            self._client.headers["Authorization"] = f"Bearer {token}"
+            return self._send(method, path, content=content, headers=headers)
+        return NoAnswer(reason=self._token_file.trouble) if self._token_file.is_waited_for else answer
+
+    def _send(
         self, method: Literal["GET", "POST"], path: str, *, content: bytes | None, headers: Mapping[str, str]
     ) -> Answer | NoAnswer:
         try:

@@ -1,0 +1,114 @@
+"""A token that is read from a file, again when the server refuses it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from standpipe import PipesConfigurationError, PipesUnauthorized, open_pipes, token_file
+from standpipe.deliver import configure, run
+from standpipe.outbox import Outbox
+from standpipe.testing import RecordingBroker, recording_broker
+from standpipe_protocol.bootstrap import Bootstrap
+from standpipe_protocol.messages import ReportCustomMessage
+
+
+@pytest.fixture
+def broker() -> Iterator[RecordingBroker]:
+    with recording_broker(extras={"day": 29}) as running:
+        yield running
+
+
+@pytest.fixture
+def file(tmp_path: Path, broker: RecordingBroker, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "token"
+    path.write_text(f"{broker.token}\n")
+    monkeypatch.setenv("STANDPIPE_URL", broker.url)
+    monkeypatch.setenv("STANDPIPE_INVOCATION", broker.invocation)
+    monkeypatch.setenv("STANDPIPE_TOKEN_FILE", str(path))
+    return path
+
+
+def test_the_token_of_a_file_opens_its_invocation(broker: RecordingBroker, file: Path) -> None:
+    with open_pipes() as context:
+        assert context.get_extra("day") == 29
+    assert broker.methods == ("opened", "closed")
+
+
+def test_a_token_that_is_renewed_while_the_work_runs_is_used_from_the_next_request_on(
+    broker: RecordingBroker, file: Path
+) -> None:
+    with open_pipes() as context:
+        context.report_custom_message("before")
+        assert context.flush(10)
+        broker.token = "spt_the-next-one"
+        file.write_text("spt_the-next-one\n")
+        context.report_custom_message("after")
+        assert context.flush(10)
+    assert broker.methods == ("opened", "report_custom_message", "report_custom_message", "closed")
+
+
+def test_a_file_that_is_renewed_later_than_the_server_is_waited_for(
+    broker: RecordingBroker, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    right = broker.token
+    file.write_text("spt_of-yesterday")
+    with open_pipes() as context:
+        assert not context.flush(0.5)
+        assert "Nothing more is delivered" not in caplog.text
+        file.write_text(right)
+        assert context.get_extra("day") == 29
+    assert broker.methods == ("opened", "closed")
+    assert "spt_of-yesterday" not in caplog.text
+
+
+def test_a_file_that_stays_as_it_was_is_not_waited_for_without_end(
+    broker: RecordingBroker, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(token_file, "PATIENCE_SECONDS", 0.0)
+    file.write_text("spt_of-yesterday")
+    context = open_pipes()
+    with pytest.raises(PipesUnauthorized):
+        _ = context.extras
+    context.close()
+
+
+def test_a_file_that_goes_away_keeps_the_token_that_it_held(broker: RecordingBroker, file: Path) -> None:
+    with open_pipes() as context:
+        assert context.get_extra("day") == 29
+        file.unlink()
+        context.report_custom_message("after")
+    assert broker.methods == ("opened", "report_custom_message", "closed")
+
+
+def test_without_a_file_there_is_a_sentence_that_names_it(broker: RecordingBroker, file: Path) -> None:
+    file.unlink()
+    with pytest.raises(PipesConfigurationError, match=r"STANDPIPE_TOKEN_FILE names .*cannot be read: No such file"):
+        open_pipes()
+
+
+def test_what_waits_on_disk_is_delivered_with_the_token_that_the_file_holds_then(
+    broker: RecordingBroker, file: Path
+) -> None:
+    bootstrap = Bootstrap.from_environment(
+        {
+            "STANDPIPE_URL": broker.url,
+            "STANDPIPE_INVOCATION": broker.invocation,
+            "STANDPIPE_TOKEN_FILE": str(file),
+        }
+    )
+    assert bootstrap is not None
+    broker.stop()
+    outbox = Outbox.connect(bootstrap, heartbeat=False)
+    outbox.send(ReportCustomMessage(payload="late"))
+    assert outbox.close(0.2).spooled == 1
+    broker.start()
+    broker.token = "spt_the-next-one"
+    file.write_text("spt_the-next-one")
+    parser = argparse.ArgumentParser()
+    configure(parser)
+    assert run(parser.parse_args([])) == 0
+    assert broker.methods == ("report_custom_message",)
