@@ -12,20 +12,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rich.console import Console
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from standpipe_orchestrator.across import Page
 from standpipe_orchestrator.asset_key import AssetKey
 from standpipe_orchestrator.cli.arguments import add_json, add_span, asset_key, asset_key_texts, positive, suggest
 from standpipe_orchestrator.cli.history import answering, print_json
-from standpipe_orchestrator.cli.reported import metadata_grid, plain_table
+from standpipe_orchestrator.cli.lists import cell, print_rows
+from standpipe_orchestrator.cli.reported import metadata_grid
 from standpipe_orchestrator.cli.text import local_time, metadata_line, one_line, visible
 from standpipe_orchestrator.client import BrokerClient
 from standpipe_orchestrator.metadata_wire import metadata_from_wire
 from standpipe_protocol.json_text import JsonObject, JsonValue
 
 _PAGE = 100
+_FLEXIBLE = ("Asset", "Partition", "Latest check", "Check", "Metadata")
 _HISTORY = {"check_name": "--check", "partition_key": "--partition", "since": "--since", "until": "--until"}
 
 
@@ -115,15 +116,16 @@ def _list(console: Console, items: Iterator[JsonObject], args: argparse.Namespac
         last, check = _object(item.get("last_materialization")), _object(item.get("last_check"))
         rows.append(
             (
-                Text(_text(item, "asset_key")),
+                cell(_text(item, "asset_key")),
                 Text(_when(last) if last else "never", style="" if last else "dim"),
-                Text(_text(last, "partition_key")),
-                _check_state(check).append(f" {_text(check, 'check_name')}") if check else Text(""),
+                cell(_text(last, "partition_key")),
+                _check_cell(check),
                 Text(_text(last or check, "invocation_id"), style="dim"),
             )
         )
     if rows:
-        console.print(_table(("Asset", "Materialized", "Partition", "Latest check", "Invocation"), rows))
+        columns = ("Asset", "Materialized", "Partition", "Latest check", "Invocation")
+        print_rows(console, columns, rows, flexible=_FLEXIBLE)
     elif not args.json:
         console.print("No assets" + (" that fit." if args.text else " yet: nothing was reported on any."))
     return 0
@@ -143,7 +145,7 @@ def _reports(
         else:
             rows.append(row(item))
     if rows:
-        console.print(_table(tuple(rows[0]), [tuple(cells.values()) for cells in rows]))
+        print_rows(console, tuple(rows[0]), [tuple(cells.values()) for cells in rows], flexible=_FLEXIBLE)
     elif not args.json:
         console.print("Nothing that fits.")
     return 0
@@ -165,7 +167,7 @@ def _print_latest(console: Console, asset: JsonObject) -> None:
 def _materialization_row(item: JsonObject) -> Mapping[str, Text]:
     return {
         "Materialized": Text(_when(item)),
-        "Partition": Text(_text(item, "partition_key")),
+        "Partition": cell(_text(item, "partition_key")),
         "Version": Text(one_line(_text(item, "data_version"), at_most=16)),
         "Metadata": _metadata_cell(item),
         "Invocation": Text(_text(item, "invocation_id"), style="dim"),
@@ -175,9 +177,9 @@ def _materialization_row(item: JsonObject) -> Mapping[str, Text]:
 def _check_row(item: JsonObject) -> Mapping[str, Text]:
     return {
         "Checked": Text(_when(item)),
-        "Check": Text(_text(item, "check_name")),
+        "Check": cell(_text(item, "check_name")),
         "Result": _check_state(item),
-        "Partition": Text(_text(item, "partition_key")),
+        "Partition": cell(_text(item, "partition_key")),
         "Metadata": _metadata_cell(item),
         "Invocation": Text(_text(item, "invocation_id"), style="dim"),
     }
@@ -185,7 +187,7 @@ def _check_row(item: JsonObject) -> Mapping[str, Text]:
 
 def _metadata_cell(item: JsonObject) -> Text:
     line = metadata_line(metadata_from_wire(_object(item.get("metadata"))))
-    return Text(line, no_wrap=True, overflow="ellipsis")
+    return cell(line)
 
 
 def _check_state(check: Mapping[str, JsonValue]) -> Text:
@@ -195,15 +197,11 @@ def _check_state(check: Mapping[str, JsonValue]) -> Text:
     return Text("failed (warning)" if warns else "failed", style="yellow" if warns else "red")
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> Table:
-    """A table without columns in which nothing stands, whose ids are whole."""
-    shown = [number for number, _ in enumerate(columns) if any(row[number].plain for row in rows)]
-    table = plain_table(columns[number] for number in shown)
-    for place, number in enumerate(shown):
-        table.columns[place].no_wrap = columns[number] != "Metadata"
-    for row in rows:
-        table.add_row(*(row[number] for number in shown))
-    return table
+def _check_cell(check: Mapping[str, JsonValue]) -> Text:
+    if not check:
+        return Text("")
+    name = cell(f" {_text(check, 'check_name')}", style="default")
+    return Text("", no_wrap=True, overflow="ellipsis").append_text(_check_state(check)).append_text(name)
 
 
 def _when(item: Mapping[str, JsonValue]) -> str:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from standpipe_orchestrator.cli.ends import judge
 from standpipe_orchestrator.cli.stages import seconds_in, waiting_state
-from standpipe_orchestrator.cli.text import seconds_between, visible
+from standpipe_orchestrator.cli.text import in_line, seconds_between, visible
 from standpipe_orchestrator.client import BrokerClient
 from standpipe_orchestrator.discovery import default_client
 from standpipe_orchestrator.errors import StandpipeError
@@ -116,12 +116,12 @@ def _word(invocation: Invocation) -> str:
 
 def asset_keys(invocation: Invocation) -> list[str]:
     keys = invocation.context.get("asset_keys")
-    return [visible(str(key)) for key in keys] if isinstance(keys, list) else []
+    return [in_line(str(key)) for key in keys] if isinstance(keys, list) else []
 
 
 def context_text(invocation: Invocation, name: str) -> str:
     value = invocation.context.get(name)
-    return "" if value is None else visible(str(value))
+    return "" if value is None else in_line(str(value))
 
 
 def seconds_taken(invocation: Invocation) -> float | None:

@@ -28,6 +28,7 @@ from standpipe_orchestrator.cli.history import (
     seconds_taken,
     state,
 )
+from standpipe_orchestrator.cli.lists import cell, print_rows
 from standpipe_orchestrator.cli.stages import seconds_in
 from standpipe_orchestrator.cli.text import duration, listed, local_time
 from standpipe_orchestrator.client import BrokerClient
@@ -96,7 +97,11 @@ def _list(client: BrokerClient, console: Console, args: argparse.Namespace) -> i
     if not found:
         console.print("No invocations" + (" that fit." if filters else " yet."))
         return 0
-    console.print(listing(found, width=console.width))
+    if console.is_terminal:
+        console.print(listing(found, width=console.width))
+        return 0
+    rows = [_row(invocation, width=console.width, brief=False) for invocation in found]
+    print_rows(console, tuple(rows[0]), [tuple(row.values()) for row in rows], flexible=_FLEXIBLE)
     return 0
 
 
@@ -137,13 +142,8 @@ def _row(invocation: Invocation, *, width: int, brief: bool) -> dict[str, Text]:
             "Queued": Text("" if queued is None else duration(queued)),
             "Took": Text("" if took is None else duration(took)),
             "Events": Text(f"{invocation.last_position:,}"),
-            "Job": _cut(context_text(invocation, "job_name")),
-            "Partition": _cut(context_text(invocation, "partition_key")),
+            "Job": cell(context_text(invocation, "job_name")),
+            "Partition": cell(context_text(invocation, "partition_key")),
         }
-    row["Assets"] = _cut(listed(asset_keys(invocation)))
+    row["Assets"] = cell(listed(asset_keys(invocation)))
     return row
-
-
-def _cut(text: str) -> Text:
-    """A cell that ends with an ellipsis where its column is too narrow."""
-    return Text(text, no_wrap=True, overflow="ellipsis")

@@ -19,6 +19,7 @@ from standpipe_orchestrator.cli.text import (
     check_word,
     counted,
     duration,
+    in_line,
     key_of,
     metadata_line,
     one_line,
@@ -74,12 +75,12 @@ class Progress:
         match event:
             case RunStarted():
                 self._steps = len(event.plan.steps)
-                slice_ = "" if event.plan.partition_key is None else f", partition {visible(event.plan.partition_key)}"
+                slice_ = "" if event.plan.partition_key is None else f", partition {in_line(event.plan.partition_key)}"
                 self._line("", f"Run {event.run_id} of {self._title}{slice_}: {counted(self._steps, 'step')}", "bold")
             case StepStarted():
                 self._running = (event.step, time.monotonic())
                 self._errors_before = self.screen.errors_forwarded
-                self._line("run", visible(event.step), "bold")
+                self._line("run", in_line(event.step), "bold")
             case InvocationRegistered():
                 self._line("", f"  {event.invocation_id}", "dim")
                 self._watch.begin(event.invocation_id)
@@ -116,11 +117,11 @@ class Progress:
         self._ended.append(outcome)
         match outcome.status:
             case "succeeded":
-                self._line("ok", visible(outcome.name), tail=f"  {duration(outcome.seconds)}")
+                self._line("ok", in_line(outcome.name), tail=f"  {duration(outcome.seconds)}")
             case "skipped":
-                self._line("skip", f"{visible(outcome.name)} skipped: {visible(outcome.reason or '')}")
+                self._line("skip", f"{in_line(outcome.name)} skipped: {visible(outcome.reason or '')}")
             case "failed":
-                self._line("bad", f"{visible(outcome.name)} failed", tail=f"  {duration(outcome.seconds)}")
+                self._line("bad", f"{in_line(outcome.name)} failed", tail=f"  {duration(outcome.seconds)}")
                 said = self.screen.errors_forwarded > self._errors_before
                 for line in _explained(outcome.error, without_stderr=said):
                     self._line("", f"  {visible(line)}", "red")
@@ -151,7 +152,7 @@ class Progress:
             parts.append(f"{sum(check.passed for check in checks)} of {counted(len(checks), 'check')} passed")
         parts.append(duration(time.monotonic() - self._began))
         for outcome in failed:
-            self._line("bad", f"{visible(outcome.name)}: {one_line(_first_line(outcome.reason), at_most=160)}")
+            self._line("bad", f"{in_line(outcome.name)}: {one_line(_first_line(outcome.reason), at_most=160)}")
         for check in red:
             self._line("bad", f"{_check(check)} failed")
         if interrupted:
@@ -197,7 +198,7 @@ class Progress:
             took = f"  {stage.state}" if waited is None else f"  {stage.state} {duration(max(waited, 0.0))}"
         return Text.assemble(
             (f"{next(self._spinner)} ", "cyan"),
-            f"{visible(step)}{took}",
+            f"{in_line(step)}{took}",
             (f"   step {min(len(self._ended) + 1, self._steps)} of {self._steps}, {total} in all", "dim"),
         )
 
@@ -224,7 +225,7 @@ def _told_as(event: Reported | Recorded) -> tuple[str, object, str]:
 
 
 def _check(result: AssetCheckResult) -> str:
-    return f"check {visible(result.check_name or '')} on {key_of(result)}"
+    return f"check {in_line(result.check_name or '')} on {key_of(result)}"
 
 
 def _first_line(text: str | None) -> str:

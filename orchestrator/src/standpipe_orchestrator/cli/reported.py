@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from standpipe_orchestrator.cli.ends import attempt_number, end_words
-from standpipe_orchestrator.cli.text import briefly, check_word, key_of, listed, local_time, one_line, visible
+from standpipe_orchestrator.cli.text import briefly, check_word, in_line, key_of, listed, local_time, one_line, visible
 from standpipe_orchestrator.collected import result_of
 from standpipe_orchestrator.definitions.outcomes import is_red
 from standpipe_orchestrator.log_lines import LOG_METHODS
@@ -43,6 +43,7 @@ from standpipe_protocol.messages import (
 )
 
 _ROWS_SHOWN = 20
+_COLUMNS_SHOWN = 20
 _QUIET_NOTES = frozenset({"superseded", "replaces"})
 """Remarks that tell of attempts; the others are of something odd."""
 _INDENT = 17
@@ -133,7 +134,7 @@ def result_line(result: MaterializeResult | AssetCheckResult) -> Text:
         version = "" if result.data_version is None else f", data version {one_line(result.data_version)}"
         return Text(f"{key_of(result)} materialized{version}", style="green")
     style = "green" if result.passed else "red" if is_red(result) else "yellow"
-    return Text(f"check {visible(result.check_name or '')} on {key_of(result)} {check_word(result)}", style=style)
+    return Text(f"check {in_line(result.check_name or '')} on {key_of(result)} {check_word(result)}", style=style)
 
 
 def metadata_grid(metadata: Mapping[str, MetadataValue]) -> list[RenderableType]:
@@ -147,8 +148,9 @@ def metadata_value(value: MetadataValue) -> RenderableType:
     """A metadata value at full length; of a table the first rows."""
     match value:
         case TableMetadataValue():
-            table = plain_table(column.name for column in value.schema.columns)
-            names = [column.name for column in value.schema.columns]
+            names = [column.name for column in value.schema.columns[:_COLUMNS_SHOWN]]
+            left_out = len(value.schema.columns) - len(names)
+            table = plain_table([*names, *([f"… {left_out:,} more columns"] if left_out else [])])
             for record in value.records[:_ROWS_SHOWN]:
                 table.add_row(*(Text(one_line(str(record.data.get(name, "")), at_most=40)) for name in names))
             if len(value.records) > _ROWS_SHOWN:
@@ -160,7 +162,7 @@ def metadata_value(value: MetadataValue) -> RenderableType:
             table = plain_table(["column", "from"])
             for column, deps in value.column_lineage.deps_by_column.items():
                 sources = listed(f"{dep.asset_key.to_user_string()}.{dep.column_name}" for dep in deps)
-                table.add_row(Text(visible(column)), Text(visible(sources)))
+                table.add_row(Text(in_line(column)), Text(in_line(sources)))
             return table
         case MarkdownMetadataValue():
             return Text(visible(value.md_str))
@@ -177,14 +179,14 @@ def _schema(schema: TableSchema) -> Table:
         constraints = [] if column.constraints.nullable else ["not null"]
         constraints += ["unique"] if column.constraints.unique else []
         words = (column.name, column.type, listed([*constraints, *column.constraints.other]), column.description or "")
-        table.add_row(*(Text(visible(word)) for word in words))
+        table.add_row(*(Text(in_line(word)) for word in words))
     return table
 
 
 def plain_table(columns: Iterable[str]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim underline", pad_edge=False)
     for column in columns:
-        table.add_column(Text(visible(column)))
+        table.add_column(Text(in_line(column)))
     return table
 
 

@@ -19,7 +19,7 @@ from standpipe_orchestrator.cli.ends import attempt_number, why_it_ended
 from standpipe_orchestrator.cli.history import answering, asset_keys, context_text, print_json, seconds_taken, state
 from standpipe_orchestrator.cli.reported import print_event
 from standpipe_orchestrator.cli.stages import way
-from standpipe_orchestrator.cli.text import counted, duration, listed, local_time, one_line, visible
+from standpipe_orchestrator.cli.text import counted, duration, in_line, listed, local_time, one_line, visible
 from standpipe_orchestrator.client import BrokerClient
 from standpipe_protocol.invocation import Invocation
 
@@ -66,7 +66,7 @@ def _head(invocation: Invocation) -> RenderableType:
         "Assets": Text(listed(asset_keys(invocation))),
         "Partition": Text(context_text(invocation, "partition_key")),
         "Extras": Text(_extras(invocation)),
-        "Tags": Text(listed(visible(f"{name}={value}") for name, value in invocation.tags.items())),
+        "Tags": Text(listed(in_line(f"{name}={value}") for name, value in invocation.tags.items())),
         "Retry of": Text(visible(invocation.retry_of or "")),
     }
     grid = Table.grid(padding=(0, 2, 0, 0))

@@ -22,13 +22,23 @@ from standpipe_orchestrator.metadata import (
 )
 from standpipe_orchestrator.results import AssetCheckResult, AssetCheckSeverity, MaterializeResult
 
-# C0 and C1 controls but the newline and the tab, DEL, line separators, and what turns the direction of text around.
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# C0 and C1 controls but the newline and the tab, DEL, line separators, what turns the direction of text around, and
+# what has no width.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+# A line of a list is one line, and a column of it is where it looks to be.
+_NOT_IN_A_LINE = str.maketrans({"\n": "\\n", "\t": "\\t"})
 
 
 def visible(text: str) -> str:
     r"""The text with control characters written out (`\x1b`), so that it can neither move a cursor nor fake a line."""
     return _UNSEEN.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)
+
+
+def in_line(text: str) -> str:
+    """A name on one line, at full length."""
+    return visible(text).translate(_NOT_IN_A_LINE)
 
 
 def one_line(text: str, *, at_most: int = 72) -> str:
@@ -126,7 +136,7 @@ def metadata_line(metadata: Mapping[str, MetadataValue], *, at_most: int = 4, co
 
 
 def key_of(result: MaterializeResult | AssetCheckResult) -> str:
-    return visible(result.asset_key.to_user_string()) if result.asset_key is not None else "?"
+    return in_line(result.asset_key.to_user_string()) if result.asset_key is not None else "?"
 
 
 def check_word(check: AssetCheckResult) -> str:
