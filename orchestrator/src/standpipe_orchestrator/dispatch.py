@@ -10,6 +10,8 @@ import logging
 from collections.abc import Callable, Mapping
 
 from standpipe_orchestrator.collected import CUSTOM_MESSAGES, RESULTS, CollectedResults, is_superseded, message_of
+from standpipe_orchestrator.log_lines import with_traceback
+from standpipe_orchestrator.metadata_wire import wrong_shapes
 from standpipe_orchestrator.results import PipesResult
 from standpipe_orchestrator.stdio import forward_text
 from standpipe_protocol.invocation import Event
@@ -93,10 +95,12 @@ class Dispatch:
             case ReportAssetMaterialization() | ReportAssetCheck() | ReportCustomMessage():
                 result = self._collected.add(event, message)
                 if result is not None:
+                    self._warn_of_wrong_shapes(event, result)
                     self._tell(result)
             case Log():
                 if event.producer != self._own_producer:
-                    self._log.log(_LEVELS[message.level.upper()], "%s", message.message)
+                    text = with_traceback(message.message, event.details)
+                    self._log.log(_LEVELS[message.level.upper()], "%s", text)
             case LogExternalStream():
                 if message.stream == "stderr":
                     self.stderr_tail = (self.stderr_tail + message.text)[-_TAIL_CHARACTERS:]
@@ -116,6 +120,16 @@ class Dispatch:
             case ReportProcessEnd():
                 end = ", ".join(f"{name} {value}" for name, value in message.described().items())
                 self._log.info("[pipes] the supervisor of the external process reported its end: %s", end)
+
+    def _warn_of_wrong_shapes(self, event: Event, result: PipesResult) -> None:
+        for name, problem in wrong_shapes(result.metadata).items():
+            self._log.warning(
+                "[pipes] metadata value %r of message %d (%s) is kept as JSON: %s",
+                name,
+                event.position,
+                event.method,
+                problem,
+            )
 
     def _tell(self, result: PipesResult) -> None:
         if self._on_result is not None:

@@ -1,16 +1,19 @@
 """Lines of a log, made of log messages and of captured output. Pure.
 
 Captured output comes in pieces that end anywhere; a line is given when it is whole, and what is left at the end as it
-is. The invariant: all text of all events comes out, each piece once and in its order within its stream.
+is. Of a line that carriage returns have redrawn the last state is given, as a terminal shows it. The invariant: all
+other text of all events comes out, each piece once and in its order within its stream.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
+from standpipe_orchestrator.redraws import last_state, last_state_so_far
 from standpipe_protocol.invocation import Event
+from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import InvalidMessage, Log, LogExternalStream, parse_message
 
 Source: TypeAlias = Literal["log", "stdout", "stderr"]
@@ -99,7 +102,7 @@ class LogLines:
                     producer=event.producer,
                     source="log",
                     level=normal_level(message.level),
-                    text=message.message,
+                    text=with_traceback(message.message, event.details),
                 )
             case LogExternalStream():
                 yield from self._captured(event, at, "stdout" if message.stream == "stdout" else "stderr", message.text)
@@ -108,7 +111,7 @@ class LogLines:
 
     def rest(self) -> Iterator[LogLine]:
         """Lines that began and did not end."""
-        yield from self._begun.values()
+        yield from (replace(line, text=last_state(line.text)) for line in self._begun.values())
         self._begun.clear()
 
     def _captured(self, event: Event, at: str, source: Source, text: str) -> Iterator[LogLine]:
@@ -122,11 +125,23 @@ class LogLines:
             )
 
         for ended in whole:
-            yield line(ended.removesuffix("\r"))
+            yield line(last_state(ended))
+        open_end = last_state_so_far(open_end)
         if len(open_end) > _LONGEST:
             yield line(open_end)
         elif open_end:
             self._begun[key] = line(open_end)
+
+
+def with_traceback(message: str, details: Mapping[str, JsonValue] | None) -> str:
+    """What a log message says, with the exception and the stack that were logged with it."""
+    parts = [message]
+    for name in ("exception", "stack"):
+        text = (details or {}).get(name)
+        # A formatter of the sender's own may have written it into the message.
+        if isinstance(text, str) and text.strip() and text.strip() not in message:
+            parts.append(text.rstrip("\n"))
+    return "\n".join(parts)
 
 
 def normal_level(level: str) -> str:

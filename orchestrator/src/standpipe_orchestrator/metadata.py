@@ -192,13 +192,18 @@ class NotebookMetadataValue(_Typed[str]):
 
 
 class JsonMetadataValue(_Typed[JsonValue]):
-    """JSON data. What JSON cannot carry is refused here, where it is written."""
+    """JSON data. What JSON cannot carry is refused here, where it is written.
 
-    __slots__ = ()
+    Attributes:
+        problem: of a value that was reported as another type and did not fit it: why it is kept as JSON.
+    """
+
+    __slots__ = ("problem",)
     metadata_type = "json"
     _field = "data"
 
-    def __init__(self, data: object) -> None:
+    def __init__(self, data: object, *, problem: str | None = None) -> None:
+        self.problem = problem
         try:
             encode_json(data)
         except (TypeError, ValueError) as error:
@@ -208,6 +213,10 @@ class JsonMetadataValue(_Typed[JsonValue]):
     @property
     def data(self) -> JsonValue:
         return self._held
+
+    def to_wire(self) -> JsonObject:
+        wire = super().to_wire()
+        return wire if self.problem is None else {**wire, "problem": self.problem}
 
 
 class MarkdownMetadataValue(_Typed[str]):

@@ -101,11 +101,28 @@ def _value_of(name: str, value: object) -> MetadataValue:
 
 def metadata_from_wire(metadata: Mapping[str, JsonValue] | None) -> dict[str, MetadataValue]:
     """The metadata of a message or of a history item, as values; never fails."""
-    return {name: _from_entry(entry) for name, entry in normalise_metadata(metadata).items()}
+    given = metadata or {}
+    values = {name: _from_entry(entry) for name, entry in normalise_metadata(given).items()}
+    for name, entry in given.items():
+        # Of a history item, which is in normal form already: there it says that it was kept as JSON.
+        if isinstance(entry, dict) and entry.get("type") == "json" and isinstance(entry.get("problem"), str):
+            values[name] = JsonMetadataValue(entry.get("raw_value"), problem=str(entry["problem"]))
+    return values
 
 
 def _from_entry(entry: MetadataEntry) -> MetadataValue:
+    if entry.problem is not None:
+        return JsonMetadataValue(entry.raw_value, problem=entry.problem)
     return _READERS[entry.type](entry.raw_value)
+
+
+def wrong_shapes(metadata: Mapping[str, MetadataValue]) -> dict[str, str]:
+    """Which values were reported as a type that they do not fit, and why."""
+    return {
+        name: value.problem
+        for name, value in metadata.items()
+        if isinstance(value, JsonMetadataValue) and value.problem is not None
+    }
 
 
 def _float_or_none(raw: JsonValue) -> FloatMetadataValue:

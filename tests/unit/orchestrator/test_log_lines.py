@@ -12,7 +12,9 @@ from standpipe_orchestrator.log_lines import LogLine, LogLines, Wanted
 from standpipe_protocol.invocation import Event
 
 
-def event(position: int, method: str, params: Any, *, producer: str = "p", problem: Any = None) -> Event:
+def event(
+    position: int, method: str, params: Any, *, producer: str = "p", problem: Any = None, details: Any = None
+) -> Event:
     return Event(
         position=position,
         producer=producer,
@@ -21,6 +23,7 @@ def event(position: int, method: str, params: Any, *, producer: str = "p", probl
         params=params,
         received_at="2026-01-31T12:00:00Z",
         problem=problem,
+        details=details,
     )
 
 
@@ -81,3 +84,29 @@ def test_lines_are_chosen_by_level_source_and_text(wanted: Wanted, texts: list[s
     )
 
     assert [line.text for line in found if wanted(line)] == texts
+
+
+@pytest.mark.parametrize(
+    ("pieces", "lines"),
+    [
+        (["\r  0%\r 50%", "\r100%\n"], ["100%"]),
+        ([" 40%", "\r 60%", "\rdone\n", "next\r\n"], ["done", "next"]),
+        (["saved\r", "\nsaved\r\r\n"], ["saved", "saved"]),
+        (["one\r", "two\r"], ["two"]),
+    ],
+)
+def test_of_a_line_that_was_redrawn_the_last_state_is_given(pieces: list[str], lines: list[str]) -> None:
+    assert [line.text for line in lines_of(*(captured(at, text) for at, text in enumerate(pieces, 1)))] == lines
+
+
+def test_a_traceback_that_was_logged_stands_below_its_message() -> None:
+    details = {"exception": "Traceback (most recent call last):\nValueError: no\n", "stack": "Stack:\n  here"}
+    logged = event(1, "log", {"message": "failed", "level": "ERROR"}, details=details)
+    formatted = event(
+        2, "log", {"message": f"failed\n{details['exception']}"}, details={"exception": details["exception"]}
+    )
+
+    assert [line.text for line in lines_of(logged, formatted)] == [
+        "failed\nTraceback (most recent call last):\nValueError: no\nStack:\n  here",
+        f"failed\n{details['exception']}",
+    ]

@@ -40,6 +40,7 @@ from standpipe_orchestrator.definitions import (
 from standpipe_orchestrator.definitions.context import RUN_LOGGER
 from standpipe_orchestrator.definitions.outcomes import is_red
 from standpipe_orchestrator.errors import PipesExecutionError, StandpipeError
+from standpipe_orchestrator.metadata_wire import wrong_shapes
 from standpipe_orchestrator.results import AssetCheckResult, MaterializeResult
 
 _UNICODE = {"run": "▶", "made": "◆", "ok": "✔", "bad": "✘", "warn": "▲", "skip": "○", "dot": "·"}
@@ -69,6 +70,7 @@ class Progress:
         self._errors_before = 0
         self._steps = 0
         self._ended: list[StepOutcome] = []
+        self._wrong_shapes = False
         self._told: set[tuple[str, object, str]] = set()
 
     def __call__(self, event: RunEvent) -> None:
@@ -110,6 +112,7 @@ class Progress:
         else:
             mark = "ok" if result.passed else "bad" if is_red(result) else "warn"
             text = f"{_check(result)} {check_word(result)}"
+        self._wrong_shapes = self._wrong_shapes or bool(wrong_shapes(result.metadata))
         described = metadata_line(result.metadata, columns=self.screen.columns_after(f"  {mark[0]} {text}  "))
         self._line(mark, text, tail=f"  {described}" if described else "", indent=2)
 
@@ -160,7 +163,7 @@ class Progress:
         elif failed or skipped or red:
             mark, word = "bad", "Not green"
         else:
-            mark, word = "ok", "Green, with a warning" if yellow else "All green"
+            mark, word = "ok", "Green, with a warning" if yellow or self._wrong_shapes else "All green"
         dot = f" {self._marks['dot']} "
         self._line(mark, f"{word}: {dot.join(parts)}", _COLOURS[mark])
 

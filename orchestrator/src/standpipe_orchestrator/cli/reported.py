@@ -17,7 +17,7 @@ from standpipe_orchestrator.cli.ends import attempt_number, end_words
 from standpipe_orchestrator.cli.text import briefly, check_word, in_line, key_of, listed, local_time, one_line, visible
 from standpipe_orchestrator.collected import result_of
 from standpipe_orchestrator.definitions.outcomes import is_red
-from standpipe_orchestrator.log_lines import LOG_METHODS
+from standpipe_orchestrator.log_lines import LOG_METHODS, with_traceback
 from standpipe_orchestrator.metadata import (
     JsonMetadataValue,
     MarkdownMetadataValue,
@@ -26,6 +26,7 @@ from standpipe_orchestrator.metadata import (
     TableMetadataValue,
     TableSchemaMetadataValue,
 )
+from standpipe_orchestrator.redraws import last_states
 from standpipe_orchestrator.results import AssetCheckResult, MaterializeResult
 from standpipe_orchestrator.tables import TableSchema
 from standpipe_protocol.invocation import Event
@@ -84,9 +85,10 @@ def event_lines(event: Event, *, superseded: Container[str] = ()) -> Iterator[Re
         case ReportCustomMessage():
             line.append(f"custom message  {one_line(json.dumps(message.payload, ensure_ascii=False), at_most=160)}")
         case Log():
-            line.append(f"{visible(message.level.lower())}: {_below(message.message)}", style=log_style(message.level))
+            text = with_traceback(message.message, event.details)
+            line.append(f"{visible(message.level.lower())}: {_below(text)}", style=log_style(message.level))
         case LogExternalStream():
-            line.append(f"{message.stream}  ", style="dim").append(_below(message.text))
+            line.append(f"{message.stream}  ", style="dim").append(_below(last_states(message.text)))
         case Closed():
             line.append(f"closed because of {one_line(message.signal)}" if message.signal else "closed")
             if message.exception is not None:
@@ -168,7 +170,10 @@ def metadata_value(value: MetadataValue) -> RenderableType:
             return Text(visible(value.md_str))
         case JsonMetadataValue():
             short = json.dumps(value.data, ensure_ascii=False)
-            return Text(visible(short if len(short) <= 80 else json.dumps(value.data, ensure_ascii=False, indent=2)))
+            text = Text(visible(short if len(short) <= 80 else json.dumps(value.data, ensure_ascii=False, indent=2)))
+            if value.problem is not None:
+                text.append(f"  (kept as JSON: {visible(value.problem)})", style="yellow")
+            return text
         case _:
             return Text(briefly(value) if not isinstance(value.value, str) else visible(value.value))
 

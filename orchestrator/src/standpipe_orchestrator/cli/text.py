@@ -102,7 +102,8 @@ def briefly(value: MetadataValue) -> str:
         case MarkdownMetadataValue():
             return one_line(value.md_str, at_most=40)
         case JsonMetadataValue():
-            return one_line(json.dumps(value.data, ensure_ascii=False), at_most=40)
+            text = one_line(json.dumps(value.data, ensure_ascii=False), at_most=40)
+            return text if value.problem is None else f"{text} (wrong shape)"
         case DagsterAssetMetadataValue():
             return value.asset_key.to_user_string()
         case NullMetadataValue():

@@ -1,8 +1,7 @@
 """The output of a child process: forwarded unchanged, and captured as events, live.
 
-One thread a stream reads what is there, forwards the bytes and reports the text. Text is cut where lines end (or where
-a piece gets large, or nothing follows for a moment), never inside a character. The invariant: the captured pieces of a
-stream, joined, are its text.
+One thread a stream reads what is there, forwards the bytes and reports the text, in pieces as `CapturedText` cuts them
+and never inside a character.
 """
 
 from __future__ import annotations
@@ -12,16 +11,16 @@ import os
 import selectors
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import IO
 
+from standpipe_orchestrator.launchers.captured_text import CapturedText, Pieces
+from standpipe_orchestrator.redraws import last_states
 from standpipe_orchestrator.stdio import forward_bytes
 from standpipe_protocol.messages import LogExternalStream
 
 READ_BYTES = 64 * 1024
-PIECE_CHARACTERS = 64 * 1024
-PARTIAL_LINE_SECONDS = 0.25
-"""How long the beginning of a line waits for its end."""
 TAIL_BYTES = 4096
 
 
@@ -41,7 +40,7 @@ class StreamCapture:
         self._report = report
         self._forward = forward
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._partial = ""
+        self._text = CapturedText()
         self._tail = bytearray()
         self._abandoned = False
         self._thread = threading.Thread(target=self._run, name=f"standpipe-capture-{stream}", daemon=True)
@@ -57,8 +56,8 @@ class StreamCapture:
         self._abandoned = True
 
     def tail(self) -> str:
-        """The end of what came, at most 4 KB."""
-        return bytes(self._tail[-TAIL_BYTES:]).decode("utf-8", errors="replace").lstrip("\ufffd")
+        """The end of what came, at most 4 KB, of redrawn lines their last state."""
+        return last_states(bytes(self._tail[-TAIL_BYTES:]).decode("utf-8", errors="replace").lstrip("\ufffd"))
 
     def _run(self) -> None:
         with self._pipe:
@@ -68,14 +67,15 @@ class StreamCapture:
                     self._take(data)
             except OSError:
                 pass  # the other end is gone; what came is kept
-            self._emit(self._partial + self._decoder.decode(b"", final=True))
-            self._partial = ""
+            self._report_all(self._text.take(self._decoder.decode(b"", final=True), now=time.monotonic()))
+            self._report_all(self._text.flush())
 
     def _read(self, descriptor: int) -> bytes:
-        # Windows cannot wait for a pipe with a time-out: there a partial line waits for its end.
-        if self._partial and sys.platform != "win32" and not _readable(descriptor, PARTIAL_LINE_SECONDS):
-            self._emit(self._partial)
-            self._partial = ""
+        # Windows cannot wait for a pipe with a time-out: there the beginning of a line waits for what comes next.
+        while self._text.due is not None and sys.platform != "win32":
+            if _readable(descriptor, max(0.0, self._text.due - time.monotonic())):
+                break
+            self._report_all(self._text.overdue(now=time.monotonic()))
         return os.read(descriptor, READ_BYTES)
 
     def _take(self, data: bytes) -> None:
@@ -86,18 +86,13 @@ class StreamCapture:
         self._tail += data
         if len(self._tail) > 4 * TAIL_BYTES:
             del self._tail[:-TAIL_BYTES]
-        text = self._partial + self._decoder.decode(data)
-        # A carriage return alone redraws a line; waiting for its newline would hide a progress bar.
-        end = max(text.rfind("\n"), text.rfind("\r")) + 1
-        if len(text) - end > PIECE_CHARACTERS:
-            end = len(text)
-        self._partial = text[end:]
-        self._emit(text[:end])
+        self._report_all(self._text.take(self._decoder.decode(data), now=time.monotonic()))
 
-    def _emit(self, text: str) -> None:
-        for start in range(0, len(text), PIECE_CHARACTERS):
+    def _report_all(self, pieces: Pieces) -> None:
+        for piece in pieces:
             if not self._abandoned:
-                self._report(LogExternalStream(stream=self._stream, text=text[start : start + PIECE_CHARACTERS]))
+                extras = {} if piece.line is None else {"line": piece.line}
+                self._report(LogExternalStream(stream=self._stream, text=piece.text, extras=extras))
 
 
 def _readable(descriptor: int, timeout: float) -> bool:

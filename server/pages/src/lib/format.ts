@@ -84,9 +84,14 @@ export function visible(text: string): string {
   );
 }
 
+function lastState(line: string): string {
+  const shown = line.replace(/\r+$/, "");
+  return shown.slice(shown.lastIndexOf("\r") + 1);
+}
+
 /** A log line: colours of terminals dropped, what a progress bar overwrote folded away, the rest made visible. */
 export function logLine(text: string): string {
-  const plain = text.replace(ANSI, "").replace(/\r\n/g, "\n").replace(/\r$/, "");
-  const folded = plain.includes("\r") ? plain.split("\n").map((line) => line.slice(line.lastIndexOf("\r") + 1)).join("\n") : plain;
+  const plain = text.replace(ANSI, "");
+  const folded = plain.includes("\r") ? plain.split("\n").map(lastState).join("\n") : plain;
   return visible(folded);
 }

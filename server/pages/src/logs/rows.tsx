@@ -2,7 +2,7 @@
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { clockTime, utc } from "../lib/format";
 import { producerName } from "../lib/standing";
-import { levelClass, type Row } from "./lines";
+import { holds, levelClass, type Row } from "./lines";
 
 const HEIGHT = 20;
 const BEYOND = 30;
@@ -81,7 +81,7 @@ export function Rows({ rows, superseded, wrap, several, chosen, atEnd, setAtEnd,
         {rows.slice(from, to).map((row, offset) => (
           <div
             key={from + offset}
-            class={`log-row ${superseded.has(row.producer) ? "stale" : levelClass(row.level)}${row.position === chosen ? " chosen" : ""}`}
+            class={`log-row ${superseded.has(row.producer) ? "stale" : levelClass(row.level)}${chosen !== null && holds(row, chosen) ? " chosen" : ""}`}
             style={{ transform: `translateY(${topOf(from + offset)}px)` }}
           >
             {row.first ? (
@@ -152,5 +152,9 @@ function find(rows: Row[], position: number): number | null {
     else high = middle;
   }
   const found = rows[low]?.position ?? 0;
+  if (found !== position) {
+    const joined = rows.findIndex((row) => row.also?.includes(position));
+    if (joined >= 0) return joined;
+  }
   return found === position || (found > position && low > 0) ? low : null;
 }

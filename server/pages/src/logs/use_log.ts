@@ -2,7 +2,7 @@
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { follow, type Line } from "../lib/live";
 import type { Event, Invocation } from "../lib/types";
-import { LEVELS, rowsOf, type Level, type Row } from "./lines";
+import { holds, LEVELS, OpenLines, type Level, type Row } from "./lines";
 
 /** How many rows a page holds; a browser with little memory may be told to hold fewer. */
 export const MOST_ROWS = Math.max(1000, Number(localStorage.getItem("standpipe-log-rows")) || 300_000);
@@ -61,7 +61,7 @@ export function useLog(invocation: Invocation, { filter, paused, chosen, after }
   pausedNow.current = paused;
   const long = invocation.last_position > MOST_ROWS;
   // A line that is chosen among those shown moves nothing; of a log that is not held whole another one may lie outside.
-  const shown = chosen === null || log.rows.some(({ position }) => position === chosen);
+  const shown = chosen === null || log.rows.some((row) => holds(row, chosen));
   const outside = (long || log.begin > 0) && !shown ? chosen : null;
   const window = useRef<number | null>(null);
   if (outside !== null || chosen === null) window.current = outside;
@@ -76,7 +76,6 @@ export function useLog(invocation: Invocation, { filter, paused, chosen, after }
   const show = useCallback(() => {
     const fresh = waiting.current;
     waiting.current = [];
-    if (!fresh.length) return;
     setLog((before) => {
       const rows = before.rows.concat(fresh);
       const over = Math.max(0, rows.length - most);
@@ -93,12 +92,13 @@ export function useLog(invocation: Invocation, { filter, paused, chosen, after }
     const counted = around ?? begin;
     let taken = 0;
     let last = begin;
+    const lines = new OpenLines();
     setLog({ ...NONE, begin });
     const following = follow(id, { methods: filter.methods, ...queryOf(filter), after: begin }, {
       events: (batch: Event[]) => {
         let full = false;
         for (const event of batch) {
-          const rows = rowsOf(event);
+          const rows = lines.rowsOf(event);
           full = paged && taken > 0 && taken + rows.length > WINDOW;
           if (full) break;
           if (event.position >= counted) taken += rows.length;

@@ -1,0 +1,82 @@
+"""What is stored is shown in the terminal as well: tracebacks that were logged, values in a wrong shape."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import child_environment, run
+from tests.support.server import Server
+from tests.support.wire import closed, log, materialization, opened, register
+
+STANDPIPE = Path(sys.executable).parent / "standpipe"
+LAST_LINE = "KeyError: 'no column'"
+PIPELINE = """
+import sys
+from standpipe_orchestrator import *
+
+CODE = r'''
+from standpipe import open_pipes
+with open_pipes() as context:
+    try:
+        {}["no column"]
+    except KeyError:
+        context.log.exception("cannot load")
+    context.report_asset_materialization({"size": {"type": "int", "raw_value": "many"}, "rows": 7})
+'''
+
+@asset
+def orders(context):
+    return PipesSubprocessClient().run(context=context, command=[sys.executable, "-c", CODE]).get_materialize_result()
+
+defs = Definitions(assets=[orders])
+"""
+
+
+def _shown(server: Server, *words: str) -> str:
+    return run([STANDPIPE, *words], env=child_environment(home=server.home)).stdout
+
+
+@pytest.mark.parametrize("verb", ["show", "logs", "tail"])
+def test_a_traceback_that_was_logged_stands_below_its_message(shared_server: Server, verb: str) -> None:
+    job = register(shared_server)
+    details = {"exception": f'Traceback (most recent call last):\n  File "job.py", line 3\n{LAST_LINE}'}
+    job.append([opened(), {**log("cannot load", level="ERROR"), "details": details}, log("next"), closed()])
+    job.finish(exit_code=0)
+    lines = [line.strip() for line in _shown(shared_server, verb, job.id).splitlines()]
+    (at,) = [number for number, line in enumerate(lines) if line.endswith("cannot load")]
+    assert lines[at + 1] == "Traceback (most recent call last):"
+    assert LAST_LINE in lines[at + 3]
+    assert lines[at + 4].endswith("next")
+
+
+def test_a_value_in_a_wrong_shape_is_marked(shared_server: Server) -> None:
+    key = "marked/in-terminal"
+    job = register(shared_server)
+    metadata = {"size": {"type": "int", "raw_value": "many"}, "odd": {"raw_value": 1}, "rows": 3}
+    job.append([opened(), materialization(key, metadata=metadata), closed()])
+    job.finish(exit_code=0)
+    shown = _shown(shared_server, "show", job.id)
+    assert "many" in shown
+    assert "(kept as JSON: not a `int`: expected an integer)" in shown
+    assert "(kept as JSON: expected an object with `type` and `raw_value`)" in shown
+    listed = _shown(shared_server, "assets", key)
+    assert "(kept as JSON: not a `int`: expected an integer)" in listed
+    assert 'size "many" (wrong shape)' in listed
+
+
+@pytest.mark.parametrize("verbose", [[], ["-v"]])
+def test_materialize_shows_both_and_is_green_with_a_warning(tmp_path: Path, verbose: list[str]) -> None:
+    (tmp_path / "pipeline.py").write_text(PIPELINE, encoding="utf-8")
+    environment = child_environment(home=tmp_path / "home")
+    done = run([STANDPIPE, "materialize", tmp_path / "pipeline.py", *verbose], env=environment)
+    text = done.stdout + done.stderr
+    assert "error: cannot load" in text
+    assert LAST_LINE in text
+    assert "metadata value 'size' of message " in text
+    assert "is kept as JSON: not a `int`: expected an integer" in text
+    assert "Green, with a warning" in text
+    assert json.dumps("many") in text
