@@ -1,4 +1,4 @@
-"""What is stored is shown in the terminal as well: tracebacks that were logged, values in a wrong shape."""
+"""What is stored is shown in the terminal as well: tracebacks that were logged, values in a wrong shape, odd names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.processes import child_environment, run
 from tests.support.server import Server
-from tests.support.wire import closed, log, materialization, opened, register
+from tests.support.wire import check, closed, log, materialization, opened, register
 
 STANDPIPE = Path(sys.executable).parent / "standpipe"
 LAST_LINE = "KeyError: 'no column'"
@@ -80,3 +80,24 @@ def test_materialize_shows_both_and_is_green_with_a_warning(tmp_path: Path, verb
     assert "is kept as JSON: not a `int`: expected an integer" in text
     assert "Green, with a warning" in text
     assert json.dumps("many") in text
+
+
+def test_one_long_or_odd_name_spoils_no_list(shared_server: Server) -> None:
+    """A script reads the ids, a person the other rows."""
+    key, ids = "part/long-names", list[str]()
+    job = "nightly\n\tbackfill " + "y" * 400
+    for partition in ("eu", "x" * 500):
+        messages = [materialization(key, metadata={"rows": 1}), check(key, "fine")]
+        context = {"partition_key": partition, "asset_keys": [key], "job_name": job}
+        one = register(shared_server, context=context)
+        one.append([opened(), *messages, closed()])
+        one.finish(exit_code=0)
+        ids.insert(0, one.id)
+
+    for words in (["ls", "--asset", key], ["assets", key], ["assets", key, "--checks"]):
+        lines = _shown(shared_server, *words).splitlines()
+        rows = [line for line in lines if "inv_" in line]
+        assert [next(name for name in ids if name in row) for row in rows] == ids
+        assert " eu " in rows[1]
+        assert "x" * 500 in rows[0]
+        assert words[0] == "ls" or "rows 1" in rows[1] or "passed" in rows[1]

@@ -397,20 +397,3 @@ def test_a_shell_without_a_name_is_exit_code_2_and_a_sentence(tmp_path: Path) ->
 
     assert (done.returncode, done.stdout) == (2, "")
     assert "bash, zsh, fish, powershell" in done.stderr
-
-
-def test_one_long_or_odd_name_spoils_no_list(broker: Server) -> None:
-    """A script reads the ids, a person the other rows."""
-    job = "nightly\n\tbackfill " + "y" * 400
-    for partition in ("eu", "x" * 500):
-        messages = [wire.materialization("part", metadata={"rows": 1}), wire.check("part", "fine")]
-        finished(broker, messages, context={"partition_key": partition, "asset_keys": ["part"], "job_name": job})
-    ids = [item["id"] for item in objects(standpipe("ls", "--asset", "part", "--json", home=broker.home).stdout)]
-
-    for words in (["ls", "--asset", "part"], ["assets", "part"], ["assets", "part", "--checks"]):
-        lines = standpipe(*words, home=broker.home).stdout.splitlines()
-        rows = [line for line in lines if "inv_" in line]
-        assert [next(id for id in ids if id in row) for row in rows] == ids
-        assert " eu " in rows[1]
-        assert "x" * 500 in rows[0]
-        assert words[0] == "ls" or "rows 1" in rows[1] or "passed" in rows[1]
