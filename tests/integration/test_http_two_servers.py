@@ -116,3 +116,15 @@ def test_a_deletion_at_one_server_ends_the_streams_at_the_other(servers: tuple[S
         assert next(events).id == "1"
         assert here.http.delete(job.path, params={"force": "true"}).status_code == 204
         assert next(events).event == "bye"
+
+
+def test_a_cancel_at_one_server_is_heard_by_streams_at_the_other(servers: tuple[Server, Server]) -> None:
+    here, there = servers
+    job = register(here)
+    job.append(custom(1))
+    headers = {"Accept": "text/event-stream"}
+    with there.http.stream("GET", f"{job.path}/events", headers=headers, timeout=5) as answer:
+        events = sent_events(answer)
+        assert next(events).id == "1"
+        assert here.http.post(f"{job.path}/cancel").status_code == 200
+        assert next(events).event == "control"

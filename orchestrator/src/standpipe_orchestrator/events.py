@@ -14,7 +14,7 @@ from urllib.parse import quote
 from standpipe_orchestrator.errors import UnexpectedAnswer
 from standpipe_orchestrator.reader import Tail
 from standpipe_orchestrator.transport import Transport
-from standpipe_protocol.invocation import Event, Invocation
+from standpipe_protocol.invocation import Control, Event, Invocation
 from standpipe_protocol.json_text import JsonObject
 
 
@@ -27,6 +27,8 @@ class EventPage:
     ended: bool
     last_position: int | None = None
     """Of the invocation; a page of a search may be empty before it. None where the server did not say."""
+    control: Control = Control()  # noqa: RUF009  it is immutable
+    """Whether the work is to stop, where that was asked."""
 
 
 class EventOperations:
@@ -48,6 +50,7 @@ class EventOperations:
         stream: str | None = None,
         producers: Sequence[str] | None = None,
         wait: float = 0.0,
+        control: bool = False,
         retry: bool = True,
     ) -> EventPage:
         """The events after a position; waits up to `wait` seconds for one (an ended invocation answers at once).
@@ -58,6 +61,7 @@ class EventOperations:
             text: only with this in a string or a name of the message, in any case.
             stream: only output of "stdout" or "stderr".
             producers: only of these.
+            control: asks whether the work is to stop, too, and waits no longer once it is.
         """
         path = f"{invocation_path(invocation_id)}/events"
         answer = self._transport.call(
@@ -72,6 +76,7 @@ class EventOperations:
                 "stream": stream,
                 "producer": _joined(producers),
                 "wait": f"{wait:g}" if wait else None,
+                "control": "true" if control else None,
             },
             headers={"Accept": "application/json"},
             retry=retry,
@@ -92,7 +97,8 @@ class EventOperations:
         if not isinstance(last_position, int):
             # From a server of another make: an empty page is the end.
             last_position = next_after if not events else None
-        return EventPage(events, next_after, body.get("ended") is True, last_position)
+        told = Control.from_wire(body.get("control"))
+        return EventPage(events, next_after, body.get("ended") is True, last_position, told)
 
     def iterate(
         self,

@@ -20,7 +20,7 @@ from standpipe_orchestrator.errors import (
     ServerFailed,
     UnexpectedAnswer,
 )
-from standpipe_protocol.invocation import Event, Invocation
+from standpipe_protocol.invocation import Control, Event, Invocation
 from standpipe_protocol.json_text import JsonObject, decode_json
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class ReadEvents(Protocol):
         limit: int | None = None,
         methods: Sequence[str] | None = None,
         wait: float = 0.0,
+        control: bool = False,
         retry: bool = True,
     ) -> EventPage: ...
 
@@ -54,6 +55,7 @@ class Tail:
 
     Attributes:
         position: of the last event delivered.
+        on_cancel: called once, on the thread that reads, when the work is to stop.
         invocation: the invocation as it ended; None until then.
     """
 
@@ -73,6 +75,8 @@ class Tail:
     ) -> None:
         self.position = after
         self.invocation: Invocation | None = None
+        self.on_cancel: Callable[[], None] | None = None
+        self._heard_cancel = False
         self._id = invocation_id
         self._transport, self._read, self._get = transport, read, get
         self._methods = tuple(methods) if methods else None
@@ -143,6 +147,8 @@ class Tail:
                         return
                     if frame.event == "bye":
                         return
+                    if frame.event == "control":
+                        self._hear(Control.from_wire(decode_json(frame.data)))
                     # The decoder also gives frames without data: a keep-alive, or a lone `retry:`.
                     if frame.event == "message" and frame.data:
                         yield from self._accept(self._event(frame.data))
@@ -155,9 +161,16 @@ class Tail:
     def _from_pages(self) -> Iterator[Event]:
         while not self._stopped.is_set():
             page = self._read(
-                self._id, after=self.position, methods=self._methods, wait=_POLL_WAIT_SECONDS, retry=False
+                self._id,
+                after=self.position,
+                methods=self._methods,
+                wait=_POLL_WAIT_SECONDS,
+                # Asked with it, a server does not wait when the work is to stop.
+                control=self.on_cancel is not None and not self._heard_cancel,
+                retry=False,
             )
             self._last_word = self._clock()
+            self._hear(page.control)
             for event in page.items:
                 yield from self._accept(event)
             # With a filter the page may have looked past events that it does not hold.
@@ -173,6 +186,12 @@ class Tail:
             raise self._odd(f"position {event.position} right after {self.position}")
         self.position = event.position
         yield event
+
+    def _hear(self, control: Control) -> None:
+        if control.cancel_requested and not self._heard_cancel:
+            self._heard_cancel = True
+            if self.on_cancel is not None:
+                self.on_cancel()
 
     def _event(self, data: str) -> Event:
         try:

@@ -47,6 +47,7 @@ class Reading:
         handle: what is done with each.
         log: is told when reading stops before the end.
         on_over: called once, when nothing more is read.
+        on_cancel: called once, when the broker says that the work is to stop.
 
     Attributes:
         unhandled: the first events whose handling raised.
@@ -60,6 +61,7 @@ class Reading:
         handle: Callable[[Event], None],
         log: logging.Logger,
         on_over: Callable[[], None] = lambda: None,
+        on_cancel: Callable[[], None] | None = None,
     ) -> None:
         self.unhandled: list[Unhandled] = []
         self._failed = 0
@@ -71,6 +73,7 @@ class Reading:
         self._log = log
         self._on_over = on_over
         self._tail = client.events.stream(invocation_id, patience_seconds=None)
+        self._tail.on_cancel = on_cancel
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"standpipe-reader-{invocation_id}", daemon=True)
 

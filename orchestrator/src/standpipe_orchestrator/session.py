@@ -94,9 +94,8 @@ class PipesSession(ResultGetters):
             on_opened=self._note_opened,
             cancelled=self.cancel_requested.is_set,
         )
-        self._reading = Reading(
-            self.invocation_id, client=client, handle=self._dispatch.handle, log=self._log, on_over=self.wake
-        )
+        read = partial(Reading, self.invocation_id, client=client, log=self._log)
+        self._reading = read(handle=self._dispatch.handle, on_over=self.wake, on_cancel=self.note_cancel_request)
         self._launch_mark: LaunchMark | None = None
         self._lease: LeaseKeeper | None = None
         if lease_seconds is not None:

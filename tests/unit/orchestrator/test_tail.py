@@ -156,3 +156,37 @@ def test_pages_are_read_to_the_end_that_is_there_now() -> None:
 
     with StubBroker(answer) as stub, BrokerClient(stub.url, api_key="k") as client:
         assert [found.position for found in client.events.iterate("inv_1")] == [1, 2, 3]
+
+
+CONTROL = 'event: control\ndata: {"cancel_requested": true}\n\n'
+
+
+def test_a_stream_tells_once_that_the_work_is_to_stop() -> None:
+    replies = iter([Reply.events(frame(1), CONTROL, "event: bye\ndata: {}\n\n"), Reply.events(CONTROL, END)])
+    heard: list[int] = []
+    with StubBroker(lambda _: next(replies)) as stub:
+        tail = tail_of(stub)
+        tail.on_cancel = lambda: heard.append(tail.position)
+        assert positions_of(tail) == [1]
+        assert tail.invocation is not None
+    assert heard == [1]
+
+
+def test_pages_are_asked_whether_the_work_is_to_stop_until_they_say_so() -> None:
+    def answer(request: Request) -> Reply:
+        if request.headers["accept"] == "text/event-stream":
+            return Reply.json({})
+        if request.path == PATH:
+            return Reply.json(ENDED)
+        if "control" in request.query:
+            return Reply.json({"items": [], "next_after": 0, "ended": False, "control": {"cancel_requested": True}})
+        return page(after=0, ended=True)
+
+    heard = threading.Event()
+    with StubBroker(answer) as stub:
+        tail = tail_of(stub)
+        tail.on_cancel = heard.set
+        assert positions_of(tail) == []
+        asked = [request.query.get("control") for request in stub.requests if request.query.get("wait")]
+    assert heard.is_set()
+    assert asked == ["true", None]

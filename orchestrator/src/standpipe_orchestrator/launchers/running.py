@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import threading
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -27,7 +28,6 @@ from standpipe_orchestrator.errors import (
 )
 from standpipe_orchestrator.invocations import PipesMode
 from standpipe_orchestrator.launchers.arguments import no_such_folder, program_of
-from standpipe_orchestrator.launchers.cancel import CancelWatch
 from standpipe_orchestrator.launchers.capture import StreamCapture
 from standpipe_orchestrator.launchers.child import Child, Command
 from standpipe_orchestrator.launchers.endings import Seen, Stop, describe_end
@@ -195,24 +195,22 @@ class RunningSubprocess:
             on_exit=session.wake,
             keep_open=self._keep_open(),
         )
-        watch = CancelWatch(session, first=lambda: _report_running(session, child))
+        # On a thread of its own: a broker that is slow to answer must not hold up the command.
+        report = threading.Thread(target=_report_running, args=(session, child), daemon=True)
         stop: Stop | None = None
         try:
             try:
                 child.start()
             except Exception as error:
                 return self._not_started(child, captures, error)
-            watch.start()
+            report.start()
             stop = yield from self._until_over(session, child)
         except BaseException as error:
             self._after_exception(session, child, error)
             because, cancelled = f"The orchestrator was stopped by {type(error).__name__}.", is_interrupt(error)
             stop = Stop(because, outcome="cancelled") if cancelled else Stop(because, code="platform-error")
-            watch.stop()
             self._tell_stopped(session, self._seen(child, captures, stop), cancelled=cancelled)
             raise
-        finally:
-            watch.stop()
         return self._seen(child, captures, stop)
 
     def _not_started(self, child: Child, captures: list[StreamCapture], error: Exception) -> Seen:

@@ -58,6 +58,8 @@ class ReadQuery:
     before: int | Literal["end"] | None
     """Reads backwards from there."""
     wait: float
+    control: bool
+    """Whether a page or lines say that the work is to stop, as a stream does by itself."""
 
 
 def refuse_repeated(exchange: Exchange) -> None:
@@ -131,6 +133,7 @@ def read_query(exchange: Exchange) -> ReadQuery:
         match=match,
         before=_before(query),
         wait=_wait(query),
+        control=_flag(query, "control"),
     )
 
 
@@ -208,6 +211,13 @@ def _wait(query: dict[str, list[str]]) -> float:
     if not math.isfinite(seconds) or seconds < 0:
         raise Refused(invalid_parameter("wait", expected=f"seconds from 0 to {LONGEST_WAIT:g}", got=text))
     return min(seconds, LONGEST_WAIT)
+
+
+def _flag(query: dict[str, list[str]], name: str) -> bool:
+    text = query.get(name, ["false"])[-1]
+    if text not in ("true", "false"):
+        raise Refused(invalid_parameter(name, expected="true or false", got=text))
+    return text == "true"
 
 
 def _number(query: dict[str, list[str]], name: str, *, default: int, least: int) -> int:

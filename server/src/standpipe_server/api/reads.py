@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
+from standpipe_protocol.invocation import Control
 from standpipe_protocol.json_text import encode_json
 from standpipe_server.api.exchange import Exchange
 from standpipe_server.api.parameters import ReadQuery, read_query
 from standpipe_server.api.parts import ApiParts
-from standpipe_server.feed.tail import Ended, Idle, Stopping, tail
+from standpipe_server.feed.tail import CancelRequested, Ended, Idle, Stopping, tail
 from standpipe_server.feed.wakeups import Subscription
 from standpipe_server.store import EventPage, StoreError, Target
 
@@ -37,9 +38,9 @@ async def read_events(parts: ApiParts, exchange: Exchange, target: Target) -> No
         case "json" if query.wait:
             async with parts.streams.following(exchange, target.pk) as subscription:
                 page = await _waited_page(parts, subscription, query)
-            await _answer_page(exchange, page)
+            await _answer_page(exchange, page, query)
         case "json":
-            await _answer_page(exchange, await _page(parts, target.pk, query, after=query.after))
+            await _answer_page(exchange, await _page(parts, target.pk, query, after=query.after), query)
         case "sse":
             await _stream_sse(parts, exchange, target, query)
         case "ndjson":
@@ -81,6 +82,8 @@ async def _waited_page(parts: ApiParts, subscription: Subscription, query: ReadQ
         behind = after < page.last_position or not page.latest
         if page.events or subscription.closed or subscription.stopping or (page.ended and not behind):
             return page
+        if query.control and page.cancel_requested:
+            return page
         if behind:
             continue
         if monotonic() >= deadline:
@@ -88,11 +91,12 @@ async def _waited_page(parts: ApiParts, subscription: Subscription, query: ReadQ
         await subscription.wait(min(deadline - monotonic(), subscription.poll_seconds))
 
 
-async def _answer_page(exchange: Exchange, page: EventPage) -> None:
+async def _answer_page(exchange: Exchange, page: EventPage, query: ReadQuery) -> None:
     # `ended` says that there is nothing more to come, so it is only told with the last of the events.
     ended = page.ended and page.latest and page.next_after >= page.last_position
-    told = (page.next_after, b"true" if ended else b"false", page.last_position)
-    rest = b'],"next_after":%d,"ended":%b,"last_position":%d}' % told
+    control = b',"control":%b' % _control(page.cancel_requested) if query.control else b""
+    told = (page.next_after, b"true" if ended else b"false", page.last_position, control)
+    rest = b'],"next_after":%d,"ended":%b,"last_position":%d%b}' % told
     await exchange.answer(200, b'{"items":[' + b",".join(page.events) + rest)
 
 
@@ -106,6 +110,8 @@ async def _stream_sse(parts: ApiParts, exchange: Exchange, target: Target, query
                     match step:
                         case EventPage():
                             await exchange.write(_sse_frames(step.positions, step.events))
+                        case CancelRequested():
+                            await exchange.write(b"event: control\ndata: %b\n\n" % _control(True))
                         case Idle():
                             await exchange.write(b": still here\n\n")
                         case Ended(last_position):
@@ -135,6 +141,9 @@ async def _stream_lines(parts: ApiParts, exchange: Exchange, target: Target, que
                     match step:
                         case EventPage():
                             await exchange.write(b"".join(_one_line(event) + b"\n" for event in step.events))
+                        case CancelRequested():
+                            if query.control:
+                                await exchange.write(b'{"event":"control","control":%b}\n' % _control(True))
                         case Idle():
                             pass
                         case Ended():
@@ -148,6 +157,10 @@ async def _stream_lines(parts: ApiParts, exchange: Exchange, target: Target, que
 
 
 _BYE_LINE: Final = b'{"event":"bye"}\n'
+
+
+def _control(cancel_requested: bool) -> bytes:
+    return encode_json(Control(cancel_requested=cancel_requested).to_wire())
 
 
 def _tail(parts: ApiParts, subscription: Subscription, query: ReadQuery):

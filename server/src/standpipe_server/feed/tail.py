@@ -28,7 +28,12 @@ class Stopping:
     """The server stops; there may be more to read elsewhere."""
 
 
-Step: TypeAlias = EventPage | Idle | Ended | Stopping
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    """The work is to stop; told once."""
+
+
+Step: TypeAlias = EventPage | CancelRequested | Idle | Ended | Stopping
 
 
 async def tail(
@@ -47,6 +52,7 @@ async def tail(
     No database session is held between two reads, however slowly the consumer takes a page.
     """
     deadline = monotonic() + idle_seconds
+    told_cancel = False
     while not subscription.closed:
         if subscription.stopping:
             yield Stopping()
@@ -64,6 +70,9 @@ async def tail(
         if page.events:
             yield page
             deadline = monotonic() + idle_seconds
+        if page.cancel_requested and not told_cancel:
+            told_cancel = True
+            yield CancelRequested()
         if page.next_after < page.last_position or not page.latest:
             continue
         if page.ended:

@@ -34,9 +34,11 @@ _MOST_EVENTS_LOOKED_AT = 60_000
 _MOST_BYTES_LOOKED_AT = 24 * 1024 * 1024
 
 # Made once: these are what a live reader waits for, and building a statement costs as much as running it.
-_state_of = select(tables.invocation.c.status, tables.invocation.c.last_position).where(
-    tables.invocation.c.pk == bindparam("pk")
-)
+_state_of = select(
+    tables.invocation.c.status,
+    tables.invocation.c.last_position,
+    tables.invocation.c.cancel_requested_at.is_not(None).label("cancel_requested"),
+).where(tables.invocation.c.pk == bindparam("pk"))
 # The segment that holds position after+1 may begin before it.
 _segment_at = select(func.max(tables.segment.c.first_position)).where(
     tables.segment.c.invocation_pk == bindparam("pk"), tables.segment.c.first_position <= bindparam("position")
@@ -87,6 +89,7 @@ class EventPage:
     latest: bool = True
     next_before: int | None = None
     """Of a page that was read backwards: where to read on; None at the beginning."""
+    cancel_requested: bool = False
 
 
 def read_event_page(
@@ -127,7 +130,14 @@ def read_event_page(
     filtered = methods is not None or match is not None
     looked_at = seen if cut_short else max(seen, after, state.last_position if filtered else 0)
     next_after = looked_at if complete else positions[-1]
-    return EventPage(events, positions, next_after, state.last_position, state.status == "ended")
+    return EventPage(
+        events,
+        positions,
+        next_after,
+        state.last_position,
+        state.status == "ended",
+        cancel_requested=bool(state.cancel_requested),
+    )
 
 
 def read_event_page_before(

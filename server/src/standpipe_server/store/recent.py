@@ -50,6 +50,7 @@ class _Invocation:
     weight: int = 0
     last_position: int = 0
     ended: bool = False
+    cancel_requested: bool = False
 
 
 class RecentEvents:
@@ -79,6 +80,7 @@ class RecentEvents:
             for state in states if self._invocations else ():
                 if (known := self._invocations.get(state.pk)) is not None:
                     known.last_position, known.ended = state.last_position, state.ended
+                    known.cancel_requested = state.cancel_requested_at is not None
             # Last: a row's number may be given to another invocation later.
             for pk in deleted:
                 self._forget(pk)
@@ -97,12 +99,20 @@ class RecentEvents:
                 return None
             # A reader that keeps up wants the last of many.
             wanted = list(itertools.takewhile(lambda one: one.last_position > after, reversed(known.kept)))
-            last_position, ended = known.last_position, known.ended
+            last_position, ended, cancel_requested = known.last_position, known.ended, known.cancel_requested
         wanted.reverse()
         found = (event for one in wanted for event in one.events() if event.position > after)
         events, positions, complete = take_events(found, methods=methods, limit=limit, max_bytes=max_bytes)
         next_after = wanted[-1].last_position if complete else positions[-1]
-        return EventPage(events, positions, next_after, last_position, ended, latest=self._alone)
+        return EventPage(
+            events,
+            positions,
+            next_after,
+            last_position,
+            ended,
+            latest=self._alone,
+            cancel_requested=cancel_requested,
+        )
 
     def _keep(self, pk: int, kept: _Kept) -> None:
         known = self._invocations.setdefault(pk, _Invocation())
