@@ -353,6 +353,8 @@ class Outbox:
     def _start(self) -> None:
         with self._starting:
             if not self._started and self._report is None:
+                # First: where threads are greenlets another one of them comes here while this one starts.
+                self._started = True
                 self._started = self._sender.start()
                 if self._started and self._fork is None:
                     self._leftovers.start()
@@ -389,8 +391,7 @@ class Outbox:
         self._opened_at = clock.monotonic()
         self._begin(new_producer())
         self._report, self._to_open = report, opens
-        self._sender.limits = parents.limits
-        self._sender.context = parents.context.copy()
+        self._sender.inherit(parents)
         self._after_fork()
 
 

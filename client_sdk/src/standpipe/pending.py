@@ -55,10 +55,7 @@ class Pending:
         self._busy = False
         self._late: deque[Callable[[], bool]] = deque()
         self._progress = threading.Condition(self._lock)
-        # A lock used as a signal: held while there is nothing to wake for. A Condition would cost each put a
-        # microsecond more.
-        self._wake = threading.Lock()
-        self._wake.acquire()
+        self.begin_taking()
         self._asleep = False
         self._memory: deque[bytes] = deque()
         self._memory_size = 0
@@ -214,6 +211,13 @@ class Pending:
             if seq == self.acknowledged + 1 and self._memory:
                 self._memory_size += len(body) - len(self._memory[0])
                 self._memory[0] = body
+
+    def begin_taking(self) -> None:
+        """Called on the thread that takes, to wait as threads do by now: gevent may have replaced them."""
+        # A lock used as a signal: held while there is nothing to wake for. A Condition would cost each put more.
+        wake = threading.Lock()
+        wake.acquire()
+        self._wake = wake
 
     def wait_for_work(self, timeout: float | None, *, new_messages: bool) -> None:
         """Sleeps until `kick`, the time-out or, where wanted, a new message."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -39,10 +38,11 @@ from standpipe.errors import (
     error_for_problem,
 )
 from standpipe.heart import Heart
+from standpipe.jitter import random_part
 from standpipe.pending import Pending
 from standpipe.reach import Reach
 from standpipe.sender_threads import mark_sender_thread, unmark_sender_thread
-from standpipe.texts import text_of
+from standpipe.texts import LONGEST_REASON, text_of
 from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.context import ContextData, InvalidContext
 from standpipe_protocol.invocation import DEFAULT_LEASE_SECONDS, Control
@@ -54,7 +54,6 @@ if TYPE_CHECKING:
 BATCH_BYTES = 2 * 1024 * 1024
 REMEMBERED_REJECTIONS = 1000
 SECONDS_AFTER_ERROR = 0.1
-LONGEST_REASON = 1000
 
 _log = logging.getLogger("standpipe.outbox")
 
@@ -88,21 +87,21 @@ class Sender:
         self._environment = environment
         self._wants_context = fetch_context
         self._lease_seconds = DEFAULT_LEASE_SECONDS
-        self._telling = threading.Lock()
+        self._telling = threading.RLock()
         self._heart = self._make_heart() if heartbeat else None
         self._course = Course()
         self._reach = Reach(bootstrap)
         # Flags of their own, because other threads set them: until the server answers, and until the next request.
-        self._hurried = False
-        self._try_now = False
-        self._opening_first = False
-        self._stopping = False
+        self._hurried = self._try_now = False
+        self._opening_first = self._stopping = False
         self._last_word = clock.monotonic()
         self._imported = threading.Event()
-        self._thread = threading.Thread(target=self.run, name="standpipe-outbox", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> bool:
         """False where the process gets no further thread, at a limit or at its end; it may be asked again."""
+        # Made here: in a forked child gevent may have replaced what threads are.
+        self._thread = threading.Thread(target=self.run, name="standpipe-outbox", daemon=True)
         try:
             self._thread.start()
         except RuntimeError as error:
@@ -116,9 +115,14 @@ class Sender:
         self.trouble = None
         return self.run
 
+    def inherit(self, parent: Sender) -> None:
+        """In a forked child: what the parent's has learned from the server."""
+        self.limits, self._lease_seconds = parent.limits, parent._lease_seconds
+        self.context = parent.context.copy()
+
     def wait_until_imported(self, timeout: float) -> None:
         """Waits until the thread imports nothing more: a fork amid an import would leave its lock held in the child."""
-        if self._thread.is_alive():
+        if self._thread is not None and self._thread.is_alive():
             self._imported.wait(timeout)
 
     def hurry(self) -> None:
@@ -133,13 +137,15 @@ class Sender:
         if self._heart is not None:
             self._heart.stop()
         self._pending.kick()
-        if self._thread.is_alive() and threading.current_thread() is not self._thread:
-            self._thread.join(timeout)
+        thread = self._thread
+        if thread is not None and thread.is_alive() and threading.current_thread() is not thread:
+            thread.join(timeout)
 
     def run(self) -> None:
         """Delivers until it is stopped or refused for good."""
         mark_sender_thread()
         self._reach.watch(lambda: self.trouble)
+        self._pending.begin_taking()
         transport: Transport | None = None
         try:
             while not self._stopping and self.stopped_by is None:
@@ -174,14 +180,14 @@ class Sender:
         self.context.fail(error)
         self._shelter()
         self._pending.end_waiting()
-        where = f"invocation {self._bootstrap.invocation} at {self._bootstrap.url}"
-        _log.warning("Nothing is delivered to %s: %s Reports are kept on disk.", where, self.trouble)
+        text = "Nothing is delivered to invocation %s at %s: %s Reports are kept, on disk if it takes them."
+        _log.warning(text, self._bootstrap.invocation, self._bootstrap.url, error)
 
     def _try_again_after(self, error: Exception) -> None:
         """What nothing here expects is a failed attempt like any other."""
         with contextlib.suppress(Exception):
-            reason = f"{type(error).__name__}: {text_of(error, most=LONGEST_REASON)}"
-            self._course, decision = self._course.after_refusal(NoAnswer(reason=reason), **self._circumstances())
+            answer = NoAnswer(reason=f"{type(error).__name__}: {text_of(error, most=LONGEST_REASON)}")
+            self._course, decision = self._course.after_refusal(answer, **self._circumstances())
             if self._course.failures == 1:
                 _log.error("The Standpipe outbox met an error and tries again.", exc_info=error)
             self._after_refusal(decision)
@@ -283,7 +289,7 @@ class Sender:
         )
 
     def _circumstances(self) -> _Circumstances:
-        return {"now": clock.monotonic(), "jitter": _random(), "hurried": self._hurried}
+        return {"now": clock.monotonic(), "jitter": random_part(), "hurried": self._hurried}
 
     def _hear(self, answer: Answer | NoAnswer, *, failures: int) -> None:
         """Takes note of an answer that came from the server itself."""
@@ -392,8 +398,3 @@ if TYPE_CHECKING:
         now: float
         jitter: float
         hurried: bool
-
-
-def _random() -> float:
-    # The random module costs two milliseconds to import and seeds itself from the same source.
-    return int.from_bytes(os.urandom(4), "big") / 2**32

@@ -9,6 +9,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+LONGEST_REASON = 1000
+"""Of what went wrong, in a sentence for people."""
+
 
 def text_of(value: object, *, most: int) -> str:
     """`str(value)`, or why that cannot be had; of a longer one the first `most` characters."""

@@ -21,7 +21,7 @@ from standpipe.delivery import Answer, NoAnswer
 from standpipe.errors import PipesConfigurationError
 from standpipe.proxies import Target, proxy_for
 from standpipe.sender_threads import in_sender_thread
-from standpipe.texts import text_of
+from standpipe.texts import LONGEST_REASON, text_of
 from standpipe.token_file import TokenFile
 from standpipe_protocol import PROTOCOL_VERSION
 from standpipe_protocol.bootstrap import Bootstrap
@@ -42,7 +42,6 @@ ANSWER_SECONDS = 30.0
 WHOLE_ANSWER_SECONDS = 300.0
 LONGEST_ANSWER = 128 * 1024 * 1024
 """In bytes: a context is as large as its server's limit, 16 MiB."""
-LONGEST_REASON = 1000
 
 _GZIP = 16 + zlib.MAX_WBITS
 
