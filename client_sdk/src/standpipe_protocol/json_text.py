@@ -18,6 +18,7 @@ __all__ = [
     "NON_FINITE",
     "JsonObject",
     "JsonValue",
+    "LongInteger",
     "decode_json",
     "encode_json",
     "json_depth",
@@ -39,6 +40,27 @@ _LONG_BITS = 2000
 _encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
+class LongInteger:
+    """An integer of more digits than its reader calculates with: the text of them, and JSON as it came."""
+
+    __slots__ = ("digits",)
+
+    def __init__(self, digits: str) -> None:
+        self.digits = digits
+
+    def __str__(self) -> str:
+        return self.digits
+
+    def __repr__(self) -> str:
+        return f"LongInteger({self.digits!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LongInteger) and self.digits == other.digits
+
+    def __hash__(self) -> int:
+        return hash(self.digits)
+
+
 def encode_json(value: object) -> bytes:
     """Encodes a value as compact ASCII JSON.
 
@@ -51,6 +73,9 @@ def encode_json(value: object) -> bytes:
     """
     try:
         return _encoder.encode(value).encode("ascii")
+    except TypeError as error:
+        if LongInteger.__name__ not in str(error):
+            raise
     except ValueError as error:
         # The one other ValueError is a circular reference, and walking that would never end.
         if "not JSON compliant" not in str(error) and "integer string conversion" not in str(error):
@@ -63,8 +88,11 @@ def encode_json(value: object) -> bytes:
     return long_integers.put_back(_encoder.encode(plain).encode("ascii"))
 
 
-def decode_json(text: str | bytes) -> JsonValue:
+def decode_json(text: str | bytes, *, longest_integer: int | None = None) -> JsonValue:
     """Decodes JSON text; integers of any size are read, whatever Python's own limit for decimal digits.
+
+    A million digits take Python a second, and eight million half a minute, in which no other thread runs. So who only
+    shows or carries what was sent gives `longest_integer`: an integer of more digits comes as a `LongInteger`.
 
     Raises:
         ValueError: the text is not JSON (a `json.JSONDecodeError`, with line and column), not UTF-8, or nested more
@@ -81,7 +109,13 @@ def decode_json(text: str | bytes) -> JsonValue:
     except ValueError as error:
         if "integer string conversion" not in str(error):
             raise
-    return cast("JsonValue", json.loads(decoded, parse_int=_parse_long_int))
+    if longest_integer is None:
+        return cast("JsonValue", json.loads(decoded, parse_int=_parse_long_int))
+
+    def parse(digits: str) -> object:
+        return _parse_long_int(digits) if len(digits.lstrip("-")) <= longest_integer else LongInteger(digits)
+
+    return cast("JsonValue", json.loads(decoded, parse_int=parse))
 
 
 def json_kind(value: JsonValue) -> str:
@@ -116,12 +150,13 @@ class _LongIntegers:
         self._mark = os.urandom(16).hex()
         self._found: dict[bytes, bytes] = {}
 
-    def stand_in(self, value: int) -> str:
+    def stand_in(self, value: int | LongInteger) -> str:
         # Decimal writes an integer of any length, and takes no notice of the limit.
         from decimal import Decimal
 
         name = f"{self._mark}-{len(self._found)}"
-        self._found[f'"{name}"'.encode("ascii")] = str(Decimal(value)).encode("ascii")
+        digits = value.digits if isinstance(value, LongInteger) else str(Decimal(value))
+        self._found[f'"{name}"'.encode("ascii")] = digits.encode("ascii")
         return name
 
     def put_back(self, text: bytes) -> bytes:
@@ -138,6 +173,8 @@ def _plain(value: object, long_integers: _LongIntegers) -> object:
         return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     if isinstance(value, int):
         return long_integers.stand_in(value) if value.bit_length() > _LONG_BITS else value
+    if isinstance(value, LongInteger):
+        return long_integers.stand_in(value)
     if isinstance(value, dict):
         items = cast("Mapping[object, object]", value).items()
         return {

@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass, fields
 
 from standpipe_protocol.json_text import JsonValue
 
+LONGEST_INTEGER = 100_000
+"""Decimal digits of an integer that a message may hold, and that a reader calculates with."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -30,7 +33,7 @@ class Limits:
     """An invocation's context, extras included."""
     json_depth: int = 128
     """Nested arrays and objects."""
-    integer_digits: int = 100_000
+    integer_digits: int = LONGEST_INTEGER
     """Decimal digits of an integer in a message; those of a context have no limit."""
     name_characters: int = 512
     """What is looked up by name: asset keys, check names, partition keys, job names, run ids, tags."""

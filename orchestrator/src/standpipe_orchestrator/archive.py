@@ -19,6 +19,7 @@ from standpipe_orchestrator.errors import InvalidArchive, UnexpectedAnswer
 from standpipe_orchestrator.server_protocol import ServerProtocol
 from standpipe_orchestrator.transport import Transport
 from standpipe_protocol.json_text import JsonObject, JsonValue, decode_json
+from standpipe_protocol.limits import LONGEST_INTEGER
 
 FORMAT = 1
 FORMAT_MEMBER = "standpipe_export"
@@ -156,7 +157,7 @@ class ArchiveReader:
             if not line.strip():
                 continue
             try:
-                found = decode_json(line)
+                found = decode_json(line, longest_integer=LONGEST_INTEGER)
             except ValueError as error:
                 raise InvalidArchive(f"Line {number} of {self.name} is not JSON: {error}.") from None
             if not isinstance(found, dict):

@@ -22,6 +22,7 @@ from standpipe_orchestrator.errors import (
 )
 from standpipe_protocol.invocation import Control, Event, Invocation
 from standpipe_protocol.json_text import JsonObject, decode_json
+from standpipe_protocol.limits import LONGEST_INTEGER
 
 if TYPE_CHECKING:
     from standpipe_orchestrator.events import EventPage
@@ -195,13 +196,15 @@ class Tail:
 
     def _event(self, data: str) -> Event:
         try:
-            return Event.from_wire(cast("JsonObject", decode_json(data)))
+            return Event.from_wire(cast("JsonObject", decode_json(data, longest_integer=LONGEST_INTEGER)))
         except (ValueError, AttributeError, TypeError) as error:
             raise self._odd(f"something that is no event ({error})") from None
 
     def _end_with(self, data: str) -> None:
         try:
-            self.invocation = Invocation.from_wire(cast("JsonObject", decode_json(data)))
+            self.invocation = Invocation.from_wire(
+                cast("JsonObject", decode_json(data, longest_integer=LONGEST_INTEGER))
+            )
         except (ValueError, AttributeError, TypeError) as error:
             raise self._odd(f"an `end` without an invocation ({error})") from None
 

@@ -29,6 +29,7 @@ from standpipe_orchestrator.problem_errors import error_for_problem
 from standpipe_protocol import PROTOCOL_VERSION
 from standpipe_protocol.bootstrap import BootstrapError, secret_word, server_address
 from standpipe_protocol.json_text import JsonValue, decode_json, encode_json
+from standpipe_protocol.limits import LONGEST_INTEGER
 from standpipe_protocol.problems import Problem
 
 API_PATH = "/api/v1"
@@ -331,7 +332,7 @@ class Transport:
         if not response.content:
             return Answer(response.status_code, None)
         try:
-            decoded = decode_json(response.content)
+            decoded = decode_json(response.content, longest_integer=LONGEST_INTEGER)
         except ValueError:
             raise self._unexpected(response, call=call) from None
         replayed = response.headers.get("idempotency-replayed") == "true"

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
+
+from standpipe_protocol.limits import LONGEST_INTEGER
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,15 @@ class Command:
         configure(parser)
 
     def run(self, args: argparse.Namespace) -> int:
+        _let_long_integers_be_shown()
         return cast("int", importlib.import_module(self.module).run(args))
+
+
+def _let_long_integers_be_shown() -> None:
+    """Python refuses to write integers that a message may hold; longer ones come as text."""
+    shown, at_most = LONGEST_INTEGER + 1, sys.get_int_max_str_digits()
+    if 0 < at_most < shown:
+        sys.set_int_max_str_digits(shown)
 
 
 MATERIALIZE = Command(

@@ -7,7 +7,6 @@ masked is the server's answer; this module prints it.
 from __future__ import annotations
 
 import argparse
-import json
 import string
 import sys
 from collections import defaultdict
@@ -22,7 +21,7 @@ from rich.text import Text
 from standpipe_orchestrator.cli.arguments import add_id, add_json
 from standpipe_orchestrator.cli.history import answering, context_text, print_json, seconds_taken, state
 from standpipe_orchestrator.cli.reported import log_style, plain_table
-from standpipe_orchestrator.cli.text import counted, duration, local_time, one_line, visible
+from standpipe_orchestrator.cli.text import as_json, counted, duration, local_time, one_line, visible
 from standpipe_orchestrator.client import BrokerClient
 from standpipe_protocol.invocation import Invocation
 from standpipe_protocol.json_text import JsonObject, JsonValue
@@ -228,7 +227,7 @@ def _cell(one: Difference, number: int) -> Text:
     if number in one.missing:
         return Text("-", style="dim")
     value = one.values[number]
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = value if isinstance(value, str) else as_json(value)
     return Text(one_line(text, at_most=_CELL))
 
 

@@ -85,7 +85,7 @@ class _WithoutPadding:
 def print_json(console: Console, value: object) -> None:
     """One line of JSON; dataclasses by their members."""
     members = dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
-    console.out(json.dumps(members), highlight=False)
+    console.out(json.dumps(members, default=str), highlight=False)
 
 
 def state(invocation: Invocation) -> Text:

@@ -44,7 +44,7 @@ def _replay(console: Console, args: argparse.Namespace) -> int:
     replayed = replay(args.source, speed=args.speed, forward_stdio=args.stdio)
     for result in replayed:
         if args.json:
-            console.out(json.dumps(_wire(result)), highlight=False)
+            console.out(json.dumps(_wire(result), default=str), highlight=False)
             continue
         line = result_line(result)
         if isinstance(result, MaterializeResult) and result.implicit:

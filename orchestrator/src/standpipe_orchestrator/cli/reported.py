@@ -5,7 +5,6 @@ Shared by the verbs that show events. Text from outside has its control characte
 
 from __future__ import annotations
 
-import json
 from collections.abc import Container, Iterable, Iterator, Mapping
 
 from rich.console import Console, RenderableType
@@ -14,7 +13,17 @@ from rich.table import Table
 from rich.text import Text
 
 from standpipe_orchestrator.cli.ends import attempt_number, end_words
-from standpipe_orchestrator.cli.text import briefly, check_word, in_line, key_of, listed, local_time, one_line, visible
+from standpipe_orchestrator.cli.text import (
+    as_json,
+    briefly,
+    check_word,
+    in_line,
+    key_of,
+    listed,
+    local_time,
+    one_line,
+    visible,
+)
 from standpipe_orchestrator.collected import result_of
 from standpipe_orchestrator.definitions.outcomes import is_red
 from standpipe_orchestrator.log_lines import LOG_METHODS, with_traceback
@@ -83,7 +92,7 @@ def event_lines(event: Event, *, superseded: Container[str] = ()) -> Iterator[Re
             line.append(told.plain, style="dim" if is_outdated else told.style)
             details += metadata_grid(result.metadata)
         case ReportCustomMessage():
-            line.append(f"custom message  {one_line(json.dumps(message.payload, ensure_ascii=False), at_most=160)}")
+            line.append(f"custom message  {one_line(as_json(message.payload), at_most=160)}")
         case Log():
             text = with_traceback(message.message, event.details)
             line.append(f"{visible(message.level.lower())}: {_below(text)}", style=log_style(message.level))
@@ -169,8 +178,8 @@ def metadata_value(value: MetadataValue) -> RenderableType:
         case MarkdownMetadataValue():
             return Text(visible(value.md_str))
         case JsonMetadataValue():
-            short = json.dumps(value.data, ensure_ascii=False)
-            text = Text(visible(short if len(short) <= 80 else json.dumps(value.data, ensure_ascii=False, indent=2)))
+            short = as_json(value.data)
+            text = Text(visible(short if len(short) <= 80 else as_json(value.data, indent=2)))
             if value.problem is not None:
                 text.append(f"  (kept as JSON: {visible(value.problem)})", style="yellow")
             return text

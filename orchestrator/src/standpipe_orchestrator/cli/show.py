@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 from collections.abc import Iterator
 
 from rich.console import Console, RenderableType
@@ -19,7 +18,7 @@ from standpipe_orchestrator.cli.ends import attempt_number, why_it_ended
 from standpipe_orchestrator.cli.history import answering, asset_keys, context_text, print_json, seconds_taken, state
 from standpipe_orchestrator.cli.reported import print_event
 from standpipe_orchestrator.cli.stages import way
-from standpipe_orchestrator.cli.text import counted, duration, in_line, listed, local_time, one_line, visible
+from standpipe_orchestrator.cli.text import as_json, counted, duration, in_line, listed, local_time, one_line, visible
 from standpipe_orchestrator.client import BrokerClient
 from standpipe_protocol.invocation import Invocation
 
@@ -94,4 +93,4 @@ def _attempts(invocation: Invocation) -> Iterator[tuple[str, Text]]:
 
 def _extras(invocation: Invocation) -> str:
     extras = invocation.context.get("extras")
-    return one_line(json.dumps(extras, ensure_ascii=False), at_most=200) if extras else ""
+    return one_line(as_json(extras), at_most=200) if extras else ""

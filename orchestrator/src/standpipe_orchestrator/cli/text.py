@@ -41,6 +41,11 @@ def in_line(text: str) -> str:
     return visible(text).translate(_NOT_IN_A_LINE)
 
 
+def as_json(value: object, *, indent: int | None = None) -> str:
+    """JSON for people; what has no place in JSON, such as an integer too long to calculate with, as its text."""
+    return json.dumps(value, ensure_ascii=False, indent=indent, default=str)
+
+
 def one_line(text: str, *, at_most: int = 72) -> str:
     """The visible text on one line, cut where it is long."""
     line = " ".join(visible(text).split())
@@ -102,7 +107,7 @@ def briefly(value: MetadataValue) -> str:
         case MarkdownMetadataValue():
             return one_line(value.md_str, at_most=40)
         case JsonMetadataValue():
-            text = one_line(json.dumps(value.data, ensure_ascii=False), at_most=40)
+            text = one_line(as_json(value.data), at_most=40)
             return text if value.problem is None else f"{text} (wrong shape)"
         case DagsterAssetMetadataValue():
             return value.asset_key.to_user_string()
@@ -110,7 +115,7 @@ def briefly(value: MetadataValue) -> str:
             return "null"
         case _:
             held = value.value
-            return f"{held:,}" if type(held) is int else one_line(str(held), at_most=60)
+            return one_line(f"{held:,}" if type(held) is int else str(held), at_most=60)
 
 
 def timestamp(value: TimestampMetadataValue) -> str:

@@ -26,15 +26,20 @@ export class ApiError extends Error {
 
 const LARGE = /[[:,\s]-?\d{16,}\s*[,\]}]/;
 
-/** JSON whose whole numbers keep all their digits: what a double cannot hold becomes a bigint. */
+// Longer ones are only shown, and a bigint takes its time with them.
+const MOST_DIGITS = 100_000;
+
+/** JSON whose whole numbers keep all their digits: what a double cannot hold becomes a bigint, or the text of them. */
 export function parseJson(text: string): unknown {
   if (!LARGE.test(text)) return JSON.parse(text);
   const reviver = (_: string, value: unknown, context?: { source?: string }): unknown =>
     typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source ?? "")
-      ? BigInt(context?.source ?? "0")
+      ? whole(context?.source ?? "0")
       : value;
   return JSON.parse(text, reviver as (key: string, value: unknown) => unknown);
 }
+
+const whole = (digits: string): bigint | string => (digits.length > MOST_DIGITS ? digits : BigInt(digits));
 
 export type Query = Record<string, string | number | boolean | string[] | null | undefined>;
 

@@ -63,9 +63,17 @@ export function jsonText(value: Json, indent?: number): string {
   return JSON.stringify(value, (_, inner: unknown) => (typeof inner === "bigint" ? `${inner}` : inner), indent) ?? "null";
 }
 
+/** Digits in groups of three, in time in proportion to their number. */
+function inThrees(text: string): string {
+  const [sign, digits] = text.startsWith("-") ? ["-", text.slice(1)] : ["", text];
+  const head = digits.length % 3 || 3;
+  const rest = digits.slice(head).match(/\d{3}/g) ?? [];
+  return sign + [digits.slice(0, head), ...rest].join(" ");
+}
+
 /** A number as it was given, whatever its size. */
 export function numberText(value: Json): string {
-  if (typeof value === "bigint") return value.toString().replace(/\B(?=(\d{3})+(?!\d))/g, " ");
+  if (typeof value === "bigint") return inThrees(value.toString());
   if (typeof value !== "number") return typeof value === "string" ? value : jsonText(value);
   if (Number.isInteger(value) && Math.abs(value) < 1e15) return new Intl.NumberFormat("en").format(value);
   return String(value);
