@@ -8,10 +8,11 @@ anything that could not be taken.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from typing import cast
 
 from standpipe_orchestrator.client import BrokerClient
 from standpipe_orchestrator.discovery import default_client
@@ -25,6 +26,7 @@ from standpipe_orchestrator.errors import (
 from standpipe_orchestrator.exit_status import kept_statuses
 from standpipe_orchestrator.invocations import PipesMode, RegisteredInvocation, require_pipes_mode
 from standpipe_orchestrator.launch_claims import KEY_TAG, require_key
+from standpipe_orchestrator.provenance import with_provenance
 from standpipe_orchestrator.run_context import RunContext, context_data_for, require_context
 from standpipe_orchestrator.server_protocol import ENDS_AND_ATTEMPTS
 from standpipe_orchestrator.session import PipesSession
@@ -64,13 +66,13 @@ def open_pipes_session(
         client: the broker; this process's own when not given.
         expected: what must have been reported for the verdict `succeeded`.
         launcher: what launches the work, for the history.
-        retry_of: id of the invocation of which this is a retry.
+        retry_of: id of the invocation of which this is a retry: the process is told a `retry_number` one higher.
         lease_seconds: without a word for so long the work counts as lost; until it has opened, this process beats.
         pipes: "optional" for a program that knows nothing of Pipes and cannot be changed: while no process opens, what
             `finish` says is the verdict (`outcome` or `exit_code`; without either it is `incomplete`).
         key: names this very launch (`f"{context.run_id}/orders"`). A process that opens a session under a key that was
             used before, with the same context and the same arguments, takes up that invocation, running or ended,
-            from its first event; `run_id` and `retry_number` may be others, and stay those of the first.
+            from its first event; `run_id`, `retry_number` and provenance may be others, and stay those of the first.
             `session.claim_launch()` says whether the work is still to be launched.
         forward_stdio: print what remote processes report of their output.
         require_success: raise at the end of the block when the verdict is another than `succeeded`.
@@ -90,6 +92,7 @@ def open_pipes_session(
         require_key(key)
         tags = {**(tags or {}), KEY_TAG: key}
     client.require_protocol(ENDS_AND_ATTEMPTS, what="a session")
+    context_data = _with_history(context_data, context, retry_of=retry_of, client=client)
     register = partial(
         client.invocations.register,
         expected=expected,
@@ -165,14 +168,33 @@ def attach(
 
 
 def _as_registered(context: ContextData, conflict: IdempotencyConflict, *, client: BrokerClient) -> ContextData:
-    """The context, of the run and the retry that used the key first."""
+    """The context, of the run and the retry that used the key first, and with what was known then."""
     invocation_id = conflict.problem.members.get("invocation")
     if not isinstance(invocation_id, str):
         raise conflict
     first = ContextData.from_wire(dict(client.invocations.get(invocation_id).context))
-    if (first.run_id, first.retry_number) == (context.run_id, context.retry_number):
+    as_first = replace(
+        context,
+        run_id=first.run_id,
+        retry_number=first.retry_number,
+        provenance_by_asset_key=first.provenance_by_asset_key,
+    )
+    if as_first == context:
         raise conflict
-    return replace(context, run_id=first.run_id, retry_number=first.retry_number)
+    return as_first
+
+
+def _with_history(data: ContextData, context: RunContext, *, retry_of: str | None, client: BrokerClient) -> ContextData:
+    """The context with what the broker knows: how often this was tried, and of what its assets were made before."""
+    if retry_of is not None and data.retry_number == 0:
+        # Of an invocation that is not there the registration says so.
+        with suppress(NotFound):
+            tried = client.invocations.get(retry_of).context.get("retry_number")
+            data = replace(data, retry_number=(tried if isinstance(tried, int) else 0) + 1)
+    deps: object = getattr(context, "deps_by_asset_key", None)
+    if isinstance(deps, Mapping):
+        data = with_provenance(data, cast("Mapping[str, Sequence[str]]", deps), client=client)
+    return data
 
 
 def find_invocation(client: BrokerClient, id_or_key: str) -> Invocation:

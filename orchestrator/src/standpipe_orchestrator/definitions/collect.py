@@ -29,6 +29,7 @@ class ResultCollector:
         step: what was declared.
         store_value: keeps an asset's value and says what metadata that adds.
         record: called with each complete result, in order.
+        added_metadata: what the step's context was told of an asset's metadata.
     """
 
     def __init__(
@@ -37,10 +38,12 @@ class ResultCollector:
         *,
         store_value: Callable[[AssetKey, object], Mapping[str, MetadataValue]],
         record: Callable[[MaterializeResult | AssetCheckResult], None],
+        added_metadata: Callable[[AssetKey], Mapping[str, MetadataValue]],
     ) -> None:
         self._step = step
         self._store_value = store_value
         self._record = record
+        self._added_metadata = added_metadata
         self._made: set[AssetKey] = set()
         self._evaluated: set[AssetCheckKey] = set()
         self._several = len(step.specs) != 1
@@ -129,7 +132,7 @@ class ResultCollector:
         given = cast("Mapping[str, RawMetadataValue]", item.metadata)
         result = MaterializeResult(
             asset_key=key,
-            metadata={**stored, **given},
+            metadata={**stored, **given, **self._added_metadata(key)},
             data_version=item.data_version,
             check_results=item.check_results if isinstance(item, MaterializeResult) else None,
             tags=item.tags if isinstance(item, MaterializeResult) else None,

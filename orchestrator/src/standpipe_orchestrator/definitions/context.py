@@ -7,13 +7,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self, cast
 
-from standpipe_orchestrator.asset_key import AssetKey
+from standpipe_orchestrator.asset_key import AssetKey, CoercibleToAssetKey
 from standpipe_orchestrator.definitions.events import InvocationRegistered, Reported, StepEvent
+from standpipe_orchestrator.definitions.naming import keys_named
 from standpipe_orchestrator.definitions.partitions import PartitionTimeWindow
 from standpipe_orchestrator.errors import InvalidContextUse
+from standpipe_orchestrator.metadata import MetadataValue
+from standpipe_orchestrator.metadata_wire import RawMetadataValue, normalise_values
 from standpipe_orchestrator.results import AssetCheckResult, MaterializeResult
 from standpipe_protocol.context import ContextData, KeyRange, TimeWindow
 from standpipe_protocol.json_text import JsonValue
@@ -23,6 +27,14 @@ if TYPE_CHECKING:
 
 RUN_LOGGER = "standpipe_orchestrator.run"
 """The logger above every step's own; configure this one to see or to silence what steps log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRun:
+    """A run, as steps see it."""
+
+    run_id: str
+    job_name: str
 
 
 class StepExecutionContext:
@@ -44,9 +56,24 @@ class StepExecutionContext:
         self.log = _step_logger(step.name)
         self.required_results: str | None = None
         """Set by whoever reads results for this step: what to say when the function then returns nothing."""
+        self._added: dict[AssetKey, dict[str, MetadataValue]] = {}
+        self._recorded: set[AssetKey] = set()
 
     @property
-    def op_execution_context(self) -> StepExecutionContext:
+    def run(self) -> StepRun:
+        """The run that this step belongs to."""
+        return StepRun(run_id=self.run_id, job_name=self.job_name)
+
+    @property
+    def deps_by_asset_key(self) -> Mapping[str, Sequence[str]]:
+        """The upstream assets of each asset of this step, as escaped keys."""
+        return {
+            spec.key.to_escaped_user_string(): [dep.to_escaped_user_string() for dep in spec.deps]
+            for spec in self._step.specs
+        }
+
+    @property
+    def op_execution_context(self) -> Self:
         """This context; upstream's check context keeps what launchers need one level down."""
         return self
 
@@ -85,6 +112,11 @@ class StepExecutionContext:
                 f"`context.partition_time_window` is undefined: the step `{self._step.name}` has no time partition."
             )
         return window
+
+    def metadata_added_to(self, key: AssetKey) -> Mapping[str, MetadataValue]:
+        """What was added to the asset's metadata; from now on nothing more may be, since it is recorded."""
+        self._recorded.add(key)
+        return self._added.get(key, {})
 
     def set_requires_typed_event_stream(self, *, error_message: str | None = None) -> None:
         """From here on the function must return or yield its results: without any, the step fails."""
@@ -138,6 +170,57 @@ class AssetExecutionContext(StepExecutionContext):
     def selected_asset_keys(self) -> frozenset[AssetKey]:
         """The assets to make in this run."""
         return frozenset(spec.key for spec in self._step.specs)
+
+    def add_output_metadata(
+        self, metadata: Mapping[str, RawMetadataValue], output_name: str | None = None, mapping_key: str | None = None
+    ) -> None:
+        """Adds to the metadata of an asset that the function is about to return; what was added before stays.
+
+        Args:
+            output_name: which asset, where the step makes several: the name of its output.
+            mapping_key: None: outputs of steps here are single.
+
+        Raises:
+            InvalidContextUse: the step makes no such asset, or several and none is named, or it was yielded already.
+            InvalidMetadata: a value has no obvious metadata type.
+        """
+        if mapping_key is not None:
+            raise InvalidContextUse(
+                f"`context.add_output_metadata` was given the mapping_key {mapping_key!r}; no output of the step "
+                f"`{self._step.name}` is mapped: leave it out."
+            )
+        keys = [spec.key for spec in self._step.specs]
+        fitting = keys if output_name is None else keys_named(output_name, keys)
+        self._add_metadata(metadata, list(fitting), method="add_output_metadata", argument="output_name")
+
+    def add_asset_metadata(
+        self, metadata: Mapping[str, RawMetadataValue], asset_key: CoercibleToAssetKey | None = None
+    ) -> None:
+        """The same by the asset's key.
+
+        Raises:
+            InvalidContextUse, InvalidMetadata: as `add_output_metadata`.
+        """
+        keys = [spec.key for spec in self._step.specs]
+        fitting = keys if asset_key is None else [key for key in keys if key == AssetKey.from_coercible(asset_key)]
+        self._add_metadata(metadata, fitting, method="add_asset_metadata", argument="asset_key")
+
+    def _add_metadata(
+        self, metadata: Mapping[str, RawMetadataValue], fitting: Sequence[AssetKey], *, method: str, argument: str
+    ) -> None:
+        values = normalise_values(metadata)
+        if len(fitting) != 1:
+            makes = [spec.key.to_escaped_user_string() for spec in self._step.specs]
+            raise InvalidContextUse(
+                f"`context.{method}` does not say which asset is meant: the step `{self._step.name}` makes {makes}. "
+                f"Give it the `{argument}` of one of them."
+            )
+        if fitting[0] in self._recorded:
+            raise InvalidContextUse(
+                f"`context.{method}` was called for {fitting[0].to_escaped_user_string()!r} after the step "
+                f"`{self._step.name}` had yielded it: add metadata before."
+            )
+        self._added.setdefault(fitting[0], {}).update(values)
 
 
 class AssetCheckExecutionContext(StepExecutionContext):

@@ -159,7 +159,12 @@ class _Run:
 
         kind = AssetCheckExecutionContext if step.node.is_check else AssetExecutionContext
         context = kind(step=step, run_id=self.run_id, job_name=self.job_name, notify=notify)
-        collector = ResultCollector(step, store_value=lambda key, value: self._store(step, key, value), record=record)
+        collector = ResultCollector(
+            step,
+            store_value=lambda key, value: self._store(step, key, value),
+            record=record,
+            added_metadata=context.metadata_added_to,
+        )
         self.tell(StepStarted(step.name))
         began = time.monotonic()
         error: Exception | None = None
