@@ -34,7 +34,7 @@ class EventPage:
 class EventOperations:
     """Read what was reported."""
 
-    def __init__(self, transport: Transport, *, get: Callable[[str], Invocation]) -> None:
+    def __init__(self, transport: Transport, *, get: Callable[..., Invocation]) -> None:
         self._transport = transport
         self._get = get
 
@@ -136,17 +136,20 @@ class EventOperations:
         methods: Sequence[str] | None = None,
         levels: Sequence[str] | None = None,
         patience_seconds: float | None = 300.0,
+        mask: bool = False,
     ) -> Tail:
         """The events after a position as they come, each once, until the invocation has ended.
 
         Args:
             patience_seconds: how long the broker may be away; None for as long as it takes.
+            mask: the tail's `invocation` has `***` in the place of what looks like a credential.
         """
         return Tail(
             invocation_id,
             transport=self._transport,
             read=partial(self.read, levels=levels),
-            get=self._get,
+            get=partial(self._get, mask=mask),
+            mask=mask,
             after=after,
             methods=methods,
             levels=levels,

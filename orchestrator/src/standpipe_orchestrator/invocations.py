@@ -124,17 +124,26 @@ class InvocationOperations:
             replayed=answer.replayed,
         )
 
-    def get(self, invocation_id: str) -> Invocation:
+    def get(self, invocation_id: str, *, mask: bool = False) -> Invocation:
         """One invocation as it stands.
+
+        Args:
+            mask: with `***` in the place of what looks like a credential.
 
         Raises:
             NotFound: there is none.
         """
         path = invocation_path(invocation_id)
-        return self._invocation(self._transport.call("GET", path).body, call=f"GET /api/v1{path}")
+        answer = self._transport.call("GET", path, query=_masked(mask))
+        return self._invocation(answer.body, call=f"GET /api/v1{path}")
 
     def list(
-        self, *, limit: int | None = None, cursor: str | None = None, **filters: str | Sequence[str] | None
+        self,
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        mask: bool = False,
+        **filters: str | Sequence[str] | None,
     ) -> Page[Invocation]:
         """One page of invocations, newest first, by any of `FILTERS`: `status`, `verdict`, `badge`, `asset_key`, `tag`
         (`name` or `name=value`; of several all must fit), `job_name`, `run_id`, `partition_key`, `retry_of`, `since`,
@@ -146,20 +155,23 @@ class InvocationOperations:
         """
         if unknown := filters.keys() - set(FILTERS):
             raise TypeError(f"invocations.list() has no filter {sorted(unknown)}; it has {', '.join(FILTERS)}.")
-        answer = self._transport.call("GET", "/invocations", query={"limit": limit, "cursor": cursor, **filters})
+        query = {"limit": limit, "cursor": cursor, **_masked(mask), **filters}
+        answer = self._transport.call("GET", "/invocations", query=query)
         return page_of(answer.body, Invocation.from_wire)
 
-    def iterate(self, *, page_size: int = 100, **filters: str | Sequence[str] | None) -> Iterator[Invocation]:
+    def iterate(
+        self, *, page_size: int = 100, mask: bool = False, **filters: str | Sequence[str] | None
+    ) -> Iterator[Invocation]:
         """All invocations that fit, newest first, page by page as they are needed."""
         cursor: str | None = None
         while True:
-            page = self.list(limit=page_size, cursor=cursor, **filters)
+            page = self.list(limit=page_size, cursor=cursor, mask=mask, **filters)
             yield from page.items
             cursor = page.next_cursor
             if cursor is None:
                 return
 
-    def last_good(self, invocation_id: str, *, clean: bool = False) -> Invocation | None:
+    def last_good(self, invocation_id: str, *, clean: bool = False, mask: bool = False) -> Invocation | None:
         """The last succeeded one before it of the same job on the same assets, of the same partition if there is one.
 
         Args:
@@ -170,7 +182,7 @@ class InvocationOperations:
         """
         path = f"{invocation_path(invocation_id)}/last-good"
         call = f"GET /api/v1{path}"
-        query = {"clean": "true" if clean else None}
+        query = {"clean": "true" if clean else None, **_masked(mask)}
         wire = self._object(self._transport.call("GET", path, query=query).body, call=call).get("invocation")
         return None if wire is None else self._invocation(wire, call=call)
 
@@ -179,11 +191,12 @@ class InvocationOperations:
         answer = self._transport.call("GET", "/invocations/compare", query={"ids": ",".join(invocation_ids)})
         return self._object(answer.body, call="GET /api/v1/invocations/compare")
 
-    def cancel(self, invocation_id: str, *, reason: str | None = None) -> Invocation:
+    def cancel(self, invocation_id: str, *, reason: str | None = None, mask: bool = False) -> Invocation:
         """Asks the process to stop; it hears it in its next answer. The reason is kept in the history."""
         path = f"{invocation_path(invocation_id)}/cancel"
         body: JsonObject = {} if reason is None else {"reason": reason}
-        return self._invocation(self._transport.call("POST", path, body=body).body, call=f"POST /api/v1{path}")
+        answer = self._transport.call("POST", path, body=body, query=_masked(mask))
+        return self._invocation(answer.body, call=f"POST /api/v1{path}")
 
     def claim_launch(self, invocation_id: str, message: JsonObject) -> bool:
         """Stores the claim of whoever is about to launch the work; False when another one was stored before it.
@@ -336,6 +349,10 @@ class InvocationOperations:
     def _odd(self, *, call: str, missing: str) -> UnexpectedAnswer:
         url = self._transport.url
         return UnexpectedAnswer(f"`{call}` on {url} was answered without {missing}.", call=call, url=url)
+
+
+def _masked(mask: bool) -> dict[str, str]:
+    return {"mask": "true"} if mask else {}
 
 
 def _object_or_none(value: Mapping[str, object] | None) -> dict[str, object] | None:

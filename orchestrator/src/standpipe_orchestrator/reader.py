@@ -71,6 +71,7 @@ class Tail:
         methods: Sequence[str] | None = None,
         levels: Sequence[str] | None = None,
         patience_seconds: float | None = None,
+        mask: bool = False,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -82,6 +83,7 @@ class Tail:
         self._transport, self._read, self._get = transport, read, get
         self._methods = tuple(methods) if methods else None
         self._levels = tuple(levels) if levels else None
+        self._mask = mask
         self._patience, self._clock, self._jitter = patience_seconds, clock, jitter
         self._stopped = threading.Event()
         self._stream: EventStream | None = None
@@ -132,6 +134,7 @@ class Tail:
             "after": self.position,
             "method": ",".join(self._methods) if self._methods else None,
             "level": ",".join(self._levels) if self._levels else None,
+            "mask": "true" if self._mask else None,
         }
         with self._transport.stream(f"/invocations/{self._id}/events", query=query) as stream:
             with self._stream_lock:

@@ -57,7 +57,7 @@ def _ask(client: BrokerClient, invocation_id: str, *, reason: str | None) -> Inv
     try:
         before = client.invocations.get(invocation_id)
         if not before.ended:
-            return client.invocations.cancel(invocation_id, reason=reason)
+            return client.invocations.cancel(invocation_id, reason=reason, mask=True)
         complaint = f"{invocation_id} had ended before: {standing(before)}."
     except (BrokerUnreachable, Unauthorized):
         # The same would come of the others.
@@ -69,7 +69,7 @@ def _ask(client: BrokerClient, invocation_id: str, *, reason: str | None) -> Inv
 
 
 def _wait(client: BrokerClient, invocation: Invocation, deadline: float) -> Invocation:
-    tail = client.events.stream(invocation.id, after=invocation.last_position)
+    tail = client.events.stream(invocation.id, after=invocation.last_position, mask=True)
     alarm = threading.Timer(max(0.0, deadline - time.monotonic()), tail.stop)
     alarm.daemon = True
     alarm.start()
@@ -78,7 +78,7 @@ def _wait(client: BrokerClient, invocation: Invocation, deadline: float) -> Invo
             pass
     finally:
         alarm.cancel()
-    return tail.invocation or client.invocations.get(invocation.id)
+    return tail.invocation or client.invocations.get(invocation.id, mask=True)
 
 
 def _told(invocation: Invocation) -> Text:

@@ -69,9 +69,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _compare(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
-    invocations = [client.invocations.get(one) for one in dict.fromkeys(args.ids)]
+    invocations = [client.invocations.get(one, mask=True) for one in dict.fromkeys(args.ids)]
     if len(invocations) == 1:
-        good = client.invocations.last_good(invocations[0].id)
+        good = client.invocations.last_good(invocations[0].id, mask=True)
         if good is None:
             print(  # noqa: T201
                 f"standpipe compare: before {visible(invocations[0].id)} no invocation of the same job and assets "

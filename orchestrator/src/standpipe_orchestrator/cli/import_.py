@@ -51,7 +51,7 @@ def _import(client: BrokerClient, console: Console, args: argparse.Namespace) ->
         print(f"standpipe import: {visible(str(error))}", file=sys.stderr)  # noqa: T201
         return 1
     if args.json:
-        print_json(console, imported.invocation)
+        print_json(console, client.invocations.get(imported.invocation.id, mask=True))
     else:
         console.print(Text.assemble(visible(imported.invocation.id), "  ", state(imported.invocation)), soft_wrap=True)
     for difference in imported.differences:

@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
 def _list(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
     filters = {name: getattr(args, name) for name in FILTERS if getattr(args, name)}
     limit: int = args.limit
-    invocations = itertools.islice(client.invocations.iterate(page_size=min(limit, 100), **filters), limit)
+    invocations = itertools.islice(client.invocations.iterate(page_size=min(limit, 100), mask=True, **filters), limit)
     if args.json:
         for invocation in invocations:
             print_json(console, invocation)

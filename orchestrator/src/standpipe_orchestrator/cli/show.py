@@ -26,6 +26,9 @@ from standpipe_protocol.invocation import Invocation
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Shows one invocation and everything it reported."
     add_id(parser)
+    parser.add_argument(
+        "--unmasked", action="store_true", help="with what looks like a credential and is *** otherwise"
+    )
     add_json(parser, "the invocation, then each event, as JSON lines")
 
 
@@ -34,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _show(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
-    invocation = client.invocations.get(args.id)
+    invocation = client.invocations.get(args.id, mask=not args.unmasked)
     events = client.events.iterate(invocation.id)
     if args.json:
         print_json(console, invocation)

@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _tail(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
-    invocation = client.invocations.get(args.id)
+    invocation = client.invocations.get(args.id, mask=True)
     show = print_json if args.json else partial(print_event, superseded=superseded_producers(invocation).named)
     count: int = 20 if args.n is None else args.n
     latest = latest_events(client, invocation, count, methods=args.method)
@@ -68,7 +68,7 @@ def _tail(client: BrokerClient, console: Console, args: argparse.Namespace) -> i
     if args.follow:
         if not args.json and (waits := waiting_line(invocation)) is not None:
             console.print(waits, soft_wrap=True)
-        tail = client.events.stream(invocation.id, after=latest.position, methods=args.method)
+        tail = client.events.stream(invocation.id, after=latest.position, methods=args.method, mask=True)
         for event in tail:
             show(console, event)
         invocation = tail.invocation or invocation

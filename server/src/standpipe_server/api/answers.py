@@ -5,7 +5,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, Path, Request, Response
+from fastapi import Depends, Path, Query, Request, Response
 
 from standpipe_protocol.json_text import encode_json
 from standpipe_protocol.problems import PROBLEM_MEDIA_TYPE, PROBLEM_TYPES
@@ -27,6 +27,9 @@ async def _invocation_id(invocation_id: Annotated[str, Path(description="`inv_` 
 
 
 InvocationId = Annotated[str, Depends(_invocation_id)]
+
+
+Mask = Annotated[bool, Query(description="With `***` for what looks like a credential.")]
 
 
 def exchange_of(request: Request) -> Exchange:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from standpipe_protocol.invocation import Status, VerdictName
 from standpipe_protocol.json_text import encode_json
-from standpipe_server.api.answers import InvocationId, describe, json_answer
+from standpipe_server.api.answers import InvocationId, Mask, describe, json_answer
 from standpipe_server.api.invocations import MOST_ITEMS
 from standpipe_server.api.parameters import instant
 from standpipe_server.api.parts import ApiParts
@@ -80,6 +80,7 @@ class FilterQuery(BaseModel):
 class ListQuery(FilterQuery):
     """The query of a list of invocations."""
 
+    mask: Annotated[bool, Field(description="With `***` for what looks like a credential.")] = False
     usual: Annotated[bool, Field(description="With how long the green ones of the same kind take.")] = False
     limit: Annotated[int, Field(ge=1, description=f"Items a page; at most {MOST_ITEMS} are given.")] = 50
     cursor: Annotated[str | None, Field(description="`next_cursor` of the page before, with the same filter.")] = None
@@ -106,7 +107,7 @@ def browsing_routes(parts: ApiParts) -> APIRouter:
         """Lists invocations, newest registration first. A page may be short, or empty, before the last one."""
         query = read_query(ListQuery, request)
         page = await store.list_invocations(
-            query.filters(), limit=min(query.limit, MOST_ITEMS), cursor=query.cursor, usual=query.usual
+            query.filters(), limit=min(query.limit, MOST_ITEMS), cursor=query.cursor, usual=query.usual, mask=query.mask
         )
         told = (b",".join(page.items), encode_json(page.next_cursor), encode_json(page.searched_to))
         return json_answer(b'{"items":[%b],"next_cursor":%b,"searched_to":%b}' % told)
@@ -143,9 +144,12 @@ def browsing_routes(parts: ApiParts) -> APIRouter:
     async def get_last_good(
         invocation_id: InvocationId,
         clean: Annotated[bool, Query(description="Only one whose every check passed.")] = False,
+        mask: Mask = False,
     ) -> Response:
         """The last green invocation before this one of the same job on the same assets, if there is one."""
         found, same = await store.browse.last_good(invocation_id, clean=clean)
+        if found is not None and mask:
+            found = await store.read_invocation(found.id, mask=True)
         shown = b"null" if found is None else found.json
         return json_answer(b'{"invocation":%b,"same":%b}' % (shown, encode_json(list(same))))
 

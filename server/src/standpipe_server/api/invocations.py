@@ -10,6 +10,7 @@ from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.json_text import encode_json
 from standpipe_server.api.answers import (
     InvocationId,
+    Mask,
     describe,
     describe_body,
     exchange_of,
@@ -32,6 +33,9 @@ def invocation_routes(parts: ApiParts) -> APIRouter:
     """The routes under `/api/v1/invocations` that an orchestrator calls."""
     routes = APIRouter(prefix="/api/v1/invocations", tags=["orchestrator"])
     store, bodies = parts.store, parts.bodies
+
+    async def changed(invocation: InvocationView, *, mask: bool) -> Response:
+        return json_answer((await store.read_invocation(invocation.id, mask=True) if mask else invocation).json)
 
     @routes.post(
         "",
@@ -60,9 +64,9 @@ def invocation_routes(parts: ApiParts) -> APIRouter:
         return _registered(registered, invocation, url=origin)
 
     @routes.get("/{invocation_id}", responses={**describe("Invocation"), 304: {"description": "Nothing has changed."}})
-    async def get_invocation(request: Request, invocation_id: InvocationId) -> Response:
+    async def get_invocation(request: Request, invocation_id: InvocationId, mask: Mask = False) -> Response:
         """The invocation itself, with an ETag for conditional reads."""
-        invocation = await store.read_invocation(invocation_id)
+        invocation = await store.read_invocation(invocation_id, mask=mask)
         etag = {"ETag": invocation.etag}
         if not_modified(request, invocation.etag):
             return Response(status_code=304, headers=etag)
@@ -78,25 +82,25 @@ def invocation_routes(parts: ApiParts) -> APIRouter:
         responses=describe("Invocation", "malformed", "too-large", "invalid-request", "overloaded"),
         openapi_extra=describe_body("Reason", required=False),
     )
-    async def cancel_invocation(request: Request, invocation_id: InvocationId) -> Response:
+    async def cancel_invocation(request: Request, invocation_id: InvocationId, mask: Mask = False) -> Response:
         """Asks the external process to stop; it hears it in its next answer."""
         reason = await bodies.parsed(exchange_of(request), bodies.of_control, parse_reason)
-        return json_answer((await store.request_cancel(invocation_id, reason=reason)).json)
+        return await changed(await store.request_cancel(invocation_id, reason=reason), mask=mask)
 
     @routes.post(
         "/{invocation_id}/pin",
         responses=describe("Invocation", "malformed", "too-large", "invalid-request", "overloaded"),
         openapi_extra=describe_body("Reason", required=False),
     )
-    async def pin_invocation(request: Request, invocation_id: InvocationId) -> Response:
+    async def pin_invocation(request: Request, invocation_id: InvocationId, mask: Mask = False) -> Response:
         """Keeps the invocation until somebody unpins it, or deletes it with force. Idempotent."""
         reason = await bodies.parsed(exchange_of(request), bodies.of_control, parse_reason)
-        return json_answer((await store.pin(invocation_id, pinned=True, reason=reason)).json)
+        return await changed(await store.pin(invocation_id, pinned=True, reason=reason), mask=mask)
 
     @routes.delete("/{invocation_id}/pin", responses=describe("Invocation", "overloaded"))
-    async def unpin_invocation(invocation_id: InvocationId) -> Response:
+    async def unpin_invocation(invocation_id: InvocationId, mask: Mask = False) -> Response:
         """Takes the pin away. Idempotent."""
-        return json_answer((await store.pin(invocation_id, pinned=False)).json)
+        return await changed(await store.pin(invocation_id, pinned=False), mask=mask)
 
     @routes.delete(
         "/{invocation_id}",

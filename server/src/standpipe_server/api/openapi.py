@@ -98,6 +98,7 @@ def _read() -> dict[str, Any]:
             _parameter("query", "stream", "string", "Only output of `stdout` or `stderr`."),
             _parameter("query", "producer", "string", "Only of these producers; repeated or with commas."),
             _parameter("query", "before", "string", "Reads backwards: the last events before this position, or `end`."),
+            _parameter("query", "mask", "boolean", "With `***` in the invocation that ends a stream."),
             _parameter("query", "control", "boolean", "With `control`; a wait ends once the work is to stop."),
             _parameter("query", "wait", "number", f"Seconds to wait for an event, at most {LONGEST_WAIT:g}."),
             _parameter("header", "Last-Event-ID", "integer", "The position a reader that comes again has seen."),

@@ -60,6 +60,8 @@ class ReadQuery:
     wait: float
     control: bool
     """Whether a page or lines say that the work is to stop, as a stream does by itself."""
+    mask: bool
+    """Whether the invocation at the end of a stream is masked."""
 
 
 def refuse_repeated(exchange: Exchange) -> None:
@@ -134,6 +136,7 @@ def read_query(exchange: Exchange) -> ReadQuery:
         before=_before(query),
         wait=_wait(query),
         control=_flag(query, "control"),
+        mask=_flag(query, "mask"),
     )
 
 

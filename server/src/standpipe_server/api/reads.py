@@ -115,7 +115,7 @@ async def _stream_sse(parts: ApiParts, exchange: Exchange, target: Target, query
                         case Idle():
                             await exchange.write(b": still here\n\n")
                         case Ended(last_position):
-                            invocation = await parts.store.read_invocation(target.id)
+                            invocation = await parts.store.read_invocation(target.id, mask=query.mask)
                             if invocation.last_position > last_position:
                                 continue  # A late message came in between: `end` must not overtake it.
                             await exchange.write(b"event: end\ndata: %b\n\n" % _one_line(invocation.json), more=False)

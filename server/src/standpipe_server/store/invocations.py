@@ -14,6 +14,8 @@ from msgspec import Raw
 from sqlalchemy import Connection, RowMapping, Select, select
 
 from standpipe_protocol.json_text import JsonValue, encode_json
+from standpipe_server.broker.long_integers import LongIntegers
+from standpipe_server.broker.masking import mask_values
 from standpipe_server.broker.refusals import MOST_SHOWN
 from standpipe_server.broker.times import to_rfc3339
 from standpipe_server.store import tables
@@ -28,6 +30,7 @@ from standpipe_server.store.summaries import read_summaries
 
 _LISTED_CONTEXT_BYTES = 16 * 1024
 _CARRIED_COLUMNS = ("reasons", "tags", "expected", "launcher", "receipt", "platform")
+_MASKED_COLUMNS = ("tags", "expected", "launcher", "platform")
 _LISTED_COLUMNS = (
     *("pk", "id", "status", "verdict", "revision", "retry_of", "family", "created_at", "opened_at", "ended_at"),
     *("lease_expires_at", "last_event_at", "last_position", "cancel_requested_at", "finish", "pinned_at"),
@@ -60,8 +63,8 @@ class InvocationPage(Page):
     searched_to: str | None = None
 
 
-def read_invocation(connection: Connection, invocation_id: str) -> InvocationView:
-    """Raises NotFound."""
+def read_invocation(connection: Connection, invocation_id: str, *, mask: bool = False) -> InvocationView:
+    """With `mask` what looks like a credential is masked. Raises NotFound."""
     statement = _with_context().where(tables.invocation.c.id == invocation_id)
     row = connection.execute(statement).mappings().first()
     if row is None:
@@ -74,9 +77,10 @@ def read_invocation(connection: Connection, invocation_id: str) -> InvocationVie
         ended=row["status"] == "ended",
         last_position=row["last_position"],
         cancel_requested=row["cancel_requested_at"] is not None,
-        etag=_etag(row, heard_at=progress.heard_at),
+        etag=_etag(row, heard_at=progress.heard_at, mask=mask),
         json=_invocation_json(
             row,
+            mask=mask,
             context=zstandard.ZstdDecompressor().decompress(row["context"]),
             more={name: Raw(encode_json(value)) for name, value in (progress.to_wire() | attempts).items()} | summary,
         ),
@@ -84,7 +88,13 @@ def read_invocation(connection: Connection, invocation_id: str) -> InvocationVie
 
 
 def list_invocations(
-    connection: Connection, filters: InvocationFilter, *, limit: int, cursor: str | None, usual: bool = False
+    connection: Connection,
+    filters: InvocationFilter,
+    *,
+    limit: int,
+    cursor: str | None,
+    usual: bool = False,
+    mask: bool = False,
 ) -> InvocationPage:
     """Newest registration first. A page may be short, or empty, and yet not the last: then it says how far it looked.
 
@@ -106,7 +116,7 @@ def list_invocations(
             more: dict[str, object] = {**summaries.of(row)}
             if filters.text:
                 more["matched"] = Raw(encode_json(more["matched"]))
-            made[pk] = _invocation_json(row, context=context, more=more)
+            made[pk] = _invocation_json(row, context=context, more=more, mask=mask)
     items = [made[pk] for pk in pks if pk in made]
     return InvocationPage(items, next_cursor, searched_to=_time(found.window_ended))
 
@@ -148,7 +158,7 @@ def _listed_contexts(connection: Connection, pks: Sequence[int]) -> Iterator[tup
         yield pk, context
 
 
-def _etag(row: RowMapping, *, heard_at: int) -> str:
+def _etag(row: RowMapping, *, heard_at: int, mask: bool) -> str:
     parts = (
         row["status"],
         row["revision"],
@@ -157,12 +167,15 @@ def _etag(row: RowMapping, *, heard_at: int) -> str:
         row["lease_expires_at"],
         heard_at,
         row["pinned_at"],
+        "masked" if mask else "",
         zlib.crc32(f"{row['platform']}{row['attempts']}".encode()) if row["platform"] or row["attempts"] else 0,
     )
-    return 'W/"' + "-".join(str(part or 0) for part in parts) + '"'
+    return 'W/"' + "-".join(str(part or 0) for part in parts if part != "") + '"'
 
 
-def _invocation_json(row: Mapping[Any, Any], *, context: bytes, more: Mapping[str, object]) -> bytes:
+def _invocation_json(
+    row: Mapping[Any, Any], *, context: bytes, more: Mapping[str, object], mask: bool = False
+) -> bytes:
     """`more` may hold no text from outside, unless it is JSON already: there may be surrogates in it."""
     # A cause is JSON that this program wrote; surrogates are escaped in it.
     finish: dict[str, Raw] = msgspec.json.decode(row["finish"], type=dict[str, Raw]) if row["finish"] else {}
@@ -173,7 +186,7 @@ def _invocation_json(row: Mapping[Any, Any], *, context: bytes, more: Mapping[st
         # These go in as they are stored: they are JSON, and decoding and encoding the context or the launcher would
         # change numbers that Python cannot hold.
         **{name: _NULL if (text := row[name]) is None else Raw(text) for name in _CARRIED_COLUMNS},
-        "context": Raw(context),
+        "context": Raw(_masked(context) if mask else context),
         "revision": row["revision"],
         "retry_of": row["retry_of"],
         "created_at": to_rfc3339(row["created_at"]),
@@ -191,7 +204,14 @@ def _invocation_json(row: Mapping[Any, Any], *, context: bytes, more: Mapping[st
         "attempt": msgspec.json.decode(row["attempts"]).get("newest") if row["attempts"] else None,
         **more,
     }
+    if mask:
+        told |= {name: Raw(_masked(row[name].encode())) for name in _MASKED_COLUMNS if row[name] is not None}
     return msgspec.json.encode(told)
+
+
+def _masked(text: bytes) -> bytes:
+    integers = LongIntegers()
+    return integers.encode(mask_values(integers.decode(text)))
 
 
 def _time(instant: int | None) -> str | None:

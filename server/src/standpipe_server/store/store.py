@@ -270,13 +270,15 @@ class Store:
         """What the external process is to hear. Raises NotFound."""
         return await self._read(lookups.read_control, target)
 
-    async def read_invocation(self, invocation_id: str) -> invocations.InvocationView:
-        return await self._read(invocations.read_invocation, invocation_id)
+    async def read_invocation(self, invocation_id: str, *, mask: bool = False) -> invocations.InvocationView:
+        return await self._read(invocations.read_invocation, invocation_id, mask=mask)
 
     async def list_invocations(
-        self, filters: InvocationFilter, *, limit: int, cursor: str | None, usual: bool = False
+        self, filters: InvocationFilter, *, limit: int, cursor: str | None, usual: bool = False, mask: bool = False
     ) -> invocations.InvocationPage:
-        return await self._read(invocations.list_invocations, filters, limit=limit, cursor=cursor, usual=usual)
+        return await self._read(
+            invocations.list_invocations, filters, limit=limit, cursor=cursor, usual=usual, mask=mask
+        )
 
     async def read_history(self, invocation_id: str) -> list[dict[str, Any]]:
         return await self._read(invocations.read_history, invocation_id)
