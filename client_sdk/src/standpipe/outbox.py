@@ -28,7 +28,7 @@ from standpipe.opening import HEARD_SECONDS, Fork, begin_opening, new_producer
 from standpipe.pending import MEMORY_BYTES, MEMORY_MESSAGES, Pending
 from standpipe.sender import Sender
 from standpipe.settlement import settle
-from standpipe.shortening import shortened
+from standpipe.shortening import within_limits
 from standpipe.spool import Spool, open_spool
 from standpipe.spool_format import SpoolHeader
 from standpipe.times import utc_now
@@ -237,8 +237,7 @@ class Outbox:
             self._last = True
         else:
             body = encode_json(message_to_wire(message, sent_at=sent_at))
-            if len(body) > self._sender.limits.message_bytes:
-                body = shortened(message, size=len(body), limit=self._sender.limits.message_bytes, sent_at=sent_at)
+            body = within_limits(message, body, limits=self._sender.limits, sent_at=sent_at)
             kept = self._pending.put(message.method, body)
             if isinstance(message, Opened):
                 self._opens = True

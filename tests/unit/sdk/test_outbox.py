@@ -183,6 +183,19 @@ def test_a_message_too_large_for_every_server_raises_at_the_call() -> None:
         assert broker.custom_messages == [1]
 
 
+def test_an_integer_too_long_for_the_server_raises_at_the_call_and_costs_a_log_its_fields_only() -> None:
+    with recording_broker(limits=Limits(integer_digits=700)) as broker:
+        outbox = Outbox.connect(broker.bootstrap, fetch_context=True)
+        outbox.context()
+        with pytest.raises(PipesMessageTooLarge, match=r"an integer of more than 700 decimal digits.* as a string"):
+            outbox.send(ReportCustomMessage(payload={"n": [10**700]}))
+        outbox.send(ReportCustomMessage(payload=[10**699, "7" * 900]))
+        outbox.send(Log(message="half way", details={"fields": {"n": 10**700}}))
+        assert outbox.close().complete
+        assert broker.custom_messages == [[10**699, "7" * 900]]
+        assert broker.logs[0].message == "half way"
+
+
 def test_a_log_text_that_is_too_long_is_cut_and_says_so() -> None:
     with recording_broker(limits=Limits(message_bytes=20_000)) as broker:
         outbox = Outbox.connect(broker.bootstrap, fetch_context=True)
