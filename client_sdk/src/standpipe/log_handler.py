@@ -31,7 +31,7 @@ LONGEST_FIELD = 10_000
 LONGEST_TRACE = 256 * 1024
 LONGEST_MESSAGE = 64 * 1024 * 1024
 """More than any server takes: the outbox cuts a message to what its server does."""
-MOST_FIELDS = 200
+MOST_FIELDS = 500
 _LONGEST_INTEGER_BITS = 2000
 
 
@@ -123,10 +123,12 @@ def _details(record: logging.LogRecord) -> Mapping[str, JsonValue]:
         details["exception"] = text_by(lambda: _FORMATTER.formatException(raised), raised[1], most=LONGEST_TRACE)
     if record.stack_info:
         details["stack"] = text_of(record.stack_info, most=LONGEST_TRACE)
-    extra = [name for name in record.__dict__ if name not in _STANDARD_FIELDS][:MOST_FIELDS]
+    extra = [name for name in record.__dict__ if name not in _STANDARD_FIELDS]
     if extra:
-        fields = {text_of(name, most=LONGEST_FIELD): _field(record.__dict__[name]) for name in extra}
+        fields = {text_of(name, most=LONGEST_FIELD): _field(record.__dict__[name]) for name in extra[:MOST_FIELDS]}
         details["fields"] = {name: fields[name] for name in sorted(fields)}
+        if len(extra) > MOST_FIELDS:
+            details["fields_left_out"] = len(extra) - MOST_FIELDS
     return details
 
 

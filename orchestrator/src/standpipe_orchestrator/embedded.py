@@ -11,12 +11,12 @@ import contextlib
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
+from standpipe.clock import monotonic, sleep
 from standpipe_orchestrator.errors import BrokerNotFound
 from standpipe_protocol.bootstrap import (
     API_KEY_VARIABLE,
@@ -62,12 +62,12 @@ class EmbeddedBroker:
             BrokerNotFound: it did not start; the end of what it wrote is in the message.
         """
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        deadline = time.monotonic() + start_seconds
+        deadline = monotonic() + start_seconds
         process: subprocess.Popen[bytes] | None = None
         try:
             for _ in range(_STARTS):
                 process = _start(home, environment=environment)
-                while time.monotonic() < deadline:
+                while monotonic() < deadline:
                     over = process.poll() is not None
                     credentials = read_credentials(home)
                     if credentials is not None and answers(credentials):
@@ -78,9 +78,9 @@ class EmbeddedBroker:
                         return cls(home, credentials=credentials, process=process)
                     if over:
                         break
-                    time.sleep(_LOOK_AGAIN_SECONDS)
+                    sleep(_LOOK_AGAIN_SECONDS)
                 _let_go(process)
-                if time.monotonic() >= deadline:
+                if monotonic() >= deadline:
                     break
         except BaseException:
             if process is not None:

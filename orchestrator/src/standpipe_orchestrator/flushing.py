@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
+from standpipe.clock import monotonic
 from standpipe.outbox import Outbox
 
 _LOOK_SECONDS = 0.5
@@ -17,11 +17,11 @@ def flush_while(outbox: Outbox, *, progress: Callable[[], int], seconds: float) 
         progress: a number that grows.
         seconds: how long it may stay the same.
     """
-    before, since = progress(), time.monotonic()
-    while (left := since + seconds - time.monotonic()) > 0:
-        began, patience = time.monotonic(), min(left, _LOOK_SECONDS)
+    before, since = progress(), monotonic()
+    while (left := since + seconds - monotonic()) > 0:
+        began, patience = monotonic(), min(left, _LOOK_SECONDS)
         # It comes back early where everything is refused for good, or no thread delivers.
-        if outbox.flush(patience) or time.monotonic() - began < patience / 2:
+        if outbox.flush(patience) or monotonic() - began < patience / 2:
             return
         if progress() > before:
-            before, since = progress(), time.monotonic()
+            before, since = progress(), monotonic()

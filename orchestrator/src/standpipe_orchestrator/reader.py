@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 
+from standpipe.clock import monotonic
 from standpipe_orchestrator.errors import (
     BrokerError,
     BrokerUnreachable,
@@ -72,7 +72,7 @@ class Tail:
         levels: Sequence[str] | None = None,
         patience_seconds: float | None = None,
         mask: bool = False,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.position = after

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from standpipe.clock import monotonic
 from standpipe_orchestrator.client import BrokerClient
 from standpipe_orchestrator.receipts import Tally, disagreements
 from standpipe_protocol.invocation import Event, Invocation
@@ -159,12 +159,12 @@ class Reading:
 
     def _join_while_events_come(self, last_position: int) -> None:
         """Waits for the thread's end, until no event up to a position has come for a while."""
-        before, since = self.position, time.monotonic()
-        while self._thread.is_alive() and (left := since + DRAIN_SECONDS - time.monotonic()) > 0:
+        before, since = self.position, monotonic()
+        while self._thread.is_alive() and (left := since + DRAIN_SECONDS - monotonic()) > 0:
             self._join(min(left, _LOOK_SECONDS))
             # Beyond that position there may be no end: what is not over may be written to for ever.
             if before < self.position and before < last_position:
-                before, since = self.position, time.monotonic()
+                before, since = self.position, monotonic()
 
     def _read_on(self, *, after: int, through: int) -> None:
         """Reads by pages, each of which comes within the client's time or raises."""

@@ -13,7 +13,6 @@ import os
 import random
 import socket
 import threading
-import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, cast
@@ -22,6 +21,7 @@ from urllib.parse import urlsplit
 import httpx
 import httpx_sse
 
+from standpipe.clock import monotonic
 from standpipe.errors import PipesConfigurationError
 from standpipe.transport import cannot_be_made, environment_proxy, is_loopback, retry_after_seconds, tls_context
 from standpipe_orchestrator.errors import BrokerNotFound, BrokerUnreachable, UnexpectedAnswer
@@ -165,7 +165,7 @@ class Transport:
         environment: Mapping[str, str] | None = None,
         retry_seconds: float = RETRY_SECONDS,
         answer_seconds: float = ANSWER_SECONDS,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """Prepares; connects nowhere yet.

@@ -6,6 +6,7 @@ import pytest
 
 from standpipe_orchestrator import BrokerClient
 from standpipe_orchestrator.errors import BrokerError, BrokerNotFound, BrokerUnreachable, NotFound, UnexpectedAnswer
+from tests.support.processes import run_python
 from tests.support.stub_broker import Reply, Request, StubBroker
 
 INVOCATION = {"id": "inv_1", "status": "registered", "verdict": None}
@@ -111,3 +112,17 @@ def test_a_key_log_that_cannot_be_written_is_no_hindrance(monkeypatch: pytest.Mo
         pytest.raises(BrokerUnreachable),
     ):
         client.invocations.get("inv_1")
+
+
+def test_a_clock_that_stands_still_ends_the_tries_in_time() -> None:
+    script = """
+import time
+time.time = time.monotonic = time.perf_counter = lambda: 5.0
+from standpipe_orchestrator import BrokerClient
+from standpipe_orchestrator.errors import BrokerUnreachable
+try:
+    BrokerClient("http://127.0.0.1:9", api_key="k", retry_seconds=0.5).invocations.get("inv_1")
+except BrokerUnreachable:
+    print("given up")
+"""
+    assert run_python("-c", script, timeout=30).stdout == "given up\n"

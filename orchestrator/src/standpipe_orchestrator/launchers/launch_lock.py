@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import time
 from pathlib import Path
 from typing import IO, Literal, Self
+
+from standpipe.clock import monotonic, sleep
 
 ACQUIRE_SECONDS = 2.0
 """Who only looks holds the lock for a moment."""
@@ -49,16 +50,16 @@ class LaunchLock:
     def acquire(cls, path: Path) -> Self | None:
         """The lock, or None where another process has it."""
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        deadline = time.monotonic() + ACQUIRE_SECONDS
+        deadline = monotonic() + ACQUIRE_SECONDS
         while True:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             # Who held it before may have removed the file since it was opened here.
             if _try_lock(descriptor) and _is(path, descriptor):
                 return cls(path, descriptor)
             os.close(descriptor)
-            if time.monotonic() >= deadline:
+            if monotonic() >= deadline:
                 return None
-            time.sleep(_PAUSE_SECONDS)
+            sleep(_PAUSE_SECONDS)
 
     def note(self, claim: str) -> None:
         """Writes down a claim that is about to be made."""
