@@ -40,17 +40,17 @@ def _shown(server: Server, *words: str) -> str:
     return run([STANDPIPE, *words], env=child_environment(home=server.home)).stdout
 
 
-@pytest.mark.parametrize("verb", ["show", "logs", "tail"])
+@pytest.mark.parametrize("verb", ["show", "logs", "tail", "logs --text column"])
 def test_a_traceback_that_was_logged_stands_below_its_message(shared_server: Server, verb: str) -> None:
     job = register(shared_server)
     details = {"exception": f'Traceback (most recent call last):\n  File "job.py", line 3\n{LAST_LINE}'}
     job.append([opened(), {**log("cannot load", level="ERROR"), "details": details}, log("next"), closed()])
     job.finish(exit_code=0)
-    lines = [line.strip() for line in _shown(shared_server, verb, job.id).splitlines()]
+    lines = [line.strip() for line in _shown(shared_server, *verb.split(), job.id).splitlines()]
     (at,) = [number for number, line in enumerate(lines) if line.endswith("cannot load")]
     assert lines[at + 1] == "Traceback (most recent call last):"
     assert LAST_LINE in lines[at + 3]
-    assert lines[at + 4].endswith("next")
+    assert "--text" in verb or lines[at + 4].endswith("next")
 
 
 def test_a_value_in_a_wrong_shape_is_marked(shared_server: Server) -> None:
@@ -66,6 +66,10 @@ def test_a_value_in_a_wrong_shape_is_marked(shared_server: Server) -> None:
     listed = _shown(shared_server, "assets", key)
     assert "(kept as JSON: not a `int`: expected an integer)" in listed
     assert 'size "many" (wrong shape)' in listed
+    other = register(shared_server)
+    other.append([opened(), materialization(key, metadata={**metadata, "size": 3}), closed()])
+    other.finish(exit_code=0)
+    assert "many (wrong shape)" in _shown(shared_server, "compare", job.id, other.id)
 
 
 @pytest.mark.parametrize("verbose", [[], ["-v"]])

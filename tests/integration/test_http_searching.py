@@ -135,3 +135,16 @@ def test_a_wrong_search_is_named(job: Job, query: dict[str, str]) -> None:
     answer = job.server.http.get(f"{job.path}/events", params=query)
     problem = problem_of(answer, status=422, name="invalid-request")
     assert problem["pointer"] == f"/query/{next(iter(query))}"
+
+
+def test_a_traceback_that_was_logged_is_searched_as_it_is_shown(shared_server: Server) -> None:
+    job = register(shared_server)
+    details = {"exception": "Traceback\nKeyError: 'Nø column'", "stack": "Stack (most recent)", "thread": "Worker-7"}
+    job.append([opened(), {**log("cannot load", level="ERROR"), "details": details}, log("next"), closed()])
+    assert _positions(job, text="nø column") == [2]
+    assert _positions(job, text="most recent", level="ERROR") == [2]
+    assert _positions(job, text="most recent", level="INFO") == []
+    assert _positions(job, text="worker-7") == []
+    odd = {**log("odd"), "details": {"exception": {"deep": ["Keyed"]}}}
+    job.append([odd, {**log("none"), "details": None}])
+    assert _positions(job, text="keyed") == [5]

@@ -11,7 +11,7 @@ import string
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, cast
 
 from rich.console import Console
@@ -43,11 +43,13 @@ class Difference:
         path: what it is, from the general to the particular: `("context", "extras", "rate")`.
         values: of each invocation, in their order; None too where there is none.
         missing: the numbers of those that have none.
+        marked: of metadata, the numbers of those whose value does not fit the type it was reported as.
     """
 
     path: tuple[str, ...]
     values: tuple[JsonValue, ...]
     missing: tuple[int, ...] = ()
+    marked: tuple[int, ...] = ()
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -138,10 +140,12 @@ def _materialization(row: _Row) -> Iterator[Difference]:
 
 def _metadata(row: _Row, *path: str) -> Iterator[Difference]:
     label = (*path, "metadata", row["label"])
+    marked = tuple(number for number, entry in enumerate(row["values"]) if entry is not None and entry.get("problem"))
     if None in row["values"] or not row.get("parts"):
-        yield _difference(label, [None if entry is None else entry["raw_value"] for entry in row["values"]])
+        raw = [None if entry is None else entry["raw_value"] for entry in row["values"]]
+        yield replace(_difference(label, raw), marked=marked)
     else:
-        yield from _leaves(row["parts"], *label)
+        yield from (replace(leaf, marked=marked) for leaf in _leaves(row["parts"], *label))
 
 
 def _passed(value: _Row | None) -> JsonValue:
@@ -228,7 +232,7 @@ def _cell(one: Difference, number: int) -> Text:
         return Text("-", style="dim")
     value = one.values[number]
     text = value if isinstance(value, str) else as_json(value)
-    return Text(one_line(text, at_most=_CELL))
+    return Text(one_line(text, at_most=_CELL) + (" (wrong shape)" if number in one.marked else ""))
 
 
 def _change(base: JsonValue, value: JsonValue) -> str:

@@ -11,6 +11,8 @@ import msgspec
 _SAME_LEVEL = {"WARN": "WARNING", "FATAL": "CRITICAL"}
 # Members that say what kind of line it is; nobody who looks for a word means them.
 _UNSEARCHED = frozenset({"level", "stream", "severity"})
+# Of the details of a log what is shown below its message.
+_TRACEBACK = ("exception", "stack")
 
 
 class _Params(msgspec.Struct, gc=False):
@@ -24,6 +26,7 @@ class _Kind(msgspec.Struct, gc=False):
 
 class _Searched(msgspec.Struct, gc=False):
     params: Any = None
+    details: Any = None
 
 
 _decode_kind = msgspec.json.Decoder(_Kind).decode
@@ -40,7 +43,7 @@ class EventMatch:
     """All that is given must fit; nothing given fits everything."""
 
     text: str | None = None
-    """In a string or a name within the message's parameters, in any case."""
+    """In a string or a name within the message's parameters, or in the traceback that was logged, in any case."""
     levels: frozenset[str] = frozenset()
     """Canonical levels of logs."""
     producers: frozenset[str] = frozenset()
@@ -94,10 +97,16 @@ class EventMatch:
 
 
 def _searched(message: bytes) -> object:
-    params: object = _decode_searched(message).params
-    if not isinstance(params, dict):
-        return params
-    return {name: value for name, value in cast("dict[str, object]", params).items() if name not in _UNSEARCHED}
+    read = _decode_searched(message)
+    details: object = read.details
+    traceback = (
+        [cast("dict[str, object]", details).get(name) for name in _TRACEBACK] if isinstance(details, dict) else []
+    )
+    params: object = read.params
+    if isinstance(params, dict):
+        named = cast("dict[str, object]", params).items()
+        params = {name: value for name, value in named if name not in _UNSEARCHED}
+    return [params, *traceback]
 
 
 def _texts(value: object) -> Iterator[str]:
