@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import threading
 
+from standpipe.background import background_thread
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +68,7 @@ class Cancellation:
             with contextlib.suppress(IndexError):
                 callback = self._callbacks.pop(0)
                 # Not on the thread that delivers: it may take as long as it likes.
-                threading.Thread(target=_call, args=(callback,), name="standpipe-on-cancel", daemon=True).start()
+                background_thread(_call, args=(callback,), name="standpipe-on-cancel").start()
 
 
 def _call(callback: Callable[[], object]) -> None:

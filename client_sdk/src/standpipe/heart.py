@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from standpipe import clock
+from standpipe.background import background_thread
 from standpipe.delivery import Answer, NoAnswer, Stop, decide_after_refusal
 from standpipe.sender_threads import mark_sender_thread, unmark_sender_thread
 
@@ -59,9 +60,9 @@ class Heart:
             self._lease_seconds = lease_seconds
             self._wake.set()
         if self._thread is None:
-            thread = threading.Thread(target=self._run, name="standpipe-heart", daemon=True)
             # Where the process gets no further thread (at a limit, or at its end) the next word tries again.
             with contextlib.suppress(RuntimeError):
+                thread = background_thread(self._run, name="standpipe-heart")
                 thread.start()
                 self._thread = thread
 

@@ -13,6 +13,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from standpipe import clock
+from standpipe.background import background_thread
 from standpipe.marks import tidy_marks
 from standpipe.openings import deliver_openings, log_outcome
 from standpipe.sender_threads import mark_sender_thread, unmark_sender_thread
@@ -45,9 +46,9 @@ class Leftovers:
         except OSError:
             return
         if left:
-            thread = threading.Thread(target=self._run, name="standpipe-leftovers", daemon=True)
             # Where the process gets no further thread another one will deliver them.
             with contextlib.suppress(RuntimeError):
+                thread = background_thread(self._run, name="standpipe-leftovers")
                 thread.start()
                 self._thread = thread
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import threading
 import weakref
 
 from standpipe import clock
@@ -24,6 +25,7 @@ LAST = -100
 """After the finalizers of other modules, and after a worker's own children were waited for."""
 _open_outboxes: weakref.WeakValueDictionary[int, Outbox] = weakref.WeakValueDictionary()
 _hooks_installed = False
+_threads_are_awaited = False
 _at_exit: set[Callable[[], object]] = set()
 _at_worker_end: set[tuple[int, Callable[[], object]]] = set()
 
@@ -56,6 +58,19 @@ def call_at_end(function: Callable[[], object]) -> None:
         from multiprocessing.util import Finalize
 
         Finalize(None, function, exitpriority=LAST)
+
+
+def close_before_threads_are_awaited() -> None:
+    """For a subinterpreter, which waits for its threads before its exit handlers run: `close_all` ends them first.
+
+    Raises:
+        RuntimeError: it is waiting already.
+    """
+    global _threads_are_awaited  # noqa: PLW0603  as above
+    if not _threads_are_awaited:
+        # What concurrent.futures uses for its own threads.
+        threading._register_atexit(close_all)  # type: ignore[attr-defined]  # pyright: ignore
+        _threads_are_awaited = True
 
 
 def close_all() -> None:

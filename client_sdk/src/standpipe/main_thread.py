@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 
+from standpipe.background import is_main_interpreter
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +26,9 @@ if hasattr(os, "register_at_fork"):
 
 def call_in_main_thread(function: Callable[[], object]) -> None:
     """Calls it when the main thread next runs Python code, once for all calls until then. What it raises is dropped."""
+    if not is_main_interpreter():
+        # It would be called in the main one, with objects that are not its own.
+        return
     request = object()
     if _waiting.setdefault(function, request) is not request:
         return

@@ -11,6 +11,8 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
+from standpipe.background import background_thread
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -38,7 +40,7 @@ class Reach:
         if not self._settled.is_set():
             # Where there is no further thread, the third failure tells.
             with contextlib.suppress(RuntimeError):
-                threading.Thread(target=self._wait, args=(trouble,), name="standpipe-reach", daemon=True).start()
+                background_thread(self._wait, args=(trouble,), name="standpipe-reach").start()
 
     def heard(self) -> None:
         """The server has answered, or nothing is awaited any more."""

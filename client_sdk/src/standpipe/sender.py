@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from standpipe import clock
+from standpipe.background import background_thread
 from standpipe.batch import Batch
 from standpipe.context_box import ContextBox
 from standpipe.course import Course
@@ -32,11 +33,7 @@ from standpipe.delivery import (
     note_in_its_place,
     what_to_do,
 )
-from standpipe.errors import (
-    PipesConfigurationError,
-    PipesServerError,
-    error_for_problem,
-)
+from standpipe.errors import PipesConfigurationError, PipesServerError, error_for_problem
 from standpipe.heart import Heart
 from standpipe.jitter import random_part
 from standpipe.pending import Pending
@@ -101,8 +98,8 @@ class Sender:
     def start(self) -> bool:
         """False where the process gets no further thread, at a limit or at its end; it may be asked again."""
         # Made here: in a forked child gevent may have replaced what threads are.
-        self._thread = threading.Thread(target=self.run, name="standpipe-outbox", daemon=True)
         try:
+            self._thread = background_thread(self.run, name="standpipe-outbox")
             self._thread.start()
         except RuntimeError as error:
             self.trouble = f"there is no thread to deliver them: {error}"

@@ -13,6 +13,7 @@ import threading
 import weakref
 
 from standpipe import lifetime, open_contexts
+from standpipe.background import background_thread
 from standpipe.clock import bounded
 from standpipe.context import PipesContext
 from standpipe.errors import PipesConfigurationError
@@ -208,9 +209,7 @@ class _OpeningOutbox:
         # Where the process gets no further thread it is made where it is first used.
         with contextlib.suppress(RuntimeError):
             made = threading.Event()
-            threading.Thread(
-                target=self._make_in_background, args=(made,), name="standpipe-opening", daemon=True
-            ).start()
+            background_thread(self._make_in_background, args=(made,), name="standpipe-opening").start()
             self._in_background = made
 
     @property

@@ -80,7 +80,12 @@ def take_sigterm() -> None:
         )
     _install_hooks()
     _stays = True
-    _take_signal()
+    if not _take_signal():
+        _stays = False
+        raise DagsterPipesError(
+            "Calling `take_sigterm` in a subinterpreter is undefined. Only the main interpreter of a process can take"
+            " a signal: call it there."
+        )
 
 
 def forget(context: PipesContext) -> None:
@@ -95,10 +100,15 @@ def _is_free() -> bool:
     return signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
-def _take_signal() -> None:
+def _take_signal() -> bool:
+    """False where Python takes no signal: in a subinterpreter, whose main thread is not that of the process."""
     # What was open may be closed by now, and a forked child has nothing open.
     if (_open or _stays) and _is_free():
-        signal.signal(signal.SIGTERM, _on_termination)
+        try:
+            signal.signal(signal.SIGTERM, _on_termination)
+        except ValueError:
+            return False
+    return True
 
 
 def _on_termination(number: int, frame: FrameType | None) -> None:
