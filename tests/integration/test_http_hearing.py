@@ -56,6 +56,7 @@ def test_a_server_that_stood_still_for_longer_than_a_lease_loses_nobody(server: 
             assert jobs[0].read()["verdict"] is None
     for job in jobs[:2]:
         assert "lease-expired" not in _history(job)
+    assert "The server did not listen for " in server.output()
     # Who is silent now is lost as ever.
     wait_until(lambda: all(job.read()["verdict"] == "lost" for job in jobs), what="all of them to be lost")
 

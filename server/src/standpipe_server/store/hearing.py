@@ -7,10 +7,13 @@ still, for whatever reason, judges nobody before it has listened for a whole lea
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+
+_log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25
 _LATE = 1_000_000
@@ -40,6 +43,8 @@ class Hearing:
         if self._ticked_at is None:
             self._last = now
         elif steady - self._ticked_at > _LATE:
+            pause = (steady - self._ticked_at) / 1_000_000
+            _log.warning("The server did not listen for %.1f s; leases start anew before any is judged.", pause)
             self._on_deaf()
         self._ticked_at = steady
         self._through, self._last = self._last, now
