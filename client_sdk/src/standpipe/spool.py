@@ -46,11 +46,12 @@ def spool_folder(environment: Mapping[str, str]) -> Path:
 
 
 def spool_limit(environment: Mapping[str, str]) -> int:
-    """How large one file may grow; a number that cannot be read is the default."""
+    """How large one file may grow; what is no number of bytes is the default, a negative one ("no bound") included."""
     try:
-        return int(environment[SPOOL_BYTES_VARIABLE])
+        limit = int(environment[SPOOL_BYTES_VARIABLE])
     except (KeyError, ValueError):
         return DEFAULT_SPOOL_BYTES
+    return limit if limit >= 0 else DEFAULT_SPOOL_BYTES
 
 
 def open_spool(header: SpoolHeader, *, environment: Mapping[str, str], opening: Opening | None = None) -> Spool:

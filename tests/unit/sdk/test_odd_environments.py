@@ -158,3 +158,11 @@ def test_a_token_that_no_header_carries_is_kept_and_never_quoted(
         report = outbox.close(0.2)
     assert report.spooled == 1
     assert "secret" not in caplog.text + str(report.error)
+
+
+@pytest.mark.parametrize("limit", ["-1", "-9999999999999", "1e12", "inf", "nan", "none", "1 GiB", "9" * 30])
+def test_a_bound_of_the_spool_that_is_none_keeps_everything(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    monkeypatch.setenv("STANDPIPE_SPOOL_BYTES", limit)
+    outbox = Outbox.connect(Bootstrap(url="http://127.0.0.1:9", invocation="i", token="t"))
+    outbox.send(ReportCustomMessage(payload=1))
+    assert outbox.close(0.1).spooled == 1
