@@ -148,14 +148,19 @@ def test_a_registration_beyond_its_limit_is_refused_before_it_is_read(server: Se
         b'{"context":' + _members(1_500_000) + b',"retry_of":1}',
         b'{"context":{"asset_keys":[' + b'"a",' * 3_000_000 + b'""]}}',
         b'{"launcher":' + _many_of(b"NaN,", 8 * _MIB) + b',"pipes":1}',
+        b'{"tags":{' + b",".join(b'"%x":"%x"' % (number, number) for number in range(600_000)) + b"}}",
+        b'{"expected":{"asset_keys":[' + b'"ab",' * 2_000_000 + b'""]}}',
+        b'{"context":{"provenance_by_asset_key":' + _members(700_000) + b"}}",
     ],
-    ids=["digits", "members", "asset keys", "tokens"],
+    ids=["digits", "members", "asset keys", "tokens", "tags", "expected", "provenance"],
 )
 def test_a_wrong_registration_costs_nobody_else_anything(server: Server, body: bytes) -> None:
     other = register(server, lease_seconds=300)
     headers = {**_ZIPPED, "Idempotency-Key": "expensive"}
     with reporting(other, server) as producers:
+        before = _peak_mib(server.pid)
         answer = server.http.post("/invocations", content=gzip.compress(body, 1), headers=headers)
+        assert _peak_mib(server.pid) - before < 2 * len(body) / _MIB + 50
     problem_of(answer, status=422, name="invalid-request")
     assert [producer.troubles for producer in producers] == [0, 0, 0]
 

@@ -46,6 +46,7 @@ _Seconds = Annotated[float, Meta(gt=0, le=10 * 365 * 86400)]
 _TagName = Annotated[str, Meta(min_length=1, max_length=128)]
 _TagValue = Annotated[str, Meta(max_length=512)]
 _REASON_CHARACTERS = 65_536
+_MEMBER_BYTES = 4 * 1024 * 1024
 _COMPARED_BYTES = 1024 * 1024
 _T = TypeVar("_T")
 
@@ -104,8 +105,8 @@ class _Context(msgspec.Struct):
 
 class _Registration(msgspec.Struct):
     context: _Context = msgspec.field(default_factory=_Context)
-    expected: _Expected | None = None
-    tags: dict[_TagName, _TagValue] | None = None
+    expected: Raw = Raw(b"null")
+    tags: Raw = Raw(b"null")
     launcher: Raw = Raw(b"null")
     retry_of: Annotated[str, Meta(pattern=f"^{INVOCATION_ID.pattern}$")] | None = None
     pipes: Literal["required", "optional"] | None = None
@@ -135,7 +136,9 @@ def parse_registration(body: bytes, *, limits: Limits) -> Registration:
         raise Refused(Problem("too-large", detail, members))
     wire = _decode(_standard_json(body), _Registration)
     context_json, context = _context(wire.context, limits=limits)
-    expected = wire.expected or _Expected()
+    told_expected = _decode(_member(wire.expected, "/expected"), _Expected | None, within="/expected")
+    expected = told_expected or _Expected()
+    tags = _decode(_member(wire.tags, "/tags"), dict[_TagName, _TagValue] | None, within="/tags")
     launcher = bytes(wire.launcher)
     launcher = None if launcher == b"null" else launcher
     default_settle = DEFAULT_SETTLE_SECONDS if launcher is None else DEFAULT_SETTLE_SECONDS_WITH_LAUNCHER
@@ -152,8 +155,8 @@ def parse_registration(body: bytes, *, limits: Limits) -> Registration:
         context=context,
         asset_keys=frozenset(canonical_asset_key(key) for key in context.asset_keys or ()),
         expected=rules,
-        expected_json=rules.to_wire() if wire.expected is not None else None,
-        tags=wire.tags or {},
+        expected_json=rules.to_wire() if told_expected is not None else None,
+        tags=tags or {},
         launcher_json=launcher,
         retry_of=wire.retry_of,
         lease_seconds=wire.lease_seconds,
@@ -243,7 +246,9 @@ def _context(fields: _Context, *, limits: Limits) -> tuple[bytes, ContextData]:
     # How long an integer is does not matter here: what was given goes on as it came.
     integers = LongIntegers()
     try:
-        known = ContextData.from_wire({name: integers.decode(raw) for name, raw in given.items() if name != "extras"})
+        known = ContextData.from_wire(
+            {name: integers.decode(_member(raw, f"/context/{name}")) for name, raw in given.items() if name != "extras"}
+        )
     except InvalidContext as error:
         raise _invalid(f"/context{error.pointer}", error.expected, str(error)) from None
     _check_names(known, longest=limits.name_characters)
@@ -286,7 +291,16 @@ def _standard_json(body: bytes) -> bytes:
     return replace_lone_surrogates(body) if b"\\u" in body else body
 
 
-def _decode(body: bytes, kind: type[_T]) -> _T:
+def _member(raw: Raw | bytes, pointer: str) -> bytes:
+    """A member of a registration that is decoded, and so has a bound; what is carried as it came has none."""
+    text = bytes(raw)
+    if len(text) > _MEMBER_BYTES:
+        expected = f"at most {_MEMBER_BYTES} bytes of JSON"
+        raise _invalid(pointer, expected, f"`{pointer}` holds {len(text)} bytes. Expected {expected}.")
+    return text
+
+
+def _decode(body: bytes, kind: Any, *, within: str = "") -> Any:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
@@ -294,7 +308,7 @@ def _decode(body: bytes, kind: type[_T]) -> _T:
         # `[...]` is some member of an object; the pointer ends at the object then.
         pointer = re.sub(r"[.\[]", "/", place.rstrip("`").replace("[...]", "").replace("]", ""))
         expected = text.removeprefix("Expected ").partition(", got ")[0]
-        raise _invalid(pointer, expected, f"{error}.") from None
+        raise _invalid(within + pointer, expected, f"{error}.") from None
     except (msgspec.DecodeError, RecursionError) as error:
         at = re.search(r"\(byte (\d+)\)", str(error))
         offset = int(at.group(1)) if at else len(body)
