@@ -45,3 +45,23 @@ def test_numbers_that_are_many_or_not_finite_are_found_on_the_assets_page(site: 
     assert plot.locator("td.number").all_inner_texts() == ["NaN", "0.4", "0.5"]
     visit.shoot("numbers-not-finite")
     visit.check_access()
+
+
+def test_a_lineage_of_many_columns_and_long_cells_leave_the_page_usable(site: Server, visit: Visit) -> None:
+    names = [f"feature_{n}" for n in range(1500)]
+    lineage = {name: [{"asset_key": "raw/data", "column_name": name}] for name in names}
+    table = {"records": [{"text": "long " * 20_000}] * 30, "schema": [{"name": "text", "type": "string"}]}
+    metadata = {
+        "lineage": {"type": "table_column_lineage", "raw_value": {"deps_by_column": lineage}},
+        "texts": {"type": "table", "raw_value": table},
+    }
+    job = register(site)
+    job.append([opened(), materialization("broad-lineage", metadata=metadata), closed()])
+    job.finish(exit_code=0)
+    visit.go(f"/invocations/{job.id}")
+    visit.page.get_by_text("As a list").click()
+    visit.page.get_by_label("Find columns").fill("feature_1499")
+    visit.page.get_by_text("1 of 1,500 columns fit").wait_for()
+    visit.page.get_by_text("(100,000 characters)").first.wait_for()
+    assert visit.page.locator("*").count() < 5000
+    assert len(visit.page.inner_text("main")) < 100_000

@@ -4,11 +4,13 @@ import { useMemo } from "preact/hooks";
 import { visible } from "../lib/format";
 import { assetHref, Link } from "../lib/router";
 import type { Json } from "../lib/types";
+import { PartBar, usePart } from "../parts/more";
 import { lineageOf, type Upstream } from "./normal";
 
 const ROW = 22;
 const HEAD = 26;
 const MOST_COLUMNS = 60;
+const LISTED = 100;
 /** The graph's own node; the others are named "up:" and the asset's key. */
 const OWN = "own";
 
@@ -26,6 +28,7 @@ export function Lineage({ raw, asset }: { raw: Json; asset: string }) {
   const deps = useMemo(() => lineageOf(raw) ?? {}, [raw]);
   const drawn = useMemo(() => draw(deps, asset), [deps, asset]);
   const columns = Object.keys(deps);
+  const part = usePart(Object.entries(deps), ([column]) => column, LISTED);
   return (
     <figure class="lineage">
       <div class="scroll" tabIndex={0} role="region" aria-label={`Column lineage of ${asset}`}>
@@ -53,8 +56,9 @@ export function Lineage({ raw, asset }: { raw: Json; asset: string }) {
       </div>
       <details>
         <summary>As a list</summary>
+        <PartBar part={part} total={columns.length} what="columns" at={LISTED} />
         <ul class="plain">
-          {Object.entries(deps).map(([column, upstream]) => (
+          {part.shown.map(([column, upstream]) => (
             <li key={column}>
               <code>{visible(column)}</code> from{" "}
               {upstream.length

@@ -10,6 +10,8 @@ const COLUMNS = 40;
 /** Rows of a schema, and cells that are added to a table at once. */
 const MOST_COLUMNS = 100;
 const CELLS = 4000;
+/** Characters of a cell. */
+const LONG = 400;
 
 export function Records({ value, name = "Table" }: { value: JsonObject; name?: string }) {
   const [most, setMost] = useState(SHOWN);
@@ -62,7 +64,8 @@ export function Records({ value, name = "Table" }: { value: JsonObject; name?: s
 function Cell({ value }: { value: Json }) {
   if (value === null) return <td class="quiet">null</td>;
   const numeric = typeof value === "number" || typeof value === "bigint";
-  return <td class={numeric ? "number" : undefined}>{visible(numeric ? numberText(value) : String(value))}</td>;
+  const text = numeric ? numberText(value) : String(value);
+  return <td class={numeric ? "number" : undefined}>{visible(text.length > LONG ? `${text.slice(0, LONG)}… (${count(text.length)} characters)` : text)}</td>;
 }
 
 export function Schema({ raw, name = "Schema" }: { raw: Json; name?: string }) {
