@@ -24,7 +24,7 @@ from standpipe.sender_threads import in_sender_thread
 from standpipe.texts import LONGEST_REASON, text_of
 from standpipe.token_file import TokenFile
 from standpipe_protocol import PROTOCOL_VERSION
-from standpipe_protocol.bootstrap import Bootstrap
+from standpipe_protocol.bootstrap import Bootstrap, without_password
 from standpipe_protocol.invocation import FIRST_SEQ_HEADER, NUMBERED_HEADER, PRODUCER_HEADER
 from standpipe_protocol.json_text import JsonValue, decode_json, encode_json, replace_lone_surrogates
 from standpipe_protocol.problems import PROBLEM_MEDIA_TYPE, Problem
@@ -63,7 +63,7 @@ class Transport:
             url = httpx.URL(bootstrap.url)
         except (httpx.InvalidURL, ValueError) as error:
             raise PipesConfigurationError(
-                f"STANDPIPE_URL is {bootstrap.url!r}, which is no address: {error}."
+                f"STANDPIPE_URL is {without_password(bootstrap.url)!r}, which is no address: {error}."
             ) from None
         if not (bootstrap.token.isascii() and bootstrap.token.isprintable()):
             raise PipesConfigurationError("STANDPIPE_TOKEN holds characters that no token has and no header carries.")

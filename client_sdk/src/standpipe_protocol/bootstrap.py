@@ -70,8 +70,12 @@ def secret_word(text: str, *, name: str) -> str:
 
 def without_password(address: str) -> str:
     """An address for an error or a log: with nothing of the user name and password that may stand in it."""
-    head, mark, rest = address.partition("://")
-    return f"{head}://***@{rest.rpartition('@')[2]}" if mark and "@" in rest else address
+    before, mark, after = address.rpartition("@")
+    if not mark:
+        return address
+    # What is no address may hold them anywhere before it.
+    scheme = next((known for known in ("http://", "https://") if before.lower().lstrip().startswith(known)), "")
+    return f"{scheme}***@{after}"
 
 
 def read_token_file(path: str) -> str:

@@ -27,7 +27,7 @@ from standpipe.transport import cannot_be_made, environment_proxy, is_loopback, 
 from standpipe_orchestrator.errors import BrokerNotFound, BrokerUnreachable, UnexpectedAnswer
 from standpipe_orchestrator.problem_errors import error_for_problem
 from standpipe_protocol import PROTOCOL_VERSION
-from standpipe_protocol.bootstrap import BootstrapError, secret_word, server_address
+from standpipe_protocol.bootstrap import BootstrapError, secret_word, server_address, without_password
 from standpipe_protocol.json_text import JsonValue, decode_json, encode_json
 from standpipe_protocol.limits import LONGEST_INTEGER
 from standpipe_protocol.problems import Problem
@@ -101,7 +101,7 @@ def broker_address(text: str, *, name: str = "The broker's address") -> str:
     except BootstrapError as error:
         raise BrokerNotFound(str(error)) from None
     except ValueError:
-        raise BrokerNotFound(f"{name} is {text.strip()!r}, whose host or port is none.") from None
+        raise BrokerNotFound(f"{name} is {without_password(text.strip())!r}, whose host or port is none.") from None
     return address
 
 

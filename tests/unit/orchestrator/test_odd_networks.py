@@ -104,6 +104,15 @@ def test_an_address_that_is_none_is_an_error_of_ours(host: str) -> None:
         client.invocations.get("inv_1")
 
 
+@pytest.mark.parametrize(
+    "address", ["me:pass1word@broker:8787", "https:/me:pass1word@broker", "http://[::1/me:pass1word@b"]
+)
+def test_an_address_that_is_none_is_told_without_its_password(address: str) -> None:
+    with pytest.raises(BrokerNotFound) as raised:
+        BrokerClient(address, api_key="k")
+    assert "pass1word" not in str(raised.value)
+
+
 def test_a_key_log_that_cannot_be_written_is_no_hindrance(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSLKEYLOGFILE", "/nonexistent/keys")
     monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent/ca.pem")

@@ -61,7 +61,22 @@ def test_an_address_that_is_none_is_refused(address: str) -> None:
         Bootstrap.from_environment({**GOOD, "STANDPIPE_URL": address})
 
 
-@pytest.mark.parametrize("address", ["http://me:sesame@broker", "HTTPS://me:ses/ame@broker", "smb://me:sesame@broker"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://me:sesame@broker",
+        "HTTPS://me:ses/ame@broker",
+        "smb://me:sesame@broker",
+        "me:sesame@broker:8787",
+        "https:/me:sesame@broker",
+        "https:me:sesame@broker",
+        "ftp//me:sesame@broker",
+        "//me:sesame@broker",
+        "me:sesame://x@broker",
+        "http:///me:ses@me@broker",
+        "http://two words:sesame@broker",
+    ],
+)
 def test_a_password_in_an_address_is_refused_and_not_shown(address: str) -> None:
     with pytest.raises(BootstrapError) as refused:
         Bootstrap.from_environment({**GOOD, "STANDPIPE_URL": address})
