@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,12 @@ os.wait()
 with open_pipes() as context:
     context.report_custom_message("done")
 """
+DIES_ONCE_OPEN = """
+import os, signal
+from standpipe import open_pipes
+open_pipes()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 SECRETS = {
     "STANDPIPE_API_KEY": "spk_sesame",
     "STANDPIPE_API_KEY_FILE": "/run/secrets/sesame",
@@ -40,6 +47,11 @@ SECRETS = {
     "PGPASSFILE": "/run/secrets/sesame",
     "PGSERVICEFILE": "/run/secrets/sesame",
 }
+
+
+def shell(python: str | Path, script: str) -> str:
+    """A command that ends well however its program ended."""
+    return f"{shlex.quote(str(python))} -c {shlex.quote(script)}; exit 0"
 
 
 @pytest.fixture
@@ -69,8 +81,35 @@ def test_what_the_caller_names_is_handed_on(client: BrokerClient, tmp_path: Path
     (told,) = completed.get_custom_messages()
     assert isinstance(told, dict)
     assert given.items() <= told.items()
-    assert "STANDPIPE_SPOOL_FOLDER" not in told
-    assert (tmp_path / "spool").is_dir()
+
+
+@pytest.mark.usefixtures("operator")
+@pytest.mark.parametrize("home", ["its-own", ""])
+@pytest.mark.parametrize("key", [False, True])
+def test_a_command_with_a_home_of_its_own_leaves_its_opening_where_the_launcher_delivers(
+    client: BrokerClient, broker: Server, tmp_path: Path, home: str, key: bool
+) -> None:
+    # A relative home lies below the folder that the command runs in; an empty variable counts as none.
+    env = {"STANDPIPE_HOME": home, "STANDPIPE_SPOOL_FOLDER": "", "XDG_DATA_HOME": str(tmp_path / "data")}
+    with pytest.raises(PipesExecutionError) as missed:
+        PipesSubprocessClient(client=client, env=env, cwd=tmp_path).run(
+            context=None,
+            command=shell(sys.executable, DIES_ONCE_OPEN),
+            pipes="optional",
+            key=f"home/{tmp_path}" if key else None,
+        )
+    assert missed.value.verdict == "incomplete"
+    assert list((broker.home / "spool").glob("*.ndjson")) == []
+
+
+@pytest.mark.usefixtures("operator")
+def test_a_spool_that_the_caller_names_is_the_commands(client: BrokerClient, tmp_path: Path) -> None:
+    given = {"STANDPIPE_SPOOL_FOLDER": str(tmp_path / "mine")}
+    completed = PipesSubprocessClient(client=client, env=given).run(context=None, command=[sys.executable, "-c", TELLS])
+    (told,) = completed.get_custom_messages()
+    assert isinstance(told, dict)
+    assert given.items() <= told.items()
+    assert (tmp_path / "mine").is_dir()
 
 
 @pytest.mark.usefixtures("operator")

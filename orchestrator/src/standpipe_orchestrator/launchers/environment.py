@@ -47,13 +47,12 @@ def child_environment(environment: Mapping[str, str], given: Mapping[str, str]) 
         # `STANDPIPE_DATABASE_URL`, and whatever else people call them.
         if name not in WITHHELD and not name.startswith((API_KEY_VARIABLE, DATABASE_VARIABLE))
     }
-    if HOME_VARIABLE in given:
-        # Then its spool is there.
-        inherited.pop(SPOOL_FOLDER_VARIABLE, None)
-    else:
+    handed_on = {**inherited, **given}
+    if not given.get(SPOOL_FOLDER_VARIABLE):
+        # Also for a command with a home of its own: the launcher delivers from no other folder than this one.
         try:
-            inherited[SPOOL_FOLDER_VARIABLE] = spool_path(environment)
+            handed_on[SPOOL_FOLDER_VARIABLE] = spool_path(environment)
         except OSError:
             # There is no data folder here; the command looks for one by itself.
-            inherited.pop(SPOOL_FOLDER_VARIABLE, None)
-    return {**inherited, **given}
+            handed_on.pop(SPOOL_FOLDER_VARIABLE, None)
+    return handed_on
