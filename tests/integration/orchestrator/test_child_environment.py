@@ -149,3 +149,26 @@ def test_a_command_in_another_folder_finds_the_spool_of_a_relative_home(
     assert isinstance(told, dict)
     assert told["STANDPIPE_SPOOL_FOLDER"] == str(tmp_path / name / "spool")
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize("key", [False, True])
+def test_an_orchestrator_that_has_gone_to_another_folder_delivers_from_the_spool_of_its_relative_home(
+    client: BrokerClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: bool
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    name = f"relative-{tmp_path.name}-{os.getpid()}"
+    monkeypatch.setenv("STANDPIPE_HOME", name)
+    monkeypatch.chdir(tmp_path)
+    pipes = PipesSubprocessClient(client=client)
+    pipes.run(context=None, command=[sys.executable, "-c", TELLS])
+    monkeypatch.chdir("elsewhere")
+    with pytest.raises(PipesExecutionError) as missed:
+        pipes.run(
+            context=None,
+            command=shell(sys.executable, DIES_ONCE_OPEN),
+            pipes="optional",
+            key=f"gone/{tmp_path}" if key else None,
+        )
+    assert missed.value.verdict == "incomplete"
+    assert list((tmp_path / name / "spool").glob("*.ndjson")) == []
+    assert list((tmp_path / "elsewhere").iterdir()) == []

@@ -15,6 +15,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from standpipe.spool_start import spool_path
 from standpipe_orchestrator.errors import BrokerError
 from standpipe_orchestrator.launchers.endings import Seen
 from standpipe_orchestrator.launchers.keeper import Instructions
@@ -23,7 +24,9 @@ from standpipe_orchestrator.launchers.running import LOOK_SECONDS, RunningSubpro
 from standpipe_orchestrator.results import PipesResult
 from standpipe_orchestrator.run_context import logger_of
 from standpipe_orchestrator.session import PipesSession
+from standpipe_protocol.bootstrap import HOME_VARIABLE, SPOOL_FOLDER_VARIABLE
 from standpipe_protocol.home import standpipe_home
+from standpipe_protocol.home_path import home_path
 from standpipe_protocol.json_text import JsonObject
 
 _Standing: TypeAlias = Literal["held", "elsewhere", "gone", "unclaimed"]
@@ -132,6 +135,12 @@ class KeptSubprocess(RunningSubprocess):
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
+                # What is relative in it lies below the folder in which this process first asked, not below this one.
+                env={
+                    **os.environ,
+                    HOME_VARIABLE: home_path(os.environ),
+                    SPOOL_FOLDER_VARIABLE: spool_path(os.environ),
+                },
                 # Neither Ctrl-C in the terminal nor what ends this process's group is for it.
                 start_new_session=True,
             )
