@@ -10,8 +10,8 @@ from standpipe import clock
 from standpipe_protocol.bootstrap import BootstrapError, read_token_file
 
 PATIENCE_SECONDS = 120.0
-"""How long a refusal is no final one while the file still holds the refused token: a mounted secret is renewed once in
-a minute or so."""
+"""How long the refusals of a file's token are no final ones, from the first on, and anew for each token that the file
+brings: a mounted secret is renewed once in a minute or so."""
 
 
 class TokenFile:
@@ -36,7 +36,7 @@ class TokenFile:
             return None
         if token == self._token:
             return None
-        self._token = token
+        self._token, self._refused_at = token, clock.monotonic()
         return token
 
     @property

@@ -137,16 +137,18 @@ class Transport:
         self, method: Literal["GET", "POST"], path: str, *, content: bytes | None, headers: Mapping[str, str]
     ) -> Answer | NoAnswer:
         answer = self._send(method, path, content=content, headers=headers)
-        if self._token_file is None or not isinstance(answer, Answer):
-            return answer
-        if answer.status != 401:
-            self._token_file.accepted()
-            return answer
-        if (token := self._token_file.renewed()) is not None:
+        file = self._token_file
+        if file is not None and _is_refusal(answer) and (token := file.renewed()) is not None:
             self._token = token
             self._client.headers["Authorization"] = f"Bearer {token}"
-            return self._send(method, path, content=content, headers=headers)
-        return NoAnswer(reason=self._token_file.trouble) if self._token_file.is_waited_for else answer
+            answer = self._send(method, path, content=content, headers=headers)
+        if file is None or isinstance(answer, NoAnswer):
+            return answer
+        if not _is_refusal(answer):
+            file.accepted()
+            return answer
+        # Also where another token was read: half of it may be written, or it may be replaced once more.
+        return NoAnswer(reason=file.trouble) if file.is_waited_for else answer
 
     def _send(
         self, method: Literal["GET", "POST"], path: str, *, content: bytes | None, headers: Mapping[str, str]
@@ -165,6 +167,10 @@ class Transport:
     def _reason(self, error: Exception) -> str:
         told = text_of(error, most=LONGEST_REASON).replace(self._token, "***")
         return f"{type(error).__name__}: {told}" if told else type(error).__name__
+
+
+def _is_refusal(answer: Answer | NoAnswer) -> bool:
+    return isinstance(answer, Answer) and answer.status == 401
 
 
 def import_httpx() -> ModuleType:

@@ -65,6 +65,39 @@ def test_a_file_that_is_renewed_later_than_the_server_is_waited_for(
     assert "spt_of-yesterday" not in caplog.text
 
 
+@pytest.mark.parametrize("first", ["spt_the-ne", "spt_of-an-hour"], ids=["half written", "renewed twice"])
+def test_a_renewed_token_that_is_refused_too_is_waited_for_as_the_first_one(
+    broker: RecordingBroker, file: Path, caplog: pytest.LogCaptureFixture, first: str
+) -> None:
+    with open_pipes() as context:
+        assert context.flush(10)
+        broker.token = "spt_the-next-one"
+        file.write_text(first)
+        context.report_custom_message("after")
+        assert not context.flush(0.5)
+        file.write_text("spt_the-next-one\n")
+        assert context.flush(10)
+    assert broker.methods == ("opened", "report_custom_message", "closed")
+    assert "Nothing more is delivered" not in caplog.text
+    assert first not in caplog.text
+
+
+def test_a_renewed_token_that_is_refused_too_is_not_waited_for_without_end(
+    broker: RecordingBroker, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(token_file, "PATIENCE_SECONDS", 0.0)
+    with open_pipes() as context:
+        assert context.flush(10)
+        broker.token = "spt_the-next-one"
+        file.write_text("spt_another")
+        context.report_custom_message("after")
+        assert not context.flush(10)
+        report = context.close()
+    assert report is not None
+    assert report.error is not None
+    assert "401" in report.error
+
+
 def test_a_file_that_stays_as_it_was_is_not_waited_for_without_end(
     broker: RecordingBroker, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
