@@ -2,7 +2,8 @@
 
 It beats when nothing else was heard of this process for a third of the lease. What user code does with the interpreter
 it cannot help: while a call into C holds it, no thread runs, and a call that holds it for longer than the lease makes
-the invocation `lost`; the first word after it brings it back. Invariant: it ends on `stop` or a final refusal only.
+the invocation `lost`; the first word after it brings it back. Invariant: it ends on `stop` or a final refusal only, and
+after a refusal it begins again with the next word that the server takes.
 """
 
 from __future__ import annotations
@@ -55,11 +56,11 @@ class Heart:
         self._lease_seconds = 0.0
 
     def start(self, *, lease_seconds: float) -> None:
-        """Begins to beat; a second call changes the lease."""
+        """Begins to beat, also after a refusal that was final to it; a call while it beats changes the lease."""
         if lease_seconds != self._lease_seconds:
             self._lease_seconds = lease_seconds
             self._wake.set()
-        if self._thread is None:
+        if not self._stopped and (self._thread is None or not self._thread.is_alive()):
             # Where the process gets no further thread (at a limit, or at its end) the next word tries again.
             with contextlib.suppress(RuntimeError):
                 thread = background_thread(self._run, name="standpipe-heart")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from standpipe.outbox import Outbox
 from standpipe.testing import RecordingBroker, recording_broker
 from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.messages import ReportCustomMessage
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -145,3 +147,25 @@ def test_what_waits_on_disk_is_delivered_with_the_token_that_the_file_holds_then
     configure(parser)
     assert run(parser.parse_args([])) == 0
     assert broker.methods == ("report_custom_message",)
+
+
+def test_the_heart_beats_again_once_a_renewed_token_is_taken(
+    broker: RecordingBroker, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker.lease_seconds = 0.3
+    monkeypatch.setattr(token_file, "PATIENCE_SECONDS", 0.0)
+    with open_pipes() as context:
+        assert context.flush(10)
+        broker.wait_for(lambda b: len(b.heartbeats) >= 1)
+        # The program reports nothing, so its heart alone is refused, and gives up.
+        broker.token = "spt_the-next-one"
+        wait_until(lambda: not has_thread("standpipe-heart"), what="the end of the heart")
+        file.write_text("spt_the-next-one")
+        context.report_custom_message("after")
+        assert context.flush(10)
+        count = len(broker.heartbeats)
+        broker.wait_for(lambda b: len(b.heartbeats) >= count + 2)
+
+
+def has_thread(name: str) -> bool:
+    return any(thread.name == name for thread in threading.enumerate())
