@@ -6,6 +6,7 @@ of protocol 1.0 gave to the same programs.
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from standpipe_orchestrator import BrokerClient, PipesExecutionError, PipesSubprocessClient
 from tests.conftest import ServerFactory
 from tests.support import baseline
 from tests.support.once import made_once
@@ -363,3 +365,24 @@ def test_a_server_that_is_killed_and_comes_back_has_everything_once(
         assert process.wait() == 0, process.output()
     assert verdict(job.finish(exit_code=0)) == ("succeeded", [])
     assert payloads(job) == list(range(1, 900))
+
+
+@pytest.mark.parametrize("key", [None, "an-old-program"])
+def test_an_opening_that_a_killed_program_left_is_delivered_by_todays_launcher(
+    shared_sqlite_server: Server, old: OldPrograms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str | None
+) -> None:
+    # The old SDK knows nothing of the spool that the launcher names to it, and does not have the launcher's home.
+    monkeypatch.setenv("STANDPIPE_HOME", str(tmp_path / "orchestrators-home"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    script = (
+        "import os\nfrom standpipe import open_pipes\nopen_pipes().report_custom_message(1)\nos.kill(os.getpid(), 9)"
+    )
+    command = f"{shlex.quote(str(old.python))} -c {shlex.quote(script)}; exit 0"
+    server = shared_sqlite_server
+    with BrokerClient(server.url, api_key=server.api_key) as client, pytest.raises(PipesExecutionError) as missed:
+        PipesSubprocessClient(client=client, env={"STANDPIPE_SPOOL": "first"}).run(
+            context=None, command=command, pipes="optional", key=key
+        )
+    assert [reason.code for reason in missed.value.reasons] == ["never-closed"]
+    assert (tmp_path / "data" / "standpipe" / "spool").is_dir()
+    assert not list(tmp_path.rglob("*.ndjson"))

@@ -17,6 +17,7 @@ from standpipe_orchestrator.across import Page, page_of
 from standpipe_orchestrator.errors import IdempotencyConflict, InvocationEnded, UnexpectedAnswer
 from standpipe_orchestrator.events import invocation_path
 from standpipe_orchestrator.launch_claims import LAUNCH_KEY
+from standpipe_orchestrator.left_spools import spool_environments
 from standpipe_orchestrator.server_protocol import ENDS_AND_ATTEMPTS, ServerProtocol
 from standpipe_orchestrator.transport import Transport
 from standpipe_protocol.context import ContextData
@@ -237,9 +238,9 @@ class InvocationOperations:
     ) -> Invocation:
         """The launcher's word that the work is over; the answer has the verdict.
 
-        Before it, what processes of this home only managed to write to disk is delivered: one that opened and was
-        killed at once must be missed. No word makes an invocation greener than its processes left it. What a later call
-        leaves out stays as an earlier one said it.
+        Before it, what processes of this home, or of the user's, only managed to write to disk is delivered: one that
+        opened and was killed at once must be missed. No word makes an invocation greener than its processes left it.
+        What a later call leaves out stays as an earlier one said it.
 
         Args:
             reason: the end of what the work printed, or why it failed.
@@ -248,7 +249,8 @@ class InvocationOperations:
         """
         if outcome is not None or cause is not None:
             self._protocol.require(ENDS_AND_ATTEMPTS, what="a finish with an outcome or a cause")
-        deliver_openings(invocation_id, environment=os.environ)
+        for environment in spool_environments(os.environ):
+            deliver_openings(invocation_id, environment=environment)
         return self._say(
             invocation_id,
             "finish",
