@@ -97,7 +97,7 @@ def _deliver_opening(path: Path, *, environment: Mapping[str, str], over: Callab
     """Sends the first message of a file, if that is an opening, as its owner would."""
     try:
         with path.open("rb") as file:
-            header = SpoolHeader.from_line(file.readline())
+            header = SpoolHeader.from_line(file.readline(), environment=environment)
             record = next(iter(RecordReader(file, expected=1)), None) if header.first_seq == 1 else None
         if record is None or record.body is None or method_of(record.body) != METHOD:
             return True

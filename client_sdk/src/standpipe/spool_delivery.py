@@ -110,7 +110,7 @@ def deliver_file(
                 raise SpoolInUse(f"The spool file {path} was just written anew by its process.")
             first_line = file.readline()
             if first_line:
-                header = SpoolHeader.from_line(first_line)
+                header = SpoolHeader.from_line(first_line, environment=environment)
                 transport = Transport(header.bootstrap, environment=environment)
                 try:
                     delivery = _Delivery(path, header=header, transport=transport, tries=tries, stopping=stopping)
@@ -248,7 +248,17 @@ class _Delivery:
                     self._known = 0
                 case Stop(problem=problem, reason=reason):
                     self._final = _is_final(answer, problem)
-                    return f"refused: {reason}"
+                    return self._refused(problem, reason)
+
+    def _refused(self, problem: Problem, reason: str) -> str:
+        file = self._header.unread_token_file
+        if file is None or problem.name != "unauthorized":
+            return f"refused: {reason}"
+        return (
+            f"refused: {reason.rstrip('.')}. The file {file!r} may hold a newer token; `standpipe deliver` with this "
+            "file's path reads it where STANDPIPE_URL, STANDPIPE_INVOCATION and STANDPIPE_TOKEN_FILE are those of the "
+            "process that reported"
+        )
 
 
 def _is_final(answer: Answer | NoAnswer, problem: Problem) -> bool:

@@ -8,13 +8,20 @@ damaged, and can be named.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 from zlib import crc32
 
 from standpipe.spool_start import VERSION, header_crc, header_line
-from standpipe_protocol.bootstrap import Bootstrap
+from standpipe_protocol.bootstrap import (
+    INVOCATION_VARIABLE,
+    TOKEN_FILE_VARIABLE,
+    URL_VARIABLE,
+    Bootstrap,
+    BootstrapError,
+    server_address,
+)
 from standpipe_protocol.json_text import decode_json
 
 _SEQ_MARK = b'{"seq":'
@@ -39,6 +46,8 @@ class SpoolHeader:
     first_seq: int | None = None
     """The number of the first message; files of version 1 do not say it."""
     version: int = VERSION
+    unread_token_file: str | None = None
+    """Where the token of the process that wrote it came from, if that is not to be read here."""
 
     def beginning_at(self, seq: int) -> SpoolHeader:
         return replace(self, first_seq=seq)
@@ -47,8 +56,12 @@ class SpoolHeader:
         return header_line(self.bootstrap, producer=self.producer, first_seq=self.first_seq or 1)
 
     @classmethod
-    def from_line(cls, line: bytes) -> SpoolHeader:
+    def from_line(cls, line: bytes, *, environment: Mapping[str, str] | None = None) -> SpoolHeader:
         """Reads a first line, of this version or of version 1.
+
+        Args:
+            environment: of the process that reads. Only where it has the same server, invocation and token file is
+                that file the one that it was: elsewhere the path may hold another job's token by now.
 
         Raises:
             DamagedSpool: it cannot be read.
@@ -70,13 +83,12 @@ class SpoolHeader:
                 if version == VERSION and wire.get("crc") != header_crc(plain):
                     raise DamagedSpool("its first line is damaged: its checksum does not fit")
                 first, file = wire.get("first_seq"), wire.get("token_file")
+                bootstrap = Bootstrap(url=url.strip(), invocation=invocation.strip(), token=token.strip())
+                file = file if isinstance(file, str) else None
+                is_own = file is not None and _is_launched_so(bootstrap, token_file=file, environment=environment or {})
                 return cls(
-                    bootstrap=Bootstrap(
-                        url=url.strip(),
-                        invocation=invocation.strip(),
-                        token=token.strip(),
-                        token_file=file if isinstance(file, str) else None,
-                    ),
+                    bootstrap=replace(bootstrap, token_file=file) if is_own else bootstrap,
+                    unread_token_file=None if is_own else file,
                     producer=producer,
                     first_seq=first if isinstance(first, int) else None,
                     version=int(version),
@@ -88,6 +100,15 @@ class SpoolHeader:
                 )
             case _:
                 raise ValueError(f"its first line is not that of a spool file of version 1 or {VERSION}")
+
+
+def _is_launched_so(bootstrap: Bootstrap, *, token_file: str, environment: Mapping[str, str]) -> bool:
+    try:
+        url = server_address(environment.get(URL_VARIABLE, ""), name=URL_VARIABLE)
+    except BootstrapError:
+        return False
+    invocation, file = environment.get(INVOCATION_VARIABLE, "").strip(), environment.get(TOKEN_FILE_VARIABLE)
+    return (url, invocation, file) == (bootstrap.url, bootstrap.invocation, token_file)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from standpipe import PipesConfigurationError, PipesUnauthorized, open_pipes, token_file
-from standpipe.deliver import configure, run
+from standpipe.cli import main
 from standpipe.outbox import Outbox
 from standpipe.testing import RecordingBroker, recording_broker
 from standpipe_protocol.bootstrap import Bootstrap
@@ -125,28 +125,77 @@ def test_without_a_file_there_is_a_sentence_that_names_it(broker: RecordingBroke
         open_pipes()
 
 
-def test_what_waits_on_disk_is_delivered_with_the_token_that_the_file_holds_then(
-    broker: RecordingBroker, file: Path
-) -> None:
-    bootstrap = Bootstrap.from_environment(
-        {
-            "STANDPIPE_URL": broker.url,
-            "STANDPIPE_INVOCATION": broker.invocation,
-            "STANDPIPE_TOKEN_FILE": str(file),
-        }
-    )
+def leave_on_disk(broker: RecordingBroker) -> None:
+    """What a process with this environment could not deliver."""
+    bootstrap = Bootstrap.from_environment(os.environ)
     assert bootstrap is not None
     broker.stop()
     outbox = Outbox.connect(bootstrap, heartbeat=False)
     outbox.send(ReportCustomMessage(payload="late"))
     assert outbox.close(0.2).spooled == 1
     broker.start()
+
+
+def test_what_waits_on_disk_is_delivered_with_the_token_that_the_file_holds_then(
+    broker: RecordingBroker, file: Path
+) -> None:
+    leave_on_disk(broker)
     broker.token = "spt_the-next-one"
     file.write_text("spt_the-next-one")
-    parser = argparse.ArgumentParser()
-    configure(parser)
-    assert run(parser.parse_args([])) == 0
+    assert main(["deliver"]) == 0
     assert broker.methods == ("report_custom_message",)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"STANDPIPE_URL": "http://127.0.0.1:9"},
+        {"STANDPIPE_INVOCATION": "inv_of-another-job"},
+        {"STANDPIPE_TOKEN_FILE": "/run/secrets/another"},
+        {"STANDPIPE_URL": None, "STANDPIPE_INVOCATION": None, "STANDPIPE_TOKEN_FILE": None},
+    ],
+    ids=["another server", "another invocation", "another file", "no job"],
+)
+def test_what_the_file_holds_is_sent_for_no_other_job_that_had_its_token_there(
+    broker: RecordingBroker,
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    others: dict[str, str | None],
+) -> None:
+    leave_on_disk(broker)
+    own = dict(os.environ)
+    for name, value in others.items():
+        monkeypatch.delenv(name)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    # Would it be sent, it would be taken.
+    broker.token = "spt_of-another-job"
+    file.write_text("spt_of-another-job")
+    assert main(["deliver"]) == 1
+    assert broker.methods == ()
+    told = capsys.readouterr().err
+    assert f"{str(file)!r} may hold a newer token" in told
+    assert "STANDPIPE_TOKEN_FILE" in told
+    # As it says: in the environment of the process that left it.
+    for name in others:
+        monkeypatch.setenv(name, own[name])
+    (left,) = Path(os.environ["STANDPIPE_HOME"]).rglob("*.ndjson")
+    assert main(["deliver", str(left)]) == 0
+    assert broker.methods == ("report_custom_message",)
+
+
+def test_what_another_job_left_is_delivered_with_its_own_token(
+    broker: RecordingBroker, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_on_disk(broker)
+    with recording_broker() as own:
+        file.write_text(own.token)
+        monkeypatch.setenv("STANDPIPE_URL", own.url)
+        monkeypatch.setenv("STANDPIPE_INVOCATION", own.invocation)
+        with open_pipes():
+            broker.wait_for(lambda b: b.methods == ("report_custom_message",))
+    assert own.methods == ("opened", "closed")
 
 
 def test_the_heart_beats_again_once_a_renewed_token_is_taken(
