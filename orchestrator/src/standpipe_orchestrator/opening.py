@@ -8,6 +8,7 @@ anything that could not be taken.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -27,7 +28,7 @@ from standpipe_orchestrator.exit_status import kept_statuses
 from standpipe_orchestrator.invocations import PipesMode, RegisteredInvocation, require_pipes_mode
 from standpipe_orchestrator.launch_claims import KEY_TAG, require_key
 from standpipe_orchestrator.provenance import with_provenance
-from standpipe_orchestrator.run_context import RunContext, context_data_for, require_context
+from standpipe_orchestrator.run_context import RunContext, context_data_for, logger_of, require_context
 from standpipe_orchestrator.server_protocol import ENDS_AND_ATTEMPTS
 from standpipe_orchestrator.session import PipesSession
 from standpipe_orchestrator.verdicts import execution_error
@@ -186,15 +187,31 @@ def _as_registered(context: ContextData, conflict: IdempotencyConflict, *, clien
 
 def _with_history(data: ContextData, context: RunContext, *, retry_of: str | None, client: BrokerClient) -> ContextData:
     """The context with what the broker knows: how often this was tried, and of what its assets were made before."""
+    log = logger_of(context)
     if retry_of is not None and data.retry_number == 0:
         # Of an invocation that is not there the registration says so.
         with suppress(NotFound):
-            tried = client.invocations.get(retry_of).context.get("retry_number")
-            data = replace(data, retry_number=(tried if isinstance(tried, int) else 0) + 1)
+            data = replace(data, retry_number=_times_tried(retry_of, client=client, log=log) + 1)
     deps: object = getattr(context, "deps_by_asset_key", None)
     if isinstance(deps, Mapping):
-        data = with_provenance(data, cast("Mapping[str, Sequence[str]]", deps), client=client)
+        data = with_provenance(data, cast("Mapping[str, Sequence[str]]", deps), client=client, log=log)
     return data
+
+
+def _times_tried(retry_of: str, *, client: BrokerClient, log: logging.Logger) -> int:
+    """The retry number of an invocation; 0 where it is not known.
+
+    Raises:
+        NotFound: there is none.
+    """
+    try:
+        tried = client.invocations.get(retry_of).context.get("retry_number")
+    except NotFound:
+        raise
+    except BrokerError as error:
+        log.warning("[pipes] how often this was tried is not known to this launch: %s", error)
+        return 0
+    return tried if isinstance(tried, int) else 0
 
 
 def find_invocation(client: BrokerClient, id_or_key: str) -> Invocation:

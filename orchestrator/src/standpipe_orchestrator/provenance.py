@@ -6,12 +6,14 @@ its upstream assets there was by then.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from standpipe.background import background_thread
 from standpipe_orchestrator.asset_key import AssetKey
-from standpipe_orchestrator.errors import NotFound
+from standpipe_orchestrator.errors import BrokerError, NotFound
 from standpipe_protocol.context import ContextData
 from standpipe_protocol.json_text import JsonObject, JsonValue
 
@@ -20,21 +22,67 @@ if TYPE_CHECKING:
 
 MOST_ASSETS = 50
 """Of one launch; the provenance of further ones is not told, since each costs some requests."""
+MOST_DEPS = 50
+"""Upstream assets of each asset; the versions of further ones are not told."""
+LOOKUP_SECONDS = 5.0
+"""So long a launch waits for all of it; what is not known by then is not told."""
 
 
-def with_provenance(context: ContextData, deps: Mapping[str, Sequence[str]], *, client: BrokerClient) -> ContextData:
-    """The context with the provenance of each asset that was materialized before.
+def with_provenance(
+    context: ContextData, deps: Mapping[str, Sequence[str]], *, client: BrokerClient, log: logging.Logger
+) -> ContextData:
+    """The context with the provenance of each asset that was materialized before, as far as it can be learned in time.
 
     Args:
         deps: the upstream assets of each, as escaped keys.
+        log: is told, in one record, that something could not be learned.
     """
     given = context.provenance_by_asset_key
     if not context.asset_keys or (given is not None and any(value is not None for value in given.values())):
         return context
-    found: dict[str, Mapping[str, JsonValue] | None] = dict.fromkeys(context.asset_keys)
-    for key in context.asset_keys[:MOST_ASSETS]:
-        found[key] = _provenance(key, deps.get(key, ()), client=client)
-    return replace(context, provenance_by_asset_key=found)
+    lookup = _Lookup(context.asset_keys[:MOST_ASSETS], deps, client=client)
+    found, trouble = lookup.learn(LOOKUP_SECONDS)
+    if trouble is not None:
+        log.warning("[pipes] the provenance of an asset is not known to this launch: %s", trouble)
+    return replace(context, provenance_by_asset_key={**dict.fromkeys(context.asset_keys), **found})
+
+
+class _Lookup:
+    """Asks on a thread of its own: a call may take longer, with its retries, than a launch is to wait.
+
+    The invariant: nothing that goes wrong here reaches the launch.
+    """
+
+    def __init__(self, keys: Sequence[str], deps: Mapping[str, Sequence[str]], *, client: BrokerClient) -> None:
+        self._keys = keys
+        self._deps = deps
+        self._client = client
+        self._found: dict[str, JsonObject | None] = {}
+        self._trouble: str | None = None
+        self._over = False
+
+    def learn(self, seconds: float) -> tuple[dict[str, JsonObject | None], str | None]:
+        """What was learned, by asset, and why something was not."""
+        try:
+            thread = background_thread(self._run, name="standpipe-provenance")
+            thread.start()
+            thread.join(seconds)
+        except RuntimeError as error:
+            # There is no further thread to be had.
+            return {}, str(error)
+        finally:
+            self._over = True
+        late = f"{self._client.url} did not answer all of it within {seconds:g} s." if thread.is_alive() else None
+        return dict(self._found), self._trouble or late
+
+    def _run(self) -> None:
+        for key in self._keys:
+            if self._over:
+                return
+            try:
+                self._found[key] = _provenance(key, list(self._deps.get(key, ()))[:MOST_DEPS], client=self._client)
+            except Exception as error:  # an answer that holds something else than expected, too
+                self._trouble = self._trouble or (str(error) if isinstance(error, BrokerError) else repr(error))
 
 
 def _provenance(key: str, deps: Sequence[str], *, client: BrokerClient) -> JsonObject | None:
