@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from standpipe_orchestrator.launchers.captured_text import CapturedText
-from standpipe_orchestrator.redraws import last_states
+from standpipe_orchestrator.launchers.captured_text import PIECE_CHARACTERS, CapturedText
+from standpipe_orchestrator.redraws import last_state, last_states
 
 
 class Stream:
@@ -84,6 +84,42 @@ def test_a_carriage_return_at_the_end_of_a_line_is_no_redraw() -> None:
     stream.come("one\r")
     assert stream.come("\ntwo\r\nthree\r\r\n") == ["one\r\ntwo\r\nthree\r\r\n"]
     assert last_states("".join(stream.pieces)) == "one\ntwo\nthree\n"
+
+
+def test_a_state_that_a_carriage_return_has_ended_is_not_gone_on_with() -> None:
+    stream = Stream()
+    for at, state in enumerate(["50%\r", "60%\r", "done\n", "70%\r", "\n", "80%\r", "\r", "\r\n", "next\n"]):
+        stream.come(state, at=3.0 * at)
+        stream.wait(3.0 * at + 2.0)
+    assert stream.pieces == ["50%\r", "60%\r", "done\n", "70%\r", "\n", "80%\r", "\r", "\r\n", "next\n"]
+    assert stream.lines == [None, None, None, None, "70%", None, None, None, None]
+
+
+def test_a_line_that_a_long_piece_breaks_off_is_told_without_its_earlier_states() -> None:
+    stream = Stream()
+    rest = "x" * (PIECE_CHARACTERS - 5)
+    stream.come(f"{rest}\n50%\rdone\n")
+    assert stream.pieces == [f"{rest}\n\rdon", "e\n"]
+    assert stream.lines == [None, "done"]
+
+
+@given(st.lists(st.tuples(st.text("ab\r\n", max_size=8), st.floats(0, 3)), max_size=20))
+def test_a_line_is_told_where_a_piece_goes_on_with_it_and_nowhere_else(texts: list[tuple[str, float]]) -> None:
+    stream = Stream()
+    for text, seconds in texts:
+        stream.come(text)
+        stream.wait(stream.now + seconds)
+    stream.end()
+    before = ""
+    for piece, line in zip(stream.pieces, stream.lines, strict=True):
+        begun, first = before.rpartition("\n")[2], piece.partition("\n")[0]
+        shown = last_state(begun + first)
+        if line is None:
+            # A search for it is answered by one piece.
+            assert shown in (last_state(begun), last_state(first))
+        else:
+            assert last_state(line) == shown
+        before += piece
 
 
 @given(st.lists(st.tuples(st.text("ab\r\n", max_size=8), st.floats(0, 3)), max_size=20))

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from standpipe_orchestrator.redraws import last_state
+from standpipe_orchestrator.redraws import last_state_so_far
 
 PIECE_CHARACTERS = 64 * 1024
 UNFINISHED_SECONDS = 2.0
@@ -76,11 +76,17 @@ class CapturedText:
         for start in range(0, len(text), PIECE_CHARACTERS):
             piece = text[start : start + PIECE_CHARACTERS]
             first, is_whole, _ = piece.partition("\n")
-            # A state that begins with a carriage return takes the place of what went before.
-            line = self._gone + first if self._gone and not first.startswith("\r") else None
-            yield Piece(piece, line)
-            end = piece.rpartition("\n")[2] if is_whole else last_state(self._gone + piece)
-            self._gone = end[-REMEMBERED_CHARACTERS:]
+            yield Piece(piece, self._line(first))
+            end = piece.rpartition("\n")[2] if is_whole else self._gone + piece
+            self._gone = last_state_so_far(end)[-REMEMBERED_CHARACTERS:]
+
+    def _line(self, first: str) -> str | None:
+        """What has gone of a line together with what comes of it now."""
+        begun = self._gone.rstrip("\r")
+        # A carriage return, at the end of what has gone or at the beginning of what comes, begins another state.
+        if not begun or first.startswith("\r") or (first and begun != self._gone):
+            return None
+        return begun + first
 
 
 def _folded(line: str) -> str:
