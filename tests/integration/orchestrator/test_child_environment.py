@@ -46,6 +46,7 @@ SECRETS = {
     "PGPASSWORD": "sesame",
     "PGPASSFILE": "/run/secrets/sesame",
     "PGSERVICEFILE": "/run/secrets/sesame",
+    "PGSSLKEY": "/run/secrets/sesame",
 }
 
 
