@@ -1,12 +1,14 @@
 """Message writers that upload messages in chunks, and upstream's for the stores of three clouds and of Databricks.
 
-The clients are the caller's; nothing of a cloud is imported here. The invariant: a message leaves the buffer when its
-chunk was uploaded, so an upload that fails is tried again with what came since, and at the end it raises.
+The clients are the caller's; nothing of a cloud is imported here. The invariant: what a chunk holds is settled before
+its first upload, so that one that was stored without an answer is written again as it was, and readers, which take each
+number once, miss nothing. No upload raises into the job; what is not uploaded at its end is logged.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from abc import abstractmethod
 from collections.abc import Generator
@@ -15,13 +17,19 @@ from io import StringIO
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from standpipe import clock
+from standpipe.delivery import backoff_delay
 from standpipe.plugs import PipesContextLoader, PipesMessageWriter, PipesMessageWriterChannel, ServerPart
 from standpipe.ready_made import text_param
+from standpipe.texts import LONGEST_REASON, text_of
 
 if TYPE_CHECKING:
     from standpipe.upstream_words import PipesContextData, PipesMessage, PipesParams
 
 _CLOSING_SECONDS = 60.0
+_CLOSING_TRIES = 5
+
+_log = logging.getLogger("standpipe.outbox")
 
 
 class PipesBlobStoreMessageWriterChannel(PipesMessageWriterChannel):
@@ -30,8 +38,9 @@ class PipesBlobStoreMessageWriterChannel(PipesMessageWriterChannel):
     def __init__(self, *, interval: float = 10) -> None:
         self._interval = interval
         self._lines: list[str] = []
+        self._chunk: tuple[str, ...] = ()
         self._counter = 1
-        self._uploading = threading.Lock()
+        self._trouble = ""
 
     def write_message(self, message: PipesMessage) -> None:
         self._lines.append(json.dumps(message))
@@ -44,33 +53,57 @@ class PipesBlobStoreMessageWriterChannel(PipesMessageWriterChannel):
     def buffered_upload_loop(self) -> Generator[None]:
         """Uploads while the block runs, and the rest when it is left.
 
-        Raises:
-            Exception: what the last upload raised.
+        That takes a minute at most, and no upload raises: what is not uploaded is logged.
         """
         ended = threading.Event()
-        thread = threading.Thread(target=self._loop, args=(ended,), name="standpipe-uploads", daemon=True)
-        thread.start()
+        thread = threading.Thread(target=self._run, args=(ended,), name="standpipe-uploads", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # The process gets no further thread: then all is uploaded at the end.
+            thread = None
         try:
             yield
         finally:
             ended.set()
-            thread.join(_CLOSING_SECONDS)
+            if thread is None:
+                self._run(ended)
+            else:
+                thread.join(_CLOSING_SECONDS)
+            if left := len(self._chunk) + len(self._lines):
+                _log.warning(
+                    "%d message%s not uploaded before the end: %s.",
+                    left,
+                    " was" if left == 1 else "s were",
+                    self._trouble.rstrip("."),
+                )
+
+    def _run(self, ended: threading.Event) -> None:
+        while not ended.wait(clock.bounded(self._interval)):
             self._upload()
+        failures = 0
+        while (self._chunk or self._lines) and failures < _CLOSING_TRIES:
+            if failures:
+                clock.sleep(backoff_delay(attempt=failures - 1, jitter=1.0))
+            failures += not self._upload()
 
-    def _loop(self, ended: threading.Event) -> None:
-        while not ended.wait(self._interval):
-            try:
-                self._upload()
-            except Exception:  # noqa: S112  it is tried again, and raises at the end
-                continue
-
-    def _upload(self) -> None:
-        with self._uploading:
+    def _upload(self) -> bool:
+        """Whether the next chunk, if there is any, is uploaded. Called by one thread only."""
+        if not self._chunk:
             count = len(self._lines)
-            if count:
-                self.upload_messages_chunk(StringIO("\n".join(self._lines[:count])), self._counter)
-                del self._lines[:count]
-                self._counter += 1
+            self._chunk = tuple(self._lines[:count])
+            del self._lines[:count]
+        if not self._chunk:
+            return True
+        self._trouble = "the upload is still under way"
+        try:
+            self.upload_messages_chunk(StringIO("\n".join(self._chunk)), self._counter)
+        except Exception as error:
+            self._trouble = f"{type(error).__name__}: {text_of(error, most=LONGEST_REASON)}"
+            return False
+        self._chunk = ()
+        self._counter += 1
+        return True
 
 
 class PipesBufferedFilesystemMessageWriterChannel(PipesBlobStoreMessageWriterChannel):
@@ -197,7 +230,8 @@ class PipesAzureBlobStorageMessageWriterChannel(_ClientChannel):
 
     def _write(self, key: str, text: str) -> None:
         with self._client.get_blob_client(self._bucket, key) as blob:
-            blob.upload_blob(text)
+            # It may have been stored already, without an answer.
+            blob.upload_blob(text, overwrite=True)
 
 
 class PipesAzureBlobStorageMessageWriter(_ClientWriter):
