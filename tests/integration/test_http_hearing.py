@@ -6,9 +6,12 @@ import json
 import signal
 import socket
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from time import monotonic
+
+import pytest
 
 from tests.support.server import Server
 from tests.support.waiting import wait_until
@@ -59,6 +62,34 @@ def test_a_server_that_stood_still_for_longer_than_a_lease_loses_nobody(server: 
     assert "The server did not listen for " in server.output()
     # Who is silent now is lost as ever.
     wait_until(lambda: all(job.read()["verdict"] == "lost" for job in jobs), what="all of them to be lost")
+
+
+@pytest.mark.parametrize("producer", ["launcher", None])
+def test_output_that_a_launcher_still_sends_hides_no_process_that_died(server: Server, producer: str | None) -> None:
+    job = register(server, lease_seconds=_LEASE)
+    assert job.append([opened()], producer="p", first_seq=1).status_code == 200
+    lost = threading.Event()
+
+    def output() -> Iterator[bytes]:
+        line = {"method": "log_external_stream", "params": {"stream": "stdout", "text": "alive\n", "extras": {}}}
+        while not lost.is_set():
+            yield json.dumps(line).encode() + b"\n"
+            lost.wait(_LEASE / 4)
+
+    def send() -> int:
+        headers = {"Content-Type": "application/x-ndjson"}
+        if producer is not None:
+            headers |= {"Standpipe-Producer": producer, "Standpipe-First-Seq": "1"}
+        with job.server.client(token=job.registered["token"], timeout=60) as http:
+            return http.post(f"{job.path}/events", content=output(), headers=headers).status_code
+
+    with ThreadPoolExecutor(1) as executor:
+        answer = executor.submit(send)
+        try:
+            wait_until(lambda: job.read()["verdict"] == "lost", what="the process to be lost")
+        finally:
+            lost.set()
+        assert answer.result(60) == 200
 
 
 def test_no_lease_runs_out_while_a_request_is_under_way(server: Server) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 import pytest
 
+from standpipe_server.broker.ids import ANONYMOUS_PRODUCER
 from standpipe_server.broker.times import to_rfc3339
-from standpipe_server.store import Target
-from tests.integration.store.conftest import OPENED, Bench
+from standpipe_server.store import Target, Word
+from tests.integration.store.conftest import CLOSED, OPENED, Bench
 from tests.integration.store.test_leases import lease_end, until, verdicts
 
 pytestmark = pytest.mark.anyio
@@ -17,6 +20,14 @@ async def _leased(bench: Bench) -> Target:
     target = await bench.register(_LEASE)
     await bench.append(target, OPENED)
     return target
+
+
+def _word(bench: Bench, target: Target) -> AbstractContextManager[Word]:
+    return bench.store.hearing.word(target.pk, ANONYMOUS_PRODUCER)
+
+
+async def _ends(bench: Bench, target: Target, end: str) -> bool:
+    return await lease_end(bench, target) == end
 
 
 def _listen(bench: Bench, *, seconds: float) -> None:
@@ -53,8 +64,53 @@ async def test_what_came_due_after_the_last_ticks_waits_for_the_next_ones(bench:
 
 async def test_a_process_of_which_a_request_is_under_way_is_not_silent(bench: Bench) -> None:
     speaking, silent = await _leased(bench), await _leased(bench)
-    with bench.store.hearing.word(speaking.pk), bench.store.hearing.word(speaking.pk):
-        bench.clock.pass_seconds(61)
-        await until(lambda: verdicts(bench, silent), ["lost"])
-        assert await verdicts(bench, speaking) == [None]
+    with _word(bench, speaking) as first, _word(bench, speaking):
+        first.complete()
+        for _ in range(5):
+            bench.clock.pass_seconds(61)
+            await until(lambda: verdicts(bench, silent), ["lost"])
+            renewed = to_rfc3339(bench.clock.now + 60_000_000)
+            await until(lambda end=renewed: _ends(bench, speaking, end), True)
+    bench.clock.pass_seconds(61)
     await until(lambda: verdicts(bench, speaking), ["lost"])
+
+
+async def test_a_request_that_still_comes_is_no_word_for_longer_than_a_lease(bench: Bench) -> None:
+    target = await _leased(bench)
+    with _word(bench, target):
+        bench.clock.pass_seconds(40)
+        await until(lambda: _ends(bench, target, to_rfc3339(bench.clock.now + 60_000_000)), True)
+        bench.clock.pass_seconds(61)
+        await until(lambda: verdicts(bench, target), ["lost"])
+
+
+async def test_a_request_that_still_comes_is_no_word_for_longer_than_a_minute(bench: Bench) -> None:
+    target = await bench.register(b'{"context":{},"lease_seconds":600}')
+    await bench.append(target, OPENED)
+    with _word(bench, target):
+        bench.clock.pass_seconds(601)
+        await until(lambda: verdicts(bench, target), ["lost"])
+
+
+@pytest.mark.parametrize("producer", ["launcher", ANONYMOUS_PRODUCER])
+async def test_a_request_of_a_producer_that_has_not_opened_hides_no_process_that_died(
+    bench: Bench, producer: str
+) -> None:
+    target = await bench.register(_LEASE)
+    await bench.append(target, OPENED, producer="p", first_seq=1)
+    with bench.store.hearing.word(target.pk, producer) as word:
+        word.complete()
+        bench.clock.pass_seconds(61)
+        await until(lambda: verdicts(bench, target), ["lost"])
+
+
+async def test_a_request_under_way_holds_back_no_other_deadline(bench: Bench) -> None:
+    unopened = await bench.register(b'{"context":{},"lease_seconds":600,"open_within_seconds":60}')
+    settling = await bench.register(b'{"context":{},"lease_seconds":60,"settle_seconds":60}')
+    await bench.append(settling, OPENED)
+    await bench.append(settling, CLOSED)
+    with _word(bench, unopened) as one, _word(bench, settling) as other:
+        one.complete()
+        other.complete()
+        bench.clock.pass_seconds(61)
+        await until(lambda: verdicts(bench, unopened, settling), ["incomplete", "succeeded"])

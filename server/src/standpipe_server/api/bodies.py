@@ -110,8 +110,12 @@ class Bodies:
         self.of_finish = Limit.of_call(limits.finish_bytes, "finish_bytes", what="body of this call")
         self.of_control = Limit.of_call(limits.control_bytes, "control_bytes", what="body of this call")
 
-    async def read(self, exchange: Exchange, limit: Limit | None = None) -> bytes:
+    async def read(
+        self, exchange: Exchange, limit: Limit | None = None, *, on_whole: Callable[[], None] = lambda: None
+    ) -> bytes:
         """The whole body, decompressed; without a `limit` it may weigh what messages may.
+
+        `on_whole` is called when all of it has come, before it is decompressed.
 
         Raises:
             Refused: `too-large`, `unsupported-media-type`, `malformed` or `overloaded`.
@@ -122,9 +126,11 @@ class Bodies:
         if encoding is None:
             whole = self._whole_body(exchange)
             exchange.received = await self._read_wire(exchange, limit) if whole is None else whole
+            on_whole()
             return exchange.received
         decompress = _decompressor(encoding)
         body = exchange.received = await self._read_wire(exchange, limit)
+        on_whole()
         if decompress is None:
             return body
         exchange.received = await self._decompressed(decompress, body, limit)

@@ -13,7 +13,8 @@ from standpipe_server.api.parameters import AppendHeaders, append_headers
 from standpipe_server.api.parts import ApiParts
 from standpipe_server.api.refused import keep_refusal
 from standpipe_server.broker.batches import Batch, Refused, parse_batch, parse_plain
-from standpipe_server.store import AppendOutcome, AppendRequest, Target
+from standpipe_server.broker.ids import ANONYMOUS_PRODUCER
+from standpipe_server.store import AppendOutcome, AppendRequest, Target, Word
 
 _MANY_RESULTS: Final = 100
 
@@ -21,8 +22,7 @@ _MANY_RESULTS: Final = 100
 async def append_events(parts: ApiParts, exchange: Exchange, target: Target) -> None:
     """Answers `POST /invocations/{id}/events`."""
     try:
-        with parts.store.hearing.word(target.pk):
-            await _append(parts, exchange, target)
+        await _append(parts, exchange, target)
     except Refused as refused:
         await keep_refusal(parts, exchange, target, refused.problem)
         raise
@@ -30,7 +30,14 @@ async def append_events(parts: ApiParts, exchange: Exchange, target: Target) -> 
 
 async def _append(parts: ApiParts, exchange: Exchange, target: Target) -> None:
     headers = append_headers(exchange)
-    body = await parts.bodies.read(exchange)
+    with parts.store.hearing.word(target.pk, headers.producer or ANONYMOUS_PRODUCER) as word:
+        await _read_and_store(parts, exchange, target, headers, word)
+
+
+async def _read_and_store(
+    parts: ApiParts, exchange: Exchange, target: Target, headers: AppendHeaders, word: Word
+) -> None:
+    body = await parts.bodies.read(exchange, on_whole=word.complete)
     size = len(body)
     # Counted until it is stored: thousands that wait for a slow disk must not fill the memory.
     parts.bodies.budget.take(size)

@@ -35,8 +35,9 @@ def process_routes(parts: ApiParts) -> APIRouter:
         """Keeps the lease; the answer tells the process whether it is asked to stop."""
         target = await _target(parts, request, invocation_id)
         bodies = parts.bodies
-        with parts.store.hearing.word(target.pk):
-            beat = await bodies.parsed(exchange_of(request), bodies.of_control, parse_heartbeat)
+        beat = await bodies.parsed(exchange_of(request), bodies.of_control, parse_heartbeat)
+        with parts.store.hearing.word(target.pk, beat.producer) as word:
+            word.complete()
             beaten = await parts.store.heartbeat(target, beat)
         lease = _lease(beaten.lease_seconds, beaten.lease_expires_at)
         return json_answer({"control": beaten.control.to_wire(), "lease": lease})

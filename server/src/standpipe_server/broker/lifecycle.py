@@ -22,6 +22,12 @@ def renew_lease(invocation: InvocationState, *, now: int, start: bool = False) -
     return replace(invocation, lease_expires_at=now + seconds(invocation.lease_seconds))
 
 
+def is_lease_worn(invocation: InvocationState, *, now: int) -> bool:
+    """A lease runs, and a third of it is over."""
+    end = invocation.lease_expires_at
+    return not invocation.ended and end is not None and end - now <= seconds(invocation.lease_seconds) * 2 // 3
+
+
 def hear(invocation: InvocationState, *, now: int, start: bool = False) -> InvocationState:
     """What a word of the process does to its lease; a lost invocation that somebody is still to close runs again.
 

@@ -20,7 +20,7 @@ from standpipe_server.store.errors import (
 from standpipe_server.store.events import EventPage
 from standpipe_server.store.finding import InvocationFilter
 from standpipe_server.store.first_errors import ErrorFilter
-from standpipe_server.store.hearing import TICK_SECONDS, Hearing
+from standpipe_server.store.hearing import TICK_SECONDS, Hearing, Word
 from standpipe_server.store.invocations import InvocationPage, InvocationView
 from standpipe_server.store.lookups import ContextAnswer, Target
 from standpipe_server.store.matching import EventMatch, canonical_level
@@ -59,5 +59,6 @@ __all__ = [
     "Target",
     "UnusableDatabase",
     "Wake",
+    "Word",
     "canonical_level",
 ]

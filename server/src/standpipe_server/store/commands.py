@@ -164,7 +164,7 @@ class Beat:
 
     def execute(self, unit: UnitOfWork) -> Beaten:
         state = heard = unit.invocation(self.pk)
-        if self._is_of_the_process(unit, state):
+        if speaks_for_the_work(unit, state, self.heartbeat.producer):
             heard = lifecycle.hear(state, now=unit.now, start=self.start)
             if heard is not state:
                 put_heard(unit, state, heard)
@@ -178,13 +178,26 @@ class Beat:
                 unit.put_producer(self.pk, replace(producer, numbered=most, heard_at=unit.now))
         return Beaten(control_of(heard, known), heard.lease_seconds, heard.lease_expires_at)
 
-    def _is_of_the_process(self, unit: UnitOfWork, state: InvocationState) -> bool:
-        """Once somebody has opened, a producer that has not is a launcher: that it lives says nothing of the work."""
-        name = self.heartbeat.producer
-        if name is None or state.opened_at is None:
-            return True
-        producer = unit.find_producer(self.pk, name)
-        return producer is not None and producer.opened > 0 and not producer.superseded
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """Renews a running lease of which a third is over, if `speaks` says that a word of the process is under way."""
+
+    pk: int
+    speaks: Callable[[UnitOfWork, InvocationState], bool]
+
+    def execute(self, unit: UnitOfWork) -> None:
+        state = unit.invocation(self.pk)
+        if lifecycle.is_lease_worn(state, now=unit.now) and self.speaks(unit, state):
+            unit.put_invocation(lifecycle.renew_lease(state, now=unit.now))
+
+
+def speaks_for_the_work(unit: UnitOfWork, state: InvocationState, name: str | None) -> bool:
+    """Once somebody has opened, a producer that has not is a launcher: that it lives says nothing of the work."""
+    if name is None or state.opened_at is None:
+        return True
+    producer = unit.find_producer(state.pk, name)
+    return producer is not None and producer.opened > 0 and not producer.superseded
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,17 +236,21 @@ class EndDue:
     """Ends an invocation whose deadline has passed, if it still has.
 
     `as_of` is when that was seen: later by the clock may be no time later, when the clock was set. `in_doubt` says
-    whether a word of it is under way, or one was refused since that may have been its: then nobody is lost for it.
+    whether a word of it is under way, or one was refused since that may have been its: then nobody is lost for it;
+    what else is due is due all the same.
     """
 
     pk: int
     as_of: int | None = None
-    in_doubt: Callable[[int], bool] | None = None
+    in_doubt: Callable[[UnitOfWork, InvocationState], bool] | None = None
 
     def execute(self, unit: UnitOfWork) -> None:
         state = unit.invocation(self.pk)
-        why = lifecycle.due(state, now=unit.now if self.as_of is None else min(self.as_of, unit.now))
-        if why is None or (why == "lease" and self.in_doubt is not None and self.in_doubt(self.pk)):
+        now = unit.now if self.as_of is None else min(self.as_of, unit.now)
+        why = lifecycle.due(state, now=now)
+        if why == "lease" and self.in_doubt is not None and self.in_doubt(unit, state):
+            why = lifecycle.due(replace(state, lease_expires_at=None), now=now)
+        if why is None:
             # It was renewed in the meantime, or another server was faster; putting it back sets the next deadline.
             if not state.ended:
                 unit.put_invocation(state)

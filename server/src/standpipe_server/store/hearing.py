@@ -1,23 +1,41 @@
 """Hearing: how far the silence of processes counts as theirs, and not as that of a server that did not listen.
 
 The event loop ticks while it listens. Silence counts up to the last tick but one, between which and the last one the
-loop has taken what had come; a process of which a request is under way is not silent. Invariant: a server that stood
-still, for whatever reason, judges nobody before it has listened for a whole lease.
+loop has taken what had come; a process of which a request is under way is not silent: while the server works on what
+has come whole, and for a bounded time while it still comes. Invariant: a server that stood still, for whatever reason,
+judges nobody before it has listened for a whole lease.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 _log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25
 _LATE = 1_000_000
 """Microseconds between two ticks from which on the server was deaf; less is a busy machine."""
+LONGEST_READING_SECONDS = 60.0
+"""A request that has not come whole by then, or within the lease where that is shorter, says no more than silence."""
+
+
+@dataclass(slots=True, eq=False)
+class Word:
+    """A request under way that speaks for the process of an invocation, if its producer is one."""
+
+    pk: int
+    producer: str | None
+    """None: the process as such, as a heartbeat without a name is."""
+    began: int
+    is_whole: bool = False
+
+    def complete(self) -> None:
+        """All of it has come; from now on it waits for the server alone."""
+        self.is_whole = True
 
 
 class Hearing:
@@ -31,11 +49,14 @@ class Hearing:
 
     def __init__(self, *, clock: Callable[[], int], monotonic: Callable[[], int], on_deaf: Callable[[], None]) -> None:
         self._clock, self._monotonic, self._on_deaf = clock, monotonic, on_deaf
+        self.on_slow: Callable[[], None] = lambda: None
+        """Called with each tick while some word takes longer than one."""
         self._ticked_at: int | None = None
         self._last = 0
         self._through: int | None = None
         self._lock = threading.Lock()
-        self._under_way: Counter[int] = Counter()
+        # The oldest first.
+        self._words: dict[Word, None] = {}
 
     def tick(self) -> None:
         """The event loop runs; it takes what has come before it ticks again."""
@@ -48,6 +69,8 @@ class Hearing:
             self._on_deaf()
         self._ticked_at = steady
         self._through, self._last = self._last, now
+        if self.slow():
+            self.on_slow()
 
     @property
     def ticks(self) -> bool:
@@ -59,22 +82,36 @@ class Hearing:
         return now if self._through is None else min(now, self._through)
 
     @contextmanager
-    def word(self, pk: int) -> Generator[None]:
-        """A request of this invocation's process is under way: it comes, is looked at, or waits to be stored."""
+    def word(self, pk: int, producer: str | None) -> Generator[Word]:
+        """A request of this producer is under way: it comes, is looked at, or waits to be stored."""
+        word = Word(pk, producer, self._monotonic())
         with self._lock:
-            self._under_way[pk] += 1
+            self._words[word] = None
         try:
-            yield
+            yield word
         finally:
             with self._lock:
-                self._under_way[pk] -= 1
-                if not self._under_way[pk]:
-                    del self._under_way[pk]
+                del self._words[word]
 
-    def has_word(self, pk: int) -> bool:
-        return pk in self._under_way
+    def speakers(self, pk: int, *, lease_seconds: float) -> set[str | None]:
+        """The producers of which a word counts now, in the name of an invocation with such a lease."""
+        longest = min(lease_seconds, LONGEST_READING_SECONDS)
+        return {word.producer for word in self._counting(longest) if word.pk == pk}
 
-    def under_way(self, *, most: int) -> list[int]:
-        """Invocations of which a word is under way."""
+    def under_way(self) -> set[int]:
+        """Invocations of which a word may count."""
+        return {word.pk for word in self._counting(LONGEST_READING_SECONDS)}
+
+    def slow(self) -> set[int]:
+        """The same, of which a word has taken longer than a tick."""
+        before = self._monotonic() - round(TICK_SECONDS * 1_000_000)
         with self._lock:
-            return list(self._under_way)[:most]
+            oldest = next(iter(self._words), None)
+        if oldest is None or oldest.began > before:
+            return set()
+        return {word.pk for word in self._counting(LONGEST_READING_SECONDS) if word.began <= before}
+
+    def _counting(self, longest: float) -> list[Word]:
+        since = self._monotonic() - round(longest * 1_000_000)
+        with self._lock:
+            return [word for word in self._words if word.is_whole or word.began >= since]

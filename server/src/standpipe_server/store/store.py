@@ -127,6 +127,7 @@ class Store:
             longest_sleep=settings.sweep_seconds,
             hearing=self.hearing,
         )
+        self.hearing.on_slow = self._sweeper.wake
         self._sweeper.start()
 
     @classmethod

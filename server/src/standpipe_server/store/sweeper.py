@@ -10,18 +10,21 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from itertools import islice
 from time import monotonic
 
 from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from standpipe_server.broker.state import InvocationState
 from standpipe_server.store import tables
 from standpipe_server.store.clock import WatchedClock
-from standpipe_server.store.commands import Command, EndDue
+from standpipe_server.store.commands import Command, EndDue, Renew, speaks_for_the_work
 from standpipe_server.store.errors import Overloaded
 from standpipe_server.store.hearing import TICK_SECONDS, Hearing
 from standpipe_server.store.leases import Forgiveness
 from standpipe_server.store.merge import Merge
+from standpipe_server.store.unit import UnitOfWork
 
 _log = logging.getLogger(__name__)
 _AT_A_TIME = 100
@@ -65,6 +68,10 @@ class Sweeper:
         if due_at < self._next_look:
             self._wake.set()
 
+    def wake(self) -> None:
+        """There may be something to do now."""
+        self._wake.set()
+
     def close(self, *, deadline: float | None = None) -> None:
         """Ends the thread and waits for it, until `deadline` of the monotonic clock or ten seconds."""
         self._stopping = True
@@ -99,7 +106,7 @@ class Sweeper:
             self._forgiveness.owe(all_waits=True)
         # First: what was not listened to by now is not judged, and what there is to forgive for it is owed by then.
         through = reading.now if self._hearing is None else self._hearing.through(reading.now)
-        done = self._forgiveness.pay() and self._sweep(through)
+        done = self._forgiveness.pay() and self._renew(reading.now) and self._sweep(through)
         pause = self._pause(through) if done else self._longest_sleep
         self._next_look = reading.now + round(pause * 1_000_000)
         return pause
@@ -108,15 +115,19 @@ class Sweeper:
         """Whether everything found was dealt with; what was not stays due, and is not tried again at once."""
         table = tables.invocation
         statement = (
-            select(table.c.pk, table.c.status).where(table.c.due_at <= now).order_by(table.c.due_at).limit(_AT_A_TIME)
+            select(table.c.pk, table.c.status, (table.c.due_at == table.c.lease_expires_at).label("by_lease"))
+            .where(table.c.due_at <= now)
+            .order_by(table.c.due_at)
         )
-        if self._hearing is not None and (under_way := self._hearing.under_way(most=_MOST_UNDER_WAY)):
-            statement = statement.where(table.c.pk.not_in(under_way))
+        # Those that may be in doubt stay due; the others must not wait behind them.
+        under_way = set(islice(self._hearing.under_way(), _MOST_UNDER_WAY)) if self._hearing is not None else set[int]()
         with self._engine.connect() as connection:
-            found = connection.execute(statement).all()
+            rows = connection.execute(statement.limit(_AT_A_TIME + len(under_way))).all()
+        found = [row for row in rows if not (row.by_lease and row.pk in under_way)][:_AT_A_TIME]
+        doubtful = [row for row in rows if row.by_lease and row.pk in under_way][:_AT_A_TIME]
         futures = [
             self._submit(Merge(row.pk) if row.status == "ended" else EndDue(row.pk, now, self._is_in_doubt))
-            for row in found
+            for row in (*found, *doubtful)
         ]
         done, waiting = wait(futures, timeout=60)
         if waiting or any(future.exception() for future in done):
@@ -125,8 +136,30 @@ class Sweeper:
             self._wake.set()
         return True
 
-    def _is_in_doubt(self, pk: int) -> bool:
-        return self._forgiveness.is_owed() or (self._hearing is not None and self._hearing.has_word(pk))
+    def _renew(self, now: int) -> bool:
+        """Renews leases in the database for words that take long, so that no other server judges there either."""
+        pks = [] if self._hearing is None else list(islice(self._hearing.slow(), _MOST_UNDER_WAY))
+        if not pks:
+            return True
+        table = tables.invocation
+        left = table.c.lease_expires_at - now
+        statement = select(table.c.pk).where(
+            table.c.pk.in_(pks), table.c.status != "ended", left <= table.c.lease_seconds * (1_000_000 * 2 / 3)
+        )
+        with self._engine.connect() as connection:
+            worn = connection.scalars(statement).all()
+        done, waiting = wait([self._submit(Renew(pk, self._speaks)) for pk in worn], timeout=60)
+        return not waiting and not any(future.exception() for future in done)
+
+    def _is_in_doubt(self, unit: UnitOfWork, state: InvocationState) -> bool:
+        return self._forgiveness.is_owed() or self._speaks(unit, state)
+
+    def _speaks(self, unit: UnitOfWork, state: InvocationState) -> bool:
+        """Whether a word of the invocation's process is under way."""
+        if self._hearing is None:
+            return False
+        speakers = self._hearing.speakers(state.pk, lease_seconds=state.lease_seconds)
+        return any(speaks_for_the_work(unit, state, name) for name in speakers)
 
     def _pause(self, now: int) -> float:
         with self._engine.connect() as connection:
