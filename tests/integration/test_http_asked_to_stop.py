@@ -60,6 +60,7 @@ def test_a_wait_ends_with_it_where_that_is_asked(shared_server: Server) -> None:
             "last_position": 1,
             "control": {"cancel_requested": True},
         }
+    assert job.page(before="end", control="true")["control"] == {"cancel_requested": True}
     # A client that has not asked for it waits for events.
     assert "control" not in job.page(after=1, wait=0.2)
 

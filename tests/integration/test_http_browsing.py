@@ -296,3 +296,31 @@ def test_a_pinned_invocation_stays_until_it_is_unpinned(shared_server: Server) -
     changes = [item["change"] for item in shared_server.http.get(f"{job.path}/history").json()["items"]]
     assert changes[-2:] == ["pinned", "unpinned"]
     assert shared_server.http.delete(job.path).status_code == 204
+
+
+def test_a_comparison_tells_nothing_that_is_not_so(shared_server: Server) -> None:
+    digits = "9" * 5_000
+
+    def run(launcher: str, command: str, rest: int) -> str:
+        extras = (
+            f'{{"n": {digits}, "many": [{",".join(["1"] * rest)}], "z": 1, "command": ["--password", "{command}"]}}'
+        )
+        body = f'{{"context": {{"extras": {extras}}}, "launcher": {launcher}}}'
+        answer = shared_server.http.post("/invocations", content=body)
+        assert answer.status_code == 201, answer.text
+        return answer.headers["location"].rpartition("/")[2]
+
+    def compared(*ids: str) -> Any:
+        answer = shared_server.http.get("/invocations/compare", params={"ids": ",".join(ids)})
+        assert answer.status_code == 200, answer.text
+        assert "hunter" not in answer.text
+        return answer.json()
+
+    told = compared(run('"airflow"', "hunter1", 2), run('"cron"', "hunter2", 2))
+    assert leaves(told["launcher"]) == {"": ["airflow", "cron"]}
+    assert leaves(told["extras"]) == {"/command/1": ["***", "***"]}
+    assert told["values_complete"] == [True, True]
+    long = compared(run(f'{{"n": {digits}}}', "x", 19_990), run(f'{{"n": {digits}}}', "x", 30_000))
+    assert long["launcher"] == []
+    assert not any(row["path"] in ("/z", "/n") for row in long["extras"])
+    assert long["values_complete"] == [True, False]

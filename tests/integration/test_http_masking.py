@@ -96,3 +96,12 @@ def test_a_number_of_any_length_stays_what_it_is(shared_server: Server) -> None:
     invocation = answer.json()["invocation"]["id"]
     masked = shared_server.http.get(f"/invocations/{invocation}", params={"mask": "true"}).text
     assert f'"n":{DIGITS},"token":"***"' in masked.replace(" ", "")
+
+
+def test_what_a_search_found_is_masked_too(shared_server: Server) -> None:
+    name = f"job-{uuid.uuid4()}"
+    register(shared_server, context={"job_name": name}, tags={"db_password": "hunter2secretvalue"})
+    query = {"text": name, "mask": "true"}
+    (item,) = shared_server.http.get("/invocations", params=query).json()["items"]
+    assert item["tags"] == {"db_password": "***"}
+    assert "hunter2" not in str(item["matched"])

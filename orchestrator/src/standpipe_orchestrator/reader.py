@@ -152,7 +152,7 @@ class Tail:
                     if frame.event == "bye":
                         return
                     if frame.event == "control":
-                        self._hear(Control.from_wire(decode_json(frame.data)))
+                        self._hear(self._control(frame.data))
                     # The decoder also gives frames without data: a keep-alive, or a lone `retry:`.
                     if frame.event == "message" and frame.data:
                         yield from self._accept(self._event(frame.data))
@@ -196,6 +196,12 @@ class Tail:
             self._heard_cancel = True
             if self.on_cancel is not None:
                 self.on_cancel()
+
+    def _control(self, data: str) -> Control:
+        try:
+            return Control.from_wire(decode_json(data))
+        except ValueError as error:
+            raise self._odd(f"a `control` that is no JSON ({error})") from None
 
     def _event(self, data: str) -> Event:
         try:

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from standpipe_orchestrator import (
 )
 from standpipe_orchestrator.launchers.running import RunningSubprocess
 from tests.support.processes import child_environment, run_python
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, wait_until
 
 Script = Callable[[str], list[str]]
 TARGETS = ContextData(asset_keys=("begun", "finished"), run_id="r")
@@ -163,3 +164,41 @@ def test_a_command_that_never_opened_hears_nothing_and_is_told_at_once(client: B
 
 def _environment(client: BrokerClient) -> dict[str, str]:
     return child_environment({"STANDPIPE_URL": client.url, "STANDPIPE_API_KEY": client.api_key})
+
+
+def test_a_cancel_is_heard_of_one_that_was_lost_and_spoke_again(
+    client: BrokerClient, script: Script, tmp_path: Path
+) -> None:
+    speak = tmp_path / "speak"
+    # Without the library: nothing beats while it is silent.
+    command = script(
+        f"""
+import json, os, pathlib, time, urllib.request
+def post(message):
+    url = "{{STANDPIPE_URL}}/api/v1/invocations/{{STANDPIPE_INVOCATION}}/events".format(**os.environ)
+    headers = {{"Authorization": "Bearer " + os.environ["STANDPIPE_TOKEN"], "Content-Type": "application/json"}}
+    urllib.request.urlopen(urllib.request.Request(url, json.dumps(message).encode(), headers))
+post({{"method": "opened", "params": {{}}}})
+while not pathlib.Path({str(speak)!r}).exists():
+    time.sleep(0.02)
+post({{"method": "report_custom_message", "params": {{"payload": 1}}}})
+time.sleep(600)
+"""
+    )
+    pipes = PipesSubprocessClient(client=client, cancel_grace_seconds=0.0, termination_timeout_seconds=0.0)
+    results = pipes.stream(context=ContextData(job_name="silent"), command=command, lease_seconds=1.0, timeout=60)
+
+    def lose_and_cancel() -> None:
+        wait_until(lambda: results.session is not None, what="the registration")
+        assert results.session is not None
+        id = results.session.invocation_id
+        wait_until(lambda: client.invocations.get(id).verdict == "lost", what="the loss")
+        speak.touch()
+        wait_until(lambda: client.invocations.get(id).status == "running", what="its next word")
+        client.invocations.cancel(id)
+
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(lose_and_cancel)
+        with pytest.raises(PipesExecutionError, match="its invocation was cancelled"):
+            list(results)
+        asking.result(PATIENCE)

@@ -6,6 +6,7 @@ import pytest
 
 from standpipe_protocol.json_text import JsonValue
 from standpipe_server.broker.masking import MASK, mask_text, mask_values, names_secret
+from tests.support.processes import run_python
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ def test_a_name_anywhere_in_a_path_counts() -> None:
         ),
         ({"password": None, "secret": False}, {"password": None, "secret": "***"}),
         (["run", "--token", "x", "--fast", "y"], ["run", "--token", "***", "--fast", "y"]),
-        (["--api-key=x", "--password", 3, "-p"], ["--api-key=***", "--password", 3, "-p"]),
+        (["--api-key=x", "--password", 3, "-p"], ["--api-key=***", "--password", "***", "-p"]),
         ("mysql://me:x@db", "mysql://***@db"),
         ([1, 1.5, True, None], [1, 1.5, True, None]),
     ],
@@ -88,3 +89,51 @@ def test_a_long_text_is_masked_in_every_part_of_it() -> None:
     assert "hunter" not in shown
     assert shown.startswith("word word")
     assert "x" * 100_000 in shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (
+            {"MYSQL_PWD": "a", "SENTRY_DSN": "b", "db_dsn": "c"},
+            {"MYSQL_PWD": "***", "SENTRY_DSN": "***", "db_dsn": "***"},
+        ),
+        ("MYSQL_PWD=hunter2 run", "MYSQL_PWD=***"),
+        (
+            {"env": [{"name": "DB_PASSWORD", "value": "x"}, {"name": "A", "value": "y"}]},
+            {"env": [{"name": "DB_PASSWORD", "value": "***"}, {"name": "A", "value": "y"}]},
+        ),
+        ({"provenance_by_asset_key": {"db/tokens": {"a": 1}}}, {"provenance_by_asset_key": {"db/tokens": {"a": 1}}}),
+        (
+            {"checks": [{"asset_key": "db/secret: a", "check_name": "token: b"}]},
+            {"checks": [{"asset_key": "db/secret: a", "check_name": "token: b"}]},
+        ),
+    ],
+)
+def test_names_of_platforms_are_known_and_names_of_assets_are_no_secrets(value: JsonValue, shown: JsonValue) -> None:
+    assert mask_values(value) == shown
+
+
+def test_a_key_and_a_name_at_the_end_of_a_piece_are_masked_as_a_whole() -> None:
+    key = "-----BEGIN RSA PRIVATE KEY-----\n" + "abcdefgh\n" * 20 + "-----END RSA PRIVATE KEY-----"
+    for before in range(32_600, 32_900, 7):
+        shown = mask_values("x " * (before // 2) + key + " and password:  hunter2")
+        assert isinstance(shown, str)
+        assert "abcdefgh" not in shown
+        shown = mask_values("x " * (before // 2) + "password:  hunter2")
+        assert "hunter2" not in str(shown)
+
+
+ODD = """
+import resource
+from standpipe_server.broker.masking import mask_values
+# Steps that grow with the square of a text's length would take hours of the processor's time.
+resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
+odd = ["token", "secret-secret-", "password='", "\\\\", "eyJaaaaaaaa-", "sk-", "://a:", "-----BEGIN ", "Bearer  "]
+for one in [*odd, "token: ["]:
+    assert mask_values({"x": one * (1_000_000 // len(one))})
+"""
+
+
+def test_an_odd_text_takes_no_more_than_its_length_in_steps() -> None:
+    run_python("-c", ODD)

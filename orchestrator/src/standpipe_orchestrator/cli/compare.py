@@ -164,8 +164,13 @@ def _wire(invocations: Sequence[Invocation], differences: Sequence[Difference], 
         "log_templates": [
             {"level": kind["level"], "text": kind["template"], "counts": kind["counts"]} for kind in _templates(answer)
         ],
-        "whole": all(cast("list[bool]", answer["logs_complete"])),
+        "whole": _is_whole(answer),
     }
+
+
+def _is_whole(answer: JsonObject) -> bool:
+    flags = (*cast("list[bool]", answer["logs_complete"]), *cast("list[bool]", answer.get("values_complete", [])))
+    return all(flags)
 
 
 def _templates(answer: JsonObject) -> list[_Row]:
@@ -197,8 +202,8 @@ def _print(
         left = len(templates[most_templates:]) if most_templates is not None else 0
         if left:
             console.print(Text(f"… {counted(left, 'more kind')} of log lines: --all-logs shows them", style="dim"))
-    if not all(cast("list[bool]", answer["logs_complete"])):
-        console.print(Text("Of a very long log only the beginning was compared.", style="yellow"))
+    if not _is_whole(answer):
+        console.print(Text("An invocation holds more than is compared; the rest was left out.", style="yellow"))
 
 
 def _heads(invocations: Sequence[Invocation], letters: str) -> Table:

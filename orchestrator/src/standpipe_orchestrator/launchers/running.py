@@ -6,10 +6,7 @@ the command is gone afterwards and the broker has been told what was seen.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import socket
-import threading
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -28,6 +25,7 @@ from standpipe_orchestrator.errors import (
 )
 from standpipe_orchestrator.invocations import PipesMode
 from standpipe_orchestrator.launchers.arguments import no_such_folder, program_of
+from standpipe_orchestrator.launchers.beside import Beside
 from standpipe_orchestrator.launchers.capture import StreamCapture
 from standpipe_orchestrator.launchers.child import Child, Command
 from standpipe_orchestrator.launchers.endings import Seen, Stop, describe_end
@@ -195,16 +193,15 @@ class RunningSubprocess:
             on_exit=session.wake,
             keep_open=self._keep_open(),
         )
-        # On a thread of its own: a broker that is slow to answer must not hold up the command.
-        report = threading.Thread(target=_report_running, args=(session, child), daemon=True)
         stop: Stop | None = None
         try:
             try:
                 child.start()
             except Exception as error:
                 return self._not_started(child, captures, error)
-            report.start()
-            stop = yield from self._until_over(session, child)
+            with Beside(session) as beside:
+                beside.start(pid=child.pid, started_at=child.started_at)
+                stop = yield from self._until_over(session, child)
         except BaseException as error:
             self._after_exception(session, child, error)
             because, cancelled = f"The orchestrator was stopped by {type(error).__name__}.", is_interrupt(error)
@@ -284,20 +281,6 @@ class RunningSubprocess:
         # Without a second one there was no thread left to read it.
         tail = captures[1].tail() if len(captures) > 1 else ""
         return describe_end(child, stop=stop, stderr_tail=tail)
-
-
-def _report_running(session: PipesSession, child: Child) -> None:
-    # Tried once: it is shown to people, and nothing hangs on it.
-    with contextlib.suppress(BrokerError):
-        session.client.invocations.launch(
-            session.invocation_id,
-            state="running",
-            platform="subprocess",
-            job_id=str(child.pid),
-            node=socket.gethostname(),
-            at=child.started_at,
-            retry=False,
-        )
 
 
 def _why_not(launch: Launch, error: Exception) -> str:

@@ -51,7 +51,7 @@ export function follow(id: string, { methods, after = 0, ...filters }: Options, 
   const listen = () => {
     if (control.signal.aborted) return;
     listening = true;
-    source = new EventSource(apiUrl(`/invocations/${id}/events`, { ...filters, after: position, method, limit: PAGE }));
+    source = new EventSource(apiUrl(`/invocations/${id}/events`, { ...filters, after: position, method, limit: PAGE, mask: true }));
     source.onopen = () => hooks.line("live");
     source.onmessage = (message) => take(parseJson(message.data as string) as Event);
     source.addEventListener("end", (message) => {
@@ -80,7 +80,7 @@ export function follow(id: string, { methods, after = 0, ...filters }: Options, 
         flush();
         position = Math.max(position, page.next_after);
         if (page.ended) {
-          const invocation = await get<Invocation>(`/invocations/${id}`, {}, control.signal);
+          const invocation = await get<Invocation>(`/invocations/${id}`, { mask: true }, control.signal);
           hooks.line("ended");
           hooks.ended(invocation);
           return;

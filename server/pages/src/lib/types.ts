@@ -245,6 +245,7 @@ export interface Comparison {
   checks: { asset_key: string; check_name: string; values: ({ passed: boolean; severity: string } | null)[] }[];
   logs: { template: string; level: string; counts: number[]; positions: (number | null)[] }[];
   logs_complete: boolean[];
+  values_complete: boolean[];
 }
 
 /** A change of the invocation itself, from its history. */

@@ -13,10 +13,15 @@ interface Props {
   depth?: number;
   /** Levels that are open at the beginning. */
   open?: number;
-  secret?: (name: string) => boolean;
+  /** Gives what is masked at a place of the value; without it what looks like a mask is a text like others. */
+  reveal?: Reveal | undefined;
+  path?: string[];
 }
 
-export function JsonTree({ value, name, depth = 0, open = 2, secret }: Props) {
+type Reveal = (path: string[]) => Promise<Json>;
+const MASK = "***";
+
+export function JsonTree({ value, name, depth = 0, open = 2, reveal, path = [] }: Props) {
   const [opened, setOpened] = useState(depth < open);
   const [most, setMost] = useState(SHOWN);
   const label = name === undefined ? null : <span class="json-name">{visible(name)}: </span>;
@@ -24,7 +29,7 @@ export function JsonTree({ value, name, depth = 0, open = 2, secret }: Props) {
     return (
       <div class="json-row">
         {label}
-        {name !== undefined && value !== null && secret?.(name) ? <Secret value={value} /> : <Scalar value={value} />}
+        {reveal && typeof value === "string" && value.includes(MASK) ? <Masked text={value} reveal={() => reveal(path)} /> : <Scalar value={value} />}
       </div>
     );
   }
@@ -35,14 +40,6 @@ export function JsonTree({ value, name, depth = 0, open = 2, secret }: Props) {
       <div class="json-row">
         {label}
         {brackets.join("")}
-      </div>
-    );
-  }
-  if (name !== undefined && secret?.(name)) {
-    return (
-      <div class="json-row">
-        {label}
-        <Secret value={value} />
       </div>
     );
   }
@@ -60,7 +57,7 @@ export function JsonTree({ value, name, depth = 0, open = 2, secret }: Props) {
       {opened && (
         <div class="json-inner">
           {entries.slice(0, most).map(([key, inner]) => (
-            <JsonTree key={key} name={key} value={inner} depth={depth + 1} open={open} {...(secret ? { secret } : {})} />
+            <JsonTree key={key} name={key} value={inner} depth={depth + 1} open={open} reveal={reveal} path={[...path, key]} />
           ))}
           {entries.length > most && (
             <button type="button" class="ghost small" onClick={() => setMost(most * 4)}>
@@ -91,22 +88,36 @@ function Scalar({ value }: { value: Json }) {
   return <span class={typeof value === "boolean" ? "json-flag" : value === null ? "quiet" : "json-number"}>{String(value)}</span>;
 }
 
-const SECRET = /pass(word|wd|phrase)?$|^pwd$|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential|authori[sz]ation|connection[_-]?string|dsn$/i;
-
-export const looksSecret = (name: string): boolean => SECRET.test(name);
-
-function Secret({ value }: { value: Json }) {
-  const [shown, setShown] = useState(false);
-  return shown ? (
-    <JsonTree value={value} />
-  ) : (
+function Masked({ text, reveal }: { text: string; reveal: () => Promise<Json> }) {
+  const [shown, setShown] = useState<{ value: Json } | null>(null);
+  const [wrong, setWrong] = useState("");
+  if (shown) return <JsonTree value={shown.value} />;
+  const show = async () => {
+    try {
+      setShown({ value: await reveal() });
+    } catch (error) {
+      setWrong(error instanceof Error ? error.message : String(error));
+    }
+  };
+  return (
     <span>
-      <span class="quiet" aria-label="hidden value">
-        ••••••
-      </span>{" "}
-      <button type="button" class="ghost small" onClick={() => setShown(true)}>
+      {text === MASK ? (
+        <span class="quiet" aria-label="hidden value">
+          ••••••
+        </span>
+      ) : (
+        <Scalar value={text} />
+      )}{" "}
+      <button
+        type="button"
+        class="ghost small"
+        onClick={() => {
+          void show();
+        }}
+      >
         Show
       </button>
+      {wrong && <span class="wrong" role="alert"> {wrong}</span>}
     </span>
   );
 }

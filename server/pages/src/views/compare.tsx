@@ -28,7 +28,7 @@ export function ComparePage({ query }: { query: URLSearchParams }) {
 }
 
 function WithLastGood({ id }: { id: string }) {
-  const loaded = useLoaded(id, (signal) => get<{ invocation: Invocation | null }>(`/invocations/${id}/last-good`, {}, signal));
+  const loaded = useLoaded(id, (signal) => get<{ invocation: Invocation | null }>(`/invocations/${id}/last-good`, { mask: true }, signal));
   if (loaded.error) return <Failure page error={loaded.error} what="invocation" retry={loaded.reload} />;
   if (!loaded.value) return <Loading page what="the last good one" />;
   const good = loaded.value.invocation;
@@ -77,7 +77,7 @@ function AddOne({ ids }: { ids: string[] }) {
 
 function Table({ found, ids }: { found: Comparison; ids: string[] }) {
   const { items } = found;
-  const { items: _, logs_complete: complete, ...groups } = found;
+  const { items: _, logs_complete: complete, values_complete: whole, ...groups } = found;
   const nothing = Object.values(groups).every((rows) => rows.length === 0);
   const group = (name: string, rows: ComponentChildren[]) =>
     rows.length ? (
@@ -187,6 +187,7 @@ function Table({ found, ids }: { found: Comparison; ids: string[] }) {
         </tbody>
       </table>
       {complete.includes(false) && <p class="remark">Of a very long log only the beginning was compared.</p>}
+      {whole.includes(false) && <p class="remark">Of very many or very large values only a part was compared.</p>}
     </div>
   );
 }

@@ -31,7 +31,7 @@ const AGAIN_MILLISECONDS = 600;
 const ENDED_AGAIN_MILLISECONDS = 2000;
 
 export function InvocationPage({ id, query }: { id: string; query: URLSearchParams }) {
-  const loaded = useFresh<Invocation>(`/invocations/${id}`, (known) => (known?.status === "ended" ? ENDED_AGAIN_MILLISECONDS : AGAIN_MILLISECONDS));
+  const loaded = useFresh<Invocation>(`/invocations/${id}?mask=true`, (known) => (known?.status === "ended" ? ENDED_AGAIN_MILLISECONDS : AGAIN_MILLISECONDS));
   const invocation = loaded.value;
   useTitle(invocation ? title(invocation) : "Invocation");
   if (loaded.error && !invocation) return <Failure page error={loaded.error} what="invocation" retry={loaded.reload} />;

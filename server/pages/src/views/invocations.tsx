@@ -23,7 +23,7 @@ export function InvocationsPage({ query }: { query: URLSearchParams }) {
     return found;
   }, [query.toString()]);
   const key = JSON.stringify(filter);
-  const first = useLoaded(key, (signal) => get<Page<Invocation>>("/invocations", { ...filter, limit: PAGE, usual: true }, signal), { every: AGAIN_MILLISECONDS });
+  const first = useLoaded(key, (signal) => get<Page<Invocation>>("/invocations", { ...filter, limit: PAGE, usual: true, mask: true }, signal), { every: AGAIN_MILLISECONDS });
   const older = useOlder(key, filter, first.value);
   const invocations = useMemo(() => joined(first.value?.items ?? [], older.items), [first.value, older.items]);
   const searched = older.cursor ? (older.searched ?? first.value?.searched_to ?? null) : null;
@@ -106,7 +106,7 @@ function useOlder(key: string, filter: Record<string, string[]>, first: Page<Inv
     if (!cursor) return;
     setLoading(true);
     try {
-      const page = await get<Page<Invocation>>("/invocations", { ...filter, limit: PAGE, usual: true, cursor });
+      const page = await get<Page<Invocation>>("/invocations", { ...filter, limit: PAGE, usual: true, mask: true, cursor });
       const items = ours.begun ? ours.items : (first?.items ?? []);
       setState({ key, items: joined(items, page.items), cursor: page.next_cursor, searched: page.searched_to ?? null, begun: true });
     } finally {

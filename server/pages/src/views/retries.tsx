@@ -12,12 +12,12 @@ export function Retries({ invocation }: { invocation: Invocation }) {
     const before: Invocation[] = [];
     let earlier = invocation.retry_of;
     while (earlier && before.length < MOST && !before.some(({ id }) => id === earlier)) {
-      const one: Invocation | null = await get<Invocation>(`/invocations/${earlier}`, {}, signal).catch(() => null);
+      const one: Invocation | null = await get<Invocation>(`/invocations/${earlier}`, { mask: true }, signal).catch(() => null);
       if (!one) break;
       before.unshift(one);
       earlier = one.retry_of;
     }
-    const later = await get<Page<Invocation>>("/invocations", { retry_of: invocation.id, limit: MOST }, signal);
+    const later = await get<Page<Invocation>>("/invocations", { retry_of: invocation.id, limit: MOST, mask: true }, signal);
     return { before, after: later.items.reverse() };
   });
   if (!loaded.value) return null;

@@ -67,8 +67,9 @@ async def _answer_before(parts: ApiParts, exchange: Exchange, pk: int, query: Re
         methods=query.methods,
         match=query.match,
     )
-    told = (encode_json(page.next_before), b"true" if page.ended else b"false", page.last_position)
-    rest = b'],"next_before":%b,"ended":%b,"last_position":%d}' % told
+    control = b',"control":%b' % _control(page.cancel_requested) if query.control else b""
+    told = (encode_json(page.next_before), b"true" if page.ended else b"false", page.last_position, control)
+    rest = b'],"next_before":%b,"ended":%b,"last_position":%d%b}' % told
     await exchange.answer(200, b'{"items":[' + b",".join(page.events) + rest)
 
 

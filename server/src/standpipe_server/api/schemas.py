@@ -218,6 +218,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
                 )
             ),
             "logs_complete": _list(_FLAG),
+            "values_complete": _list(_FLAG),
         }
     ),
     "Reason": _shape({}, reason=_null(_TEXT)),

@@ -5,12 +5,13 @@ Values that look like secrets by their names are told apart, never shown.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from standpipe_protocol.json_text import JsonValue
-from standpipe_server.broker.masking import MASK, names_secret
+from standpipe_server.broker.masking import MASK, mask_values
 
 _T = TypeVar("_T")
 
@@ -54,15 +55,34 @@ def _same(one: object, other: object) -> bool:
 
 
 def different_leaves(sides: Sequence[JsonValue], *, by_name: bool = False) -> list[dict[str, JsonValue]]:
-    """By JSON Pointer, leaf for leaf; with `by_name` the objects of a list that all have names are found by them."""
-    leaves = [dict(_leaves(side, by_name=by_name)) for side in sides]
+    """By JSON Pointer, leaf for leaf; with `by_name` the objects of a list that all have names are found by them.
+
+    What differs is asked of the values as they are, and shown of them masked. Of a side with too many leaves only the
+    first ones are known: what it may have beyond them is not told as missing.
+    """
+    leaves, cut = zip(*(_leaves(side, by_name=by_name) for side in sides), strict=True)
+    masked = [_leaves(mask_values(side), by_name=by_name)[0] for side in sides]
     told: list[dict[str, JsonValue]] = []
     for pointer, values in different(leaves):
-        masked = names_secret(pointer)
-        absent: list[JsonValue] = [pointer not in side for side in leaves]
-        shown = [MASK if masked and not gone else shortened(value) for value, gone in zip(values, absent, strict=True)]
-        told.append({"path": pointer, "values": shown, "absent": absent, "masked": masked})
+        absent = [pointer not in side for side in leaves]
+        if any(gone and is_cut for gone, is_cut in zip(absent, cut, strict=True)):
+            continue
+        safe = [None if gone else side.get(pointer, MASK) for gone, side in zip(absent, masked, strict=True)]
+        hidden = any(not _same(value, one) for value, one in zip(values, safe, strict=True))
+        told.append(
+            {
+                "path": pointer,
+                "values": [shortened(one) for one in safe],
+                "absent": cast("JsonValue", absent),
+                "masked": hidden,
+            }
+        )
     return told
+
+
+def is_cut(value: JsonValue) -> bool:
+    """Whether it has more leaves than are compared."""
+    return _leaves(value, by_name=False)[1]
 
 
 def shortened(value: JsonValue) -> JsonValue:
@@ -76,30 +96,34 @@ def template_of(message: str) -> str:
     return _VARYING.sub(lambda found: f"<{found.lastgroup}>", message[:_LONGEST_TEMPLATE])
 
 
-def _leaves(value: JsonValue, *, by_name: bool) -> Iterator[tuple[str, JsonValue]]:
+def _leaves(value: JsonValue, *, by_name: bool) -> tuple[dict[str, JsonValue], bool]:
+    """The leaves by their pointers, and whether there are more than these."""
+    found: dict[str, JsonValue] = {}
     waiting: list[tuple[str, JsonValue]] = [("", value)]
-    for _ in range(_MOST_LEAVES):
+    for step in range(_MOST_LEAVES):
         if not waiting:
-            return
+            return found, False
         pointer, value = waiting.pop()
-        if parts := _parts(value, by_name=by_name):
-            waiting += [(f"{pointer}/{_escaped(name)}", part) for name, part in reversed(list(parts.items()))]
-        elif pointer:
-            yield pointer, value
+        left = _MOST_LEAVES - step
+        parts = list(itertools.islice(_parts(value, by_name=by_name), left))
+        if parts:
+            waiting += [(f"{pointer}/{_escaped(name)}", part) for name, part in reversed(parts)]
+        elif pointer or not isinstance(value, dict):
+            found[pointer] = value
+    return found, bool(waiting)
 
 
-def _parts(value: JsonValue, *, by_name: bool) -> Mapping[str, JsonValue]:
+def _parts(value: JsonValue, *, by_name: bool) -> Iterator[tuple[str, JsonValue]]:
+    """What an object or a list is made of, one after the other: a long one is not gone through for its beginning."""
     if isinstance(value, dict):
-        return value
-    if not isinstance(value, list):
-        return {}
-    named: dict[str, JsonValue] = {}
-    for item in value if by_name else ():
-        if isinstance(item, dict) and isinstance(name := item.get("name"), str):
-            named[name] = {member: part for member, part in item.items() if member != "name"}
-    if named and len(named) == len(value):
-        return named
-    return {str(index): item for index, item in enumerate(value)}
+        yield from value.items()
+    elif isinstance(value, list):
+        named = by_name and all(isinstance(item, dict) and isinstance(item.get("name"), str) for item in value)
+        for index, item in enumerate(value):
+            if named and isinstance(item, dict):
+                yield str(item["name"]), {member: part for member, part in item.items() if member != "name"}
+            else:
+                yield str(index), item
 
 
 def _escaped(name: str) -> str:

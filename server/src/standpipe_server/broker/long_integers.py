@@ -23,6 +23,7 @@ class LongIntegers:
 
     def __init__(self) -> None:
         self._digits: dict[bytes, bytes] = {}
+        self._stand_ins: dict[str, int] = {}
 
     def decode(self, text: bytes) -> JsonValue:
         """Raises ValueError when the text is not JSON or not UTF-8."""
@@ -45,6 +46,9 @@ class LongIntegers:
     def _read(self, digits: str) -> int:
         if len(digits) <= _LONGEST_READ:
             return int(digits)
-        stand_in = secrets.randbits(_STAND_IN_BITS) | 1 << _STAND_IN_BITS - 1
-        self._digits[str(stand_in).encode()] = digits.encode()
+        # The same number has the same stand-in, so that what is equal stays equal.
+        stand_in = self._stand_ins.get(digits)
+        if stand_in is None:
+            stand_in = self._stand_ins[digits] = secrets.randbits(_STAND_IN_BITS) | 1 << _STAND_IN_BITS - 1
+            self._digits[str(stand_in).encode()] = digits.encode()
         return stand_in

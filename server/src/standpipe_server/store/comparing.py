@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import msgspec
 import zstandard
+from msgspec import Raw
 from sqlalchemy import Connection, Table, select
 
 from standpipe_protocol.json_text import JsonValue
@@ -21,10 +22,12 @@ from standpipe_server.broker.comparison import (
     MOST_DIFFERENCES,
     different,
     different_leaves,
+    is_cut,
     shortened,
     template_of,
 )
 from standpipe_server.broker.long_integers import LongIntegers
+from standpipe_server.broker.masking import mask_values
 from standpipe_server.broker.times import to_rfc3339
 from standpipe_server.store import tables
 from standpipe_server.store.errors import NotFound
@@ -32,6 +35,8 @@ from standpipe_server.store.events import ProducerNames, read_event_page, read_e
 from standpipe_server.store.summaries import Summaries, read_summaries
 
 _REPORTS = 1_000
+_REPORTS_AT_A_TIME = 20
+_REPORTS_BYTES, _VALUE_BYTES = 16 * 1024 * 1024, 2 * 1024 * 1024
 _LINES = 20_000
 _LINES_BYTES = 8 * 1024 * 1024
 _CUSTOM_MESSAGES = 100
@@ -75,6 +80,8 @@ class _Side:
     lines: Mapping[tuple[str, str], tuple[int, int]]
     """How often and where first, by template and level."""
     all_lines: bool
+    all_values: bool
+    """Whether all of what was registered and reported is compared."""
 
 
 def compare_invocations(connection: Connection, invocation_ids: Sequence[str], *, names: ProducerNames) -> bytes:
@@ -93,7 +100,7 @@ def compare_invocations(connection: Connection, invocation_ids: Sequence[str], *
             "items": [_item(row, summaries) for row in ordered],
             "outcome": different_leaves([side.outcome for side in sides]),
             "context": [
-                {"name": name, "values": [shortened(value) for value in values]}
+                {"name": name, "values": [shortened(_masked(name, value)) for value in values]}
                 for name, values in different([side.context for side in sides])
             ],
             "extras": different_leaves([side.extras for side in sides]),
@@ -121,8 +128,13 @@ def compare_invocations(connection: Connection, invocation_ids: Sequence[str], *
             "counts": different_leaves([side.counts for side in sides]),
             "logs": _new_or_gone([side.lines for side in sides]),
             "logs_complete": [side.all_lines for side in sides],
+            "values_complete": [side.all_values for side in sides],
         }
     )
+
+
+def _masked(name: str, value: JsonValue) -> JsonValue:
+    return cast("dict[str, JsonValue]", mask_values({name: value}))[name]
 
 
 def _entries(values: Sequence[Any]) -> dict[str, JsonValue]:
@@ -154,16 +166,22 @@ def _read_side(
     pk = row["pk"]
     table = tables.invocation_context
     packed = connection.scalar(select(table.c.context).where(table.c.invocation_pk == pk)) or b""
-    context = cast("dict[str, JsonValue]", integers.decode(zstandard.ZstdDecompressor().decompress(packed)))
-    extras = context.pop("extras", None) or {}
+    members: dict[str, Raw] = msgspec.json.decode(zstandard.ZstdDecompressor().decompress(packed), type=dict[str, Raw])
+    extras, all_extras = _bounded(bytes(members.pop("extras", Raw(b"{}"))), integers)
+    context = {name: integers.decode(bytes(text)) for name, text in members.items()}
     lines, all_lines = _read_lines(connection, pk, names=names)
-    materialized = _read_reports(connection, tables.materialization, pk, integers, names=names)
-    checked = _read_reports(connection, tables.asset_check, pk, integers, names=names)
+    materialized, all_materialized = _read_reports(connection, tables.materialization, pk, integers, names=names)
+    checked, all_checked = _read_reports(connection, tables.asset_check, pk, integers, names=names)
+    registered: dict[str, JsonValue] = {}
+    whole = all_extras and all_materialized and all_checked
+    for name in ("tags", "expected", "launcher"):
+        registered[name], all_of_it = _bounded((row[name] or "{}").encode(), integers)
+        whole = whole and all_of_it
     return _Side(
         context=context,
         extras=extras,
         outcome=_outcome(row),
-        registered={name: json.loads(row[name] or "{}") for name in ("tags", "expected", "launcher")},
+        registered=registered,
         materializations={report.asset_key: {"data_version": report.data_version} for report, _ in materialized},
         metadata={
             (report.asset_key, label): entry for report, metadata in materialized for label, entry in metadata.items()
@@ -181,7 +199,16 @@ def _read_side(
         counts=_read_counts(connection, pk),
         lines=lines,
         all_lines=all_lines,
+        all_values=whole,
     )
+
+
+def _bounded(text: bytes, integers: LongIntegers) -> tuple[JsonValue, bool]:
+    """The value, and whether that is all that is compared of it; of a very large one it is nothing."""
+    if len(text) > _VALUE_BYTES:
+        return {}, False
+    value = integers.decode(text)
+    return value, not is_cut(value)
 
 
 def _outcome(row: Mapping[Any, Any]) -> JsonValue:
@@ -199,16 +226,23 @@ def _outcome(row: Mapping[Any, Any]) -> JsonValue:
 
 def _read_reports(
     connection: Connection, table: Table, pk: int, integers: LongIntegers, *, names: ProducerNames
-) -> list[tuple[Any, Mapping[str, JsonValue]]]:
-    """The rows of the reports, each with its metadata in normal form."""
+) -> tuple[list[tuple[Any, Mapping[str, JsonValue]]], bool]:
+    """The rows of the reports, each with its metadata in normal form, and whether all of them are looked at."""
     rows = _reports(connection, table, pk)
-    events = read_events_at(connection, [(pk, row.position) for row in rows], names=names)
     found: list[tuple[Any, Mapping[str, JsonValue]]] = []
-    for row in rows:
-        event = cast("dict[str, Any]", integers.decode(events[pk, row.position].text))
-        metadata = normalise_metadata(event["params"].get("metadata"))
-        found.append((row, {label: entry.to_wire() for label, entry in metadata.items()}))
-    return found
+    size = 0
+    for begin in range(0, len(rows), _REPORTS_AT_A_TIME):
+        some = rows[begin : begin + _REPORTS_AT_A_TIME]
+        if size > _REPORTS_BYTES:
+            return found, False
+        events = read_events_at(connection, [(pk, row.position) for row in some], names=names)
+        for row in some:
+            text = events[pk, row.position].text
+            size += len(text)
+            event = cast("dict[str, Any]", integers.decode(text))
+            metadata = normalise_metadata(event["params"].get("metadata"))
+            found.append((row, {label: entry.to_wire() for label, entry in metadata.items()}))
+    return found, len(rows) < _REPORTS
 
 
 def _read_custom_messages(

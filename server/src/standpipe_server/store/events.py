@@ -185,6 +185,7 @@ def read_event_page_before(
         last_position=state.last_position,
         ended=state.status == "ended",
         next_before=next_before,
+        cancel_requested=bool(state.cancel_requested),
     )
 
 

@@ -108,7 +108,7 @@ def list_invocations(
         return InvocationPage([], next_cursor, searched_to=_time(found.window_ended))
     pks = [pk for _, pk in found.keys]
     rows = {row["pk"]: row for row in select_rows(connection, tables.invocation, _LISTED_COLUMNS, {"pk": pks})}
-    summaries = read_summaries(connection, list(rows.values()), usual=usual, text=filters.text)
+    summaries = read_summaries(connection, list(rows.values()), usual=usual, text=filters.text, mask=mask)
     made: dict[int, bytes] = {}
     for pk, context in _listed_contexts(connection, pks):
         # It may have been deleted between two statements.

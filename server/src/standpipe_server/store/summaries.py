@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 
 from standpipe_protocol.json_text import JsonValue
 from standpipe_server.broker.badge import badge_of
+from standpipe_server.broker.masking import mask_values
 from standpipe_server.broker.times import to_rfc3339
 from standpipe_server.store import tables
 from standpipe_server.store.bulk import query, query_among
@@ -69,7 +70,12 @@ class Summaries:
 
 
 def read_summaries(
-    connection: Connection, rows: Sequence[Mapping[Any, Any]], *, usual: bool = False, text: str | None = None
+    connection: Connection,
+    rows: Sequence[Mapping[Any, Any]],
+    *,
+    usual: bool = False,
+    text: str | None = None,
+    mask: bool = False,
 ) -> Summaries:
     pks = [row["pk"] for row in rows]
     return Summaries(
@@ -77,7 +83,7 @@ def read_summaries(
         failed=_failed_checks(connection, [row["pk"] for row in rows if row["last_position"]]),
         heard_at=_heard_at(connection, [row["pk"] for row in rows if _may_be_heard(row)]),
         usual=_usual(connection, {row["family"] for row in rows} - {None}) if usual else None,
-        matched=_matched(connection, pks, text) if text else None,
+        matched=_matched(connection, pks, text, mask=mask) if text else None,
     )
 
 
@@ -125,13 +131,17 @@ def _latest_good(connection: Connection, families: Sequence[int]) -> Iterator[tu
             yield from query(connection, _LATEST_GOOD.format(family="?"), [family])
 
 
-def _matched(connection: Connection, pks: Sequence[int], wanted: str) -> Mapping[int, Sequence[JsonValue]]:
+def _matched(
+    connection: Connection, pks: Sequence[int], wanted: str, *, mask: bool
+) -> Mapping[int, Sequence[JsonValue]]:
     table = tables.invocation_text
     statement = select(table.c.invocation_pk, table.c.kind, table.c.text).where(
         table.c.invocation_pk.in_(pks), text_condition(wanted)
     )
     matched: dict[int, list[JsonValue]] = defaultdict(list)
     for pk, kind, found in connection.execute(statement) if pks else ():
-        at = max(0, found.find(wanted.lower()) - _MATCH_CHARACTERS // 3)
-        matched[pk].append({"in": kind, "text": found[at : at + _MATCH_CHARACTERS]})
+        # Masked as a whole: a credential that the search itself named is not to be read off what it found.
+        shown = str(mask_values(found)) if mask else found
+        at = max(0, shown.find(wanted.lower()) - _MATCH_CHARACTERS // 3)
+        matched[pk].append({"in": kind, "text": shown[at : at + _MATCH_CHARACTERS]})
     return matched
