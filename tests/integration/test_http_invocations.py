@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import uuid
 
 import httpx
 import pytest
+from sqlalchemy import create_engine, update
 
+from standpipe_server.store import engines, tables
 from tests.support.server import Server
 from tests.support.wire import closed, custom, log, materialization, opened, problem_of, register
 
@@ -112,6 +116,29 @@ def test_the_same_key_with_other_json_is_a_conflict(shared_server: Server) -> No
     headers = {"Idempotency-Key": str(uuid.uuid4())}
     shared_server.http.post("/invocations", json={"context": {}}, headers=headers)
     answer = shared_server.http.post("/invocations", json={"context": {"run_id": "x"}}, headers=headers)
+    problem_of(answer, status=409, name="idempotency-conflict")
+
+
+def test_what_a_server_of_1_0_registered_is_found_again_by_equal_json_of_any_size(
+    server: Server, database_url: str
+) -> None:
+    headers = {"Idempotency-Key": "large"}
+    wire = {"tags": {}, "context": {"run_id": "r", "extras": {"big": "x" * 1_100_000}}}
+    body = json.dumps(wire)
+    first = server.http.post("/invocations", content=body, headers=headers).json()
+    assert server.stop() == 0
+    engine, table = create_engine(engines.database_url(database_url)), tables.invocation
+    # What 1.0 wrote there, whatever the size.
+    ordered = hashlib.sha256(json.dumps(wire, sort_keys=True, separators=(",", ":")).encode()).digest()
+    with engine.begin() as connection:
+        assert connection.execute(update(table).values(request_digest=ordered)).rowcount == 1
+    engine.dispose()
+    server.restart()
+    for again in (body, json.dumps(wire, sort_keys=True, indent=1)):
+        answer = server.http.post("/invocations", content=again, headers=headers)
+        assert answer.status_code == 201, answer.text
+        assert answer.json()["invocation"]["id"] == first["invocation"]["id"]
+    answer = server.http.post("/invocations", content=body.replace("xx", "xy", 1), headers=headers)
     problem_of(answer, status=409, name="idempotency-conflict")
 
 

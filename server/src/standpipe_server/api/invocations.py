@@ -20,8 +20,15 @@ from standpipe_server.api.answers import (
 from standpipe_server.api.guard import request_origin
 from standpipe_server.api.parameters import idempotency_key
 from standpipe_server.api.parts import ApiParts
-from standpipe_server.broker.requests import Registration, json_digest, parse_reason, parse_registration
-from standpipe_server.store import InvocationView
+from standpipe_server.broker.requests import (
+    COMPARED_BYTES,
+    Registration,
+    json_digest,
+    ordered_digest,
+    parse_reason,
+    parse_registration,
+)
+from standpipe_server.store import Conflict, InvocationView
 from standpipe_server.store.commands import Registered
 
 MOST_ITEMS = 500
@@ -60,7 +67,15 @@ def invocation_routes(parts: ApiParts) -> APIRouter:
             return parse_registration(body, limits=parts.limits), json_digest(body) if key else b""
 
         registration, digest = await bodies.parsed(exchange, bodies.of_registration, parse)
-        registered, invocation = await store.register(registration, idempotency_key=key, request_digest=digest)
+        try:
+            registered, invocation = await store.register(registration, idempotency_key=key, request_digest=digest)
+        except Conflict:
+            # One that a server of protocol 1.0 registered is known by other digests beyond this size.
+            body = exchange.received or b""
+            if len(body) <= COMPARED_BYTES:
+                raise
+            digest = await bodies.off_loop(ordered_digest, body, size=len(body))
+            registered, invocation = await store.register(registration, idempotency_key=key, request_digest=digest)
         return _registered(registered, invocation, url=origin)
 
     @routes.get("/{invocation_id}", responses={**describe("Invocation"), 304: {"description": "Nothing has changed."}})
