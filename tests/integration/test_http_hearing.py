@@ -6,13 +6,14 @@ import json
 import signal
 import socket
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from time import monotonic
 
 import pytest
 
+from tests.conftest import ServerFactory
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 from tests.support.wire import Job, custom, opened, register
@@ -43,6 +44,25 @@ def _beating(job: Job) -> Generator[None]:
     finally:
         enough.set()
         thread.join(60)
+
+
+@contextmanager
+def _half_sent(job: Job, *, producer: str, first_seq: int) -> Generator[Callable[[], bytes]]:
+    """A request of which half has come; gives what sends the rest, and answers how the answer begins."""
+    body = json.dumps(custom("x" * 100_000)).encode()
+    head = (
+        f"POST /api/v1{job.path}/events HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+        f"Authorization: Bearer {job.registered['token']}\r\nContent-Length: {len(body)}\r\n"
+        f"Standpipe-Producer: {producer}\r\nStandpipe-First-Seq: {first_seq}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", job.server.port), timeout=30) as connection:
+        connection.sendall(head.encode() + body[:50_000])
+
+        def send_rest() -> bytes:
+            connection.sendall(body[50_000:])
+            return connection.recv(65_536)
+
+        yield send_rest
 
 
 def test_a_server_that_stood_still_for_longer_than_a_lease_loses_nobody(server: Server) -> None:
@@ -92,21 +112,31 @@ def test_output_that_a_launcher_still_sends_hides_no_process_that_died(server: S
         assert answer.result(60) == 200
 
 
+def test_no_other_server_on_the_database_judges_while_a_request_is_under_way(
+    postgres_url: str, start_server: ServerFactory
+) -> None:
+    reading, sweeping = (start_server(database_url=postgres_url) for _ in range(2))
+    lease = 6.0
+    speaking = register(reading, lease_seconds=lease)
+    assert speaking.append([opened()], producer="p", first_seq=1).status_code == 200
+    silent = register(reading, lease_seconds=lease)
+    assert silent.append([opened()]).status_code == 200
+    with _half_sent(speaking, producer="p", first_seq=2) as send_rest:
+        # Whichever of the two judges it.
+        wait_until(lambda: silent.read()["verdict"] == "lost", what="the silent one to be lost")
+        assert speaking.read()["verdict"] is None
+        assert send_rest().startswith(b"HTTP/1.1 200")
+    assert "lease-expired" not in _history(speaking)
+    assert sweeping.process.exit_code is None
+
+
 def test_no_lease_runs_out_while_a_request_is_under_way(server: Server) -> None:
     speaking, silent = (register(server, lease_seconds=_LEASE) for _ in range(2))
     for job in (speaking, silent):
         job.append([opened()], producer="p", first_seq=1)
-    body = json.dumps(custom("x" * 100_000)).encode()
-    head = (
-        f"POST /api/v1{speaking.path}/events HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
-        f"Authorization: Bearer {speaking.registered['token']}\r\nContent-Length: {len(body)}\r\n"
-        "Standpipe-Producer: p\r\nStandpipe-First-Seq: 2\r\n\r\n"
-    )
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
-        connection.sendall(head.encode() + body[:50_000])
+    with _half_sent(speaking, producer="p", first_seq=2) as send_rest:
         wait_until(lambda: silent.read()["verdict"] == "lost", what="the silent one to be lost")
         assert speaking.read()["verdict"] is None
-        connection.sendall(body[50_000:])
-        assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
+        assert send_rest().startswith(b"HTTP/1.1 200")
     assert "lease-expired" not in _history(speaking)
     wait_until(lambda: speaking.read()["verdict"] == "lost", what="the other to be lost, too")
