@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,39 +43,44 @@ def _members(count: int) -> bytes:
     return b"{" + b",".join(b'"%x":[]' % number for number in range(count)) + b"}"
 
 
-_REFUSED: dict[str, tuple[bytes, dict[str, str], str]] = {
-    "numbers": (_many_of(b"0,", 62 * _MIB), _ZIPPED, "batch_messages"),
-    "lists": (_many_of(b"[],", 62 * _MIB), _ZIPPED, "batch_messages"),
-    "tokens": (_many_of(b"NaN,", 62 * _MIB), _ZIPPED, "batch_messages"),
-    "one message of tokens": (_message(_many_of(b"NaN,", 62 * _MIB)), _ZIPPED, "message_bytes"),
+# Made when they are sent: together they weigh hundreds of MiB, which each process that runs tests would have.
+_REFUSED: dict[str, tuple[Callable[[], bytes], dict[str, str], str]] = {
+    "numbers": (lambda: _many_of(b"0,", 62 * _MIB), _ZIPPED, "batch_messages"),
+    "lists": (lambda: _many_of(b"[],", 62 * _MIB), _ZIPPED, "batch_messages"),
+    "tokens": (lambda: _many_of(b"NaN,", 62 * _MIB), _ZIPPED, "batch_messages"),
+    "one message of tokens": (lambda: _message(_many_of(b"NaN,", 62 * _MIB)), _ZIPPED, "message_bytes"),
     "one message of entries": (
-        _message(_many_of(b'{"raw_value":NaN,"type":"__infer__"},', 62 * _MIB)),
+        lambda: _message(_many_of(b'{"raw_value":NaN,"type":"__infer__"},', 62 * _MIB)),
         _ZIPPED,
         "message_bytes",
     ),
-    "halves of surrogates": (_message(b'"' + b"\\ud800" * (10 * _MIB) + b'"'), _ZIPPED, "message_bytes"),
-    "members": (_message(_members(1_500_000)), _ZIPPED, "message_bytes"),
-    "open brackets": (b"[" * (62 * _MIB), _ZIPPED, "json_depth"),
-    "lines": (b"0\n" * (31 * _MIB), _LINES, "batch_messages"),
-    "more than 64 MiB": (bytes(80 * _MIB), _ZIPPED, "decompressed_bytes"),
+    "halves of surrogates": (lambda: _message(b'"' + b"\\ud800" * (10 * _MIB) + b'"'), _ZIPPED, "message_bytes"),
+    "members": (lambda: _message(_members(1_500_000)), _ZIPPED, "message_bytes"),
+    "open brackets": (lambda: b"[" * (62 * _MIB), _ZIPPED, "json_depth"),
+    "lines": (lambda: b"0\n" * (31 * _MIB), _LINES, "batch_messages"),
+    "more than 64 MiB": (lambda: bytes(80 * _MIB), _ZIPPED, "decompressed_bytes"),
 }
-_STORED: dict[str, tuple[bytes, int]] = {
-    "lists": (_message(_many_of(b"[],", 7 * _MIB)), 200),
-    "lists in a message of no method": (_message(_many_of(b"[],", 7 * _MIB), method=b"nonsense"), 422),
-    "members in a message of no method": (_message(_members(500_000), method=b"nonsense"), 422),
-    "halves of surrogates": (_message(b'"' + b"\\ud800" * _MIB + b'"'), 200),
-    "tokens": (_message(_many_of(b"NaN,", 4 * _MIB)), 200),
-    "frames": (b'{"method":"closed","params":{"exception":{"message":"m","stack":[' + b'"f",' * _MIB + b'""]}}}', 200),
-    "extras": (b'{"method":"opened","params":{"extras":' + _members(500_000) + b"}}", 200),
-    "what is no message, ten thousand times": (b"[" + b"0," * 9_999 + b"0]", 207),
-    "nested as deep as may be": (b"[" + b",".join([_message(b"[" * 100 + b"]" * 100)] * 9_000) + b"]", 200),
-    "blank lines": (b"\n" * (60 * _MIB) + b"{}", 207),
+_STORED: dict[str, tuple[Callable[[], bytes], int]] = {
+    "lists": (lambda: _message(_many_of(b"[],", 7 * _MIB)), 200),
+    "lists in a message of no method": (lambda: _message(_many_of(b"[],", 7 * _MIB), method=b"nonsense"), 422),
+    "members in a message of no method": (lambda: _message(_members(500_000), method=b"nonsense"), 422),
+    "halves of surrogates": (lambda: _message(b'"' + b"\\ud800" * _MIB + b'"'), 200),
+    "tokens": (lambda: _message(_many_of(b"NaN,", 4 * _MIB)), 200),
+    "frames": (
+        lambda: b'{"method":"closed","params":{"exception":{"message":"m","stack":[' + b'"f",' * _MIB + b'""]}}}',
+        200,
+    ),
+    "extras": (lambda: b'{"method":"opened","params":{"extras":' + _members(500_000) + b"}}", 200),
+    "what is no message, ten thousand times": (lambda: b"[" + b"0," * 9_999 + b"0]", 207),
+    "nested as deep as may be": (lambda: b"[" + b",".join([_message(b"[" * 100 + b"]" * 100)] * 9_000) + b"]", 200),
+    "blank lines": (lambda: b"\n" * (60 * _MIB) + b"{}", 207),
 }
 
 
 @pytest.mark.parametrize("name", _REFUSED)
 def test_a_refused_body_costs_twice_its_size_and_nobody_else_anything(server: Server, name: str) -> None:
-    body, headers, limit_name = _REFUSED[name]
+    make, headers, limit_name = _REFUSED[name]
+    body = make()
     job, other = register(server), register(server, lease_seconds=300)
     sent = gzip.compress(body, 1)
     with reporting(other, server) as producers:
@@ -88,7 +94,8 @@ def test_a_refused_body_costs_twice_its_size_and_nobody_else_anything(server: Se
 
 @pytest.mark.parametrize("name", _STORED)
 def test_a_body_that_is_stored_costs_nobody_else_anything(server: Server, name: str) -> None:
-    body, status = _STORED[name]
+    make, status = _STORED[name]
+    body = make()
     job, other = register(server), register(server, lease_seconds=300)
     headers = _LINES if name == "blank lines" else _ZIPPED
     with reporting(other, server) as producers:
