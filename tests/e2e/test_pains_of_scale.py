@@ -69,7 +69,7 @@ def test_extras_beyond_the_limit_are_refused_with_its_name_before_anything_is_la
     command = code(f"import pathlib; pathlib.Path({str(launched)!r}).touch()")
     with pytest.raises(TooLarge) as raised:
         pipes.run(context=ORDERS, command=command, extras={"text": "x" * 17 * 2**20})
-    assert raised.value.problem.members["limit_name"] in ("context_bytes", "body_bytes")
+    assert raised.value.problem.members["limit_name"] in ("context_bytes", "registration_bytes")
     assert not launched.exists()
 
 

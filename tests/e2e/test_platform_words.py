@@ -46,7 +46,7 @@ def test_a_queued_job_looks_queued_and_its_queue_time_is_told_apart(broker: Serv
     waits, runs = story.queued(broker), story.on_its_way(broker)
 
     assert re.search(r"  queued  .* 3 min \d+ s ", listed(broker, waits))
-    assert re.search(r"  running  .*  2 min 1 s  1 min \d+ s ", listed(broker, runs))
+    assert re.search(r"  running  .*  2 min 1 s +1 min \d+ s ", listed(broker, runs))
     head = shown(broker, waits)
     assert (head["Status"], head["Platform"].startswith("slurm, job 4711")) == ("queued", True)
     assert re.fullmatch(r"3 min \d+ s since [\d:]+", head["Queued"])
