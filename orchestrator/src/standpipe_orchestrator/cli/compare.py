@@ -23,6 +23,7 @@ from standpipe_orchestrator.cli.history import answering, context_text, print_js
 from standpipe_orchestrator.cli.reported import log_style, plain_table
 from standpipe_orchestrator.cli.text import as_json, counted, duration, local_time, one_line, visible
 from standpipe_orchestrator.client import BrokerClient
+from standpipe_orchestrator.log_lines import LEVELS
 from standpipe_protocol.invocation import Invocation
 from standpipe_protocol.json_text import JsonObject, JsonValue
 
@@ -174,7 +175,14 @@ def _is_whole(answer: JsonObject) -> bool:
 
 
 def _templates(answer: JsonObject) -> list[_Row]:
-    return cast("list[_Row]", answer["logs"])
+    """Severe ones first, then frequent ones."""
+    return sorted(
+        cast("list[_Row]", answer["logs"]), key=lambda kind: (-_severity(kind["level"]), -max(kind["counts"]))
+    )
+
+
+def _severity(level: str) -> int:
+    return LEVELS.index(level) if level in LEVELS else -1
 
 
 def _print(

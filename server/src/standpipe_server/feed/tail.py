@@ -70,7 +70,8 @@ async def tail(
         if page.events:
             yield page
             deadline = monotonic() + idle_seconds
-        if page.cancel_requested and not told_cancel:
+        # What has ended cannot be stopped.
+        if page.cancel_requested and not page.ended and not told_cancel:
             told_cancel = True
             yield CancelRequested()
         if page.next_after < page.last_position or not page.latest:

@@ -41,7 +41,6 @@ _LINES = 20_000
 _LINES_BYTES = 8 * 1024 * 1024
 _CUSTOM_MESSAGES = 100
 _LOGS = frozenset({"log", "log_external_stream"})
-_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 class _LineParams(msgspec.Struct, gc=False):
@@ -289,7 +288,7 @@ def _read_lines(
 
 
 def _new_or_gone(sides: Sequence[Mapping[tuple[str, str], tuple[int, int]]]) -> list[dict[str, Any]]:
-    """The kinds of lines that not every one has; severe ones first, then frequent ones."""
+    """The kinds of lines that not every one has, in the order in which they are met."""
     told: list[dict[str, Any]] = []
     for template in dict.fromkeys(template for side in sides for template in side):
         found = [side.get(template) for side in sides]
@@ -298,9 +297,6 @@ def _new_or_gone(sides: Sequence[Mapping[tuple[str, str], tuple[int, int]]]) -> 
             counts = [0 if one is None else one[0] for one in found]
             positions = [None if one is None else one[1] for one in found]
             told.append({"template": text, "level": level, "counts": counts, "positions": positions})
-    told.sort(key=lambda kind: (-_severity(kind["level"]), -max(kind["counts"])))
-    return told[:MOST_DIFFERENCES]
-
-
-def _severity(level: str) -> int:
-    return _LEVELS.index(level) if level in _LEVELS else -1
+            if len(told) == MOST_DIFFERENCES:
+                break
+    return told
