@@ -90,7 +90,7 @@ class PipesDatabricksNotebookWidgetsParamsLoader(PipesMappingParamsLoader):
         self.widgets = widgets
         given: dict[str, str] = {}
         for name in _NAMES:
-            # A widget that nobody has defined raises an error of the platform's own.
+            # A widget that is not defined raises an error of the platform's own.
             with contextlib.suppress(Exception):
                 if value := widgets.get(name):
                     given[name] = value

@@ -37,7 +37,7 @@ def settle(pending: Pending, sender: Sender, *, bootstrap: Bootstrap, producer: 
         pending.spill()  # deletes an emptied file
         return report
     if sender.superseded:
-        # It was said when it was heard, and concerns nobody any more.
+        # It was said when it came, and is over.
         return replace(report, error=sender.trouble)
     where = f"invocation {bootstrap.invocation} at {bootstrap.url}"
     reason = (sender.trouble or otherwise).rstrip(".")

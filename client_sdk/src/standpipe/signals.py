@@ -1,7 +1,7 @@
 """SIGTERM, the way in which schedulers, containers and launchers end a process: told to the server before it works.
 
-Taken only where nobody else takes it (the default action is in place), and while a context is open, or after
-`take_sigterm`. The process then ends by the signal as it would have, so that whoever waits for it sees what he expects.
+Taken only where nothing else takes it (the default action is in place), and while a context is open, or after
+`take_sigterm`. The process then ends by the signal as it would have, so that its parent sees what it expects.
 The invariant: once the signal has come the process ends, within `TERMINATION_SECONDS` and a little.
 
 A forked child gets the default action back until it opens: `Pool.terminate()` ends idle workers so, which says nothing

@@ -12,7 +12,7 @@ def utc_now() -> str:
     try:
         return rfc3339(time.time())
     except (TypeError, ValueError, OverflowError, OSError):
-        # A clock that somebody has replaced, with one that tells no time.
+        # A clock that was replaced by one that tells no time.
         return rfc3339(clock.wall())
 
 

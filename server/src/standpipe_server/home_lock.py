@@ -2,7 +2,7 @@
 
 What stands in the lock's file is for the next server: whether its holder is embedded, on which database it works, and
 at which addresses of this machine work may still look for it. The invariants: a home is held by one process at a time,
-and an embedded broker gives it up only while somebody who lives is waiting for it.
+and an embedded broker gives it up only while a living process is waiting for it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Holder:
     database: str = ""
     """Which database it works on; not its address."""
     own: Address | None = None
-    """Where an embedded broker listens; None once nobody needs it any more."""
+    """Where an embedded broker listens; None once it is not needed any more."""
     former: tuple[Address, ...] = ()
 
     def to_text(self) -> str:
@@ -105,7 +105,7 @@ class HomeLock:
             self._note(own=own, former=former)
 
     def leave_nothing(self) -> None:
-        """An embedded broker ends because nobody needs it any more: nobody has to answer at its address."""
+        """An embedded broker ends because it is not needed any more: nothing has to answer at its address."""
         self._note(own=None, former=self._holder.former)
 
     def _note(self, *, own: Address | None, former: tuple[Address, ...]) -> None:
@@ -166,7 +166,7 @@ def _wait_for_hand_over(home: Path, descriptor: int, *, embedded: bool, database
     asking = os.open(home / HAND_OVER_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         deadline = time.monotonic() + HAND_OVER_SECONDS
-        # The embedded broker looks whether somebody asks by taking this lock for a moment.
+        # The embedded broker looks whether another process asks by taking this lock for a moment.
         asks = _lock(asking)
         while not _lock(descriptor):
             asks = asks or _lock(asking)

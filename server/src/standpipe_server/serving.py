@@ -61,7 +61,7 @@ class StreamingServer(uvicorn.Server):
         self.wiring = wiring
         self._on_started = on_started
         self.unneeded = False
-        """Whether it ends because nobody needs it any more."""
+        """Whether it ends because it is not needed any more."""
 
     @property
     def interrupted(self) -> bool:
@@ -191,7 +191,7 @@ async def _end_with_stdin(server: StreamingServer) -> None:
 
 
 async def _give_way(server: StreamingServer, home: Path) -> None:
-    """Ends an embedded broker for a server that somebody starts on its home, and that answers at its address then."""
+    """Ends an embedded broker for a server that is started on its home, and that answers at its address then."""
     while not is_asked_for(home):  # noqa: ASYNC110  the one who asks is another process
         await asyncio.sleep(_ASKED_SECONDS)
     _log.info("This embedded broker ends, and gives its home to a server that was started.")

@@ -2,7 +2,7 @@
 
 Lines go at once. The beginning of a line waits for its end, for two seconds or 8 KiB, and so does a line that carriage
 returns redraw, of which only the last state goes. A piece that goes on with a line whose beginning had to go says with
-its `line` what that is together, so that whoever looks for it finds it. The invariant: the pieces of a stream, joined,
+its `line` what that is together, so that a search finds it. The invariant: the pieces of a stream, joined,
 are its text without the states of lines that were redrawn.
 """
 

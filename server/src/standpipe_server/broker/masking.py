@@ -44,7 +44,7 @@ _SHAPES = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-# Names of members whose own names are asset keys, and of members that hold names: no secrets, whatever they are called.
+# Names of members whose own names are asset keys, and of members that hold names: no secrets under any name.
 _BY_ASSET = frozenset({"code_version_by_asset_key", "provenance_by_asset_key"})
 _OF_NAMES = frozenset({"asset_keys", "asset_key", "check_name"})
 

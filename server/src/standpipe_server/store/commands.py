@@ -193,7 +193,7 @@ class Renew:
 
 
 def speaks_for_the_work(unit: UnitOfWork, state: InvocationState, name: str | None) -> bool:
-    """Once somebody has opened, a producer that has not is a launcher: that it lives says nothing of the work."""
+    """Once a process has opened, a producer that has not is a launcher: that it lives says nothing of the work."""
     if name is None or state.opened_at is None:
         return True
     producer = unit.find_producer(state.pk, name)
@@ -236,7 +236,7 @@ class EndDue:
     """Ends an invocation whose deadline has passed, if it still has.
 
     `as_of` is when that was seen: later by the clock may be no time later, when the clock was set. `in_doubt` says
-    whether a word of it is under way, or one was refused since that may have been its: then nobody is lost for it;
+    whether a word of it is under way, or one was refused since that may have been its: then it is not lost;
     what else is due is due all the same.
     """
 

@@ -3,7 +3,7 @@
 The event loop ticks while it listens. Silence counts up to the last tick but one, between which and the last one the
 loop has taken what had come; a process of which a request is under way is not silent: while the server works on what
 has come whole, and for a bounded time while it still comes. Invariant: a server that stood still, for whatever reason,
-judges nobody before it has listened for a whole lease.
+judges no process before it has listened for a whole lease.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Hearing:
 
     Args:
         clock: instants, in microseconds.
-        monotonic: the same, never set by anybody.
+        monotonic: the same of a clock that is never set.
         on_deaf: called when the loop listens again, before any later silence counts.
     """
 
@@ -74,7 +74,7 @@ class Hearing:
 
     @property
     def ticks(self) -> bool:
-        """Whether anybody ticks."""
+        """Whether there are ticks."""
         return self._through is not None
 
     def through(self, now: int) -> int:
