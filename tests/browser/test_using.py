@@ -311,15 +311,6 @@ def test_a_pin_is_kept_with_its_reason_until_it_is_taken_out(visit: Visit, site:
     assert job.read()["pinned"] is False
 
 
-def test_deleting_asks_first_and_leads_back_to_the_list(visit: Visit, site: Server) -> None:
-    job = register(site, context={"job_name": "to be deleted"})
-    visit.go(f"/invocations/{job.id}")
-    visit.page.click("button:text-is('Delete')")
-    visit.page.click("dialog button:text-is('Delete for ever')")
-    visit.page.wait_for_selector("h1:text-is('Invocations')")
-    assert site.http.get(job.path).status_code == 404
-
-
 def test_whoever_signed_out_is_asked_to_sign_in_and_the_way_back_shows_nothing(visit: Visit, story: Story) -> None:
     visit.go(f"/invocations/{story['failed'].id}")
     visit.page.wait_for_selector("h1:has-text('shop/orders')")

@@ -101,7 +101,7 @@ def visiting(
     context.set_default_timeout(20_000)
     page = context.new_page()
     visit = Visit(page, server)
-    page.on("console", lambda message: _note(visit, message.type, message.text))
+    page.on("console", lambda message: _note(visit, message.type, f"{message.text} {message.location['url']}"))
     page.on("pageerror", lambda error: visit.faults.append(f"error: {error}"))
     page.on("request", lambda request: _note_foreign(visit, request.url))
     try:

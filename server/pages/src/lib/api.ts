@@ -1,4 +1,5 @@
 // Calls to this server's API with the session's cookie. Every failure is an ApiError with a sentence for people.
+import { reading, withoutReading } from "./reading";
 import type { Problem } from "./types";
 
 function meta(name: string): string {
@@ -94,8 +95,7 @@ async function request(url: string, { method = "GET", body, signal, etag }: Opti
 }
 
 export async function get<T>(path: string, query: Query = {}, signal?: AbortSignal): Promise<T> {
-  const answer = await request(apiUrl(path, query), { signal });
-  return parseJson(await answer.text()) as T;
+  return reading(path, signal, async (stop) => parseJson(await (await request(apiUrl(path, query), { signal: stop })).text()) as T);
 }
 
 export interface Known<T> {
@@ -105,9 +105,11 @@ export interface Known<T> {
 
 /** The same, but what is known already where nothing has changed. */
 export async function getFresh<T>(path: string, known: Known<T> | undefined, signal?: AbortSignal): Promise<Known<T>> {
-  const answer = await request(apiUrl(path), { signal, etag: known?.etag });
-  if (known && answer.status === 304) return known;
-  return { value: parseJson(await answer.text()) as T, etag: answer.headers.get("ETag") ?? undefined };
+  return reading(path, signal, async (stop) => {
+    const answer = await request(apiUrl(path), { signal: stop, etag: known?.etag });
+    if (known && answer.status === 304) return known;
+    return { value: parseJson(await answer.text()) as T, etag: answer.headers.get("ETag") ?? undefined };
+  });
 }
 
 export async function send<T>(method: "POST" | "DELETE" | "PUT", path: string, body?: unknown): Promise<T | null> {
@@ -117,6 +119,10 @@ export async function send<T>(method: "POST" | "DELETE" | "PUT", path: string, b
 }
 
 export async function signOut(): Promise<void> {
-  await fetch(`${base}logout`, { method: "POST", headers: { "Standpipe-CSRF": csrf }, redirect: "manual" });
-  location.assign(`${base}login`);
+  await withoutReading("", async () => {
+    await fetch(`${base}logout`, { method: "POST", headers: { "Standpipe-CSRF": csrf }, redirect: "manual" });
+    location.assign(`${base}login`);
+    // Until the browser has left this page.
+    await new Promise(() => undefined);
+  });
 }

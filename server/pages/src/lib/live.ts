@@ -1,5 +1,6 @@
 // Following an invocation's events: server-sent events, resumed by position, with the state of the line for people.
 import { apiUrl, get, parseJson } from "./api";
+import { reading } from "./reading";
 import type { Event, EventPage, Invocation } from "./types";
 
 export type Line = "catching up" | "live" | "disconnected" | "ended" | "paused";
@@ -25,13 +26,14 @@ const HIDDEN_MILLISECONDS = 5000;
 /** Follows until `close` is called or the invocation ends. */
 export function follow(id: string, { methods, after = 0, ...filters }: Options, hooks: Hooks): { close: () => void } {
   const control = new AbortController();
+  const path = `/invocations/${id}/events`;
   const method = methods?.join(",");
   let position = after;
-  let source: EventSource | undefined;
+  let leave: (() => void) | undefined;
   let waiting: Event[] = [];
   let timer: number | undefined;
   let retry: number | undefined;
-  let listening = false;
+  let resting = false;
 
   const flush = () => {
     timer = undefined;
@@ -48,34 +50,42 @@ export function follow(id: string, { methods, after = 0, ...filters }: Options, 
     timer ??= window.setTimeout(flush, GATHER_MILLISECONDS);
   };
 
-  const listen = () => {
-    if (control.signal.aborted) return;
-    listening = true;
-    source = new EventSource(apiUrl(`/invocations/${id}/events`, { ...filters, after: position, method, limit: PAGE, mask: true }));
-    source.onopen = () => hooks.line("live");
-    source.onmessage = (message) => take(parseJson(message.data as string) as Event);
-    source.addEventListener("end", (message) => {
-      flush();
-      close();
-      hooks.line("ended");
-      hooks.ended(parseJson((message as MessageEvent<string>).data) as Invocation);
-    });
-    const again = () => {
-      source?.close();
-      hooks.line("disconnected");
-      if (!control.signal.aborted) retry = window.setTimeout(start, 1000);
-    };
-    // The browser would resume by itself, but not after an answer that is no stream, such as a proxy's error.
-    source.addEventListener("bye", again);
-    source.onerror = again;
-  };
+  const listen = () =>
+    reading<void>(path, control.signal, (signal) => new Promise((resolve, reject) => {
+      const stream = new EventSource(apiUrl(path, { ...filters, after: position, method, limit: PAGE, mask: true }));
+      leave = () => {
+        stream.close();
+        leave = undefined;
+        resolve();
+      };
+      signal.addEventListener("abort", () => {
+        reject(signal.reason);
+        leave?.();
+      });
+      stream.onopen = () => hooks.line("live");
+      stream.onmessage = (message) => take(parseJson(message.data as string) as Event);
+      stream.addEventListener("end", (message) => {
+        flush();
+        close();
+        hooks.line("ended");
+        hooks.ended(parseJson((message as MessageEvent<string>).data) as Invocation);
+      });
+      // The browser would resume by itself, but not after an answer that is no stream, such as a proxy's error.
+      const again = () => {
+        leave?.();
+        hooks.line("disconnected");
+        retry = window.setTimeout(start, 1000);
+      };
+      stream.addEventListener("bye", again);
+      stream.onerror = again;
+    }));
 
   /** What is stored already comes in pages: a stream of fifty thousand small events is slow to take apart. */
   const start = async () => {
     try {
       hooks.line("catching up");
       for (;;) {
-        const page = await get<EventPage>(`/invocations/${id}/events`, { ...filters, after: position, limit: PAGE, method }, control.signal);
+        const page = await get<EventPage>(path, { ...filters, after: position, limit: PAGE, method }, control.signal);
         page.items.forEach(take);
         flush();
         position = Math.max(position, page.next_after);
@@ -87,7 +97,7 @@ export function follow(id: string, { methods, after = 0, ...filters }: Options, 
         }
         if (position >= page.last_position) break;
       }
-      listen();
+      await listen();
     } catch {
       if (control.signal.aborted) return;
       hooks.line("disconnected");
@@ -101,16 +111,18 @@ export function follow(id: string, { methods, after = 0, ...filters }: Options, 
     window.clearTimeout(hidden);
     if (document.hidden) {
       hidden = window.setTimeout(() => {
-        source?.close();
-        source = undefined;
+        resting = leave !== undefined;
+        leave?.();
       }, HIDDEN_MILLISECONDS);
-    } else if (listening && !source) void start();
+    } else if (resting) {
+      resting = false;
+      void start();
+    }
   };
   document.addEventListener("visibilitychange", lookedAt);
 
   const close = () => {
     control.abort();
-    source?.close();
     document.removeEventListener("visibilitychange", lookedAt);
     window.clearTimeout(timer);
     window.clearTimeout(retry);

@@ -1,6 +1,7 @@
 // What a person may do to an invocation, each with a question before it.
 import { useState } from "preact/hooks";
 import { send } from "../lib/api";
+import { withoutReading } from "../lib/reading";
 import { href, Link, navigate } from "../lib/router";
 import type { Invocation } from "../lib/types";
 import { Confirm } from "../parts/dialog";
@@ -61,8 +62,10 @@ export function Actions({ invocation, reload }: { invocation: Invocation; reload
       )}
       {asked === "delete" && (
         <Confirm title="Delete this invocation with its events?" action="Delete for ever" danger close={close} run={async () => {
-          await send("DELETE", `${path}${running || invocation.pinned ? "?force=true" : ""}`);
-          navigate(href(""));
+          await withoutReading(path, async () => {
+            await send("DELETE", `${path}${running || invocation.pinned ? "?force=true" : ""}`);
+            navigate(href(""));
+          });
         }}>
           <p>
             {running ? "It has not ended: what its process still reports will be refused. " : ""}
