@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from standpipe import clock
-from standpipe.delivery import backoff_delay
+from standpipe.backoff import backoff_delay
 from standpipe.plugs import PipesContextLoader, PipesMessageWriter, PipesMessageWriterChannel, ServerPart
 from standpipe.ready_made import text_param
 from standpipe.texts import LONGEST_REASON, text_of

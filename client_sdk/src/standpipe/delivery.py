@@ -12,11 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
+from standpipe.backoff import backoff_delay
 from standpipe_protocol.json_text import JsonValue, encode_json
 from standpipe_protocol.problems import Problem
-
-BACKOFF_BASE_SECONDS = 0.2
-BACKOFF_CAP_SECONDS = 30.0
 
 # What a batch is halved for: the body could not be taken as a whole, so one message in it is the cause.
 _WHOLE_BATCH_REFUSED = (400, 413, 422)
@@ -120,12 +118,6 @@ class Stop:
 Decision: TypeAlias = Advance | Split | Replace | Retry | Stop
 
 
-def backoff_delay(*, attempt: int, jitter: float, cap: float = BACKOFF_CAP_SECONDS) -> float:
-    """Full-jitter exponential backoff: `jitter` (0 to 1) of a ceiling that doubles with every attempt (from 0)."""
-    ceiling = min(cap, BACKOFF_BASE_SECONDS * 2.0 ** min(attempt, 16))
-    return ceiling * jitter
-
-
 def decide_after_append(
     answer: Answer | NoAnswer, *, first_seq: int, count: int, attempt: int, jitter: float
 ) -> Decision:
@@ -167,11 +159,9 @@ def decide_after_append(
     return decide_after_refusal(answer, attempt=attempt, jitter=jitter)
 
 
-def decide_after_refusal(
-    answer: Answer | NoAnswer, *, attempt: int, jitter: float, cap: float = BACKOFF_CAP_SECONDS
-) -> Retry | Stop:
+def decide_after_refusal(answer: Answer | NoAnswer, *, attempt: int, jitter: float) -> Retry | Stop:
     """What to do after an answer that is no success, whatever was asked."""
-    delay = backoff_delay(attempt=attempt, jitter=jitter, cap=cap)
+    delay = backoff_delay(attempt=attempt, jitter=jitter)
     if isinstance(answer, NoAnswer):
         return Retry(delay=delay, reason=answer.reason)
     later = max(delay, answer.retry_after or 0.0)

@@ -8,15 +8,14 @@
         ├── PipesServerUnreachable
         ├── PipesNotDelivered                   a strict context was closed and not everything is stored
         └── PipesProblem                        a refusal (RFC 9457); `problem` is what the server said
-            ├── PipesMalformed                  PipesForbiddenHost             PipesMethodNotAllowed
-            ├── PipesUnauthorized               PipesNotFound                  PipesSequenceGap
-            ├── PipesInvocationEnded            PipesInvocationRunning         PipesDuplicateMaterialization
-            ├── PipesIdempotencyConflict        PipesTooLarge                  PipesUnsupportedMediaType
-            ├── PipesInvalidMessage             PipesInvalidRequest            PipesRateLimited
-            ├── PipesInternal                   PipesOverloaded                PipesWrongCsrfToken
-            └── PipesInvocationPinned
+            ├── PipesMalformed                  PipesForbiddenHost             PipesDuplicateMaterialization
+            ├── PipesUnauthorized               PipesNotFound                  PipesInvalidMessage
+            └── PipesInvocationEnded            PipesSequenceGap               PipesTooLarge
 
     DagsterPipesWarning (a Warning)             the process was not launched by an orchestrator
+
+A problem has a class of its own where it can end a delivery or reject a message. The orchestrator's classes for what
+its calls are refused with grow out of these.
 
 Reporting raises `DagsterPipesError` only: a server's trouble never comes out of a `report_*` call, it comes out of the
 first use of the context, which cannot go on without it. A context that was opened with `strict=True` is the exception.
@@ -89,22 +88,10 @@ class PipesForbiddenHost(PipesProblem):
     name = "forbidden-host"
 
 
-class PipesWrongCsrfToken(PipesProblem):
-    name = "wrong-csrf-token"
-
-
-class PipesInvocationPinned(PipesProblem):
-    name = "invocation-pinned"
-
-
 class PipesNotFound(PipesProblem):
     """There is no such invocation, or the token is another one's."""
 
     name = "not-found"
-
-
-class PipesMethodNotAllowed(PipesProblem):
-    name = "method-not-allowed"
 
 
 class PipesSequenceGap(PipesProblem):
@@ -117,44 +104,16 @@ class PipesInvocationEnded(PipesProblem):
     name = "invocation-ended"
 
 
-class PipesInvocationRunning(PipesProblem):
-    name = "invocation-running"
-
-
 class PipesDuplicateMaterialization(PipesProblem):
     name = "duplicate-materialization"
-
-
-class PipesIdempotencyConflict(PipesProblem):
-    name = "idempotency-conflict"
 
 
 class PipesTooLarge(PipesProblem):
     name = "too-large"
 
 
-class PipesUnsupportedMediaType(PipesProblem):
-    name = "unsupported-media-type"
-
-
 class PipesInvalidMessage(PipesProblem):
     name = "invalid-message"
-
-
-class PipesInvalidRequest(PipesProblem):
-    name = "invalid-request"
-
-
-class PipesRateLimited(PipesProblem):
-    name = "rate-limited"
-
-
-class PipesInternal(PipesProblem):
-    name = "internal"
-
-
-class PipesOverloaded(PipesProblem):
-    name = "overloaded"
 
 
 class DagsterPipesWarning(Warning):
@@ -167,26 +126,16 @@ _PROBLEM_ERRORS: dict[str, type[PipesProblem]] = {
         PipesMalformed,
         PipesUnauthorized,
         PipesForbiddenHost,
-        PipesWrongCsrfToken,
-        PipesInvocationPinned,
         PipesNotFound,
-        PipesMethodNotAllowed,
         PipesSequenceGap,
         PipesInvocationEnded,
-        PipesInvocationRunning,
         PipesDuplicateMaterialization,
-        PipesIdempotencyConflict,
         PipesTooLarge,
-        PipesUnsupportedMediaType,
         PipesInvalidMessage,
-        PipesInvalidRequest,
-        PipesRateLimited,
-        PipesInternal,
-        PipesOverloaded,
     )
 }
 
 
 def error_for_problem(problem: Problem, *, message: str) -> PipesProblem:
-    """The exception that is named as the problem is; a problem this version does not know is a plain `PipesProblem`."""
+    """The exception that is named as the problem is; any other problem is a plain `PipesProblem`."""
     return _PROBLEM_ERRORS.get(problem.name, PipesProblem)(message, problem=problem)

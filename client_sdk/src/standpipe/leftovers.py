@@ -84,10 +84,10 @@ class Leftovers:
         mark_sender_thread()
         try:
             try:
+                from standpipe.http_client import import_httpx
                 from standpipe.set_aside import SET_ASIDE_DAYS, tidy
                 from standpipe.spool import spool_folder
                 from standpipe.spool_delivery import deliver_file, waiting_files
-                from standpipe.transport import import_httpx
 
                 import_httpx()
             finally:

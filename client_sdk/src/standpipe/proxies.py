@@ -24,6 +24,14 @@ class Target:
     port: int
 
 
+def environment_proxy(scheme: str, host: str, port: int | None) -> str | None:
+    """The proxy that this process's environment, or its system, names for requests to an address."""
+    from urllib.request import getproxies
+
+    target = Target(scheme=scheme, host=host.strip("[]"), port=port or (443 if scheme == "https" else 80))
+    return proxy_for(target, proxies=getproxies())
+
+
 def proxy_for(target: Target, *, proxies: Mapping[str, str]) -> str | None:
     """The proxy's address; None where there is none for this target.
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from standpipe import clock
 from standpipe.background import background_thread
+from standpipe.backoff import random_part
 from standpipe.batch import Batch
 from standpipe.context_box import ContextBox
 from standpipe.course import Course
@@ -35,7 +36,6 @@ from standpipe.delivery import (
 )
 from standpipe.errors import PipesConfigurationError, PipesServerError, error_for_problem
 from standpipe.heart import Heart
-from standpipe.jitter import random_part
 from standpipe.pending import Pending
 from standpipe.reach import Reach
 from standpipe.sender_threads import mark_sender_thread, unmark_sender_thread

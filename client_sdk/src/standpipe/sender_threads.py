@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 
 _idents: set[int] = set()
 
@@ -14,6 +16,16 @@ def mark_sender_thread() -> None:
 
 def unmark_sender_thread() -> None:
     _idents.discard(threading.get_ident())
+
+
+@contextmanager
+def sending() -> Generator[None]:
+    """The calling thread, which is none of the sender's, sends for the length of the block."""
+    mark_sender_thread()
+    try:
+        yield
+    finally:
+        unmark_sender_thread()
 
 
 def in_sender_thread() -> bool:

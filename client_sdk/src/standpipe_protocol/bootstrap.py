@@ -51,6 +51,20 @@ def server_address(text: str, *, name: str) -> str:
     return f"{scheme}://{rest}"
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine itself, to which no proxy and no other machine leads."""
+    import ipaddress
+
+    host = host.strip("[]").lower().rstrip(".")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        # As resolvers read it, `127.1` is an address too; `127.example` is a name.
+        return host.startswith("127.") and host.replace(".", "").isdigit()
+
+
 def secret_word(text: str, *, name: str) -> str:
     """A token or a key without the space around it, such as the end of the line of the file that it was made from.
 

@@ -18,13 +18,15 @@
     ├── InvalidArchive                           a file is not a whole export of an invocation
     ├── BrokerNotFound                           no server to talk to, and none could be started
     ├── InvocationNotFound                       neither an id nor a key of an invocation
-    └── BrokerError                              a call to the broker failed: names call, address and what to do
-        ├── BrokerUnreachable                    no answer
-        ├── UnexpectedAnswer                     an answer that is not the protocol's
-        ├── ServerTooOld                         the server does not speak the version that is needed
-        └── ProblemError                         an answer that is a problem (RFC 9457); one class for each name
-            ├── Unauthorized, NotFound, InvalidRequest, TooLarge, Overloaded, ServerFailed
-            └── Conflict: IdempotencyConflict, InvocationEnded, InvocationRunning
+    └── PipesServerError                         (standpipe.errors)
+        └── BrokerError                          a call to the broker failed: names call, address and what to do
+            ├── BrokerUnreachable                no answer; a PipesServerUnreachable
+            ├── UnexpectedAnswer                 an answer that is not the protocol's
+            ├── ServerTooOld                     the server does not speak the version that is needed
+            └── ProblemError                     an answer that is a problem (RFC 9457); a PipesProblem
+                ├── Unauthorized, NotFound, TooLarge     each also the class of that name in standpipe.errors
+                ├── InvalidRequest, Overloaded, ServerFailed
+                └── Conflict: IdempotencyConflict, InvocationRunning, InvocationEnded (a PipesInvocationEnded)
 
 Messages are full sentences and never hold a key or a token.
 """
@@ -33,7 +35,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from standpipe.errors import DagsterPipesError, PipesError, StandpipeError
+from standpipe.errors import (
+    DagsterPipesError,
+    PipesError,
+    PipesInvocationEnded,
+    PipesNotFound,
+    PipesProblem,
+    PipesServerError,
+    PipesServerUnreachable,
+    PipesTooLarge,
+    PipesUnauthorized,
+    StandpipeError,
+)
 from standpipe_protocol.invocation import Reason, VerdictName
 from standpipe_protocol.problems import Problem
 
@@ -129,7 +142,7 @@ class PipesResultsIncomplete(PipesExecutionError):
     """
 
 
-class BrokerError(StandpipeError):
+class BrokerError(PipesServerError):
     """A call to the broker failed.
 
     Attributes:
@@ -139,13 +152,14 @@ class BrokerError(StandpipeError):
     """
 
     def __init__(self, message: str, *, call: str, url: str, request_id: str | None = None) -> None:
-        super().__init__(message if request_id is None else f"{message} (request {request_id})")
+        # Not `super()`, which is a `PipesProblem` where this is one, and asks for more.
+        PipesServerError.__init__(self, message if request_id is None else f"{message} (request {request_id})")
         self.call = call
         self.url = url
         self.request_id = request_id
 
 
-class BrokerUnreachable(BrokerError):
+class BrokerUnreachable(BrokerError, PipesServerUnreachable):
     """The broker gave no answer within the retry budget.
 
     Attributes:
@@ -165,7 +179,7 @@ class ServerTooOld(BrokerError):
     """The server speaks an older version of the protocol than what was asked of it needs."""
 
 
-class ProblemError(BrokerError):
+class ProblemError(BrokerError, PipesProblem):
     """The broker refused. `problem` is its answer; `status` the HTTP status."""
 
     def __init__(
@@ -176,11 +190,11 @@ class ProblemError(BrokerError):
         self.status = status
 
 
-class Unauthorized(ProblemError):
+class Unauthorized(ProblemError, PipesUnauthorized):
     """The operator key is missing or wrong."""
 
 
-class NotFound(ProblemError):
+class NotFound(ProblemError, PipesNotFound):
     """There is no such thing, or it is not ours."""
 
 
@@ -188,7 +202,7 @@ class InvalidRequest(ProblemError):
     """The request breaks a rule; `problem.members` has `pointer` and `expected`."""
 
 
-class TooLarge(ProblemError):
+class TooLarge(ProblemError, PipesTooLarge):
     """Something in the request is larger than the server's limit; `problem.members` has `limit`."""
 
 
@@ -208,7 +222,7 @@ class IdempotencyConflict(Conflict):
     """The idempotency key was used for another request."""
 
 
-class InvocationEnded(Conflict):
+class InvocationEnded(Conflict, PipesInvocationEnded):
     """The invocation has ended."""
 
 

@@ -6,11 +6,11 @@ position: a position that was delivered is never delivered again, and none is sk
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 
+from standpipe.backoff import backoff_delay, random_part
 from standpipe.clock import monotonic
 from standpipe_orchestrator.errors import (
     BrokerError,
@@ -73,7 +73,7 @@ class Tail:
         patience_seconds: float | None = None,
         mask: bool = False,
         clock: Callable[[], float] = monotonic,
-        jitter: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = random_part,
     ) -> None:
         self.position = after
         self.invocation: Invocation | None = None
@@ -118,8 +118,9 @@ class Tail:
                 failures = bad_streams = 0
             if self.invocation is None:
                 # Full jitter, so that many readers do not come back to a restarted server in one wave.
-                longest = min(_LONGEST_PAUSE, self._first_pause * 2 ** min(failures, 10))
-                self._stopped.wait(self._jitter() * longest)
+                self._stopped.wait(
+                    backoff_delay(attempt=failures, jitter=self._jitter(), base=self._first_pause, cap=_LONGEST_PAUSE)
+                )
 
     def stop(self) -> None:
         """Ends the iteration soon, also one that waits for the network."""

@@ -1,16 +1,13 @@
 """HTTP to the broker: the one module of this distribution that imports an HTTP client.
 
 It carries a call and its answer and knows how to try again; what is called and what an answer means is the client's
-matter. Every failure leaves as one of this distribution's errors, naming call and address and never the key. Proxies
-of the environment are obeyed, but never for a loopback server.
+matter. Every failure leaves as one of this distribution's errors, naming call and address and never the key.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
-import random
 import socket
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -21,9 +18,11 @@ from urllib.parse import urlsplit
 import httpx
 import httpx_sse
 
+from standpipe.backoff import backoff_delay, random_part
 from standpipe.clock import monotonic
 from standpipe.errors import PipesConfigurationError
-from standpipe.transport import cannot_be_made, environment_proxy, is_loopback, retry_after_seconds, tls_context
+from standpipe.http_client import ANSWER_SECONDS, CONNECT_SECONDS, make_client, parsed_url, retry_after_seconds
+from standpipe.sender_threads import sending
 from standpipe_orchestrator.errors import BrokerNotFound, BrokerUnreachable, UnexpectedAnswer
 from standpipe_orchestrator.problem_errors import error_for_problem
 from standpipe_protocol import PROTOCOL_VERSION
@@ -33,8 +32,6 @@ from standpipe_protocol.limits import LONGEST_INTEGER
 from standpipe_protocol.problems import Problem
 
 API_PATH = "/api/v1"
-CONNECT_SECONDS = 10.0
-ANSWER_SECONDS = 30.0
 RETRY_SECONDS = 30.0
 """How long a call that may be repeated is repeated."""
 STREAM_SILENCE_SECONDS = 45.0
@@ -66,27 +63,6 @@ class Frame:
     event: str
     data: str
     retry_seconds: float | None = None
-
-
-class _OwnCalls(logging.Filter, threading.local):
-    """Keeps this module's calls out of the log that httpx writes at INFO: one a call, and of the user's no business."""
-
-    under_way = False
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not self.under_way
-
-    @contextlib.contextmanager
-    def unlogged(self) -> Generator[None]:
-        self.under_way = True
-        try:
-            yield
-        finally:
-            self.under_way = False
-
-
-_own_calls = _OwnCalls()
-logging.getLogger("httpx").addFilter(_own_calls)
 
 
 def broker_address(text: str, *, name: str = "The broker's address") -> str:
@@ -166,7 +142,7 @@ class Transport:
         retry_seconds: float = RETRY_SECONDS,
         answer_seconds: float = ANSWER_SECONDS,
         clock: Callable[[], float] = monotonic,
-        jitter: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = random_part,
     ) -> None:
         """Prepares; connects nowhere yet.
 
@@ -182,7 +158,18 @@ class Transport:
         }
         self._retry_seconds, self._clock, self._jitter = retry_seconds, clock, jitter
         self._closed = threading.Event()
-        self._client = self._make_client(headers=headers, environment=environment, answer_seconds=answer_seconds)
+        try:
+            self._client = make_client(
+                parsed_url(self.url, name="The broker's address"),
+                headers=headers,
+                environment=environment,
+                # Each running invocation holds one stream, so the number of connections has no bound of its own.
+                connections=None,
+                keep_connections=4,
+                answer_seconds=answer_seconds,
+            )
+        except PipesConfigurationError as error:
+            raise BrokerNotFound(str(error)) from None
 
     def call(
         self,
@@ -213,7 +200,8 @@ class Transport:
                     method, path, query=query, body=body, headers=headers or {}, answer_seconds=answer_seconds
                 )
             except _TryAgain as again:
-                pause = max(self._jitter() * min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt), again.retry_after)
+                delay = backoff_delay(attempt=attempt, jitter=self._jitter(), base=_FIRST_PAUSE, cap=_LONGEST_PAUSE)
+                pause = max(delay, again.retry_after)
                 if self._clock() + pause >= deadline:
                     raise again.error from again.error.__cause__
                 attempt += 1
@@ -236,7 +224,7 @@ class Transport:
             timeout=httpx.Timeout(STREAM_SILENCE_SECONDS, connect=CONNECT_SECONDS),
         )
         try:
-            with _own_calls.unlogged():
+            with sending():
                 response = opened.__enter__()
         except Exception as error:
             raise _unreachable(error, call=call, url=self.url) from error
@@ -255,7 +243,7 @@ class Transport:
         request = self._client.build_request("GET", f"{self.url}/healthz", headers={header: nonce}, timeout=2.0)
         del request.headers["Authorization"]
         try:
-            with _own_calls.unlogged():
+            with sending():
                 return cast("str | None", self._client.send(request).headers.get(proof_header))
         except Exception:
             return None
@@ -263,30 +251,6 @@ class Transport:
     def close(self) -> None:
         self._closed.set()
         self._client.close()
-
-    def _make_client(
-        self, *, headers: Mapping[str, str], environment: Mapping[str, str], answer_seconds: float
-    ) -> httpx.Client:
-        parts = urlsplit(self.url)
-        loopback = is_loopback(parts.hostname or "")
-        proxy = None if loopback else environment_proxy(parts.scheme, parts.hostname or "", parts.port)
-        try:
-            return httpx.Client(
-                headers=headers,
-                # A TLS context costs 20 to 40 ms, which a plain connection to this machine does not need.
-                verify=False if loopback and parts.scheme == "http" else tls_context(environment),
-                # Read by `environment_proxy` and `tls_context`, so that an odd entry costs itself and not all.
-                trust_env=False,
-                proxy=proxy,
-                timeout=httpx.Timeout(answer_seconds, connect=CONNECT_SECONDS),
-                # Each running invocation holds one stream, so the number of connections has no bound of its own.
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=4, keepalive_expiry=30.0),
-                follow_redirects=False,
-            )
-        except PipesConfigurationError as error:
-            raise BrokerNotFound(str(error)) from None
-        except Exception as error:
-            raise BrokerNotFound(cannot_be_made(error, url=self.url, proxy=proxy)) from None
 
     def _try(
         self,
@@ -305,7 +269,7 @@ class Transport:
             content = encode_json(body)
             sent["Content-Type"] = "application/json"
         try:
-            with _own_calls.unlogged():
+            with sending():
                 response = self._client.request(
                     method,
                     f"{self.url}{API_PATH}{path}",

@@ -8,7 +8,6 @@ and an embedded broker gives it up only while a living process is waiting for it
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import time
@@ -16,6 +15,8 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
+
+from filelock import lock_descriptor
 
 from standpipe_protocol.home import LOCK_FILE, read_credentials
 
@@ -138,7 +139,7 @@ def locked_home(home: Path, *, embedded: bool, database: str) -> Generator[HomeL
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(home / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        if not _lock(descriptor):
+        if not lock_descriptor(descriptor, blocking=False):
             _wait_for_hand_over(home, descriptor, embedded=embedded, database=database)
         yield HomeLock(descriptor, embedded=embedded, database=database)
     finally:
@@ -149,12 +150,12 @@ def locked_home(home: Path, *, embedded: bool, database: str) -> Generator[HomeL
 def is_asked_for(home: Path) -> bool:
     """Whether a server waits for this home."""
     try:
-        descriptor = os.open(home / HAND_OVER_FILE, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(home / HAND_OVER_FILE, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
         return False
     try:
         # Who asks holds it; without that the file was left by a server that was killed.
-        return not _lock(descriptor, shared=True)
+        return not lock_descriptor(descriptor, blocking=False)
     finally:
         os.close(descriptor)
 
@@ -167,22 +168,14 @@ def _wait_for_hand_over(home: Path, descriptor: int, *, embedded: bool, database
     try:
         deadline = time.monotonic() + HAND_OVER_SECONDS
         # The embedded broker looks whether another process asks by taking this lock for a moment.
-        asks = _lock(asking)
-        while not _lock(descriptor):
-            asks = asks or _lock(asking)
+        asks = lock_descriptor(asking, blocking=False)
+        while not lock_descriptor(descriptor, blocking=False):
+            asks = asks or lock_descriptor(asking, blocking=False)
             if time.monotonic() > deadline:
                 raise HomeTaken(_taken(home, holder))
             time.sleep(_LOOK_AGAIN_SECONDS)
     finally:
         os.close(asking)
-
-
-def _lock(descriptor: int, *, shared: bool = False) -> bool:
-    try:
-        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _read(descriptor: int) -> str:

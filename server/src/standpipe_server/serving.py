@@ -22,6 +22,7 @@ from pathlib import Path
 import uvicorn
 import uvloop
 
+from standpipe_protocol.bootstrap import is_loopback
 from standpipe_protocol.home import Credentials
 from standpipe_server.api.login import login_link
 from standpipe_server.api.sessions import FIRST_CODE_SECONDS
@@ -30,7 +31,7 @@ from standpipe_server.connections import Connection
 from standpipe_server.credentials import home_credentials, publish_address
 from standpipe_server.home_lock import Address, is_asked_for, locked_home
 from standpipe_server.one_core import keep_on_one_core
-from standpipe_server.settings import Settings, SettingsError, is_loopback
+from standpipe_server.settings import Settings, SettingsError
 from standpipe_server.store import TICK_SECONDS, Hearing
 from standpipe_server.store.engines import database_name
 from standpipe_server.wiring import Wiring, open_wiring

@@ -7,7 +7,6 @@ invariant: a `Settings` value holds only combinations that the server can honour
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from standpipe_protocol.bootstrap import (
     API_KEY_VARIABLE,
     DATABASE_VARIABLE,
     HOME_VARIABLE,
+    is_loopback,
     without_password,
 )
 from standpipe_protocol.home import DATABASE_FILE, standpipe_home
@@ -82,16 +82,6 @@ class Settings:
     @property
     def loopback_only(self) -> bool:
         return is_loopback(self.host)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server bound to `host`."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def add_database_arguments(parser: argparse.ArgumentParser) -> None:

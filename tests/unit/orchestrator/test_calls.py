@@ -8,6 +8,8 @@ import socket
 
 import pytest
 
+from standpipe.errors import PipesProblem
+from standpipe.errors import error_for_problem as sdk_error_for_problem
 from standpipe_orchestrator import BrokerClient, ContextData, Expected
 from standpipe_orchestrator.errors import (
     BrokerError,
@@ -101,6 +103,9 @@ def test_a_refusal_is_an_exception_of_its_kind_that_names_call_and_address(
         assert len(stub.requests) == 1
     assert raised.value.problem.name == name
     assert type(raised.value) is kind
+    # One tree: what a program of the SDK catches, it catches from here, too.
+    assert isinstance(raised.value, PipesProblem)
+    assert isinstance(raised.value, type(sdk_error_for_problem(raised.value.problem, message="")))
 
 
 def test_a_page_of_something_else_is_told_as_such() -> None:

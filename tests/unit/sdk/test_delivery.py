@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from standpipe.backoff import BACKOFF_CAP_SECONDS, backoff_delay
 from standpipe.delivery import (
-    BACKOFF_CAP_SECONDS,
     Advance,
     Answer,
     Decision,
@@ -15,7 +15,6 @@ from standpipe.delivery import (
     Retry,
     Split,
     Stop,
-    backoff_delay,
     decide_after_append,
     decide_after_refusal,
 )

@@ -11,8 +11,8 @@ import pytest
 from standpipe.delivery import Answer, NoAnswer
 from standpipe.errors import PipesConfigurationError
 from standpipe.testing import recording_broker
-from standpipe.transport import Transport, is_loopback
-from standpipe_protocol.bootstrap import Bootstrap
+from standpipe.transport import Transport
+from standpipe_protocol.bootstrap import Bootstrap, is_loopback
 from standpipe_protocol.json_text import encode_json
 from standpipe_protocol.messages import ReportCustomMessage, message_to_wire
 
@@ -75,12 +75,18 @@ def test_a_proxy_is_never_used_for_loopback(proxy: _Proxy) -> None:
     assert proxy.asked == []
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "::1", "api.localhost"])
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "LOCALHOST.", "127.0.0.1", "127.9.9.9", "127.1", "::1", "[::1]", "0:0:0:0:0:0:0:1", "api.localhost"],
+)
 def test_this_machine_is_known_by_all_its_names(host: str) -> None:
     assert is_loopback(host)
 
 
-@pytest.mark.parametrize("host", ["example.com", "10.0.0.1", "localhost.example.com", "::2"])
+@pytest.mark.parametrize(
+    "host",
+    ["example.com", "10.0.0.1", "0.0.0.0", "localhost.example.com", "127.example.com", "127.0.0.1.nip.io", "::2", ""],
+)
 def test_other_machines_are_not(host: str) -> None:
     assert not is_loopback(host)
 

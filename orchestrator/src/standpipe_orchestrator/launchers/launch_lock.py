@@ -100,27 +100,15 @@ def _log_of(path: Path) -> Path:
     return path.with_name(path.name + ".log")
 
 
-if sys.platform == "win32":
+def _try_lock(descriptor: int) -> bool:
+    from filelock import lock_descriptor
 
-    def _try_lock(descriptor: int) -> bool:
-        # A lock there is not inherited. The broker's one claim still keeps the command from starting twice.
-        return descriptor >= 0
+    # On Windows a lock is not inherited. The broker's one claim still keeps the command from starting twice.
+    return sys.platform == "win32" or lock_descriptor(descriptor, blocking=False)
 
-    def _is(path: Path, descriptor: int) -> bool:
-        return path.exists() and descriptor >= 0
 
-else:
-    import fcntl
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
-
-    def _is(path: Path, descriptor: int) -> bool:
-        try:
-            return os.path.samestat(path.stat(), os.fstat(descriptor))
-        except OSError:
-            return False
+def _is(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except OSError:
+        return False

@@ -5,10 +5,8 @@ A server that finds the database at its own revision takes no lock. One that fin
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Generator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from sqlalchemy import Connection, Engine, inspect, text
@@ -104,6 +102,8 @@ def _locked(engine: Engine) -> Generator[Connection]:
         if not path or path == ":memory:":
             yield connection
             return
-        with Path(path + ".migrate-lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        # Its import costs what Alembic's does in part, and a start at head needs neither.
+        from filelock import FileLock
+
+        with FileLock(path + ".migrate-lock"):
             yield connection
