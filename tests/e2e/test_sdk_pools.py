@@ -243,3 +243,89 @@ with open_pipes():
     subprocess.run([sys.executable, "-c", "import os, standpipe; os._exit(1)"])
 """
     assert verdict(run_program(job, tmp_path, script)) == ("succeeded", [])
+
+
+@pytest.mark.skipif(not Path("/proc/self/syscall").exists(), reason="Where a thread waits is read from Linux's /proc")
+def test_a_worker_that_waits_in_c_ends_by_a_signal_that_only_its_flag_knows_of(job: Job, tmp_path: Path) -> None:
+    # Python notes a signal and runs its handler later. Between its last look and a wait that no signal interrupts any
+    # more, one is noted only: as here, where another thread takes it.
+    script = """
+import multiprocessing, os, signal, sys, threading, time
+from standpipe import open_pipes
+
+def is_waiting(main):
+    with open(f"/proc/self/task/{main}/syscall") as file:
+        return file.read().split()[0] == FUTEX
+
+def note():
+    frames, main = sys._current_frames, threading.main_thread()
+    while frames()[main.ident].f_code.co_name != "wait_for_ever" or not is_waiting(main.native_id):
+        time.sleep(0.01)
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+def wait_for_ever():
+    multiprocessing.Semaphore(0).acquire()
+
+def work():
+    with open_pipes() as context:
+        context.report_custom_message("waits")
+        context.flush(30)
+        threading.Thread(target=note, daemon=True).start()
+        wait_for_ever()
+
+FUTEX = "202" if os.uname().machine == "x86_64" else "98"
+
+if __name__ == "__main__":
+    with open_pipes() as context:
+        worker = multiprocessing.get_context("fork").Process(target=work)
+        worker.start()
+        worker.join()
+        assert worker.exitcode == -signal.SIGTERM
+"""
+    ended = run_program(job, tmp_path, script)
+    # Its parent closed after it, without an exception.
+    assert verdict(ended) == ("succeeded", [])
+    assert [note["code"] for note in ended["notes"]] == ["child-terminated"]
+    assert payloads(job) == ["waits"]
+
+
+def test_between_two_pieces_of_work_a_worker_is_idle_wherever_it_stands(job: Job, tmp_path: Path) -> None:
+    # Each line that the loop of a pool's worker comes to is asked for, as a signal may come at any.
+    script = """
+import json, linecache, multiprocessing, sys
+from standpipe import open_pipes
+from standpipe.idle_worker import has_done_its_work
+
+seen = []
+
+def look(frame, event, argument):
+    if event == "line":
+        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+        seen.append([line, has_done_its_work(frame)])
+    return look
+
+def watch():
+    sys.settrace(lambda *about: None)
+    sys._getframe(1).f_trace = look
+
+def work(n):
+    return list(seen)
+
+if __name__ == "__main__":
+    with open_pipes() as context:
+        with multiprocessing.get_context("fork").Pool(1, watch) as pool:
+            pool.map(work, [1])
+            context.report_custom_message(pool.map(work, [2])[0])
+"""
+    assert verdict(run_program(job, tmp_path, script)) == ("succeeded", [])
+    (lines,) = payloads(job)
+    assert isinstance(lines, list)
+    whole = [line for line, _ in lines]
+    first, second = (index for index, line in enumerate(whole) if line.startswith("result = (True, func("))
+    begins = whole.index("job, i, func, args, kwds = task", first)
+    after = next(index for index, line in enumerate(whole) if index > first and line.startswith("put("))
+    # The line before `begins` asks whether this was the last: the next piece has been taken by then.
+    between = [done for _, done in lines[after : begins - 1]]
+    assert between
+    assert all(between)
+    assert not any(done for _, done in lines[begins : second + 1])

@@ -14,8 +14,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
 
-_LOOPS = (("pool", "worker"), ("process", "_process_worker"), ("process_executor", "_process_worker"))
-"""Of multiprocessing, concurrent.futures and loky: they take a piece of work, do it, and begin again."""
+_LOOPS = {
+    ("pool", "worker"): "task",
+    ("process", "_process_worker"): "call_item",
+    ("process_executor", "_process_worker"): "call_item",
+}
+"""Of multiprocessing, concurrent.futures and loky: they take a piece of work, do it, and begin again. With the variable
+that holds the piece."""
 _WAITING = ("queues", "connection", "synchronize")
 """Modules in which such a loop waits for work, or hands over what came of it."""
 _PACKAGES = ("multiprocessing", "concurrent", "joblib", "loky")
@@ -30,16 +35,36 @@ def has_done_its_work(frame: FrameType | None) -> bool:
     if not is_worker() or has_raised() or _other_threads_work():
         return False
     called: FrameType | None = None
+    innermost = frame
     while frame is not None:
         module, function = _module(frame), frame.f_code.co_name
         if (module, function) in _LOOPS:
-            return called is not None and _module(called) in _WAITING
+            return _loop_has_nothing_to_do(frame, called, _LOOPS[(module, function)])
         if (module, function) == ("process", "_bootstrap"):
-            # It calls the work as a whole, and then what ends the process.
-            return called is not None and called.f_code.co_name != "run"
+            return _bootstrap_has_run(frame, called, innermost=innermost)
         called, frame = frame, frame.f_back
     # That function is left: from Python 3.13 on a worker runs its exit handlers then.
     return True
+
+
+def _loop_has_nothing_to_do(loop: FrameType, called: FrameType | None, piece: str) -> bool:
+    if called is not None:
+        if _module(called) in _WAITING or called.f_code.co_name == "_sendback_result":
+            return True
+        if not _module(called):
+            return False
+    # The loop stands between two of its own calls. What `result` holds is there once the work is done.
+    return loop.f_locals.get(piece) is None or loop.f_locals.get("result") is not None
+
+
+def _bootstrap_has_run(bootstrap: FrameType, called: FrameType | None, *, innermost: FrameType | None) -> bool:
+    """It calls the work as a whole, by `run`, and then what ends the process."""
+    if called is None:
+        return "exitcode" in bootstrap.f_locals
+    if called.f_code.co_name != "run":
+        return True
+    # The library's own `run` makes a single call. What is open here was opened by it, so it has come back.
+    return called is innermost and _module(called) == "process"
 
 
 def _other_threads_work() -> bool:

@@ -19,9 +19,10 @@ import sys
 import threading
 import weakref
 
-from standpipe import clock
+from standpipe import clock, late_signals
 from standpipe.errors import DagsterPipesError
 from standpipe.idle_worker import has_done_its_work
+from standpipe.orderly_end import is_worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ _open: weakref.WeakValueDictionary[int, PipesContext] = weakref.WeakValueDiction
 _hooks_installed = False
 _stays = False
 """Whether the signal is taken also while nothing is open."""
+_give_up_at: float | None = None
+"""When a process that stays in a lock of the import system ends without a word."""
 
 
 class _Held(threading.local):
@@ -108,11 +111,25 @@ def _take_signal() -> bool:
             signal.signal(signal.SIGTERM, _on_termination)
         except ValueError:
             return False
+        # What terminates a worker waits for it, with no end, and has no second word for it.
+        if is_worker():
+            late_signals.watch_for(signal.SIGTERM, _on_termination)
     return True
 
 
 def _on_termination(number: int, frame: FrameType | None) -> None:
-    # First, so that a second signal ends the process at once.
+    global _give_up_at  # noqa: PLW0603  as above
+    if late_signals.holds_import_lock(frame):
+        now = clock.monotonic()
+        _give_up_at = _give_up_at or now + TERMINATION_SECONDS
+        # Without a thread that sends it again the process has to end here, as it has if this takes too long.
+        with contextlib.suppress(RuntimeError):
+            if now < _give_up_at:
+                late_signals.send_soon(number)
+                return
+        _end_at_once(number)
+    # First, so that a second signal ends the process at once: one from outside, not that of the watch.
+    late_signals.handler_runs()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         _close_all(signal.Signals(number).name, is_failure=not has_done_its_work(frame))
@@ -141,6 +158,11 @@ def _close_all(name: str, *, is_failure: bool) -> None:
 def _end_by(number: int) -> None:
     """Ends the process by the signal; without exit handlers, as signals do."""
     _write_out()
+    _end_at_once(number)
+
+
+def _end_at_once(number: int) -> None:
+    signal.signal(number, signal.SIG_DFL)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
     os.kill(os.getpid(), number)
@@ -188,4 +210,5 @@ def _leave_to_child() -> None:
     _stays = False
     if signal.getsignal(signal.SIGTERM) is _on_termination:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    late_signals.leave_to_child()
     _let_go()
