@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import tempfile
 import textwrap
@@ -15,20 +16,39 @@ from collections.abc import Iterator
 from dataclasses import fields
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from standpipe.cli import GROUP, Command
 from standpipe_protocol.limits import Limits
 from standpipe_protocol.problems import PROBLEM_TYPES
-from standpipe_protocol.schema import schema_documents
+from standpipe_protocol.schema import DIALECT, ID, schema_documents
 
 REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"
 _NOTE = "<!-- Made by scripts/generate from the code; do not edit. -->"
 
 
+_ANSWERS = {"event": "A stored event", "invocation": "An invocation", "problem": "An error of the HTTP surface"}
+
+
 def schemas() -> Iterator[tuple[str, str]]:
+    from standpipe_server import resources
+
     for name, schema in schema_documents().items():
         yield f"schema/{name}.schema.json", json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+    for name, title in _ANSWERS.items():
+        text = json.dumps(_answer_schema(name, title, resources.schemas()), indent=2, ensure_ascii=False)
+        yield f"schema/{name}.schema.json", text.replace(resources.COMPONENTS, "#/$defs/") + "\n"
+
+
+def _answer_schema(name: str, title: str, components: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """A resource as a document of its own, with what it refers to."""
+    whole, found, waiting = components[name.capitalize()], dict[str, Any](), [name.capitalize()]
+    while waiting:
+        for other in re.findall(r'"#/components/schemas/(\w+)"', json.dumps(components[waiting.pop()])):
+            if other not in found:
+                found[other] = components[other]
+                waiting.append(other)
+    return {"$schema": DIALECT, "$id": ID + name, "title": title, **whole, "$defs": dict(sorted(found.items()))}
 
 
 def problems() -> Iterator[tuple[str, str]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias, cast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.process_end import read_attempt
@@ -13,6 +14,8 @@ Status: TypeAlias = Literal["registered", "running", "ended"]
 STATUSES: tuple[Status, ...] = ("registered", "running", "ended")
 VerdictName: TypeAlias = Literal["succeeded", "failed", "cancelled", "lost", "incomplete"]
 VERDICTS: tuple[VerdictName, ...] = ("succeeded", "failed", "cancelled", "lost", "incomplete")
+
+_Kind = TypeVar("_Kind", "Reason", "Invocation", "Event")
 
 PRODUCER_HEADER = "Standpipe-Producer"
 FIRST_SEQ_HEADER = "Standpipe-First-Seq"
@@ -30,12 +33,21 @@ DEFAULT_LEASE_SECONDS = 60.0
 class Reason:
     """Why a verdict is what it is: a code for programs, a sentence for people."""
 
-    code: str
-    detail: str
+    code: str = ""
+    detail: str = ""
     cause: Mapping[str, JsonValue] | None = None
     """As the launcher or a supervisor gave it: code, detail and their like."""
     details: Sequence[Mapping[str, JsonValue]] = ()
     """What this reason explains, each with a code and a detail of its own."""
+    producer: str | None = None
+    """The producer that it is about; so are the next members, each where the reason has it."""
+    exception: Mapping[str, JsonValue] | None = None
+    exit_code: int | None = None
+    end: str | None = None
+    """The end of what the work printed."""
+    asset_key: str | None = None
+    check_name: str | None = None
+    count: int | None = None
 
     def to_wire(self) -> dict[str, JsonValue]:
         return {"code": self.code, "detail": self.detail}
@@ -133,6 +145,16 @@ class Invocation:
     one that was silent longest."""
     expected_progress: Mapping[str, JsonValue] | None = None
     """What of `expected` has come and what is missing; in the same place."""
+    failed_checks: Mapping[str, JsonValue] | None = None
+    """How many checks did not pass: `{"error": n, "warn": n}`."""
+    duration_seconds: float | None = None
+    usual_seconds: float | None = None
+    """The median of the last green ones of its kind, where that was asked."""
+    heard_at: str | None = None
+    """When the last word of it came."""
+    pinned: bool = False
+    matched: Sequence[Mapping[str, JsonValue]] = ()
+    """Where a searched text was found, each `{"in", "text"}`."""
 
     @property
     def ended(self) -> bool:
@@ -148,47 +170,7 @@ class Invocation:
         status = wire.get("status")
         if not isinstance(wire.get("id"), str) or status not in STATUSES:
             raise ValueError(f"Expected an invocation with `id` and `status`, got members {sorted(wire)}.")
-        reasons = wire.get("reasons")
-        return cls(
-            id=cast("str", wire["id"]),
-            status=status,
-            verdict=cast("VerdictName | None", wire.get("verdict")),
-            reasons=tuple(
-                Reason(
-                    code=str(reason.get("code", "")),
-                    detail=str(reason.get("detail", "")),
-                    cause=_object(reason, "cause"),
-                    details=_objects(reason, "details"),
-                )
-                for reason in (reasons if isinstance(reasons, list) else [])
-                if isinstance(reason, dict)
-            ),
-            revision=_integer(wire, "revision"),
-            last_position=_integer(wire, "last_position"),
-            cancel_requested=wire.get("cancel_requested") is True,
-            created_at=_text(wire, "created_at"),
-            opened_at=_text(wire, "opened_at"),
-            ended_at=_text(wire, "ended_at"),
-            lease_expires_at=_text(wire, "lease_expires_at"),
-            retry_of=_text(wire, "retry_of"),
-            context=_object(wire, "context") or {},
-            tags=cast("Mapping[str, str]", _object(wire, "tags") or {}),
-            expected=_object(wire, "expected"),
-            launcher=wire.get("launcher"),
-            pipes=_text(wire, "pipes") or "required",
-            exit_code=_integer(wire, "exit_code") if isinstance(wire.get("exit_code"), int) else None,
-            outcome=_text(wire, "outcome"),
-            cause=_object(wire, "cause"),
-            badge=_text(wire, "badge"),
-            judged_by=_text(wire, "judged_by"),
-            notes=_objects(wire, "notes"),
-            platform=_object(wire, "platform"),
-            attempt=read_attempt(wire.get("attempt")),
-            attempts=_objects(wire, "attempts"),
-            receipt=_object(wire, "receipt"),
-            producers=_objects(wire, "producers"),
-            expected_progress=_object(wire, "expected_progress"),
-        )
+        return _read(cls, wire)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,12 +178,12 @@ class Event:
     """A stored message: position 1, 2, 3 ... per invocation without gaps."""
 
     position: int
-    producer: str
-    seq: int
-    method: str | None
+    producer: str = ""
+    seq: int = 0
+    method: str | None = None
     """None when what was stored as rejected had no method."""
-    params: JsonValue
-    received_at: str
+    params: JsonValue = None
+    received_at: str = ""
     sent_at: str | None = None
     problem: Mapping[str, JsonValue] | None = None
     """Why the message was rejected. A rejected message counts for nothing but history and verdict."""
@@ -209,6 +191,8 @@ class Event:
     """Remarks on an accepted message, each `{"code", "detail"}`."""
     details: Mapping[str, JsonValue] | None = None
     ledger: Mapping[str, JsonValue] | None = None
+    raw: JsonValue = None
+    """What was sent where it was no object."""
 
     @property
     def rejected(self) -> bool:
@@ -223,36 +207,67 @@ class Event:
         """
         if not isinstance(wire.get("position"), int):
             raise ValueError(f"Expected an event with an integer `position`, got members {sorted(wire)}.")
-        return cls(
-            position=_integer(wire, "position"),
-            producer=str(wire.get("producer", "")),
-            seq=_integer(wire, "seq"),
-            method=_text(wire, "method"),
-            params=wire.get("params"),
-            received_at=str(wire.get("received_at", "")),
-            sent_at=_text(wire, "sent_at"),
-            problem=_object(wire, "problem"),
-            notes=_objects(wire, "notes"),
-            details=_object(wire, "details"),
-            ledger=_object(wire, "ledger"),
-        )
+        return _read(cls, wire)
 
 
-def _text(wire: Mapping[str, JsonValue], name: str) -> str | None:
-    value = wire.get(name)
+def _read(kind: type[_Kind], wire: Mapping[str, JsonValue]) -> _Kind:
+    """The members that are there with the type of their field; what is missing, or odd, is as its default says."""
+    members: dict[str, Any] = {}
+    for name, read in _members(kind):
+        value = read(wire.get(name))
+        if value is not None:
+            members[name] = value
+    return kind(**members)
+
+
+@cache
+def _members(kind: type) -> tuple[tuple[str, Callable[[JsonValue], object]], ...]:
+    return tuple((each.name, _READERS[str(each.type)]) for each in fields(kind))
+
+
+def _text(value: JsonValue) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _integer(wire: Mapping[str, JsonValue], name: str) -> int:
-    value = wire.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+def _integer(value: JsonValue) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _object(wire: Mapping[str, JsonValue], name: str) -> Mapping[str, JsonValue] | None:
-    value = wire.get(name)
+def _number(value: JsonValue) -> float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _flag(value: JsonValue) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _object(value: JsonValue) -> Mapping[str, JsonValue] | None:
     return value if isinstance(value, dict) else None
 
 
-def _objects(wire: Mapping[str, JsonValue], name: str) -> list[Mapping[str, JsonValue]]:
-    value = wire.get(name)
-    return [one for one in (value if isinstance(value, list) else []) if isinstance(one, dict)]
+def _objects(value: JsonValue) -> Sequence[Mapping[str, JsonValue]] | None:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else None
+
+
+def _reasons(value: JsonValue) -> tuple[Reason, ...] | None:
+    return tuple(_read(Reason, one) for one in _objects(value) or ())
+
+
+# By the annotation of the field. What programs sent may be anything.
+_READERS: Mapping[str, Callable[[JsonValue], object]] = {
+    "str": _text,
+    "str | None": _text,
+    "Status": _text,
+    "VerdictName | None": _text,
+    "int": _integer,
+    "int | None": _integer,
+    "float | None": _number,
+    "bool": _flag,
+    "Mapping[str, JsonValue]": _object,
+    "Mapping[str, str]": _object,
+    "Mapping[str, JsonValue] | None": _object,
+    "Sequence[Mapping[str, JsonValue]]": _objects,
+    "tuple[Reason, ...]": _reasons,
+    "Sequence[int] | None": read_attempt,
+    "JsonValue": lambda value: value,
+}

@@ -1,4 +1,4 @@
-"""JSON Schema (2020-12) of the vocabulary, for programs in other languages: derived from the dataclasses, not written.
+"""JSON Schema (2020-12) of what clients send, for programs in other languages: derived from the dataclasses.
 
 `schema_documents()` gives what `scripts/generate` writes to docs/reference/schema/. What a document accepts is what
 `parse_message` and `ContextData.from_wire` accept; a test holds the two together. Not imported at run time.
@@ -17,16 +17,15 @@ from typing import Any, Literal, TypeAlias, Union, cast, get_args, get_origin, g
 
 from standpipe_protocol import messages
 from standpipe_protocol.context import ContextData
-from standpipe_protocol.invocation import Event, Expected, Invocation
+from standpipe_protocol.invocation import Expected
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.limits import Limits
 from standpipe_protocol.metadata_schema import metadata_schema
-from standpipe_protocol.problems import PROBLEM_TYPES
 from standpipe_protocol.process_end import ATTEMPT_NUMBERS, Cause
 
 Schema: TypeAlias = "dict[str, JsonValue]"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_ID = "urn:standpipe:schema:1:"
+ID = "urn:standpipe:schema:1:"
 
 _ENVELOPE = {(messages.Log, "details")}
 """Fields of messages that ride beside `method` and `params`."""
@@ -40,17 +39,14 @@ def schema_documents() -> dict[str, Schema]:
         "message": _message_document(),
         "context": _document("context", "The context of an invocation", _object(ContextData, lenient=True)),
         "expected": _document("expected", "What must have been reported for `succeeded`", _object(Expected)),
-        "event": _document("event", "A stored event", _object(Event)),
-        "invocation": _document("invocation", "An invocation", _object(Invocation)),
         "limits": _document("limits", "The limits of a server", _object(Limits)),
         "metadata": _document("metadata", "One metadata entry in normal form", metadata_schema()),
-        "problem": _document("problem", "An error of the HTTP surface", _problem()),
     }
 
 
 def _document(name: str, title: str, schema: Schema) -> Schema:
     definitions = _definitions_in(schema)
-    document: Schema = {"$schema": DIALECT, "$id": _ID + name, "title": title, **schema}
+    document: Schema = {"$schema": DIALECT, "$id": ID + name, "title": title, **schema}
     if definitions:
         document["$defs"] = definitions
     return document
@@ -103,27 +99,6 @@ def _params(kind: type[messages.Message], *, fields_inside: Sequence[str]) -> Sc
     return params
 
 
-def _problem() -> Schema:
-    kinds: list[JsonValue] = []
-    for kind in PROBLEM_TYPES.values():
-        example: Schema = {"type": f"/problems/{kind.name}", "title": kind.title, "status": kind.status}
-        kinds.append(example)
-    return {
-        "description": "RFC 9457 problem details. The list of types grows; an unknown one is told by its status.",
-        "type": "object",
-        "required": ["type", "title", "status", "detail"],
-        "properties": {
-            "type": {"type": "string", "pattern": "^/problems/"},
-            "title": {"type": "string"},
-            "status": {"type": "integer", "minimum": 400, "maximum": 599},
-            "detail": {"type": "string"},
-            "pointer": {"type": "string", "description": "JSON Pointer (RFC 6901) to what is wrong."},
-            "expected": {"description": "What should have been there.", "type": "string"},
-        },
-        "examples": kinds,
-    }
-
-
 _REFERENCED: Mapping[str, type] = {"PipesException": messages.PipesException, "Cause": Cause}
 
 
@@ -162,7 +137,7 @@ def _object(kind: type, *, only: Sequence[str] | None = None, lenient: bool = Fa
         if entry.name in words:
             schema = {**schema, "description": words[entry.name]}
         properties[entry.name] = schema
-        if not optional and (kind.__name__, entry.name) not in _MAY_BE_MISSING:
+        if not optional:
             required.append(entry.name)
     schema: Schema = {
         "description": inspect.cleandoc(kind.__doc__ or ""),
@@ -199,8 +174,6 @@ _SPECIAL: Mapping[tuple[str, str], Schema] = {
     ("PipesException", "cause"): _NO_EXCEPTION,
     ("PipesException", "context"): _NO_EXCEPTION,
 }
-# What was stored as rejected may have had no method and no params.
-_MAY_BE_MISSING = {("Event", "method"), ("Event", "params")}
 _PLAIN: Mapping[object, Schema] = {
     str: {"type": "string"},
     bool: {"type": "boolean"},

@@ -13,6 +13,7 @@ from standpipe_server.api.exchange import SCOPE_KEY, Exchange
 from standpipe_server.api.problems import not_found
 from standpipe_server.broker.batches import Refused
 from standpipe_server.broker.ids import INVOCATION_ID
+from standpipe_server.resources import COMPONENTS
 from standpipe_server.store import Page
 
 _JSON: Final = "application/json"
@@ -54,11 +55,16 @@ def not_modified(request: Request, etag: str) -> bool:
     return given.strip() == "*" or etag in (tag.strip() for tag in given.split(","))
 
 
+def ref(schema: str) -> dict[str, Any]:
+    """A resource in the OpenAPI document, by its name."""
+    return {"$ref": COMPONENTS + schema}
+
+
 def describe(schema: str | None, *problems: str, status: int = 200, media: str = _JSON) -> dict[int | str, Any]:
     """A route's answers for the OpenAPI document: the good one by schema, the others by problem name."""
     good: dict[str, Any] = {"description": "Done."}
     if schema:
-        good["content"] = {media: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+        good["content"] = {media: {"schema": ref(schema)}}
     found: dict[int | str, Any] = {status: good}
     for name in ("unauthorized", "not-found", *problems):
         kind = PROBLEM_TYPES[name]
@@ -66,7 +72,7 @@ def describe(schema: str | None, *problems: str, status: int = 200, media: str =
             kind.status,
             {
                 "description": "",
-                "content": {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+                "content": {PROBLEM_MEDIA_TYPE: {"schema": ref("Problem")}},
             },
         )
         known["description"] = f"{known['description']} `{name}`: {kind.title}.".strip()
@@ -75,5 +81,5 @@ def describe(schema: str | None, *problems: str, status: int = 200, media: str =
 
 def describe_body(schema: str, *, required: bool) -> dict[str, Any]:
     """A route's request body for the OpenAPI document; the route itself reads the bytes."""
-    content = {_JSON: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    content = {_JSON: {"schema": ref(schema)}}
     return {"requestBody": {"required": required, "content": content}}

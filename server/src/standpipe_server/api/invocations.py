@@ -95,7 +95,7 @@ def invocation_routes(parts: ApiParts) -> APIRouter:
     @routes.post(
         "/{invocation_id}/cancel",
         responses=describe("Invocation", "malformed", "too-large", "invalid-request", "overloaded"),
-        openapi_extra=describe_body("Reason", required=False),
+        openapi_extra=describe_body("ReasonGiven", required=False),
     )
     async def cancel_invocation(request: Request, invocation_id: InvocationId, mask: Mask = False) -> Response:
         """Asks the external process to stop; it hears it in its next answer."""
@@ -105,7 +105,7 @@ def invocation_routes(parts: ApiParts) -> APIRouter:
     @routes.post(
         "/{invocation_id}/pin",
         responses=describe("Invocation", "malformed", "too-large", "invalid-request", "overloaded"),
-        openapi_extra=describe_body("Reason", required=False),
+        openapi_extra=describe_body("ReasonGiven", required=False),
     )
     async def pin_invocation(request: Request, invocation_id: InvocationId, mask: Mask = False) -> Response:
         """Keeps the invocation until somebody unpins it, or deletes it with force. Idempotent."""

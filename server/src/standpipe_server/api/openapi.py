@@ -8,10 +8,10 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from standpipe_protocol.invocation import FIRST_SEQ_HEADER, NUMBERED_HEADER, PRODUCER_HEADER
-from standpipe_server.api.answers import describe
+from standpipe_server.api.answers import describe, ref
 from standpipe_server.api.entrance import EVENTS_ROUTE
 from standpipe_server.api.parameters import DEFAULT_EVENTS, LONGEST_WAIT, MOST_EVENTS
-from standpipe_server.api.schemas import SCHEMAS
+from standpipe_server.resources import schemas
 
 _DESCRIPTION = (
     "Dagster-style Pipes over HTTP. Authenticate with `Authorization: Bearer` and the operator key, or, for the calls "
@@ -29,7 +29,7 @@ def describe_api(app: FastAPI) -> dict[str, Any]:
 def _document(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(title=app.title, version=app.version, description=_DESCRIPTION, routes=app.routes)
     components = document.setdefault("components", {})
-    components["schemas"] = SCHEMAS
+    components["schemas"] = schemas()
     components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{"bearer": []}]
     document["paths"][EVENTS_ROUTE] = {"post": _append(), "get": _read()}
@@ -43,7 +43,8 @@ def _document(app: FastAPI) -> dict[str, Any]:
 
 
 def _append() -> dict[str, Any]:
-    body = {"schema": {"$ref": "#/components/schemas/Messages"}}
+    message = ref("Message")
+    body = {"schema": {"anyOf": [message, {"type": "array", "items": message}]}}
     problems = (
         "malformed",
         "sequence-gap",

@@ -23,7 +23,7 @@ def root_routes(parts: ApiParts) -> APIRouter:
 
     # Load balancers ask by HEAD too.
     @routes.head("/healthz", include_in_schema=False)
-    @routes.get("/healthz", openapi_extra={"security": []})
+    @routes.get("/healthz", openapi_extra={"security": []}, responses={200: describe("Health")[200]})
     async def healthz(request: Request) -> Response:
         """The process runs. A `Standpipe-Challenge` is answered with the proof that this is its home's server."""
         nonce = request.headers.get(IDENTITY_CHALLENGE_HEADER, "")[:_LONGEST_CHALLENGE]
@@ -31,7 +31,11 @@ def root_routes(parts: ApiParts) -> APIRouter:
         return json_answer({"status": "ok"}, headers=proof)
 
     @routes.head("/readyz", include_in_schema=False)
-    @routes.get("/readyz", openapi_extra={"security": []}, responses={503: {"description": "Not now."}})
+    @routes.get(
+        "/readyz",
+        openapi_extra={"security": []},
+        responses={200: describe("Health")[200], 503: {**describe("Health")[200], "description": "Not now."}},
+    )
     async def readyz() -> Response:
         """The server takes requests and its database answers."""
         return (

@@ -52,10 +52,11 @@ class _LineParams(msgspec.Struct, gc=False):
 
 class _Line(msgspec.Struct, gc=False):
     position: int
-    params: _LineParams | None = None
+    params: Raw
 
 
 _decode_line = msgspec.json.Decoder(_Line).decode
+_decode_line_params = msgspec.json.Decoder(_LineParams).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,8 +252,10 @@ def _read_custom_messages(
     page = read_event_page(
         connection, pk, after=0, limit=_CUSTOM_MESSAGES, methods=methods, max_bytes=_LINES_BYTES, names=names
     )
-    events = (cast("dict[str, Any]", integers.decode(event)) for event in page.events)
-    return {str(number): event["params"].get("payload") for number, event in enumerate(events, 1)}
+    params = [cast("dict[str, JsonValue]", integers.decode(event))["params"] for event in page.events]
+    return {
+        str(number): each.get("payload") if isinstance(each, dict) else None for number, each in enumerate(params, 1)
+    }
 
 
 def _read_counts(connection: Connection, pk: int) -> JsonValue:
@@ -277,7 +280,9 @@ def _read_lines(
     lines: dict[tuple[str, str], tuple[int, int]] = {}
     for event in page.events:
         line = _decode_line(event)
-        params = line.params or _LineParams()
+        # What a rejected message has there may be anything.
+        sent = bytes(line.params)
+        params = _decode_line_params(sent) if sent.startswith(b"{") else _LineParams()
         text, kind = (params.message, params.level) if params.message is not None else (params.text, params.stream)
         for one in str(text or "").splitlines():
             if one.strip():

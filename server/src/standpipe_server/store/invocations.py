@@ -18,6 +18,7 @@ from standpipe_server.broker.long_integers import LongIntegers
 from standpipe_server.broker.masking import mask_values
 from standpipe_server.broker.refusals import MOST_SHOWN
 from standpipe_server.broker.times import to_rfc3339
+from standpipe_server.resources.invocations import Invocation
 from standpipe_server.store import tables
 from standpipe_server.store.attempts import read_attempts
 from standpipe_server.store.bulk import query_among, select_rows
@@ -41,7 +42,6 @@ _SMALL_CONTEXTS = (
     "SELECT invocation_pk, CASE WHEN length(context) <= 16384 THEN context END"
     " FROM invocation_context WHERE invocation_pk {among}"
 )
-_NULL = Raw(b"null")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +113,7 @@ def list_invocations(
     for pk, context in _listed_contexts(connection, pks):
         # It may have been deleted between two statements.
         if (row := rows.get(pk)) is not None:
-            more: dict[str, object] = {**summaries.of(row)}
+            more: dict[str, Any] = {**summaries.of(row)}
             if filters.text:
                 more["matched"] = Raw(encode_json(more["matched"]))
             made[pk] = _invocation_json(row, context=context, more=more, mask=mask)
@@ -173,40 +173,43 @@ def _etag(row: RowMapping, *, heard_at: int, mask: bool) -> str:
     return 'W/"' + "-".join(str(part or 0) for part in parts if part != "") + '"'
 
 
-def _invocation_json(
-    row: Mapping[Any, Any], *, context: bytes, more: Mapping[str, object], mask: bool = False
-) -> bytes:
+def _invocation_json(row: Mapping[Any, Any], *, context: bytes, more: Mapping[str, Any], mask: bool = False) -> bytes:
     """`more` may hold no text from outside, unless it is JSON already: there may be surrogates in it."""
-    # A cause is JSON that this program wrote; surrogates are escaped in it.
-    finish: dict[str, Raw] = msgspec.json.decode(row["finish"], type=dict[str, Raw]) if row["finish"] else {}
-    told: dict[str, object] = {
-        "id": row["id"],
-        "status": row["status"],
-        "verdict": row["verdict"],
-        # These go in as they are stored: they are JSON, and decoding and encoding the context or the launcher would
-        # change numbers that Python cannot hold.
-        **{name: _NULL if (text := row[name]) is None else Raw(text) for name in _CARRIED_COLUMNS},
-        "context": Raw(_masked(context) if mask else context),
-        "revision": row["revision"],
-        "retry_of": row["retry_of"],
-        "created_at": to_rfc3339(row["created_at"]),
-        "opened_at": _time(row["opened_at"]),
-        "ended_at": _time(row["ended_at"]),
-        "lease_expires_at": _time(row["lease_expires_at"]),
-        "last_position": row["last_position"],
-        "cancel_requested": row["cancel_requested_at"] is not None,
-        "pipes": "optional" if row["pipes_optional"] else "required",
-        "exit_code": finish.get("exit_code"),
-        "outcome": finish.get("outcome"),
-        "cause": finish.get("cause"),
-        "judged_by": row["judged_by"],
-        "notes": Raw(row["notes"] or "[]"),
-        "attempt": msgspec.json.decode(row["attempts"]).get("newest") if row["attempts"] else None,
+    # What is JSON goes in as it is stored: decoding and encoding the context or the launcher would change numbers that
+    # Python cannot hold. A cause is JSON that this program wrote; surrogates are escaped in it.
+    stored = {name: _stored(row[name], mask=mask and name in _MASKED_COLUMNS) for name in _CARRIED_COLUMNS}
+    finish: dict[str, Any] = msgspec.json.decode(row["finish"], type=dict[str, Raw]) if row["finish"] else {}
+    answer = Invocation(
+        id=row["id"],
+        status=row["status"],
+        verdict=row["verdict"],
+        **stored,
+        context=_stored(context, mask=mask),
+        revision=row["revision"],
+        retry_of=row["retry_of"],
+        created_at=to_rfc3339(row["created_at"]),
+        opened_at=_time(row["opened_at"]),
+        ended_at=_time(row["ended_at"]),
+        lease_expires_at=_time(row["lease_expires_at"]),
+        last_position=row["last_position"],
+        cancel_requested=row["cancel_requested_at"] is not None,
+        pipes="optional" if row["pipes_optional"] else "required",
+        exit_code=finish.get("exit_code"),
+        outcome=finish.get("outcome"),
+        cause=finish.get("cause"),
+        judged_by=row["judged_by"],
+        notes=_stored(row["notes"] or "[]"),
+        attempt=msgspec.json.decode(row["attempts"]).get("newest") if row["attempts"] else None,
         **more,
-    }
-    if mask:
-        told |= {name: Raw(_masked(row[name].encode())) for name in _MASKED_COLUMNS if row[name] is not None}
-    return msgspec.json.encode(told)
+    )
+    return msgspec.json.encode(answer)
+
+
+def _stored(text: str | bytes | None, *, mask: bool = False) -> Any:
+    """JSON from the database in the place of the value that it is."""
+    if text is None:
+        return None
+    return Raw(_masked(text.encode() if isinstance(text, str) else text) if mask else text)
 
 
 def _masked(text: bytes) -> bytes:

@@ -1,0 +1,283 @@
+"""What was reported, as the API answers it: events, and by asset materializations, checks, numbers, schemas, and the
+differences of several invocations.
+
+Events are cut together from stored bytes; what a program sent (`params`, `details`, `ledger`, `raw`) is any JSON here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from standpipe_protocol.invocation import Status, VerdictName
+from standpipe_server.broker.badge import Badge
+from standpipe_server.resources.invocations import Note, Time, page_of
+from standpipe_server.resources.service import Control, Problem
+
+NormalType = Literal[
+    "text",
+    "url",
+    "path",
+    "notebook",
+    "json",
+    "md",
+    "float",
+    "int",
+    "bool",
+    "dagster_run",
+    "asset",
+    "null",
+    "table",
+    "table_schema",
+    "table_column_lineage",
+    "timestamp",
+]
+
+
+class MetadataEntry(Struct, frozen=True):
+    """One metadata entry in normal form; docs/reference/metadata-types.md has the shape of each type's value."""
+
+    type: NormalType
+    raw_value: Raw
+    problem: Annotated[str, Meta(description="Why it was kept as JSON instead of what it said it was.")] | UnsetType = (
+        UNSET
+    )
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """A stored message."""
+
+    position: int
+    producer: str
+    seq: int
+    sent_at: Annotated[Raw, Meta(description="A time as the sender wrote it, or null.")]
+    received_at: Time
+    method: Annotated[Raw, Meta(description="A name; of a rejected message what stood in its place, or null.")]
+    params: Raw
+    details: Raw | UnsetType = UNSET
+    ledger: Raw | UnsetType = UNSET
+    raw: Annotated[Raw, Meta(description="An element that was no object.")] | UnsetType = UNSET
+    problem: Problem | UnsetType = UNSET
+    notes: list[Note] | UnsetType = UNSET
+
+
+class EventPage(Struct, frozen=True, kw_only=True):
+    items: list[Event]
+    next_after: int | UnsetType = UNSET
+    next_before: int | UnsetType | None = UNSET
+    ended: bool
+    last_position: int
+    control: Control | UnsetType = UNSET
+
+
+class Materialization(Event, frozen=True, kw_only=True):
+    """The event of a materialization, and what is known of it beside."""
+
+    invocation_id: str
+    asset_key: str
+    partition_key: str | None
+    data_version: str | None
+    metadata: dict[str, MetadataEntry]
+
+
+class CheckResult(Event, frozen=True, kw_only=True):
+    """The event of a check, and what is known of it beside."""
+
+    invocation_id: str
+    asset_key: str
+    partition_key: str | None
+    check_name: str
+    passed: bool
+    severity: Literal["WARN", "ERROR"]
+    metadata: dict[str, MetadataEntry]
+
+
+class CheckState(Struct, frozen=True):
+    """The last reports of an asset's checks, counted."""
+
+    passed: int
+    failed: int
+    warned: int
+
+
+class Asset(Struct, frozen=True):
+    asset_key: str
+    last_materialization: Materialization | None
+    last_check: CheckResult | None
+    check_state: CheckState
+    checks: list[CheckResult] | UnsetType = UNSET
+    numeric_labels: list[str] | UnsetType = UNSET
+
+
+PointValue = Annotated[
+    float | Literal["NaN", "Infinity", "-Infinity"] | None,
+    Meta(description="Not finite: its name. Null: an int or float without a value."),
+]
+
+
+class Point(Struct, frozen=True):
+    """A number over time. Of a bin: its last one, with the least, the greatest and how many there were."""
+
+    at: Time
+    value: PointValue
+    invocation_id: str
+    position: int
+    partition_key: str | None
+    min: PointValue
+    max: PointValue
+    count: int
+
+
+class Label(Struct, frozen=True):
+    label: str
+    last: Point
+
+
+class LabelPage(Struct, frozen=True):
+    items: list[Label]
+    next_cursor: str | None
+    left_out: int
+
+
+class Series(Struct, frozen=True):
+    asset_key: str
+    label: str
+    points: list[Point]
+    binned: bool
+
+
+class ColumnConstraints(Struct, frozen=True):
+    nullable: bool
+    unique: bool
+    other: list[str]
+
+
+class Column(Struct, frozen=True):
+    name: str
+    type: str
+    description: str | None
+    tags: dict[str, str]
+    constraints: ColumnConstraints
+
+
+class ChangedColumn(Struct, frozen=True):
+    name: str
+    before: Column
+    after: Column
+
+
+class ReportPlace(Struct, frozen=True):
+    invocation_id: str
+    position: int
+    received_at: Time
+
+
+class SchemaChange(Struct, frozen=True):
+    """How a table schema changed from one materialization to the next."""
+
+    invocation_id: str
+    position: int
+    received_at: Time
+    partition_key: str | None
+    label: str
+    added: list[Column]
+    removed: list[Column]
+    changed: list[ChangedColumn]
+    previous: ReportPlace
+
+
+class DifferentLeaf(Struct, frozen=True):
+    """A place in JSON at which not all are the same."""
+
+    path: str
+    values: list[Raw]
+    absent: list[bool]
+    masked: bool
+
+
+class ComparedInvocation(Struct, frozen=True):
+    id: str
+    status: Status
+    verdict: VerdictName | None
+    job_name: str | None
+    partition_key: str | None
+    run_id: str | None
+    badge: Badge
+    judged_by: Literal["launcher"] | None
+    exit_code: int | None
+    created_at: Time
+    duration_seconds: float | None
+    events: int
+
+
+class DifferentField(Struct, frozen=True):
+    name: str
+    values: list[Raw]
+
+
+class DataVersion(Struct, frozen=True):
+    data_version: str | None
+
+
+class DifferentMaterialization(Struct, frozen=True):
+    asset_key: str
+    values: list[DataVersion | None]
+
+
+class DifferentMetadata(Struct, frozen=True, kw_only=True):
+    asset_key: str
+    label: str
+    values: list[MetadataEntry | None]
+    parts: list[DifferentLeaf]
+
+
+class DifferentCheckMetadata(DifferentMetadata, frozen=True, kw_only=True):
+    check_name: str
+
+
+class CheckOutcome(Struct, frozen=True):
+    passed: bool
+    severity: Literal["WARN", "ERROR"]
+
+
+class DifferentCheck(Struct, frozen=True):
+    asset_key: str
+    check_name: str
+    values: list[CheckOutcome | None]
+
+
+class DifferentLines(Struct, frozen=True):
+    """A kind of log line that not all have."""
+
+    template: str
+    level: str
+    counts: list[int]
+    positions: list[int | None]
+
+
+AssetPage = page_of(Asset)
+MaterializationPage = page_of(Materialization)
+CheckPage = page_of(CheckResult, name="CheckPage")
+SchemaChangePage = page_of(SchemaChange)
+
+
+class Comparison(Struct, frozen=True):
+    """What is not the same in several invocations; values are in the order of `items`."""
+
+    items: list[ComparedInvocation]
+    outcome: list[DifferentLeaf]
+    context: list[DifferentField]
+    extras: list[DifferentLeaf]
+    tags: list[DifferentLeaf]
+    expected: list[DifferentLeaf]
+    launcher: list[DifferentLeaf]
+    materializations: list[DifferentMaterialization]
+    metadata: list[DifferentMetadata]
+    checks: list[DifferentCheck]
+    check_metadata: list[DifferentCheckMetadata]
+    custom_messages: list[DifferentLeaf]
+    counts: list[DifferentLeaf]
+    logs: list[DifferentLines]
+    logs_complete: list[bool]
+    values_complete: list[bool]
