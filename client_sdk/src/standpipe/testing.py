@@ -19,7 +19,6 @@ import json
 import os
 import sys
 import threading
-import zlib
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -29,12 +28,12 @@ from typing import ClassVar, TypeVar
 
 from standpipe.environment import Environment
 from standpipe.marks import LaunchMark
-from standpipe.recording import ANONYMOUS, Outcome, RecordedMessage, Recording
+from standpipe.recorded_request import RequestRefused, read_append
+from standpipe.recording import Outcome, RecordedMessage, Recording
 from standpipe_protocol import PROTOCOL_VERSION
 from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.context import ContextData
-from standpipe_protocol.invocation import FIRST_SEQ_HEADER, PRODUCER_HEADER
-from standpipe_protocol.json_text import JsonValue, decode_json, encode_json
+from standpipe_protocol.json_text import JsonValue, decode_json
 from standpipe_protocol.limits import Limits
 from standpipe_protocol.messages import (
     Closed,
@@ -69,7 +68,7 @@ class RecordingBroker:
         self.token = f"token-{os.urandom(8).hex()}"
         self.limits = limits
         self.lease_seconds = lease_seconds
-        self.recording = Recording(context)
+        self.recording = Recording(context, limits)
         self.requests: list[str] = []
         """Every request line that came, as `POST /path`."""
         self._base_path = base_path.rstrip("/")
@@ -141,7 +140,7 @@ class RecordingBroker:
         self.recording.change(cancel_requested=True)
 
     def end(self, verdict: str = "succeeded") -> None:
-        """Ends the invocation: new messages are refused with `invocation-ended`."""
+        """Ends the invocation: new messages are refused with `invocation-ended` after `succeeded` and `cancelled`."""
         self.recording.change(verdict=verdict)
 
     def wait_for(self, condition: Callable[[RecordingBroker], bool], *, timeout: float = WAIT_SECONDS) -> None:
@@ -210,7 +209,7 @@ def recording_broker(
         asset_keys: the assets in scope, None for a step without assets.
         extras: the extras of the context.
         context: the whole context instead.
-        limits: the limits it publishes (it keeps to `message_bytes` and `body_bytes`).
+        limits: the limits it publishes, and keeps to as the server does.
         base_path: serve under this path, as behind a proxy.
         lease_seconds: the lease it publishes; heartbeats come three times as often.
     """
@@ -331,29 +330,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _append(self, body: bytes) -> None:
         broker = self.server.broker
-        if len(body) > broker.limits.body_bytes:
-            self._answer_problem(Problem("too-large", "The body is too large.", {"limit": broker.limits.body_bytes}))
-            return
         try:
-            if self.headers.get("Content-Encoding") == "gzip":
-                body = zlib.decompress(body, 16 + zlib.MAX_WBITS)
-            lines = self.headers.get("Content-Type", "").startswith("application/x-ndjson")
-            given = [decode_json(line) for line in body.splitlines() if line.strip()] if lines else decode_json(body)
-        except (ValueError, zlib.error) as error:
-            self._answer_problem(Problem("malformed", f"The body cannot be read: {error}"))
+            request = read_append(self.headers.get, body, limits=broker.limits)
+        except RequestRefused as refused:
+            problem = refused.problem
+            self._answer(
+                problem.status, {**problem.to_wire(), "control": broker.recording.control}, media=PROBLEM_MEDIA_TYPE
+            )
             return
-        wires = given if isinstance(given, list) else [given]
-        if any(len(encode_json(wire)) > broker.limits.message_bytes for wire in wires):
-            limit: dict[str, JsonValue] = {"limit": broker.limits.message_bytes}
-            self._answer_problem(Problem("too-large", "A message is too large.", limit))
-            return
-        first = self.headers.get(FIRST_SEQ_HEADER)
-        outcome = broker.recording.append(
-            wires,
-            producer=self.headers.get(PRODUCER_HEADER) or ANONYMOUS,
-            first_seq=None if first is None else int(first),
-            bare=isinstance(given, dict),
-        )
+        outcome = broker.recording.append(request)
         faults = broker._faults  # pyright: ignore[reportPrivateUsage]  its own handler
         if faults.cuts > 0:
             faults.cuts -= 1

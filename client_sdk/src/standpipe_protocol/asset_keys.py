@@ -29,3 +29,8 @@ def parse_asset_key(text: str) -> tuple[str, ...]:
     if current:
         parts.append("".join(current))
     return tuple(parts)
+
+
+def canonical_asset_key(text: str) -> str:
+    """One spelling for one key: `a/b/` and `a/b` are the same."""
+    return escape_asset_key(parse_asset_key(text)) if "\\" in text else text.removesuffix("/")

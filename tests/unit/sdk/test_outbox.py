@@ -139,8 +139,8 @@ def test_a_rejected_message_is_told_once_and_costs_nobody_else(
     ]
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert told == [
-        "The server rejected message 2 (report_asset_materialization): duplicate-materialization: The asset 'a' was"
-        " already materialized."
+        "The server rejected message 2 (report_asset_materialization): duplicate-materialization: Asset 'a' has already"
+        " been materialized in this invocation, so no additional data can be reported for it."
     ]
     assert broker.custom_messages == [1]
 

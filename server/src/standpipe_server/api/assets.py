@@ -7,11 +7,11 @@ from urllib.parse import unquote
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
+from standpipe_protocol.asset_keys import canonical_asset_key
 from standpipe_server.api.answers import describe, json_answer, page_answer
 from standpipe_server.api.invocations import MOST_ITEMS, Cursor, Limit
 from standpipe_server.api.parameters import instant
 from standpipe_server.api.parts import ApiParts
-from standpipe_server.broker.facts import canonical_asset_key
 from standpipe_server.store import ReportFilter, SeriesFilter
 
 

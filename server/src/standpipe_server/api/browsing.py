@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from standpipe_protocol.asset_keys import canonical_asset_key
 from standpipe_protocol.invocation import Status, VerdictName
 from standpipe_protocol.json_text import encode_json
 from standpipe_server.api.answers import InvocationId, Mask, describe, json_answer
@@ -19,7 +20,6 @@ from standpipe_server.api.problems import invalid_parameter, not_found
 from standpipe_server.api.queries import describe_query, read_query
 from standpipe_server.broker.badge import Badge
 from standpipe_server.broker.batches import Refused
-from standpipe_server.broker.facts import canonical_asset_key
 from standpipe_server.broker.ids import INVOCATION_ID
 from standpipe_server.broker.times import seconds, to_rfc3339
 from standpipe_server.store import InvocationFilter

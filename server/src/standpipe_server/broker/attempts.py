@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from standpipe_protocol.acceptance import role_in
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.process_end import NAME_CHARACTERS, Attempt, read_attempt
 from standpipe_server.broker.ids import ANONYMOUS_PRODUCER, PRODUCER_ID
@@ -27,9 +28,9 @@ _DEEPEST = 64
 
 def read_lineage(extras: Mapping[str, JsonValue]) -> Lineage:
     """Where a producer says in the extras of its `opened` that it comes from. What has another shape means nothing."""
-    role, parent, name = extras.get("role"), extras.get("parent"), extras.get("attempt_name")
+    parent, name = extras.get("parent"), extras.get("attempt_name")
     return Lineage(
-        role="supervisor" if role == "supervisor" else None,
+        role=role_in(extras),
         parent=parent if isinstance(parent, str) and PRODUCER_ID.fullmatch(parent) else None,
         own_attempt=read_attempt(extras.get("attempt")),
         rank_attempt=read_attempt(extras.get("rank_attempt")) or (),

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from standpipe_protocol.acceptance import key_problem, not_a_supervisor
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import METHODS
 from standpipe_protocol.problems import Problem
@@ -137,9 +138,10 @@ class BatchPass:
         if isinstance(fact, (Materialization, Check)):
             # Another attempt's report is no duplicate.
             before = self._materialized if place is None else set[str]()
-            return _rejection(fact, invocation=self._invocation, materialized=before)
+            twice = before if isinstance(fact, Materialization) else set[str]()
+            return key_problem(fact.asset_key, allowed=self._invocation.asset_keys, materialized=twice)
         if isinstance(fact, Ending) and self._lineage.role != "supervisor":
-            return _not_a_supervisor()
+            return not_a_supervisor()
         return None
 
     def _remark(self, offset: int, method: str, fact: Fact, place: Place | None) -> None:
@@ -206,12 +208,6 @@ class BatchPass:
             self._told = ledger_as_told(fact.ledger)
 
 
-def _not_a_supervisor() -> Problem:
-    expected = 'a producer whose `opened` said "role": "supervisor" in its extras'
-    detail = f"Only a supervisor reports the end of a process. Expected {expected}; others send `closed`."
-    return Problem("invalid-message", detail, {"pointer": "/method", "expected": expected})
-
-
 def _set_plain_apart(new: Sequence[ParsedMessage]) -> tuple[Mapping[str, int], list[tuple[int, ParsedMessage]]]:
     """How many plain messages there are of each method, and the others with their places.
 
@@ -221,25 +217,6 @@ def _set_plain_apart(new: Sequence[ParsedMessage]) -> tuple[Mapping[str, int], l
     if any(message.method in ("opened", *_LAST_WORDS) for _, message in others):
         return {}, list(enumerate(new))
     return Counter(message.method or _UNKNOWN for message in new if message.plain), others
-
-
-def _rejection(fact: Materialization | Check, *, invocation: InvocationState, materialized: set[str]) -> Problem | None:
-    allowed = invocation.asset_keys
-    if allowed and fact.asset_key not in allowed:
-        expected = f"one of {', '.join(sorted(allowed)[:20])}"
-        return Problem(
-            "invalid-message",
-            f"Asset key {fact.asset_key!r} is not among those of the invocation. Expected {expected}.",
-            {"pointer": "/params/asset_key", "expected": expected},
-        )
-    if isinstance(fact, Materialization) and fact.asset_key in materialized:
-        return Problem(
-            "duplicate-materialization",
-            f"Asset {fact.asset_key!r} has already been materialized in this invocation, so no additional data can be "
-            "reported for it.",
-            {"asset_key": fact.asset_key},
-        )
-    return None
 
 
 def _remarks(

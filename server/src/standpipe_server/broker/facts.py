@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Raw
 
-from standpipe_protocol.asset_keys import escape_asset_key, parse_asset_key
+from standpipe_protocol.acceptance import invalid_message, long_integer, report_key
+from standpipe_protocol.asset_keys import canonical_asset_key
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import (
     LOG_LEVELS,
@@ -116,21 +117,8 @@ def parse_messages(
 
 def with_long_integer(message: ParsedMessage, text: bytes, *, digits: int) -> ParsedMessage:
     """The message rejected for an integer of more than so many digits."""
-    expected = f"integers of at most {digits} digits"
-    pointer = place_of_long_integer(text, digits)
-    detail = (
-        f"Expected {expected} at `{pointer}` (the limit `integer_digits`), got a longer one. Send it as a string, "
-        "which has no such limit."
-    )
-    problem = Problem("invalid-message", detail, {"pointer": pointer, "expected": expected})
-    return ParsedMessage(message.method, problem=message.problem or problem)
-
-
-def canonical_asset_key(text: str) -> str:
-    """One spelling for one key: `a/b/` and `a/b` are the same."""
-    if "\\" in text:
-        return escape_asset_key(parse_asset_key(text))
-    return text.removesuffix("/")
+    problem = message.problem or long_integer(place_of_long_integer(text, digits), digits=digits)
+    return ParsedMessage(message.method, problem=problem)
 
 
 def parse_one(text: bytes, *, longest_name: int) -> ParsedMessage:
@@ -148,12 +136,11 @@ def parse_one(text: bytes, *, longest_name: int) -> ParsedMessage:
         if isinstance(fact, Opening):
             fact = replace(fact, sent_at=_text(wire, "sent_at"))
     except InvalidMessage as error:
-        problem = Problem("invalid-message", str(error), {"pointer": error.pointer, "expected": error.expected})
-        return ParsedMessage(method if isinstance(method, str) else None, problem=problem)
+        return ParsedMessage(method if isinstance(method, str) else None, problem=invalid_message(error))
     return ParsedMessage(message.method, fact)
 
 
-# One reader a method: the message when everything the struct left unchecked is plainly right; None sends it to
+# Readers by method: the message when everything the struct left unchecked is plainly right; None sends it to
 # `parse_message`. What needs no fact is always the same object.
 
 _CUSTOM = ParsedMessage("report_custom_message", plain=True)
@@ -187,14 +174,6 @@ def _read_opened(params: Any, longest_name: int) -> ParsedMessage | None:
     return _OPENED if bytes(memoryview(params.extras)[:5]) in (b"null", b"{}") else None
 
 
-def _read_closed(params: Any, longest_name: int) -> ParsedMessage | None:
-    return None
-
-
-def _read_process_end(params: Any, longest_name: int) -> ParsedMessage | None:
-    return None
-
-
 def _read_materialization(params: Any, longest_name: int) -> ParsedMessage | None:
     key, version = canonical_asset_key(params.asset_key), params.data_version
     fits = 0 < len(key) <= longest_name and (version is None or len(version) <= longest_name)
@@ -211,16 +190,20 @@ def _read_check(params: Any, longest_name: int) -> ParsedMessage | None:
     return ParsedMessage("report_asset_check", Check(key, name, params.passed, params.severity))
 
 
-_READERS: dict[type[LeanMessage], Callable[[Any, int], ParsedMessage | None]] = {
-    LEAN_MESSAGES["opened"]: _read_opened,
-    LEAN_MESSAGES["closed"]: _read_closed,
-    LEAN_MESSAGES["log"]: _read_log,
-    LEAN_MESSAGES["log_external_stream"]: _read_output,
-    LEAN_MESSAGES["report_asset_materialization"]: _read_materialization,
-    LEAN_MESSAGES["report_asset_check"]: _read_check,
-    LEAN_MESSAGES["report_custom_message"]: _read_custom,
-    LEAN_MESSAGES["report_process_end"]: _read_process_end,
+def _read_by_itself(params: Any, longest_name: int) -> ParsedMessage | None:
+    return None
+
+
+_FAST: Mapping[str, Callable[[Any, int], ParsedMessage | None]] = {
+    "opened": _read_opened,
+    "log": _read_log,
+    "log_external_stream": _read_output,
+    "report_asset_materialization": _read_materialization,
+    "report_asset_check": _read_check,
+    "report_custom_message": _read_custom,
 }
+# Of every class: one that has no reader here costs time and nothing else.
+_READERS = {lean: _FAST.get(method, _read_by_itself) for method, lean in LEAN_MESSAGES.items()}
 
 
 def _object_or_null(raw: Raw) -> bool:
@@ -231,14 +214,9 @@ def _object_or_null(raw: Raw) -> bool:
 def _fact(message: Message, *, longest_name: int) -> Fact:
     match message:
         case ReportAssetMaterialization():
-            key = _named_key(message.asset_key)
-            _check_length(key, "asset_key", longest_name)
-            _check_length(message.data_version or "", "data_version", longest_name)
-            return Materialization(key, message.data_version)
+            return Materialization(report_key(message, longest_name=longest_name), message.data_version)
         case ReportAssetCheck():
-            key = _named_key(message.asset_key)
-            _check_length(key, "asset_key", longest_name)
-            _check_length(message.check_name, "check_name", longest_name)
+            key = report_key(message, longest_name=longest_name)
             return Check(key, message.check_name, message.passed, message.severity)
         case Opened():
             process, lineage = _process(message.extras), read_lineage(message.extras)
@@ -273,17 +251,3 @@ def _process(extras: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
             case _:
                 pass
     return told
-
-
-def _named_key(text: str) -> str:
-    key = canonical_asset_key(text)
-    if not key:
-        raise InvalidMessage(pointer="/params/asset_key", expected="an asset key", got="an empty key")
-    return key
-
-
-def _check_length(name: str, parameter: str, longest: int) -> None:
-    if len(name) > longest:
-        raise InvalidMessage(
-            pointer=f"/params/{parameter}", expected=f"at most {longest} characters", got=f"{len(name)} characters"
-        )

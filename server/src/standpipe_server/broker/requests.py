@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
+from standpipe_protocol.asset_keys import canonical_asset_key
 from standpipe_protocol.context import ContextData, InvalidContext
 from standpipe_protocol.invocation import (
     DEFAULT_LEASE_SECONDS,
@@ -37,7 +38,6 @@ from standpipe_protocol.limits import Limits
 from standpipe_protocol.problems import Problem
 from standpipe_protocol.process_end import NAME_CHARACTERS, Attempt, InvalidMember, parse_attempt, parse_process_end
 from standpipe_server.broker.batches import Refused
-from standpipe_server.broker.facts import canonical_asset_key
 from standpipe_server.broker.ids import INVOCATION_ID, PRODUCER_ID
 from standpipe_server.broker.launches import LaunchState, read_launch
 from standpipe_server.broker.long_integers import LongIntegers

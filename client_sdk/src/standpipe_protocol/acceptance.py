@@ -1,0 +1,88 @@
+"""Which messages an invocation accepts, beyond what their shape says: the server's rules and the recording broker's.
+
+Pure. The invariant: every rejection names what was expected, and where in the message where it is at one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TypeAlias
+
+from standpipe_protocol.asset_keys import canonical_asset_key
+from standpipe_protocol.exceptions import InvalidMessage
+from standpipe_protocol.json_text import JsonValue
+from standpipe_protocol.messages import ReportAssetCheck, ReportAssetMaterialization
+from standpipe_protocol.problems import Problem
+
+Report: TypeAlias = ReportAssetMaterialization | ReportAssetCheck
+REPORTS = (ReportAssetMaterialization, ReportAssetCheck)
+_KEYS_NAMED = 20
+
+
+def report_key(report: Report, *, longest_name: int) -> str:
+    """The asset key of a report, in its one spelling.
+
+    Raises:
+        InvalidMessage: it is empty, or one of the report's names is longer than that.
+    """
+    key = canonical_asset_key(report.asset_key)
+    if not key:
+        raise InvalidMessage(pointer="/params/asset_key", expected="an asset key", got="an empty key")
+    names = {"asset_key": key, **{name: getattr(report, name, None) for name in ("check_name", "data_version")}}
+    for name, text in names.items():
+        if len(text or "") > longest_name:
+            raise InvalidMessage(
+                pointer=f"/params/{name}",
+                expected=f"at most {longest_name} characters",
+                got=f"{len(text or '')} characters",
+            )
+    return key
+
+
+def key_problem(key: str, *, allowed: Collection[str], materialized: Collection[str]) -> Problem | None:
+    """What is wrong with a report on this key.
+
+    Args:
+        allowed: the invocation's keys in their one spelling; none: every key is.
+        materialized: keys of which this report would be a second one.
+    """
+    if allowed and key not in allowed:
+        expected = f"one of {', '.join(sorted(allowed)[:_KEYS_NAMED])}"
+        return Problem(
+            "invalid-message",
+            f"Asset key {key!r} is not among those of the invocation. Expected {expected}.",
+            {"pointer": "/params/asset_key", "expected": expected},
+        )
+    if key in materialized:
+        return Problem(
+            "duplicate-materialization",
+            f"Asset {key!r} has already been materialized in this invocation, so no additional data can be reported "
+            "for it.",
+            {"asset_key": key},
+        )
+    return None
+
+
+def role_in(extras: Mapping[str, JsonValue]) -> str | None:
+    """The part that a producer says in its first `opened` that it takes; None for a process of its own."""
+    return "supervisor" if extras.get("role") == "supervisor" else None
+
+
+def not_a_supervisor() -> Problem:
+    expected = 'a producer whose `opened` said "role": "supervisor" in its extras'
+    detail = f"Only a supervisor reports the end of a process. Expected {expected}; others send `closed`."
+    return Problem("invalid-message", detail, {"pointer": "/method", "expected": expected})
+
+
+def invalid_message(error: InvalidMessage) -> Problem:
+    return Problem("invalid-message", str(error), {"pointer": error.pointer, "expected": error.expected})
+
+
+def long_integer(pointer: str, *, digits: int) -> Problem:
+    """At this place is an integer of more than so many digits."""
+    expected = f"integers of at most {digits} digits"
+    detail = (
+        f"Expected {expected} at `{pointer}` (the limit `integer_digits`), got a longer one. Send it as a string, "
+        "which has no such limit."
+    )
+    return Problem("invalid-message", detail, {"pointer": pointer, "expected": expected})
