@@ -84,16 +84,20 @@ def drive_large(address: Address, prepared: Sequence[Sequence[bytes]]) -> float:
     return taken
 
 
-def drive_small(address: Address, prepared: Sequence[Sequence[bytes]]) -> float:
-    """The same for requests that fit into a socket's buffer: one thread and a poll, so that the client costs little."""
+def drive_small(address: Address, prepared: Sequence[Sequence[bytes]], *, in_two: bool = False) -> float:
+    """The same for requests that fit into a socket's buffer: one thread and a poll, so that the client costs little.
+
+    `in_two` writes head and body separately, as httpx does.
+    """
     poll = select.epoll()
     connections = {one.fileno(): one for one in (address.open() for _ in prepared)}
-    waiting = {file: iter(requests) for file, requests in zip(connections, prepared, strict=True)}
+    pieces = [[_head_and_body(one) if in_two else (one,) for one in requests] for requests in prepared]
+    waiting = {file: iter(requests) for file, requests in zip(connections, pieces, strict=True)}
     heard = dict.fromkeys(connections, b"")
     start = time.perf_counter()
     for file, connection in connections.items():
         poll.register(file, select.EPOLLIN)
-        connection.sendall(next(waiting[file]))
+        _send(connection, next(waiting[file]))
     busy = len(connections)
     while busy:
         for file, _ in poll.poll():
@@ -106,9 +110,19 @@ def drive_small(address: Address, prepared: Sequence[Sequence[bytes]]) -> float:
             if following is None:
                 busy -= 1
             else:
-                connection.sendall(following)
+                _send(connection, following)
     taken = time.perf_counter() - start
     poll.close()
     for connection in connections.values():
         connection.close()
     return taken
+
+
+def _head_and_body(request: bytes) -> tuple[bytes, ...]:
+    head, end, body = request.partition(b"\r\n\r\n")
+    return (head + end, body)
+
+
+def _send(connection: socket.socket, pieces: Sequence[bytes]) -> None:
+    for piece in pieces:
+        connection.sendall(piece)

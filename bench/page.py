@@ -35,8 +35,10 @@ _MEANINGS = {
 same events, one row each, 1,000 a commit, WAL, `synchronous=FULL`, one table with an integer primary key and one
 further index; no network, no checks. A materialization is also entered into the history of its asset.""",
     "One message a request into SQLite": """\
-Each connection sends its next message when the last one is acknowledged. The bound is a bare ASGI app on uvicorn that
-neither authenticates nor parses; its one writer thread commits what has gathered into one table.""",
+Each connection sends its next message when the last one is acknowledged: head and body in one write, as programs on
+bare sockets do, or in two, as httpx does. The bound is a bare ASGI app on uvicorn that neither authenticates nor
+parses; its one writer thread commits what has gathered into one table. Processor time is that of the server's process;
+other programs on the machine change it less than the events a second.""",
     "What the SDK costs the job": """\
 One process that reports as fast as it can, until the last message is acknowledged, against the `executemany` above;
 and the same with `STANDPIPE_SPOOL=first`, against itself without.

@@ -70,6 +70,13 @@ def running_service(*, database_url: str | None = None, home: Path | None = None
 @contextlib.contextmanager
 def running_bare(module: str, *arguments: str) -> Generator[str]:
     """A yardstick of bench/bare, with a folder of its own and what else it is given; its URL."""
+    with running_bare_process(module, *arguments) as (url, _):
+        yield url
+
+
+@contextlib.contextmanager
+def running_bare_process(module: str, *arguments: str) -> Generator[tuple[str, int]]:
+    """The same with its process id."""
     with tempfile.TemporaryDirectory(prefix="standpipe-bench-") as folder:
         command = [sys.executable, "-m", f"bench.bare.{module}", folder, *arguments]
         process = subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True)
@@ -78,7 +85,7 @@ def running_bare(module: str, *arguments: str) -> Generator[str]:
             url = process.stdout.readline().strip()
             if not url:
                 raise SystemExit(f"bench.bare.{module} did not start.")
-            yield url
+            yield url, process.pid
 
 
 @contextlib.contextmanager

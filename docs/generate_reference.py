@@ -195,7 +195,6 @@ _VARIABLES: Mapping[str, tuple[str, str]] = {
         "SQLite: `FULL` (on disk when acknowledged) or `NORMAL` (not after a power cut)",
     ),
     "STANDPIPE_REQUESTS_PER_SECOND": ("server", "requests of one invocation's processes, on average; 1000, 0 for any"),
-    "STANDPIPE_ONE_CORE": ("server", "`auto`: busy threads share a core where that can be done; `off`: never; `auto`"),
     "STANDPIPE_OPEN_TIMEOUT": ("process", "seconds that the first use of the context waits for it; 60"),
     "STANDPIPE_CLOSE_TIMEOUT": (
         "process",

@@ -187,7 +187,6 @@ def test_a_server_beyond_loopback_takes_any_host_name_and_says_where_it_is(
         (["--public-url", "ftp://x"], {}, "http(s)://host"),
         (["--database", "mysql://x/y"], {}, "sqlite:///FILE or postgresql://"),
         ([], {"STANDPIPE_MIGRATE": "maybe"}, "auto, check, off"),
-        ([], {"STANDPIPE_ONE_CORE": "on"}, "auto, off"),
         ([], {"STANDPIPE_API_KEY": "a b"}, "printable"),
         ([], {"STANDPIPE_API_KEY": "x", "STANDPIPE_API_KEY_FILE": "y"}, "one of them"),
         ([], {"STANDPIPE_API_KEY_FILE": "/nowhere/key"}, "/nowhere/key"),

@@ -30,7 +30,6 @@ from standpipe_server.app import create_app
 from standpipe_server.connections import Connection
 from standpipe_server.credentials import home_credentials, publish_address
 from standpipe_server.home_lock import Address, is_asked_for, locked_home
-from standpipe_server.one_core import keep_on_one_core
 from standpipe_server.settings import Settings, SettingsError
 from standpipe_server.store import TICK_SECONDS, Hearing
 from standpipe_server.store.engines import database_name
@@ -148,9 +147,6 @@ def serve(settings: Settings, *, on_ready: Callable[[Credentials, str], None]) -
 
 async def _run(server: StreamingServer, listeners: list[socket.socket], settings: Settings) -> None:
     beside = [asyncio.create_task(_say_that_it_listens(server.wiring.store.hearing), name="standpipe-hearing")]
-    if settings.one_core == "auto":
-        taking_turns = [threading.current_thread(), *server.wiring.store.writing_threads]
-        beside.append(asyncio.create_task(keep_on_one_core(taking_turns), name="standpipe-one-core"))
     if settings.stop_with_stdin:
         beside.append(asyncio.create_task(_end_with_stdin(server), name="standpipe-stdin"))
         beside.append(asyncio.create_task(_give_way(server, settings.home), name="standpipe-hand-over"))
@@ -291,6 +287,7 @@ def _uvicorn_config(wiring: Wiring) -> uvicorn.Config:
         # Whom a header names as the client is of no use here, and would have to be trusted.
         proxy_headers=False,
         server_header=False,
+        date_header=False,
         timeout_keep_alive=_KEEPALIVE_SECONDS,
         timeout_graceful_shutdown=_GRACE_SECONDS,
         backlog=_BACKLOG,

@@ -28,8 +28,6 @@ from standpipe_protocol.limits import Limits
 
 MigrateMode: TypeAlias = Literal["auto", "check", "off"]
 MIGRATE_MODES: tuple[MigrateMode, ...] = ("auto", "check", "off")
-OneCoreMode: TypeAlias = Literal["auto", "off"]
-ONE_CORE_MODES: tuple[OneCoreMode, ...] = ("auto", "off")
 Synchronous: TypeAlias = Literal["FULL", "NORMAL"]
 
 DEFAULT_HOST = "127.0.0.1"
@@ -43,7 +41,6 @@ PUBLIC_URL_VARIABLE = "STANDPIPE_PUBLIC_URL"
 ALLOWED_HOSTS_VARIABLE = "STANDPIPE_ALLOWED_HOSTS"
 MIGRATE_VARIABLE = "STANDPIPE_MIGRATE"
 SYNCHRONOUS_VARIABLE = "STANDPIPE_SYNCHRONOUS"
-ONE_CORE_VARIABLE = "STANDPIPE_ONE_CORE"
 REQUESTS_PER_SECOND_VARIABLE = "STANDPIPE_REQUESTS_PER_SECOND"
 
 # The three variables of an external process stay under 1 KB together; the address gets half of it.
@@ -75,7 +72,6 @@ class Settings:
     given_key: str | None = field(default=None, repr=False)
     """The operator key, when a person chose it; None lets the home's own key count."""
     synchronous: Synchronous = "FULL"
-    one_core: OneCoreMode = "auto"
     stop_with_stdin: bool = False
     limits: Limits = field(default_factory=Limits)
 
@@ -125,12 +121,6 @@ def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
         help="requests that the processes of one invocation may make, on average; 0 for any number "
         f"(default: {REQUESTS_PER_SECOND_VARIABLE}, else {Limits().requests_per_second})",
     )
-    parser.add_argument(
-        "--one-core",
-        choices=ONE_CORE_MODES,
-        help="auto: put the threads that execute Python on one core while they are busy, where that can be done; off: "
-        f"leave it to the system (default: {ONE_CORE_VARIABLE}, else auto)",
-    )
     # For the embedded broker: it lives as long as the process that started it.
     parser.add_argument("--stop-with-stdin", action="store_true", help=argparse.SUPPRESS)
 
@@ -148,7 +138,6 @@ def serve_settings(arguments: argparse.Namespace, environment: Mapping[str, str]
     if not is_loopback(host):
         _check_key_beyond_loopback(given_key, host=host)
     hosts = [*(arguments.allowed_host or ()), *environment.get(ALLOWED_HOSTS_VARIABLE, "").replace(",", " ").split()]
-    one_core = _one_of(ONE_CORE_MODES, arguments.one_core, environment, ONE_CORE_VARIABLE, "auto")
     return Settings(
         home=home,
         database_url=database_url(arguments, environment),
@@ -161,7 +150,6 @@ def serve_settings(arguments: argparse.Namespace, environment: Mapping[str, str]
         synchronous=cast(
             "Synchronous", _one_of(("FULL", "NORMAL"), None, environment, SYNCHRONOUS_VARIABLE, "FULL", upper=True)
         ),
-        one_core=cast("OneCoreMode", one_core),
         stop_with_stdin=bool(arguments.stop_with_stdin),
         limits=Limits(requests_per_second=_requests_per_second(arguments.requests_per_second, environment)),
     )

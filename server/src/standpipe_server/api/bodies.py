@@ -26,7 +26,6 @@ INLINE_BYTES = 16 * 1024
 """What is larger is not looked at on the event loop."""
 # A small compressed body is decompressed at once, as far as it becomes no more than this.
 _INLINE_DECOMPRESSED_BYTES = 64 * 1024
-_SMALL_BODY = 64 * 1024
 _SILENCE_SECONDS = 60.0
 # zstd has no bounded output a call; a slice this small can grow to a few MiB at most (128 KiB a 4-byte block).
 _ZSTD_SLICE = 256
@@ -122,13 +121,7 @@ class Bodies:
             ClientGone: the connection ended before the body did.
         """
         limit = limit or self.of_messages
-        encoding = exchange.header(b"content-encoding")
-        if encoding is None:
-            whole = self._whole_body(exchange)
-            exchange.received = await self._read_wire(exchange, limit) if whole is None else whole
-            on_whole()
-            return exchange.received
-        decompress = _decompressor(encoding)
+        decompress = _decompressor(exchange.header(b"content-encoding") or "identity")
         body = exchange.received = await self._read_wire(exchange, limit)
         on_whole()
         if decompress is None:
@@ -161,13 +154,6 @@ class Bodies:
         except TooMuch:
             what = f"{limit.what}, decompressed,"
             raise _too_large(what, limit.decompressed, limit.decompressed_name, limit.instead) from None
-
-    def _whole_body(self, exchange: Exchange) -> bytes | None:
-        """A small body that has come whole, as most do."""
-        length = exchange.headers.get(b"content-length", b"")
-        if exchange.direct is None or not length.isdigit() or int(length) > _SMALL_BODY:
-            return None
-        return exchange.direct.take_whole_body()
 
     async def _read_wire(self, exchange: Exchange, limit: Limit) -> bytes:
         declared = exchange.headers.get(b"content-length")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable
 from typing import Final, Protocol
 from urllib.parse import quote, unquote
 
@@ -12,13 +11,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from standpipe_protocol.problems import Problem
 from standpipe_server.api.control import control_members
-from standpipe_server.api.exchange import SCOPE_KEY, ClientGone, Direct, Exchange
+from standpipe_server.api.exchange import SCOPE_KEY, ClientGone, Exchange
 from standpipe_server.api.guard import is_page
 from standpipe_server.api.ingest import append_events
 from standpipe_server.api.parameters import refuse_repeated
 from standpipe_server.api.parts import ApiParts
 from standpipe_server.api.reads import read_events
-from standpipe_server.api.reports import Reports
 from standpipe_server.broker.batches import Refused
 from standpipe_server.store import StoreError
 
@@ -55,7 +53,6 @@ class Entrance:
         self._control_plane = control_plane
         self._pages = pages
         self._base_path = parts.base_path
-        self._reports = Reports(parts, serve=self, answer=self.answer, route=EVENTS_ROUTE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -63,16 +60,12 @@ class Entrance:
             return
         self._normalise(scope)
         exchange = Exchange(scope, receive, send)
-        await self.answer(exchange, self._admit_and_serve(exchange))
+        await self._answer(exchange)
 
-    def take_report(self, scope: Scope, direct: Direct) -> bool:
-        """Takes a request that has come whole, if it is a report like most; False: it must be served by `__call__`."""
-        return self._reports.take(scope, direct)
-
-    async def answer(self, exchange: Exchange, serving: Awaitable[None]) -> None:
-        """Has a request served; whatever goes wrong becomes an answer too."""
+    async def _answer(self, exchange: Exchange) -> None:
+        """Has a request served; an error becomes an answer too."""
         try:
-            await serving
+            await self._admit_and_serve(exchange)
         except ClientGone:
             return
         except (Refused, StoreError) as error:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import re
 import secrets
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -19,8 +19,6 @@ from standpipe_server.store import Target
 JSON_MEDIA: Final = b"application/json"
 PROBLEM_MEDIA: Final = PROBLEM_MEDIA_TYPE.encode()
 SCOPE_KEY: Final = "standpipe.exchange"
-DIRECT_KEY: Final = "standpipe.direct"
-"""The ASGI extension under which the HTTP server offers a `Direct`."""
 
 # Of each of these one value is read, so that a second one, which a proxy may have read instead, is an error.
 _SINGLE: Final = frozenset(
@@ -32,39 +30,10 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _prefix = secrets.token_hex(4).encode()
 _numbers = itertools.count(1)
 _MARKS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
-_MARK_LINES: Final = b"".join(b"%b: %b\r\n" % mark for mark in _MARKS)
 
 
 class ClientGone(Exception):
     """The client closed the connection before its request was complete."""
-
-
-class Direct(Protocol):
-    """The short way past ASGI's messages, for whole bodies and whole answers. Any ASGI server will do without it."""
-
-    def take_whole_body(self) -> bytes | None:
-        """The request's body when all of it is there; None: it must be received."""
-        ...
-
-    def give_back_body(self, body: bytes) -> None:
-        """Undoes `take_whole_body`."""
-        ...
-
-    async def receive(self) -> Message:
-        """ASGI's receive."""
-        ...
-
-    async def send(self, message: Message) -> None:
-        """ASGI's send."""
-        ...
-
-    def start(self, work: Awaitable[None]) -> None:
-        """Goes on with a task."""
-        ...
-
-    def answer_whole(self, status: int, head: bytes, body: bytes) -> bool:
-        """Writes an answer with these header lines at once; False: it must be sent."""
-        ...
 
 
 class Exchange:
@@ -72,7 +41,6 @@ class Exchange:
 
     __slots__ = (
         "_send",
-        "direct",
         "headers",
         "method",
         "path",
@@ -92,8 +60,6 @@ class Exchange:
         self.scope = scope
         self.receive = receive
         self._send = send
-        extensions = scope.get("extensions")
-        self.direct: Direct | None = extensions.get(DIRECT_KEY) if extensions else None
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.repeated = _repeated(scope["headers"]) if len(self.headers) < len(scope["headers"]) else None
         """A header that may be given once and was given more often."""
@@ -121,26 +87,11 @@ class Exchange:
         self, status: int, body: bytes, *, media: bytes = JSON_MEDIA, headers: Sequence[tuple[bytes, bytes]] = ()
     ) -> None:
         """Sends a whole answer."""
-        if not headers and self.answer_at_once(status, body, media=media):
-            return
         length = (b"content-length", b"%d" % len(body))
         await self.send(
             {"type": "http.response.start", "status": status, "headers": [(b"content-type", media), length, *headers]}
         )
         await self.send({"type": "http.response.body", "body": body})
-
-    def answer_at_once(self, status: int, body: bytes, *, media: bytes = JSON_MEDIA) -> bool:
-        """Writes a whole answer by the short way; False when it cannot be, and nothing was written."""
-        head = b"content-type: %b\r\ncontent-length: %d\r\n%bx-request-id: %b\r\n" % (
-            media,
-            len(body),
-            _MARK_LINES,
-            self.request_id,
-        )
-        if self.direct is None or not self.direct.answer_whole(status, head, body):
-            return False
-        self.status = status
-        return True
 
     async def answer_problem(self, problem: Problem, *, more: Mapping[str, JsonValue] | None = None) -> None:
         """Sends a problem; `more` members (control) are added."""

@@ -23,13 +23,12 @@ from standpipe_server.api.rates import Rates
 from standpipe_server.api.sessions import CSRF_HEADER, Sessions
 from standpipe_server.broker.batches import Refused
 from standpipe_server.broker.ids import token_digest
-from standpipe_server.store import Store, Target
+from standpipe_server.store import Store
 
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/login"})
 _PAGES: Final = frozenset({"", "login", "logout", "static", "invocations", "assets", "compare", "connect", "errors"})
 _READING: Final = frozenset({"GET", "HEAD"})
 _SAYING_WHO: Final = frozenset({"host", "authorization"})
-COUNTED_KEY: Final = "standpipe.counted"
 PROCESS_CALLS: Final = frozenset({("GET", "context"), ("POST", "events"), ("POST", "heartbeat")})
 
 # Host names and addresses with an optional port; this text goes into the address that processes are given.
@@ -77,31 +76,9 @@ class Guard:
         if process_call(exchange.method, exchange.segments) != caller.id:
             raise Refused(not_found())
         exchange.target = caller
-        early = 0.0 if COUNTED_KEY in exchange.scope else self._rates.wait(caller.pk)
+        early = self._rates.wait(caller.pk)
         if early > 0:
             raise Refused(rate_limited(early))
-
-    def known_process(self, exchange: Exchange) -> Target | None:
-        """The invocation that a process may speak for here, when all of it is known already; None is no answer.
-
-        It lets nobody in whom `admit` would not, and takes nothing of the rate: that is `take_one`'s.
-        """
-        if exchange.repeated is not None:
-            return None
-        if self._hosts is not None and exchange.headers.get(b"host", b"") not in self._known_headers:
-            return None
-        digest = _given_digest(exchange.headers.get(b"authorization"))
-        caller = None if digest is None else self._store.known_caller(digest)
-        if caller is None or process_call(exchange.method, exchange.segments) != caller.id:
-            return None
-        return caller
-
-    def take_one(self, exchange: Exchange, target: Target) -> bool:
-        """Counts a request of that invocation, once and for all; False when it comes too early."""
-        if self._rates.wait(target.pk) > 0:
-            return False
-        exchange.scope[COUNTED_KEY] = True
-        return True
 
     def _admit_person(self, exchange: Exchange) -> None:
         """Lets a request with a session's cookie pass. A header, where there is one, counts alone."""

@@ -46,32 +46,27 @@ async def _read_and_store(
         if batch is None:
             parse = partial(parse_batch, media=headers.media, limits=parts.limits)
             batch = await parts.bodies.off_loop(parse, body, size=size)
-        outcome = await parts.store.append(append_request(target, headers, batch, body))
+        outcome = await parts.store.append(_append_request(target, headers, batch, body))
     finally:
         parts.bodies.budget.give_back(size)
     parts.metrics.appended_bytes += size
-    await exchange.answer(outcome.status, await _outcome_body(parts, outcome), media=outcome_media(outcome))
+    media = PROBLEM_MEDIA if outcome.is_problem else JSON_MEDIA
+    await exchange.answer(outcome.status, await _outcome_body(parts, outcome), media=media)
 
 
 async def _outcome_body(parts: ApiParts, outcome: AppendOutcome) -> bytes:
     results = outcome.body.get("results")
     if isinstance(results, list) and len(results) > _MANY_RESULTS:
-        return await parts.bodies.off_loop(outcome_body, outcome, size=0)
-    return outcome_body(outcome)
+        return await parts.bodies.off_loop(_encode, outcome, size=0)
+    return _encode(outcome)
 
 
-def outcome_body(outcome: AppendOutcome) -> bytes:
-    """What an append is answered with."""
+def _encode(outcome: AppendOutcome) -> bytes:
     # A handful of numbers, a hundred thousand times: the fast encoder.
     return msgspec.json.encode(outcome.body) if outcome.status == 200 else encode_json(outcome.body)
 
 
-def outcome_media(outcome: AppendOutcome) -> bytes:
-    """The kind of that body."""
-    return PROBLEM_MEDIA if outcome.is_problem else JSON_MEDIA
-
-
-def append_request(target: Target, headers: AppendHeaders, batch: Batch, body: bytes) -> AppendRequest:
+def _append_request(target: Target, headers: AppendHeaders, batch: Batch, body: bytes) -> AppendRequest:
     return AppendRequest(
         target=target,
         batch=batch,

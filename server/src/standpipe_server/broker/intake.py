@@ -83,9 +83,6 @@ def decide_append(
         return TooLate()
     if first_seq > expected:
         return Gap(expected)
-    usual = invocation.opened_at is not None and not producer.is_closed and not producer.superseded
-    if len(new) == 1 and new[0].plain and new[0].method and usual:
-        return _append_plain(invocation, producer, new[0].method, skip=skip, now=now)
     if late and not producer.superseded:
         producer = replace(producer, lineage=replace(producer.lineage, late=True))
     return _append(invocation, producer, new, skip=skip, known=known, now=now, digests=digests)
@@ -116,35 +113,6 @@ def _nothing_new(invocation: InvocationState, producer: ProducerState, *, skip: 
         facts=[],
         invocation=invocation,
         producer=producer,
-    )
-
-
-def _append_plain(invocation: InvocationState, producer: ProducerState, method: str, *, skip: int, now: int) -> Append:
-    """What `_append` comes to for one message that is only carried and counted, while its producer has not closed."""
-    last_seq = producer.last_seq + 1
-    spoke = method != "log_external_stream"
-    state = replace(
-        invocation,
-        last_position=invocation.last_position + 1,
-        last_event_at=now,
-        status="running" if spoke and invocation.status == "registered" else invocation.status,
-        lease_lost=invocation.lease_lost and not spoke,
-    )
-    return Append(
-        skip=skip,
-        first_seq=last_seq,
-        first_position=state.last_position,
-        problems={},
-        notes={},
-        facts=[],
-        invocation=_hear(state, producer, captured=not spoke, now=now),
-        producer=replace(
-            producer,
-            last_seq=last_seq,
-            numbered=max(producer.numbered, last_seq),
-            counts={**producer.counts, method: producer.counts.get(method, 0) + 1},
-            heard_at=now,
-        ),
     )
 
 

@@ -7,7 +7,6 @@ what a write method answers is committed.
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -45,7 +44,7 @@ from standpipe_server.store.unit import UnitOfWork
 from standpipe_server.store.upgrade import upgrade_database
 from standpipe_server.store.wakes import Wake
 from standpipe_server.store.watch import Fence, open_watch
-from standpipe_server.store.writer import LoopReply, Writer
+from standpipe_server.store.writer import Writer
 
 _R = TypeVar("_R")
 
@@ -192,17 +191,6 @@ class Store:
             command = await self._reading.run(request.command)
         outcome = await self._writer_of(command).run(command)
         return outcome if isinstance(outcome, AppendOutcome) else await self._append_with_digests(command)
-
-    def append_for(self, reply: LoopReply, request: AppendRequest) -> None:
-        """Appends a small batch without a task that waits; `reply` gets the `AppendOutcome`.
-
-        Anything else is a `closed` whose ledger has to be compared first: nothing is stored, and `append` does it.
-
-        Raises:
-            Overloaded: too much waits already.
-        """
-        command = request.command()
-        self._writer_of(command).submit_for(reply, command)
 
     async def _append_with_digests(self, command: Append) -> AppendOutcome:
         """Appends a `closed` whose ledger tells a SHA-256: that of what is stored has to be taken first."""
@@ -357,10 +345,6 @@ class Store:
         }
 
     # Machinery
-
-    @property
-    def writing_threads(self) -> list[threading.Thread]:
-        return [writer.thread for writer in self._writers]
 
     async def _list_reports(self, table: Any, asset_key: str, filters: Any, *, limit: int, cursor: str | None) -> Page:
         return await self._read(

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from time import monotonic
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
@@ -35,27 +35,7 @@ _GROUP_COMMANDS = 512
 _GROUP_BYTES = 16 * 1024 * 1024
 
 
-class LoopReply(Protocol):
-    """Where an answer goes that an event loop waits for: an asyncio future, or what will do for one."""
-
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        """The loop on whose thread everything else is called."""
-        ...
-
-    def done(self) -> bool:
-        """Whether nobody waits for the answer any more."""
-        ...
-
-    def set_result(self, result: Any, /) -> None:
-        """It went well. Must not raise: others wait behind it."""
-        ...
-
-    def set_exception(self, exception: Exception, /) -> None:
-        """It was refused, or failed. Must not raise either."""
-        ...
-
-
-_Reply: TypeAlias = "Future[Any] | LoopReply"
+_Reply: TypeAlias = "Future[Any] | asyncio.Future[Any]"
 _Waiting: TypeAlias = tuple[Command[Any], _Reply]
 _Answer: TypeAlias = tuple[_Reply, Any]
 """A reply and what it gets: a result, or an exception to raise."""
@@ -111,10 +91,6 @@ class Writer:
         self._queue(command, answer)
         return answer
 
-    def submit_for(self, reply: LoopReply, command: Command[Any]) -> None:
-        """Queues a command whose answer goes to `reply`; raises as `submit` does."""
-        self._queue(command, reply)
-
     async def run(self, command: Command[_Result]) -> _Result:
         """Queues a command and waits for its answer; raises as `submit` does."""
         answer: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
@@ -131,10 +107,6 @@ class Writer:
                 detail = f"{self._capacity} requests wait to be stored already. Nothing of this one was stored."
                 raise Overloaded(detail)
             self._waiting.put((command, answer))
-
-    @property
-    def thread(self) -> threading.Thread:
-        return self._thread
 
     @property
     def depth(self) -> int:
