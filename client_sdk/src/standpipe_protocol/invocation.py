@@ -107,7 +107,7 @@ class Invocation:
 
     id: str
     status: Status
-    verdict: VerdictName | None
+    verdict: VerdictName | None = None
     reasons: tuple[Reason, ...] = ()
     revision: int = 0
     last_position: int = 0
