@@ -14,8 +14,11 @@ import pytest
 
 from tests.support.fork_server import ForkServer
 from tests.support.server import Server
+from tests.support.sharing import Sharing, place_of
 
 if TYPE_CHECKING:
+    from xdist.remote import Producer
+
     from standpipe_orchestrator import BrokerClient
     from tests.support.postgres import Postgres
 
@@ -188,40 +191,16 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-# Some fixtures are expensive, and only one folder needs them: one process runs all of it.
-_TOGETHER = ("tests/browser/", "tests/contract/", "tests/integration/orchestrator/")
-# Tests of these files take long and share nothing: any process may run any of them.
-_APART = ("tests/e2e/test_docs_commands.py", "tests/e2e/test_chaos.py", "tests/integration/test_http_stalls.py")
-# What takes longest begins first, so that no process still works when the others are done; what takes next to no time
-# comes last. Within a folder this is the order of `pytest --durations`.
-_FIRST = (
-    "tests/browser/",
-    "tests/e2e/test_chaos.py",
-    "tests/e2e/test_flights_demo.py",
-    "tests/e2e/test_docs_commands.py",
-    "tests/e2e/test_seed_examples.py",
-    "tests/e2e/test_terminal_commands.py",
-    "tests/e2e/test_orchestrator_killed.py",
-    "tests/integration/orchestrator/",
-    "tests/integration/test_http_stalls.py",
-    "tests/e2e/",
-    "tests/integration/",
-    "tests/migration/",
-    "tests/contract/",
-)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Sharing:
+    """Where several processes share the work, what belongs together stays together."""
+    return Sharing(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where several processes share the work: what belongs together stays together, and the longest is first."""
-    # The SDK's tests on Python 3.10 do without.
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        file = item.nodeid.partition("::")[0]
-        group = next((folder for folder in _TOGETHER if file.startswith(folder)), file)
-        item.add_marker(pytest.mark.xdist_group(item.nodeid if file in _APART else group))
-    if config.getvalue("dist") != "no":
-        items.sort(key=lambda item: next((n for n, first in enumerate(_FIRST) if item.nodeid.startswith(first)), 99))
+    """The longest first, in each of the processes that share the work."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: place_of(item.nodeid))
 
 
 @pytest.hookimpl(wrapper=True)
