@@ -11,7 +11,7 @@ from chaos.jobs import COLUMNS
 from chaos.matrix import run_matrix
 from chaos.soak import run_soak
 from chaos.trial import BOUNDARIES
-from chaos.world import Database
+from chaos.world import Database, open_world
 
 _MOST_FAULTS = 50
 _DATABASES: tuple[Database, ...] = ("sqlite", "postgresql")
@@ -43,14 +43,15 @@ def _matrix(given: argparse.Namespace, databases: Sequence[Database]) -> list[st
     print(f"Seed {given.seed}.", flush=True)
     faults: list[str] = []
     for database in databases:
-        matrix = run_matrix(
-            database,
-            boundaries=given.boundary or BOUNDARIES,
-            columns=given.column or COLUMNS,
-            rounds=given.rounds,
-            seed=given.seed,
-            seconds=given.minutes * 60,
-        )
+        with open_world(database) as world:
+            matrix = run_matrix(
+                world,
+                boundaries=given.boundary or BOUNDARIES,
+                columns=given.column or COLUMNS,
+                rounds=given.rounds,
+                seed=given.seed,
+                seconds=given.minutes * 60,
+            )
         print(f"\n{database}: how often each happened; with everything whole afterwards unless it says WRONG")
         print(matrix.table(), flush=True)
         faults += matrix.faults

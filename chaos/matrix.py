@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from chaos.jobs import COLUMNS, Column
 from chaos.trial import BOUNDARIES, Boundary, Outcome, Trial, impossible
-from chaos.world import Database, World, open_world
+from chaos.world import Database, World
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class Matrix:
 
 
 def run_matrix(
-    database: Database,
+    world: World,
     *,
     boundaries: Sequence[Boundary] = BOUNDARIES,
     columns: Sequence[Column] = COLUMNS,
@@ -63,17 +63,16 @@ def run_matrix(
     seconds: float,
 ) -> Matrix:
     """Runs `rounds` trials of each cell, in another order each round, and begins none after `seconds`."""
-    matrix = Matrix(database, {cell: Cell() for cell in itertools.product(boundaries, columns)})
+    matrix = Matrix(world.database, {cell: Cell() for cell in itertools.product(boundaries, columns)})
     deadline = time.monotonic() + seconds
-    with open_world(database) as world:
-        for boundary, column, trial_seed in _order(matrix, world, rounds=rounds, seed=seed):
-            if time.monotonic() >= deadline:
-                break
-            outcome = Trial(world, boundary=boundary, column=column, seed=trial_seed).run()
-            matrix.cells[boundary, column].outcomes.append(outcome)
-            matrix.faults += [
-                f"{database}, {boundary} x {column}, seed {trial_seed}: {told}" for told in outcome.faults
-            ]
+    for boundary, column, trial_seed in _order(matrix, world, rounds=rounds, seed=seed):
+        if time.monotonic() >= deadline:
+            break
+        outcome = Trial(world, boundary=boundary, column=column, seed=trial_seed).run()
+        matrix.cells[boundary, column].outcomes.append(outcome)
+        matrix.faults += [
+            f"{world.database}, {boundary} x {column}, seed {trial_seed}: {told}" for told in outcome.faults
+        ]
     return matrix
 
 

@@ -6,7 +6,7 @@ The long form is run by hand: `scripts/chaos`, which tries every boundary at eve
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -15,7 +15,7 @@ from chaos.matrix import run_matrix
 from chaos.proxy import Plan
 from chaos.soak import run_soak
 from chaos.trial import BOUNDARIES, Trial
-from chaos.world import Database, open_world
+from chaos.world import World, open_world
 from tests.conftest import DATABASES
 
 _SEED = 20260131
@@ -24,26 +24,30 @@ _SECONDS = 240.0
 _CALLS: Sequence[Column] = CALLS[1:]
 
 
-@pytest.mark.parametrize("database", DATABASES)
-def test_nothing_is_lost_double_or_wrongly_green_whatever_breaks(database: Database) -> None:
+@pytest.fixture(scope="module", params=DATABASES)
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    with open_world(request.param) as made:
+        yield made
+
+
+def test_nothing_is_lost_double_or_wrongly_green_whatever_breaks(world: World) -> None:
     # One call for each boundary, another one on the other database; `scripts/chaos` has them all.
-    chance = random.Random(f"{_SEED} {database}")
+    chance = random.Random(f"{_SEED} {world.database}")
     faults: list[str] = []
     tried = 0
     for boundary in chance.sample(BOUNDARIES, 4):
         call = chance.choice(_CALLS)
-        matrix = run_matrix(database, boundaries=[boundary], columns=[call], rounds=1, seed=_SEED, seconds=_SECONDS)
+        matrix = run_matrix(world, boundaries=[boundary], columns=[call], rounds=1, seed=_SEED, seconds=_SECONDS)
         faults += matrix.faults
         tried += sum(len(cell.outcomes) for cell in matrix.cells.values())
     assert faults == []
     assert tried >= 3
 
 
-@pytest.mark.parametrize("database", DATABASES)
 @pytest.mark.parametrize("job", JOBS)
-def test_a_child_without_a_word_is_never_green_and_another_attempt_is_whole(job: Column, database: Database) -> None:
-    boundaries = random.Random(f"{_SEED} {database} {job}").sample(BOUNDARIES, 2)
-    matrix = run_matrix(database, boundaries=boundaries, columns=[job], rounds=1, seed=_SEED, seconds=_SECONDS)
+def test_a_child_without_a_word_is_never_green_and_another_attempt_is_whole(job: Column, world: World) -> None:
+    boundaries = random.Random(f"{_SEED} {world.database} {job}").sample(BOUNDARIES, 2)
+    matrix = run_matrix(world, boundaries=boundaries, columns=[job], rounds=1, seed=_SEED, seconds=_SECONDS)
     assert matrix.faults == []
     assert any(cell.outcomes for cell in matrix.cells.values())
 

@@ -31,8 +31,12 @@ def opened(event, **options):
 """
 IN_MAIN_THREAD = f"""{OPENING}
 contexts = [opened(event) for event in events]
-for context in contexts:
-    context.report_custom_message("begun")
+# Side by side: the first report waits for a server that is away, and each of them for seconds.
+reporting = [threading.Thread(target=context.report_custom_message, args=("begun",)) for context in contexts]
+for thread in reporting:
+    thread.start()
+for thread in reporting:
+    thread.join()
 print("ready", flush=True)
 time.sleep(600)
 """

@@ -11,13 +11,12 @@ from xdist.scheduler import LoadScopeScheduling
 # Some fixtures are expensive, and only one folder needs them: one process runs all of it.
 _TOGETHER = ("tests/browser/", "tests/contract/", "tests/integration/orchestrator/")
 # Tests of these files take long and share nothing: any process may run any of them.
-_APART = ("tests/e2e/test_docs_commands.py", "tests/e2e/test_chaos.py", "tests/integration/test_http_stalls.py")
+_APART = ("tests/e2e/test_docs_commands.py", "tests/e2e/test_sdk_", "tests/integration/test_http_stalls.py")
 # What takes longest begins first, so that no process still works when the others are done; what takes next to no time
 # comes last. Within a folder this is the order of `pytest --durations`.
 _FIRST = (
     "tests/browser/",
     "tests/e2e/test_chaos.py",
-    "tests/e2e/test_flights_demo.py",
     "tests/e2e/test_docs_commands.py",
     "tests/e2e/test_seed_examples.py",
     "tests/e2e/test_terminal_commands.py",
@@ -34,7 +33,7 @@ _FIRST = (
 def group_of(test: str) -> str:
     """The tests of a group have one process: those of a file, as a rule."""
     file = test.partition("::")[0]
-    if file in _APART:
+    if file.startswith(_APART):
         return test
     return next((folder for folder in _TOGETHER if file.startswith(folder)), file)
 
