@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,11 +37,11 @@ def environment(folder: Path, path: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """The demo as it is once it ran."""
     folder = tmp_path_factory.mktemp("demo")
     env = environment(folder, f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}")
-    yield Demo(folder / "home", env, run([FLIGHTS / "run"], env=env, timeout=180))
+    return Demo(folder / "home", env, run([FLIGHTS / "run"], env=env, timeout=180))
 
 
 def test_the_demo_is_green_with_one_warning_and_its_history_can_be_looked_at(demo: Demo) -> None:

@@ -6,7 +6,7 @@ longer lets it.
 
 from __future__ import annotations
 
-from xdist.scheduler import LoadScopeScheduling
+from xdist.scheduler import LoadScopeScheduling  # pyright: ignore[reportMissingTypeStubs]  it has none
 
 # Some fixtures are expensive, and only one folder needs them: one process runs all of it.
 _TOGETHER = ("tests/browser/", "tests/contract/", "tests/integration/orchestrator/")

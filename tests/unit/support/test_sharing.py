@@ -1,4 +1,4 @@
-"""Several processes share the tests by what belongs together. When that goes wrong nothing fails, it only takes long."""
+"""Several processes share the tests by what belongs together. When that goes wrong nothing fails, it takes long."""
 
 from __future__ import annotations
 
