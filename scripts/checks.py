@@ -29,6 +29,7 @@ LOCKS = {
     "tests.txt": "python-tests",
 }
 MEMBERS = ("client_sdk", "server", "orchestrator")
+_GENERATED = "Made by scripts/generate"
 _SIGNATURE = "# Made by scripts/lock from declarations "
 # An address, or a path of the machine that made the lock.
 _FOREIGN = re.compile(
@@ -39,9 +40,9 @@ _FOREIGN = re.compile(
 def long_files() -> Iterator[str]:
     """Files of code with more lines than a reader keeps in mind."""
     for path in _tracked("*.py", "server/pages/*.ts", "server/pages/*.tsx", "server/pages/*.css", "server/pages/*.mjs"):
-        lines = len(path.read_text(encoding="utf-8").splitlines())
-        if lines > CEILING:
-            yield f"{path.relative_to(ROOT)} has {lines} lines; the ceiling is {CEILING}: split it by concept."
+        lines = path.read_text(encoding="utf-8").splitlines()
+        if len(lines) > CEILING and not any(_GENERATED in line for line in lines[:5]):
+            yield f"{path.relative_to(ROOT)} has {len(lines)} lines; the ceiling is {CEILING}: split it by concept."
 
 
 def lock_faults() -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Writes the documents that are made from code, or says which of them are stale.
 
-A document is a path under docs/reference and its text. To add one, add a function to `DOCUMENTS` that yields it, here
+A document is a path from docs/reference and its text. To add one, add a function to `DOCUMENTS` that yields it, here
 or (for pages about the code itself) in docs/generate_reference.py.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import subprocess
 import sys
 import tempfile
 import textwrap
@@ -23,7 +24,8 @@ from standpipe_protocol.limits import Limits
 from standpipe_protocol.problems import PROBLEM_TYPES
 from standpipe_protocol.schema import DIALECT, ID, schema_documents
 
-REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"
+ROOT = Path(__file__).resolve().parents[1]
+REFERENCE = ROOT / "docs" / "reference"
 _NOTE = "<!-- Made by scripts/generate from the code; do not edit. -->"
 
 
@@ -103,6 +105,16 @@ def openapi() -> Iterator[tuple[str, str]]:
     yield "openapi.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
+def page_types() -> Iterator[tuple[str, str]]:
+    """The types of the pages, by the ready-made program that server/pages/package.json names."""
+    from standpipe_server import resources
+
+    command = [sys.executable, str(ROOT / "server" / "build_pages.py"), "types"]
+    schemas = json.dumps(resources.schemas())
+    text = subprocess.run(command, input=schemas, stdout=subprocess.PIPE, text=True, check=True).stdout
+    yield "../../server/pages/src/lib/resources.ts", text
+
+
 def commands() -> Iterator[tuple[str, str]]:
     lines = [
         _NOTE,
@@ -149,7 +161,7 @@ def reference_pages() -> Iterator[tuple[str, str]]:
         yield from make()
 
 
-DOCUMENTS = (schemas, problems, limits, openapi, commands, reference_pages)
+DOCUMENTS = (schemas, problems, limits, openapi, page_types, commands, reference_pages)
 
 
 def main(arguments: list[str]) -> int:
@@ -169,7 +181,8 @@ def main(arguments: list[str]) -> int:
     if not stale:
         print("All generated documents are current.")
     for name in stale:
-        print(f"docs/reference/{name} {'is stale: run scripts/generate.' if arguments else 'was written.'}")
+        shown = (REFERENCE / name).resolve().relative_to(ROOT)
+        print(f"{shown} {'is stale: run scripts/generate.' if arguments else 'was written.'}")
     return 1 if stale and arguments else 0
 
 

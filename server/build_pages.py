@@ -111,6 +111,19 @@ def _run(command: list[str], *, env: dict[str, str]) -> None:
         raise CannotBuild(f"`{' '.join(command)}` ended with {done.returncode}:\n{done.stdout}{done.stderr}")
 
 
+def run_node(script: str, given: str) -> str:
+    """What a script of the pages makes of that input. Raises CannotBuild."""
+    node, npm = find_node()
+    env = _environment(node)
+    if not (SOURCES / "node_modules" / "json-schema-to-typescript").exists():
+        _run([*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], env=env)
+    command = [node, script]
+    done = subprocess.run(command, cwd=SOURCES, env=env, input=given, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CannotBuild(f"`node {script}` ended with {done.returncode}:\n{done.stderr}")
+    return done.stdout
+
+
 def check_types() -> None:
     """Checks the pages' types.
 
@@ -128,6 +141,8 @@ def main(arguments: list[str]) -> int:
     try:
         if arguments == ["check"]:
             check_types()
+        elif arguments == ["types"]:
+            sys.stdout.write(run_node("types.mjs", sys.stdin.read()))
         elif build_pages():
             print("Built the server's pages.", file=sys.stderr)  # noqa: T201  the command's own word
     except CannotBuild as error:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from standpipe_protocol.metadata import normal_form
 from tests.support.browser import Visit
+from tests.support.odd_metadata import ODD_METADATA
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 from tests.support.wire import Job, closed, log, materialization, opened, register
@@ -85,3 +87,15 @@ def test_a_value_in_a_wrong_shape_is_marked_wherever_it_is_shown(site: Server, v
         visit.page.get_by_text(mark).first.wait_for()
     visit.shoot("wrong-shape")
     visit.check_access()
+
+
+def test_the_pages_show_the_normal_form_that_the_server_gives(visit: Visit, site: Server) -> None:
+    # A page shows a hundred entries at once.
+    metadata = dict(list(ODD_METADATA.items())[::6])
+    job = _ended(site, materialization("odd/normal", metadata=metadata))
+    for path in (f"/invocations/{job.id}", "/assets/odd%2Fnormal?tab=materializations"):
+        visit.go(path)
+        visit.page.wait_for_selector("dl.metadata >> nth=0")
+        shown = visit.page.locator("dl.metadata").first.locator("dt").all_inner_texts()
+        assert shown == [f"{label} {entry['type']}" for label, entry in normal_form(metadata).items()]
+    visit.shoot("odd_metadata")

@@ -193,6 +193,8 @@ class Event:
     ledger: Mapping[str, JsonValue] | None = None
     raw: JsonValue = None
     """What was sent where it was no object."""
+    metadata: Mapping[str, JsonValue] | None = None
+    """Of a report in normal form, where that was asked for."""
 
     @property
     def rejected(self) -> bool:

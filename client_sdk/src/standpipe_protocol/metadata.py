@@ -63,6 +63,12 @@ def normalise_metadata(metadata: Mapping[str, JsonValue] | None) -> dict[str, Me
     return {name: normalise_entry(entry) for name, entry in (metadata or {}).items()}
 
 
+def normal_form(metadata: JsonValue) -> dict[str, dict[str, JsonValue]]:
+    """The same as JSON; what is no object has no entries."""
+    given = metadata if isinstance(metadata, dict) else None
+    return {name: entry.to_wire() for name, entry in normalise_metadata(given).items()}
+
+
 def normalise_entry(entry: JsonValue) -> MetadataEntry:
     """The normal form of one entry: `{"raw_value": ..., "type": ...}`, or a plain value whose type is inferred."""
     if isinstance(entry, dict):
@@ -88,6 +94,13 @@ def float_from_raw(raw_value: JsonValue) -> float:
     if isinstance(raw_value, str):
         return NON_FINITE[raw_value]
     return float(cast("float", raw_value))
+
+
+def float_to_raw(value: float) -> JsonValue:
+    """A float as JSON: one that is not finite by its name."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
 
 
 def _inferred(raw: JsonValue) -> MetadataEntry:
@@ -129,9 +142,7 @@ def _float(raw: JsonValue) -> JsonValue:
         value = float(raw)
     except OverflowError:
         raise _WrongShape("expected a number that fits a 64-bit float") from None
-    if math.isfinite(value):
-        return value
-    return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    return float_to_raw(value)
 
 
 def _integer(raw: JsonValue) -> JsonValue:

@@ -16,7 +16,7 @@ from standpipe_orchestrator.asset_key import AssetKey, CoercibleToAssetKey
 from standpipe_orchestrator.errors import InvalidMetadata
 from standpipe_orchestrator.tables import TableColumn, TableColumnLineage, TableRecord, TableSchema
 from standpipe_protocol.json_text import JsonObject, JsonValue, encode_json
-from standpipe_protocol.metadata import normalise_entry
+from standpipe_protocol.metadata import float_to_raw
 
 T_co = TypeVar("T_co", covariant=True)
 _NONE = type(None)
@@ -101,7 +101,7 @@ class MetadataValue(metaclass=MetadataConstructors):
 
     def to_wire(self) -> JsonObject:
         """`{"type": ..., "raw_value": ...}` in the protocol's normal form, non-finite numbers as their names."""
-        return normalise_entry({"type": self.metadata_type, "raw_value": self._raw()}).to_wire()
+        return {"type": self.metadata_type, "raw_value": self._raw()}
 
     def _raw(self) -> JsonValue:
         return cast("JsonValue", self._held)
@@ -243,6 +243,9 @@ class FloatMetadataValue(_Typed["float | None"]):
     def __init__(self, value: float | None) -> None:
         super().__init__(float(value) if isinstance(value, int) else value)
 
+    def _raw(self) -> JsonValue:
+        return None if self._held is None else float_to_raw(self._held)
+
 
 class IntMetadataValue(_Typed["int | None"]):
     __slots__ = ()
@@ -278,6 +281,9 @@ class TimestampMetadataValue(_Typed[float]):
                 )
             value = value.timestamp()
         super().__init__(float(value) if isinstance(value, int) else value)
+
+    def _raw(self) -> JsonValue:
+        return float_to_raw(self._held)
 
 
 class DagsterRunMetadataValue(_Typed[str]):

@@ -42,7 +42,7 @@ from standpipe_orchestrator.tables import (
     TableSchema,
 )
 from standpipe_protocol.json_text import JsonObject, JsonValue
-from standpipe_protocol.metadata import MetadataEntry, float_from_raw, normalise_metadata
+from standpipe_protocol.metadata import float_from_raw, normalise_metadata
 
 RawMetadataValue: TypeAlias = object
 """What may stand in a `metadata` mapping: a MetadataValue, or a plain value that has an obvious one."""
@@ -100,20 +100,21 @@ def _value_of(name: str, value: object) -> MetadataValue:
 
 
 def metadata_from_wire(metadata: Mapping[str, JsonValue] | None) -> dict[str, MetadataValue]:
-    """The metadata of a message or of a history item, as values; never fails."""
-    given = metadata or {}
-    values = {name: _from_entry(entry) for name, entry in normalise_metadata(given).items()}
-    for name, entry in given.items():
-        # Of a history item, which is in normal form already: there it says that it was kept as JSON.
-        if isinstance(entry, dict) and entry.get("type") == "json" and isinstance(entry.get("problem"), str):
-            values[name] = JsonMetadataValue(entry.get("raw_value"), problem=str(entry["problem"]))
-    return values
+    """The metadata of a message, as values; never fails."""
+    return {name: _value(one.type, one.raw_value, one.problem) for name, one in normalise_metadata(metadata).items()}
 
 
-def _from_entry(entry: MetadataEntry) -> MetadataValue:
-    if entry.problem is not None:
-        return JsonMetadataValue(entry.raw_value, problem=entry.problem)
-    return _READERS[entry.type](entry.raw_value)
+def metadata_from_history(metadata: Mapping[str, JsonValue] | None) -> dict[str, MetadataValue]:
+    """The metadata of a history item, which the server gives in normal form, as values."""
+    entries = cast("Mapping[str, JsonObject]", metadata or {})
+    return {
+        name: _value(str(one["type"]), one["raw_value"], cast("str | None", one.get("problem")))
+        for name, one in entries.items()
+    }
+
+
+def _value(kind: str, raw: JsonValue, problem: str | None) -> MetadataValue:
+    return JsonMetadataValue(raw, problem=problem) if problem is not None else _READERS[kind](raw)
 
 
 def wrong_shapes(metadata: Mapping[str, MetadataValue]) -> dict[str, str]:

@@ -22,7 +22,7 @@ from standpipe_orchestrator.cli.lists import cell, print_rows
 from standpipe_orchestrator.cli.reported import metadata_grid
 from standpipe_orchestrator.cli.text import local_time, metadata_line, one_line, visible
 from standpipe_orchestrator.client import BrokerClient
-from standpipe_orchestrator.metadata_wire import metadata_from_wire
+from standpipe_orchestrator.metadata_wire import metadata_from_history
 from standpipe_protocol.json_text import JsonObject, JsonValue
 
 _PAGE = 100
@@ -156,7 +156,7 @@ def _print_latest(console: Console, asset: JsonObject) -> None:
     last, checks = _object(asset.get("last_materialization")), asset.get("checks")
     console.print(Text(_text(asset, "asset_key"), style="bold"), soft_wrap=True)
     if last:
-        for grid in metadata_grid(metadata_from_wire(_object(last.get("metadata")))):
+        for grid in metadata_grid(metadata_from_history(_object(last.get("metadata")))):
             console.print(Padding(grid, (0, 0, 0, 2)))
     for check in map(_object, checks if isinstance(checks, list) else []):
         line = Text("  check ").append(_text(check, "check_name")).append(" ").append_text(_check_state(check))
@@ -186,7 +186,7 @@ def _check_row(item: JsonObject) -> Mapping[str, Text]:
 
 
 def _metadata_cell(item: JsonObject) -> Text:
-    line = metadata_line(metadata_from_wire(_object(item.get("metadata"))))
+    line = metadata_line(metadata_from_history(_object(item.get("metadata"))))
     return cell(line)
 
 

@@ -27,7 +27,7 @@ const HIDDEN_MILLISECONDS = 5000;
 export function follow(id: string, { methods, after = 0, ...filters }: Options, hooks: Hooks): { close: () => void } {
   const control = new AbortController();
   const path = `/invocations/${id}/events`;
-  const method = methods?.join(",");
+  const asked = { ...filters, method: methods?.join(","), metadata: "normal", mask: true };
   let position = after;
   let leave: (() => void) | undefined;
   let waiting: Event[] = [];
@@ -52,7 +52,7 @@ export function follow(id: string, { methods, after = 0, ...filters }: Options, 
 
   const listen = () =>
     reading<void>(path, control.signal, (signal) => new Promise((resolve, reject) => {
-      const stream = new EventSource(apiUrl(path, { ...filters, after: position, method, limit: PAGE, mask: true }));
+      const stream = new EventSource(apiUrl(path, { ...asked, after: position, limit: PAGE }));
       leave = () => {
         stream.close();
         leave = undefined;
@@ -85,7 +85,7 @@ export function follow(id: string, { methods, after = 0, ...filters }: Options, 
     try {
       hooks.line("catching up");
       for (;;) {
-        const page = await get<EventPage>(path, { ...filters, after: position, limit: PAGE, method }, control.signal);
+        const page = await get<EventPage>(path, { ...asked, after: position, limit: PAGE }, control.signal);
         page.items.forEach(take);
         flush();
         position = Math.max(position, page.next_after);

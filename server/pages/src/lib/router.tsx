@@ -84,6 +84,9 @@ export function invocationHref(id: string, query?: Record<string, string>): stri
   return href(`invocations/${id}`, query);
 }
 
+/** An asset key's escaped text. */
+export const assetText = (parts: string[]): string => parts.map((part) => part.replace(/[\\/]/g, "\\$&")).join("/");
+
 /** The key's text as one segment: the API takes it in the same form. */
 export function assetHref(key: string): string {
   return href(`assets/${encodeURIComponent(key)}`);

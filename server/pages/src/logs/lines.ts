@@ -66,7 +66,7 @@ export function rowsOf(event: Event): Row[] {
   const { params, position, producer } = event;
   const text = event.method === "report_process_end" ? processEnd((params ?? {}) as End) : event.method === "log_external_stream" ? params?.["text"] : withTraceback(event);
   const level = levelOf(event);
-  const time = event.sent_at ?? event.received_at;
+  const time = typeof event.sent_at === "string" ? event.sent_at : event.received_at;
   const lines = logLine(String(text ?? "")).replace(/\n+$/, "").split("\n");
   return lines.map((line, index) => ({
     position,

@@ -2,10 +2,9 @@
 import { Graph, layout } from "@dagrejs/dagre";
 import { useMemo } from "preact/hooks";
 import { visible } from "../lib/format";
-import { assetHref, Link } from "../lib/router";
-import type { Json } from "../lib/types";
+import { assetHref, assetText, Link } from "../lib/router";
+import type { ColumnLineage } from "../lib/types";
 import { PartBar, usePart } from "../parts/more";
-import { lineageOf, type Upstream } from "./normal";
 
 const ROW = 22;
 const HEAD = 26;
@@ -24,8 +23,13 @@ interface Box {
   height: number;
 }
 
-export function Lineage({ raw, asset }: { raw: Json; asset: string }) {
-  const deps = useMemo(() => lineageOf(raw) ?? {}, [raw]);
+interface Upstream {
+  asset: string;
+  column: string;
+}
+
+export function Lineage({ lineage, asset }: { lineage: ColumnLineage; asset: string }) {
+  const deps = useMemo(() => upstreamOf(lineage), [lineage]);
   const drawn = useMemo(() => draw(deps, asset), [deps, asset]);
   const columns = Object.keys(deps);
   const part = usePart(Object.entries(deps), ([column]) => column, LISTED);
@@ -78,6 +82,8 @@ export function Lineage({ raw, asset }: { raw: Json; asset: string }) {
   );
 }
 
+const upstreamOf = ({ deps_by_column: deps }: ColumnLineage): Record<string, Upstream[]> =>
+  Object.fromEntries(Object.entries(deps).map(([column, upstream]) => [column, upstream.map((one) => ({ asset: assetText(one.asset_key), column: one.column_name }))]));
 const nameOf = (id: string, asset: string): string => (id === OWN ? asset || "this asset" : id.slice("up:".length));
 const short = (text: string): string => visible(text.length > 26 ? `${text.slice(0, 24)}…` : text);
 

@@ -1,9 +1,8 @@
 // Tables and schemas, in the browser's own table, with constraints in words.
 import { useMemo, useState } from "preact/hooks";
 import { count, numberText, plural, visible } from "../lib/format";
-import type { Json, JsonObject } from "../lib/types";
+import type { Column, Json, JsonObject, Table, TableSchema } from "../lib/types";
 import { PartBar, usePart } from "../parts/more";
-import { columnsOf, tableConstraints, type Column } from "./normal";
 
 const SHOWN = 20;
 const COLUMNS = 40;
@@ -13,10 +12,10 @@ const CELLS = 4000;
 /** Characters of a cell. */
 const LONG = 400;
 
-export function Records({ value, name = "Table" }: { value: JsonObject; name?: string }) {
+export function Records({ value, name = "Table" }: { value: Table; name?: string }) {
   const [most, setMost] = useState(SHOWN);
-  const records = (Array.isArray(value["records"]) ? value["records"] : []) as JsonObject[];
-  const described = columnsOf(value["schema"]) ?? [];
+  const records: JsonObject[] = value.records;
+  const described = value.schema.columns;
   const names = useMemo(
     () => [...new Set([...described.map((column) => column.name), ...records.slice(0, 200).flatMap((record) => Object.keys(record))])],
     [value],
@@ -56,7 +55,7 @@ export function Records({ value, name = "Table" }: { value: JsonObject; name?: s
           </button>
         )}
       </p>
-      {described.some((column) => constraintWords(column).length) && <Schema raw={value["schema"] ?? null} name={`Schema of ${name}`} />}
+      {described.some((column) => constraintWords(column).length) && <Schema schema={value.schema} name={`Schema of ${name}`} />}
     </div>
   );
 }
@@ -68,9 +67,9 @@ function Cell({ value }: { value: Json }) {
   return <td class={numeric ? "number" : undefined}>{visible(text.length > LONG ? `${text.slice(0, LONG)}… (${count(text.length)} characters)` : text)}</td>;
 }
 
-export function Schema({ raw, name = "Schema" }: { raw: Json; name?: string }) {
-  const columns = columnsOf(raw) ?? [];
-  const whole = tableConstraints(raw);
+export function Schema({ schema, name = "Schema" }: { schema: TableSchema; name?: string }) {
+  const { columns } = schema;
+  const whole = schema.constraints.other;
   const part = usePart(columns, (column) => column.name, MOST_COLUMNS);
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label={name}>

@@ -2,21 +2,20 @@
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { fullTime, numberText, utc, visible } from "../lib/format";
-import { assetHref, Link } from "../lib/router";
-import type { Entry, JsonObject } from "../lib/types";
+import { assetHref, assetText, Link } from "../lib/router";
+import { valueOf, type ColumnLineage, type MetadataEntry, type Table, type TableSchema } from "../lib/types";
 import { CopyButton } from "../parts/common";
 import { PartBar, usePart } from "../parts/more";
 import { JsonTree } from "./json_tree";
 import { Lineage } from "./lineage";
 import { Markdown } from "./markdown";
-import { assetText } from "./normal";
 import { Records, Schema } from "./table";
 
 const WIDE = new Set(["table", "table_schema", "table_column_lineage", "md", "json"]);
 const LONG = 1200;
 const ENTRIES = 100;
 
-export function Metadata({ metadata, asset = "" }: { metadata: Record<string, Entry>; asset?: string }) {
+export function Metadata({ metadata, asset = "" }: { metadata: Record<string, MetadataEntry>; asset?: string }) {
   const entries = Object.entries(metadata);
   const part = usePart(entries, ([name]) => name, ENTRIES);
   if (!entries.length) return <p class="quiet">No metadata.</p>;
@@ -40,7 +39,7 @@ export function Metadata({ metadata, asset = "" }: { metadata: Record<string, En
 }
 
 interface ValueProps {
-  entry: Entry;
+  entry: MetadataEntry;
   asset?: string;
   name?: string;
 }
@@ -64,11 +63,11 @@ function Plain({ entry, asset = "", name = "" }: ValueProps): ComponentChildren 
     case "json":
       return <JsonTree value={raw} />;
     case "table":
-      return <Records value={raw as JsonObject} name={`Table ${name} ${asset}`} />;
+      return <Records value={valueOf<Table>(raw)} name={`Table ${name} ${asset}`} />;
     case "table_schema":
-      return <Schema raw={raw} name={`Schema ${name} ${asset}`} />;
+      return <Schema schema={valueOf<TableSchema>(raw)} name={`Schema ${name} ${asset}`} />;
     case "table_column_lineage":
-      return <Lineage raw={raw} asset={asset} />;
+      return <Lineage lineage={valueOf<ColumnLineage>(raw)} asset={asset} />;
     case "url":
       return <Address text={String(raw)} />;
     case "notebook":
@@ -82,12 +81,16 @@ function Plain({ entry, asset = "", name = "" }: ValueProps): ComponentChildren 
     case "bool":
       return <span class={raw ? "yes" : "no"}>{raw ? "true" : "false"}</span>;
     case "asset":
-      return <Link to={assetHref(assetText(raw))}>{visible(assetText(raw))}</Link>;
+      return <AssetLink parts={valueOf<string[]>(raw)} />;
     case "dagster_run":
       return <Copyable text={String(raw)} />;
     default:
       return <LongText text={String(raw)} />;
   }
+}
+
+function AssetLink({ parts }: { parts: string[] }) {
+  return <Link to={assetHref(assetText(parts))}>{visible(assetText(parts))}</Link>;
 }
 
 /** A link only where its scheme is one of the web's; anything else is text. */

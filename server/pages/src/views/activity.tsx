@@ -5,12 +5,12 @@ import { count, milliseconds } from "../lib/format";
 import { useLoaded } from "../lib/load";
 import { changeQuery } from "../lib/router";
 import { badgeOf } from "../lib/standing";
-import type { Counts } from "../lib/types";
+import type { InvocationCounts } from "../lib/types";
 
 const HEIGHT = 44;
 const MOST_BINS = 180;
 const AGAIN_MILLISECONDS = 5000;
-const SPANS: Record<string, { bin: Counts["bin"]; millis: number; words: string }> = {
+const SPANS: Record<string, { bin: InvocationCounts["bin"]; millis: number; words: string }> = {
   hour: { bin: "minute", millis: 3_600_000, words: "1 hour" },
   day: { bin: "hour", millis: 7 * 86_400_000, words: "7 days" },
   quarter: { bin: "day", millis: 90 * 86_400_000, words: "90 days" },
@@ -27,7 +27,7 @@ export function Activity({ filter }: { filter: Record<string, string[]> }) {
   const loaded = useLoaded(key, (signal) => {
     const until = range.until ?? new Date(Date.now() + 1000).toISOString();
     const since = range.since ?? new Date(Date.now() - chosen.millis).toISOString();
-    return get<Counts>("/invocations/counts", { ...rest, by: "badge", bin: range.bin, since, until }, signal);
+    return get<InvocationCounts>("/invocations/counts", { ...rest, by: "badge", bin: range.bin, since, until }, signal);
   }, { every: AGAIN_MILLISECONDS });
   const strip = useRef<SVGSVGElement>(null);
   const [drag, setDrag] = useState<[number, number] | null>(null);
@@ -113,7 +113,7 @@ function Bar({ bin, x, most, brushed }: { bin: Bin; x: number; most: number; bru
 }
 
 /** Which bins suit the time that is filtered by; without a filter, the time that was chosen until now. */
-function rangeOf(since: string | undefined, until: string | undefined, chosen: { bin: Counts["bin"]; millis: number }) {
+function rangeOf(since: string | undefined, until: string | undefined, chosen: { bin: InvocationCounts["bin"]; millis: number }) {
   if (!since && !until) return { bin: chosen.bin, since: undefined, until: undefined };
   const end = until ? milliseconds(until) : Date.now();
   const begin = since ? milliseconds(since) : end - chosen.millis;
@@ -122,7 +122,7 @@ function rangeOf(since: string | undefined, until: string | undefined, chosen: {
 }
 
 /** With the empty bins that the server leaves out. */
-function spread({ bin, since, until, bins }: Counts): Bin[] {
+function spread({ bin, since, until, bins }: InvocationCounts): Bin[] {
   const width = BIN_MILLIS[bin];
   const first = Math.floor(milliseconds(since) / width) * width;
   const length = Math.min(2000, Math.ceil((milliseconds(until) - first) / width));

@@ -3,7 +3,7 @@ import { get } from "../lib/api";
 import { visible } from "../lib/format";
 import { useLoaded } from "../lib/load";
 import { changeQuery, href, invocationHref, Link } from "../lib/router";
-import type { Asset, Page, Reported } from "../lib/types";
+import type { Asset, Materialization, Page } from "../lib/types";
 import { Metadata } from "../metadata/value";
 import { CopyButton, Empty, Failure, Loading, Panel, Time, useTitle } from "../parts/common";
 import { Tabs } from "../parts/tabs";
@@ -84,7 +84,7 @@ export function AssetPage({ asset, query }: { asset: string; query: URLSearchPar
 }
 
 function Materializations({ path, asset, since, until }: { path: string; asset: string; since: string | undefined; until: string | undefined }) {
-  const loaded = useLoaded(`${path} ${since} ${until}`, (signal) => get<Page<Reported>>(`${path}/materializations`, { since, until, limit: 50 }, signal));
+  const loaded = useLoaded(`${path} ${since} ${until}`, (signal) => get<Page<Materialization>>(`${path}/materializations`, { since, until, limit: 50 }, signal));
   if (loaded.error) return <Failure error={loaded.error} what="history" retry={loaded.reload} />;
   if (!loaded.value) return <Loading what="materializations" />;
   if (!loaded.value.items.length) return <Empty title="No materialization in this time." />;

@@ -3,19 +3,19 @@ import { get } from "../lib/api";
 import { fullTime, visible } from "../lib/format";
 import { useLoaded } from "../lib/load";
 import { invocationHref, Link } from "../lib/router";
-import type { Page, Reported } from "../lib/types";
+import type { Page, CheckResult } from "../lib/types";
 import { Metadata } from "../metadata/value";
 import { Empty, Failure, Loading, Panel, Time } from "../parts/common";
 
 const SHOWN = 500;
 
 export function CheckStrips({ path, since, until }: { path: string; since: string | undefined; until: string | undefined }) {
-  const loaded = useLoaded(`${path} ${since} ${until}`, (signal) => get<Page<Reported>>(`${path}/checks`, { since, until, limit: SHOWN }, signal));
+  const loaded = useLoaded(`${path} ${since} ${until}`, (signal) => get<Page<CheckResult>>(`${path}/checks`, { since, until, limit: SHOWN }, signal));
   if (loaded.error) return <Failure error={loaded.error} what="checks" retry={loaded.reload} />;
   if (!loaded.value) return <Loading what="checks" />;
   const items = loaded.value.items;
   if (!items.length) return <Empty title="No check was reported in this time." />;
-  const byName = new Map<string, Reported[]>();
+  const byName = new Map<string, CheckResult[]>();
   for (const item of items) byName.set(item.check_name ?? "", [item, ...(byName.get(item.check_name ?? "") ?? [])]);
   const failed = items.filter((item) => !item.passed).slice(0, 20);
   return (

@@ -3,7 +3,6 @@ import { visible } from "../lib/format";
 import { assetHref, Link } from "../lib/router";
 import type { Standing } from "../lib/superseded";
 import type { Event } from "../lib/types";
-import { normalMetadata } from "../metadata/normal";
 import { Metadata } from "../metadata/value";
 import { Empty, Time } from "../parts/common";
 import { Icon } from "../parts/icons";
@@ -30,9 +29,9 @@ export function Checks({ reports, superseded }: { reports: Standing; superseded:
 }
 
 function Card({ event, stale, replaced }: { event: Event; stale: boolean; replaced?: boolean }) {
-  const { passed, severity, check_name: name, asset_key: key, metadata } = event.params ?? {};
+  const { passed, severity, check_name: name, asset_key: key } = event.params ?? {};
   const kind = passed ? "succeeded" : severity === "WARN" ? "warning" : "failed";
-  const entries = normalMetadata(metadata);
+  const entries = event.metadata ?? {};
   return (
     <section class={replaced ? "card superseded" : "card"} aria-label={`${replaced ? "Replaced check" : "Check"} ${String(name)}`}>
       <header>

@@ -154,7 +154,7 @@ function Table({ found, ids }: { found: Comparison; ids: string[] }) {
           {group("Context", found.context.map((row) => (
             <tr key={row.name}>
               <th scope="row">{visible(row.name)}</th>
-              <Plain values={row.values} absent={row.absent} />
+              <Plain values={row.values} />
             </tr>
           )))}
           {group("Extras", leaves(found.extras))}
@@ -223,7 +223,7 @@ function Entries({ row, check }: { row: Comparison["metadata"][number]; check?: 
 const Absent = () => <span class="quiet">not there</span>;
 const numberOf = (value: Json): number | null => (typeof value === "number" ? value : null);
 
-function Plain({ values, absent }: { values: Json[]; absent: boolean[] | undefined }) {
+function Plain({ values, absent }: { values: Json[]; absent?: boolean[] }) {
   return (
     <>
       {values.map((value, index) => (

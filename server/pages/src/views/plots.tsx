@@ -5,12 +5,12 @@ import { get } from "../lib/api";
 import { fullTime, numberText, plural, visible } from "../lib/format";
 import { useLoaded } from "../lib/load";
 import { changeQuery, invocationHref, Link, navigate } from "../lib/router";
-import type { Page, SeriesPoint } from "../lib/types";
+import type { Page, Point } from "../lib/types";
 import { Empty, Failure, Loading } from "../parts/common";
 import { PartBar, usePart } from "../parts/more";
 
 interface Series {
-  points: SeriesPoint[];
+  points: Point[];
   binned: boolean;
 }
 
@@ -96,7 +96,7 @@ function Plot({ path, label, since, until }: { path: string; label: string } & R
   );
 }
 
-function Chart({ points, label }: { points: SeriesPoint[]; label: string }) {
+function Chart({ points, label }: { points: Point[]; label: string }) {
   const box = useRef<HTMLDivElement>(null);
   const last = points.at(-1);
   useEffect(() => {
@@ -123,18 +123,18 @@ function Chart({ points, label }: { points: SeriesPoint[]; label: string }) {
   return <div ref={box} class="chart" role="img" aria-label={`${label}: ${points.length} points, the last ${last ? valueText(last) : "missing"}. The points are listed below.`} />;
 }
 
-const isFinite = (value: SeriesPoint["value"] | undefined): boolean => typeof value === "number" || typeof value === "bigint";
-const valueText = (point: SeriesPoint): string => (point.value === null ? "no value" : numberText(point.value));
+const isFinite = (value: Point["value"] | undefined): boolean => typeof value === "number" || typeof value === "bigint";
+const valueText = (point: Point): string => (point.value === null ? "no value" : numberText(point.value));
 
 const HEIGHT = 170;
 
-function chart(element: HTMLElement, points: SeriesPoint[], label: string): uPlot {
+function chart(element: HTMLElement, points: Point[], label: string): uPlot {
   const colour = (name: string) => resolved(element, name);
   const line = colour("--accent");
   const binned = points.some((point) => (point.count ?? 1) > 1);
   const times = points.map((point) => Date.parse(point.at) / 1000);
   // A gap where a number is not finite.
-  const height = (value: SeriesPoint["value"] | undefined) => (isFinite(value) ? Number(value) : null);
+  const height = (value: Point["value"] | undefined) => (isFinite(value) ? Number(value) : null);
   const values = points.map((point) => height(point.value));
   const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 }, font: "12px system-ui, sans-serif" };
   const band = binned ? [points.map((point) => height(point.max ?? point.value)), points.map((point) => height(point.min ?? point.value))] : [];

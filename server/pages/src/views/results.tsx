@@ -5,7 +5,6 @@ import { assetHref, Link } from "../lib/router";
 import { hasNote, type Standing } from "../lib/superseded";
 import type { Event, Invocation, Note } from "../lib/types";
 import { JsonTree } from "../metadata/json_tree";
-import { normalMetadata } from "../metadata/normal";
 import { Metadata } from "../metadata/value";
 import { CopyButton, Empty, Time } from "../parts/common";
 
@@ -60,7 +59,7 @@ function Card({ event, stale, replaced }: { event: Event; stale: boolean; replac
         <Remarks event={event} stale={stale} replaced={replaced} />
         <Time value={event.received_at} short />
       </header>
-      <Metadata metadata={normalMetadata(event.params?.["metadata"])} asset={key} />
+      <Metadata metadata={event.metadata ?? {}} asset={key} />
     </section>
   );
 }

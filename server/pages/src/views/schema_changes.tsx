@@ -3,30 +3,30 @@ import { get } from "../lib/api";
 import { plural, visible } from "../lib/format";
 import { useLoaded } from "../lib/load";
 import { invocationHref, Link } from "../lib/router";
-import type { Json, JsonObject, Page, Reported, SchemaChange } from "../lib/types";
+import { valueOf, type Column, type ColumnLineage, type Materialization, type Page, type SchemaChange, type Table, type TableSchema } from "../lib/types";
 import { Lineage } from "../metadata/lineage";
-import { columnsOf, type Column } from "../metadata/normal";
 import { constraintWords, Schema } from "../metadata/table";
 import { Empty, Failure, Loading, Panel, Time } from "../parts/common";
 
-export function SchemaChanges({ path, asset, last }: { path: string; asset: string; last: Reported | null }) {
+export function SchemaChanges({ path, asset, last }: { path: string; asset: string; last: Materialization | null }) {
   const loaded = useLoaded(path, (signal) => get<Page<SchemaChange>>(`${path}/schema-changes`, {}, signal));
   const metadata = Object.entries(last?.metadata ?? {});
   const schemas = metadata.flatMap(([label, entry]) => {
-    const raw = entry.type === "table_schema" ? entry.raw_value : entry.type === "table" ? ((entry.raw_value as JsonObject)["schema"] ?? null) : null;
-    return raw === null ? [] : [[label, raw] as [string, Json]];
+    const raw = entry.raw_value;
+    const schema = entry.type === "table_schema" ? valueOf<TableSchema>(raw) : entry.type === "table" ? valueOf<Table>(raw).schema : null;
+    return schema === null ? [] : [[label, schema] as const];
   });
   const lineages = metadata.filter(([, entry]) => entry.type === "table_column_lineage");
   return (
     <>
       {lineages.map(([label, entry]) => (
         <Panel key={label} title={`Where the columns come from${lineages.length > 1 ? ` (${visible(label)})` : ""}`}>
-          <Lineage raw={entry.raw_value} asset={asset} />
+          <Lineage lineage={valueOf<ColumnLineage>(entry.raw_value)} asset={asset} />
         </Panel>
       ))}
-      {schemas.map(([label, raw]) => (
+      {schemas.map(([label, schema]) => (
         <Panel key={label} title={`Schema as last reported (${visible(label)})`}>
-          <Schema raw={raw} name={`Schema ${label}`} />
+          <Schema schema={schema} name={`Schema ${label}`} />
         </Panel>
       ))}
       {loaded.error && <Failure error={loaded.error} what="list of changes" retry={loaded.reload} />}
@@ -43,19 +43,19 @@ export function SchemaChanges({ path, asset, last }: { path: string; asset: stri
                   <Time value={change.received_at} />
                 </Link>
                 <ul class="plain">
-                  {names(change.added).slice(0, MOST).map((column) => (
+                  {change.added.slice(0, MOST).map((column) => (
                     <li key={`+${column.name}`} class="added">
                       + <code>{visible(column.name)}</code> {visible(describe(column))}
                     </li>
                   ))}
-                  {names(change.removed).slice(0, MOST).map((column) => (
+                  {change.removed.slice(0, MOST).map((column) => (
                     <li key={`-${column.name}`} class="removed">
                       − <code>{visible(column.name)}</code> {visible(describe(column))}
                     </li>
                   ))}
                   {change.changed.slice(0, MOST).map(({ name, before, after }) => (
                     <li key={name} class="changed">
-                      ~ <code>{visible(name)}</code> {visible(describe(names([before])[0]))} → {visible(describe(names([after])[0]))}
+                      ~ <code>{visible(name)}</code> {visible(describe(before))} → {visible(describe(after))}
                     </li>
                   ))}
                   <Further of={change.added} how="added" />
@@ -82,5 +82,4 @@ function Further({ of, how }: { of: unknown[]; how: string }) {
   );
 }
 
-const names = (columns: Json[]): Column[] => columnsOf(columns) ?? [];
-const describe = (column: Column | undefined): string => (column ? [column.type, ...constraintWords(column)].join(", ") : "");
+const describe = (column: Column): string => [column.type, ...constraintWords(column)].join(", ");

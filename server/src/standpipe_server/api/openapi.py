@@ -79,10 +79,11 @@ def _append() -> dict[str, Any]:
 
 def _read() -> dict[str, Any]:
     answers = _strings(describe("EventPage", "malformed", "invalid-request", "overloaded"))
+    answers["200"]["content"]["application/json"]["schema"] = {"anyOf": [ref("EventPage"), ref("EarlierEventPage")]}
     answers["200"]["description"] = "A page; or with another `Accept` the events as they come, until the end."
     answers["200"]["content"] |= {
         "text/event-stream": {"schema": {"type": "string"}},
-        "application/x-ndjson": {"schema": {"$ref": "#/components/schemas/Event"}},
+        "application/x-ndjson": {"schema": ref("Event")},
     }
     return {
         "tags": ["orchestrator"],
@@ -99,7 +100,8 @@ def _read() -> dict[str, Any]:
             _parameter("query", "stream", "string", "Only output of `stdout` or `stderr`."),
             _parameter("query", "producer", "string", "Only of these producers; repeated or with commas."),
             _parameter("query", "before", "string", "Reads backwards: the last events before this position, or `end`."),
-            _parameter("query", "mask", "boolean", "With `***` in the invocation that ends a stream."),
+            _parameter("query", "mask", "boolean", "With `***` in what ends a stream, and in `metadata`."),
+            _parameter("query", "metadata", "string", "`normal`: reports have `metadata` in normal form, too."),
             _parameter("query", "control", "boolean", "With `control`; a wait ends once the work is to stop."),
             _parameter("query", "wait", "number", f"Seconds to wait for an event, at most {LONGEST_WAIT:g}."),
             _parameter("header", "Last-Event-ID", "integer", "The position a reader that comes again has seen."),

@@ -61,7 +61,9 @@ class ReadQuery:
     control: bool
     """Whether a page or lines say that the work is to stop, as a stream does by itself."""
     mask: bool
-    """Whether the invocation at the end of a stream is masked."""
+    """Whether the invocation at the end of a stream, and metadata in normal form, is masked."""
+    metadata: bool
+    """Whether reports have their metadata in normal form beside them."""
 
 
 def refuse_repeated(exchange: Exchange) -> None:
@@ -137,6 +139,7 @@ def read_query(exchange: Exchange) -> ReadQuery:
         wait=_wait(query),
         control=_flag(query, "control"),
         mask=_flag(query, "mask"),
+        metadata=_metadata(query),
     )
 
 
@@ -214,6 +217,13 @@ def _wait(query: dict[str, list[str]]) -> float:
     if not math.isfinite(seconds) or seconds < 0:
         raise Refused(invalid_parameter("wait", expected=f"seconds from 0 to {LONGEST_WAIT:g}", got=text))
     return min(seconds, LONGEST_WAIT)
+
+
+def _metadata(query: dict[str, list[str]]) -> bool:
+    form = query.get("metadata", [""])[-1]
+    if form not in ("", "normal"):
+        raise Refused(invalid_parameter("metadata", expected="`normal`", got=form))
+    return form == "normal"
 
 
 def _flag(query: dict[str, list[str]], name: str) -> bool:

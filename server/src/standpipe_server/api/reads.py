@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from functools import partial
 from time import monotonic
 from typing import Final
 
@@ -16,6 +17,7 @@ from standpipe_protocol.json_text import encode_json
 from standpipe_server.api.exchange import Exchange
 from standpipe_server.api.parameters import ReadQuery, read_query
 from standpipe_server.api.parts import ApiParts
+from standpipe_server.broker.reported_metadata import with_all_metadata
 from standpipe_server.feed.tail import CancelRequested, Ended, Idle, Stopping, tail
 from standpipe_server.feed.wakeups import Subscription
 from standpipe_server.store import EventPage, StoreError, Target
@@ -38,9 +40,9 @@ async def read_events(parts: ApiParts, exchange: Exchange, target: Target) -> No
         case "json" if query.wait:
             async with parts.streams.following(exchange, target.pk) as subscription:
                 page = await _waited_page(parts, subscription, query)
-            await _answer_page(exchange, page, query)
+            await _answer_page(parts, exchange, page, query)
         case "json":
-            await _answer_page(exchange, await _page(parts, target.pk, query, after=query.after), query)
+            await _answer_page(parts, exchange, await _page(parts, target.pk, query, after=query.after), query)
         case "sse":
             await _stream_sse(parts, exchange, target, query)
         case "ndjson":
@@ -70,7 +72,7 @@ async def _answer_before(parts: ApiParts, exchange: Exchange, pk: int, query: Re
     control = b',"control":%b' % _control(page.cancel_requested) if query.control else b""
     told = (encode_json(page.next_before), b"true" if page.ended else b"false", page.last_position, control)
     rest = b'],"next_before":%b,"ended":%b,"last_position":%d%b}' % told
-    await exchange.answer(200, b'{"items":[' + b",".join(page.events) + rest)
+    await exchange.answer(200, b'{"items":[' + b",".join(await _shown(parts, page, query)) + rest)
 
 
 async def _waited_page(parts: ApiParts, subscription: Subscription, query: ReadQuery) -> EventPage:
@@ -92,13 +94,21 @@ async def _waited_page(parts: ApiParts, subscription: Subscription, query: ReadQ
         await subscription.wait(min(deadline - monotonic(), subscription.poll_seconds))
 
 
-async def _answer_page(exchange: Exchange, page: EventPage, query: ReadQuery) -> None:
+async def _shown(parts: ApiParts, page: EventPage, query: ReadQuery) -> list[bytes]:
+    """The page's events as they are asked for."""
+    if not query.metadata or not page.events:
+        return page.events
+    size = sum(map(len, page.events))
+    return await parts.bodies.off_loop(partial(with_all_metadata, mask=query.mask), page.events, size=size)
+
+
+async def _answer_page(parts: ApiParts, exchange: Exchange, page: EventPage, query: ReadQuery) -> None:
     # `ended` says that there is nothing more to come, so it is only told with the last of the events.
     ended = page.ended and page.latest and page.next_after >= page.last_position
     control = b',"control":%b' % _control(page.cancel_requested) if query.control else b""
     told = (page.next_after, b"true" if ended else b"false", page.last_position, control)
     rest = b'],"next_after":%d,"ended":%b,"last_position":%d%b}' % told
-    await exchange.answer(200, b'{"items":[' + b",".join(page.events) + rest)
+    await exchange.answer(200, b'{"items":[' + b",".join(await _shown(parts, page, query)) + rest)
 
 
 async def _stream_sse(parts: ApiParts, exchange: Exchange, target: Target, query: ReadQuery) -> None:
@@ -110,7 +120,7 @@ async def _stream_sse(parts: ApiParts, exchange: Exchange, target: Target, query
                 async for step in steps:
                     match step:
                         case EventPage():
-                            await exchange.write(_sse_frames(step.positions, step.events))
+                            await exchange.write(_sse_frames(step.positions, await _shown(parts, step, query)))
                         case CancelRequested():
                             await exchange.write(b"event: control\ndata: %b\n\n" % _control(True))
                         case Idle():
@@ -141,7 +151,8 @@ async def _stream_lines(parts: ApiParts, exchange: Exchange, target: Target, que
                 async for step in steps:
                     match step:
                         case EventPage():
-                            await exchange.write(b"".join(_one_line(event) + b"\n" for event in step.events))
+                            events = await _shown(parts, step, query)
+                            await exchange.write(b"".join(_one_line(event) + b"\n" for event in events))
                         case CancelRequested():
                             if query.control:
                                 await exchange.write(b'{"event":"control","control":%b}\n' % _control(True))

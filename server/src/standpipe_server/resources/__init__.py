@@ -18,7 +18,8 @@ COMPONENTS: Final = "#/components/schemas/"
 _ROOTS: Final = (
     *(invocations.Registered, invocations.InvocationPage, invocations.InvocationCounts, invocations.LastGood),
     *(invocations.History, invocations.ErrorPage),
-    *(reports.EventPage, reports.AssetPage, reports.MaterializationPage, reports.CheckPage, reports.LabelPage),
+    *(reports.EventPage, reports.EarlierEventPage, reports.AssetPage, reports.MaterializationPage),
+    *(reports.CheckPage, reports.LabelPage, reports.Table, reports.ColumnLineage),
     *(reports.Series, reports.SchemaChangePage, reports.Comparison),
     *(service.Problem, service.Message, service.AppendAnswer, service.Registration, service.ReasonGiven),
     *(service.Finish, service.Launch, service.AttemptNumber, service.Heartbeat, service.HeartbeatAnswer),

@@ -11,42 +11,24 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from standpipe_protocol.invocation import Status, VerdictName
+from standpipe_protocol.metadata import INFER, METADATA_TYPES
 from standpipe_server.broker.badge import Badge
 from standpipe_server.resources.invocations import Note, Time, page_of
 from standpipe_server.resources.service import Control, Problem
-
-NormalType = Literal[
-    "text",
-    "url",
-    "path",
-    "notebook",
-    "json",
-    "md",
-    "float",
-    "int",
-    "bool",
-    "dagster_run",
-    "asset",
-    "null",
-    "table",
-    "table_schema",
-    "table_column_lineage",
-    "timestamp",
-]
 
 
 class MetadataEntry(Struct, frozen=True):
     """One metadata entry in normal form; docs/reference/metadata-types.md has the shape of each type's value."""
 
-    type: NormalType
+    type: Annotated[str, Meta(extra_json_schema={"enum": sorted(METADATA_TYPES - {INFER})})]
     raw_value: Raw
     problem: Annotated[str, Meta(description="Why it was kept as JSON instead of what it said it was.")] | UnsetType = (
         UNSET
     )
 
 
-class Event(Struct, frozen=True, kw_only=True):
-    """A stored message."""
+class StoredMessage(Struct, frozen=True, kw_only=True):
+    """A message with its position, producer, number and times."""
 
     position: int
     producer: str
@@ -62,16 +44,34 @@ class Event(Struct, frozen=True, kw_only=True):
     notes: list[Note] | UnsetType = UNSET
 
 
-class EventPage(Struct, frozen=True, kw_only=True):
+class Event(StoredMessage, frozen=True, kw_only=True):
+    """A stored message."""
+
+    metadata: (
+        Annotated[dict[str, MetadataEntry], Meta(description="Of a report, where the normal form was asked for.")]
+        | UnsetType
+    ) = UNSET
+
+
+class EventPage(Struct, frozen=True):
     items: list[Event]
-    next_after: int | UnsetType = UNSET
-    next_before: int | UnsetType | None = UNSET
+    next_after: int
     ended: bool
     last_position: int
     control: Control | UnsetType = UNSET
 
 
-class Materialization(Event, frozen=True, kw_only=True):
+class EarlierEventPage(Struct, frozen=True):
+    """A page that was read backwards."""
+
+    items: list[Event]
+    next_before: int | None
+    ended: bool
+    last_position: int
+    control: Control | UnsetType = UNSET
+
+
+class Materialization(StoredMessage, frozen=True, kw_only=True):
     """The event of a materialization, and what is known of it beside."""
 
     invocation_id: str
@@ -81,7 +81,7 @@ class Materialization(Event, frozen=True, kw_only=True):
     metadata: dict[str, MetadataEntry]
 
 
-class CheckResult(Event, frozen=True, kw_only=True):
+class CheckResult(StoredMessage, frozen=True, kw_only=True):
     """The event of a check, and what is known of it beside."""
 
     invocation_id: str
@@ -159,6 +159,35 @@ class Column(Struct, frozen=True):
     description: str | None
     tags: dict[str, str]
     constraints: ColumnConstraints
+
+
+class TableConstraints(Struct, frozen=True):
+    other: list[str]
+
+
+class TableSchema(Struct, frozen=True):
+    """The value of `table_schema`, and the schema of a `table`."""
+
+    columns: list[Column]
+    constraints: TableConstraints
+
+
+class Table(Struct, frozen=True):
+    """The value of `table`."""
+
+    records: list[dict[str, Raw]]
+    schema: TableSchema
+
+
+class UpstreamColumn(Struct, frozen=True):
+    asset_key: list[str]
+    column_name: str
+
+
+class ColumnLineage(Struct, frozen=True):
+    """The value of `table_column_lineage`: upstream columns by column."""
+
+    deps_by_column: dict[str, list[UpstreamColumn]]
 
 
 class ChangedColumn(Struct, frozen=True):

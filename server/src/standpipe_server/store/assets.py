@@ -9,7 +9,7 @@ from typing import Any, cast
 from sqlalchemy import Connection, RowMapping, Select, Table, exists, or_, select, tuple_
 
 from standpipe_protocol.json_text import JsonValue
-from standpipe_protocol.metadata import normalise_metadata
+from standpipe_protocol.metadata import normal_form
 from standpipe_server.broker.long_integers import LongIntegers
 from standpipe_server.store import tables
 from standpipe_server.store.cursors import Page, decode_cursor, encode_cursor
@@ -228,12 +228,11 @@ def _place(row: RowMapping) -> tuple[int, int]:
 def _report_item(row: RowMapping, found: StoredEvent, asset_key: str, integers: LongIntegers) -> dict[str, JsonValue]:
     event = cast("dict[str, JsonValue]", integers.decode(found.text))
     params = cast("dict[str, JsonValue]", event["params"])
-    metadata = cast("dict[str, JsonValue] | None", params.get("metadata"))
     item = event | {"invocation_id": row["invocation_id"], "asset_key": asset_key}
     item["partition_key"] = row["partition_key"]
     if "data_version" in row:
         item["data_version"] = row["data_version"]
     else:
         item |= {"check_name": row["check_name"], "passed": row["passed"], "severity": row["severity"]}
-    item["metadata"] = {name: entry.to_wire() for name, entry in normalise_metadata(metadata).items()}
+    item["metadata"] = cast("JsonValue", normal_form(params.get("metadata")))
     return item

@@ -17,7 +17,7 @@ from msgspec import Raw
 from sqlalchemy import Connection, Table, select
 
 from standpipe_protocol.json_text import JsonValue
-from standpipe_protocol.metadata import normalise_metadata
+from standpipe_protocol.metadata import normal_form
 from standpipe_server.broker.comparison import (
     MOST_DIFFERENCES,
     different,
@@ -240,8 +240,7 @@ def _read_reports(
             text = events[pk, row.position].text
             size += len(text)
             event = cast("dict[str, Any]", integers.decode(text))
-            metadata = normalise_metadata(event["params"].get("metadata"))
-            found.append((row, {label: entry.to_wire() for label, entry in metadata.items()}))
+            found.append((row, cast("Mapping[str, JsonValue]", normal_form(event["params"].get("metadata")))))
     return found, len(rows) < _REPORTS
 
 
