@@ -96,6 +96,13 @@ _EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         "metadata": {"rows": {"type": "int", "raw_value": 3}},
     },
     "report_asset_check": {"asset_key": "raw/orders", "check_name": "not_empty", "passed": True, "severity": "WARN"},
+    "report_asset_observation": {
+        "asset_key": "raw/orders",
+        "data_version": "2026-01",
+        "metadata": {"rows": {"type": "int", "raw_value": 3}},
+        "partition": "2026-01-31",
+        "tags": {"source": "warehouse"},
+    },
     "report_custom_message": {"payload": {"any": "JSON"}},
     "report_process_end": {
         "outcome": "failed",

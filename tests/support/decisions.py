@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.support.wire import Json, check, closed, custom, log, materialization, opened
+from tests.support.wire import Json, check, closed, custom, log, materialization, observation, opened
 
 LIMITS = {"name_characters": 512, "integer_digits": 100_000, "json_depth": 128, "batch_messages": 10_000}
 INVALID, DUPLICATE = "invalid-message", "duplicate-materialization"
@@ -94,6 +94,21 @@ MESSAGES: Mapping[str, MessageCase] = {
         materialization("a"), before=[materialization("a", data_version=LONG)]
     ),
     "the same check again": accepted(check("a", "x"), before=[check("a", "x")]),
+    # Observations.
+    "an observation": accepted(
+        observation("a", metadata={"n": 1}, data_version="1", partition="p", tags={"t": "x"}), asset_keys=["a"]
+    ),
+    "an observation again": accepted(observation("a"), before=[observation("a"), materialization("a")]),
+    "a materialization after an observation": accepted(materialization("a"), before=[observation("a")]),
+    "an observation out of scope": rejected(observation("c"), "/params/asset_key", asset_keys=["a"]),
+    "an observation of nothing": rejected(observation(""), "/params/asset_key"),
+    "an observation without a key": rejected(message("report_asset_observation"), "/params/asset_key"),
+    "a partition that is too long": rejected(observation("a", partition=LONG), "/params/partition"),
+    "a partition that is no text": rejected(observation("a", partition=7), "/params/partition"),
+    "an observed version that is too long": rejected(observation("a", data_version=LONG), "/params/data_version"),
+    "tags that are a list": rejected(observation("a", tags=[]), "/params/tags"),
+    "a tag that is no text": accepted(observation("a", tags={"t": 1})),
+    "metadata of an observation that are a list": rejected(observation("a", metadata=[]), "/params/metadata"),
     # Checks, logs, output, custom messages.
     "a check without a name": rejected(message("report_asset_check", asset_key="a", passed=True), "/params/check_name"),
     "a check without a result": rejected(

@@ -36,6 +36,10 @@ def materialization(asset_key: str, *, metadata: Json | None = None, data_versio
     return {"method": "report_asset_materialization", "params": params}
 
 
+def observation(asset_key: str, **params: Any) -> Json:
+    return {"method": "report_asset_observation", "params": {"asset_key": asset_key, **params}}
+
+
 def check(asset_key: str, check_name: str, *, passed: bool = True, severity: str = "ERROR") -> Json:
     params: Json = {
         "asset_key": asset_key,

@@ -262,19 +262,9 @@ class PipesContext:
             DagsterPipesError: a parameter is wrong, or this process has already materialized the asset.
             TypeError: the metadata holds something that JSON cannot carry.
         """
-        import standpipe_protocol.messages as words  # `from ... import` would cost a report three times as much
-
-        method = "report_asset_materialization"
-        key = self._resolve_asset_key(asset_key, method)
+        key = self._resolve_asset_key(asset_key, "report_asset_materialization")
         with self._lock:
-            if key in self._materialized:
-                raise DagsterPipesError(
-                    f"Calling `{method}` with asset key `{key}` is undefined. Asset has already been materialized, so"
-                    " no additional data can be reported for it."
-                )
-            entries = rules.metadata_entries(metadata, method) if metadata else None
-            rules.check_type("data_version", method, data_version, str, optional=True)
-            self._send(words.ReportAssetMaterialization(asset_key=key, data_version=data_version, metadata=entries))
+            self._send(rules.materialization(key, metadata, data_version, materialized=self._materialized))
             self._materialized.add(key)
         self._cancellation.raise_if_due()
 
@@ -299,22 +289,33 @@ class PipesContext:
             DagsterPipesError: a parameter is wrong.
             TypeError: the metadata holds something that JSON cannot carry.
         """
-        import standpipe_protocol.messages as words
+        key = self._resolve_asset_key(asset_key, "report_asset_check")
+        self._report(rules.asset_check(key, check_name, passed, severity, metadata))
 
-        method = "report_asset_check"
-        key = self._resolve_asset_key(asset_key, method)
-        rules.check_type("check_name", method, check_name, str)
-        rules.check_type("passed", method, passed, bool)
-        entries = rules.metadata_entries(metadata, method) if metadata else None
-        # Upstream lets a wrong severity pass here and loses the message at the reader. Its enum's members are strings.
-        known = str(getattr(severity, "value", severity))
-        if known not in words.SEVERITIES:
-            rules.wrong_value("severity", method, words.SEVERITIES, severity)
-        self._report(
-            words.ReportAssetCheck(
-                asset_key=key, check_name=check_name, passed=passed, severity=known, metadata=entries
-            )
-        )
+    def report_asset_observation(
+        self,
+        metadata: Mapping[str, object] | None = None,
+        data_version: str | None = None,
+        asset_key: str | None = None,
+        *,
+        partition: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Reports what was seen of an asset, as often as it is seen. It counts as no materialization.
+
+        Args:
+            metadata: as for a materialization.
+            data_version: the version that was seen, where there is one.
+            asset_key: may be left out where exactly one asset is in scope.
+            partition: of the asset; where it is left out, that of the context.
+            tags: texts by name.
+
+        Raises:
+            DagsterPipesError: a parameter is wrong.
+            TypeError: the metadata holds something that JSON cannot carry.
+        """
+        key = self._resolve_asset_key(asset_key, "report_asset_observation")
+        self._report(rules.observation(key, metadata, data_version, partition=partition, tags=tags))
 
     def report_custom_message(self, payload: object) -> None:
         """Hands a JSON value to the orchestration code.
@@ -332,14 +333,7 @@ class PipesContext:
         Raises:
             DagsterPipesError: `stream` is neither `"stdout"` nor `"stderr"`, or `text` is no string.
         """
-        import standpipe_protocol.messages as words
-
-        method = "log_external_stream"
-        if stream not in words.STREAMS:
-            rules.wrong_value("stream", method, words.STREAMS, stream)
-        rules.check_type("text", method, text, str)
-        rules.check_type("extras", method, extras, dict, optional=True)
-        self._send(words.LogExternalStream(stream=stream, text=text, extras=extras or {}))  # pyright: ignore[reportArgumentType]  encoding checks it
+        self._send(rules.external_stream(stream, text, extras))
 
     @property
     def _data(self) -> ContextData:

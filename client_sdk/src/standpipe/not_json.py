@@ -10,6 +10,7 @@ from standpipe_protocol.messages import (
     LogExternalStream,
     ReportAssetCheck,
     ReportAssetMaterialization,
+    ReportAssetObservation,
     ReportCustomMessage,
 )
 
@@ -35,7 +36,7 @@ def named(error: TypeError | ValueError, message: Message) -> TypeError | ValueE
 
 def _values(message: Message) -> Iterator[tuple[str, object]]:
     match message:
-        case ReportAssetMaterialization() | ReportAssetCheck():
+        case ReportAssetMaterialization() | ReportAssetCheck() | ReportAssetObservation():
             for label, entry in (message.metadata or {}).items():
                 yield f"metadata.{label}", entry["raw_value"] if isinstance(entry, dict) else entry
         case ReportCustomMessage():

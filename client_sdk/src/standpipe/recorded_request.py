@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from standpipe_protocol.acceptance import long_integer
 from standpipe_protocol.invocation import FIRST_SEQ_HEADER, PRODUCER_HEADER
-from standpipe_protocol.json_scan import has_longer_integer, json_depth, quote_non_finite, replace_lone_surrogates
-from standpipe_protocol.json_text import JsonValue, decode_json, encode_json, json_pointer
+from standpipe_protocol.json_scan import json_depth, quote_non_finite, replace_lone_surrogates
+from standpipe_protocol.json_text import JsonValue, LongInteger, decode_json, encode_json, json_pointer
 from standpipe_protocol.limits import Limits
 from standpipe_protocol.problems import Problem
 
@@ -47,9 +47,9 @@ def read_append(header: Callable[[str], str | None], body: bytes, *, limits: Lim
     text = _decompressed(body, header("Content-Encoding") or "", limits=limits)
     given: JsonValue
     if (header("Content-Type") or "").partition(";")[0].strip().lower() in _LINES:
-        given = list(_lines(text))
+        given = list(_lines(text, digits=limits.integer_digits))
     else:
-        given = _decoded(text)
+        given = _decoded(text, digits=limits.integer_digits)
         if not isinstance(given, (dict, list)):
             raise _malformed("The body is neither a JSON object nor an array of messages.", offset=0)
     messages = tuple(given) if isinstance(given, list) else (given,)
@@ -66,16 +66,32 @@ def read_append(header: Callable[[str], str | None], body: bytes, *, limits: Lim
 
 def long_integer_in(message: JsonValue, *, digits: int) -> Problem | None:
     """What is wrong with a message that holds a longer integer."""
-    if not isinstance(message, dict) or not has_longer_integer(encode_json(message), digits):
+    if not isinstance(message, dict):
         return None
-    params = message.get("params")
-    inside = (
-        [(json_pointer("params", name), value) for name, value in params.items()] if isinstance(params, dict) else []
-    )
-    for pointer, value in [*inside, *((json_pointer(name), value) for name, value in message.items())]:
-        if has_longer_integer(encode_json(value), digits):
-            return long_integer(pointer, digits=digits)
-    return None
+    params, bound = message.get("params"), 10**digits
+    inside = list(params.items()) if isinstance(params, dict) else []
+    places = [(json_pointer("params", name), value) for name, value in inside]
+    places += [(json_pointer(name), value) for name, value in message.items()]
+    found = next((pointer for pointer, value in places if _reaches(value, bound)), None)
+    return None if found is None else long_integer(found, digits=digits)
+
+
+def _reaches(value: JsonValue, bound: int) -> bool:
+    """Whether there is an integer within that is as large as this or larger."""
+    waiting: list[JsonValue | LongInteger] = [value]
+    while waiting:
+        match waiting.pop():
+            case LongInteger():
+                return True
+            case int() as number if abs(number) >= bound:
+                return True
+            case dict() as members:
+                waiting += members.values()
+            case list() as items:
+                waiting += items
+            case _:
+                pass
+    return False
 
 
 def _numbering(producer: str | None, first_seq: str | None) -> tuple[str, int | None]:
@@ -106,15 +122,15 @@ def _decompressed(body: bytes, encoding: str, *, limits: Limits) -> bytes:
     return body
 
 
-def _lines(text: bytes) -> Iterator[JsonValue]:
+def _lines(text: bytes, *, digits: int) -> Iterator[JsonValue]:
     for number, line in enumerate(text.split(b"\n"), 1):
         if stripped := line.strip(b" \t\r"):
-            yield _decoded(stripped, line=number)
+            yield _decoded(stripped, digits=digits, line=number)
 
 
-def _decoded(text: bytes, *, line: int | None = None) -> JsonValue:
+def _decoded(text: bytes, *, digits: int, line: int | None = None) -> JsonValue:
     try:
-        return decode_json(replace_lone_surrogates(quote_non_finite(text)))
+        return decode_json(replace_lone_surrogates(quote_non_finite(text)), longest_integer=digits)
     except ValueError as error:
         where: dict[str, JsonValue] = {"offset": getattr(error, "pos", 0)} if line is None else {"line": line}
         raise RequestRefused(

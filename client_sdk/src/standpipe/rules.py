@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from standpipe.errors import DagsterPipesError
 
@@ -50,6 +50,80 @@ def metadata_entries(metadata: Mapping[str, object], method: str) -> dict[str, J
             entry = {"raw_value": raw, "type": "float"}
         entries[name] = entry
     return entries
+
+
+def materialization(
+    key: str, metadata: Mapping[str, object] | None, data_version: str | None, *, materialized: Set[str]
+) -> Message:
+    """The message of a materialization; `materialized` are the keys that have one already."""
+    # Here and below: `from ... import` would cost a report three times as much.
+    import standpipe_protocol.messages as words
+
+    method = words.ReportAssetMaterialization.method
+    if key in materialized:
+        raise DagsterPipesError(
+            f"Calling `{method}` with asset key `{key}` is undefined. Asset has already been materialized, so no"
+            " additional data can be reported for it."
+        )
+    entries = metadata_entries(metadata, method) if metadata else None
+    check_type("data_version", method, data_version, str, optional=True)
+    return words.ReportAssetMaterialization(asset_key=key, data_version=data_version, metadata=entries)
+
+
+def asset_check(
+    key: str, check_name: str, passed: bool, severity: object, metadata: Mapping[str, object] | None
+) -> Message:
+    """The message of a check's outcome."""
+    import standpipe_protocol.messages as words
+
+    method = words.ReportAssetCheck.method
+    check_type("check_name", method, check_name, str)
+    check_type("passed", method, passed, bool)
+    entries = metadata_entries(metadata, method) if metadata else None
+    # Upstream lets a wrong severity pass here and loses the message at the reader. Its enum's members are strings.
+    known = str(getattr(severity, "value", severity))
+    if known not in words.SEVERITIES:
+        wrong_value("severity", method, words.SEVERITIES, severity)
+    return words.ReportAssetCheck(asset_key=key, check_name=check_name, passed=passed, severity=known, metadata=entries)
+
+
+def observation(
+    key: str,
+    metadata: Mapping[str, object] | None,
+    data_version: str | None,
+    *,
+    partition: str | None,
+    tags: Mapping[str, str] | None,
+) -> Message:
+    """The message of what was seen of an asset."""
+    import standpipe_protocol.messages as words
+
+    method = words.ReportAssetObservation.method
+    check_type("data_version", method, data_version, str, optional=True)
+    check_type("partition", method, partition, str, optional=True)
+    check_type("tags", method, tags, dict, optional=True)
+    for name, value in (tags or {}).items():
+        check_type("tags", method, name, str)
+        check_type(f"tags.{name}", method, value, str)
+    return words.ReportAssetObservation(
+        asset_key=key,
+        data_version=data_version,
+        metadata=metadata_entries(metadata, method) if metadata else None,
+        partition=partition,
+        tags=tags,
+    )
+
+
+def external_stream(stream: str, text: str, extras: Mapping[str, object] | None) -> Message:
+    """The message of a piece of captured output."""
+    import standpipe_protocol.messages as words
+
+    method = words.LogExternalStream.method
+    if stream not in words.STREAMS:
+        wrong_value("stream", method, words.STREAMS, stream)
+    check_type("text", method, text, str)
+    check_type("extras", method, extras, dict, optional=True)
+    return words.LogExternalStream(stream=stream, text=text, extras=extras or {})  # pyright: ignore[reportArgumentType]  encoding checks it
 
 
 def target_asset_key(asset_key: str | None, *, keys: Sequence[str] | None, method: str) -> str:

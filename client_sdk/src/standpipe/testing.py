@@ -42,6 +42,7 @@ from standpipe_protocol.messages import (
     Opened,
     ReportAssetCheck,
     ReportAssetMaterialization,
+    ReportAssetObservation,
     ReportCustomMessage,
 )
 from standpipe_protocol.problems import PROBLEM_MEDIA_TYPE, Problem
@@ -111,6 +112,10 @@ class RecordingBroker:
     @property
     def checks(self) -> Sequence[ReportAssetCheck]:
         return self._accepted(ReportAssetCheck)
+
+    @property
+    def observations(self) -> Sequence[ReportAssetObservation]:
+        return self._accepted(ReportAssetObservation)
 
     @property
     def custom_messages(self) -> Sequence[JsonValue]:

@@ -11,11 +11,12 @@ from typing import TypeAlias
 from standpipe_protocol.asset_keys import canonical_asset_key
 from standpipe_protocol.exceptions import InvalidMessage
 from standpipe_protocol.json_text import JsonValue
-from standpipe_protocol.messages import ReportAssetCheck, ReportAssetMaterialization
+from standpipe_protocol.messages import ReportAssetCheck, ReportAssetMaterialization, ReportAssetObservation
 from standpipe_protocol.problems import Problem
 
-Report: TypeAlias = ReportAssetMaterialization | ReportAssetCheck
-REPORTS = (ReportAssetMaterialization, ReportAssetCheck)
+Report: TypeAlias = ReportAssetMaterialization | ReportAssetCheck | ReportAssetObservation
+REPORTS = (ReportAssetMaterialization, ReportAssetCheck, ReportAssetObservation)
+_NAMES = ("check_name", "data_version", "partition")
 _KEYS_NAMED = 20
 
 
@@ -28,7 +29,7 @@ def report_key(report: Report, *, longest_name: int) -> str:
     key = canonical_asset_key(report.asset_key)
     if not key:
         raise InvalidMessage(pointer="/params/asset_key", expected="an asset key", got="an empty key")
-    names = {"asset_key": key, **{name: getattr(report, name, None) for name in ("check_name", "data_version")}}
+    names = {"asset_key": key, **{name: getattr(report, name, None) for name in _NAMES}}
     for name, text in names.items():
         if len(text or "") > longest_name:
             raise InvalidMessage(

@@ -1,18 +1,19 @@
 """Messages: what a program reports, in the Dagster Pipes wire form `{"method": "...", "params": {...}}`.
 
-`parse_message` is the one place that says which parameters a method takes; the server's fast path is derived from the
-same classes. Reading is lenient where upstream's SDKs differ from each other (null params, bare exception fields,
+Each class says which parameters its method takes, and reads them; the server derives its fast path from the classes.
+Reading is lenient where upstream's SDKs differ from each other (null params, bare exception fields,
 `context: []`, `stack: null`); writing is strict.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, TypeAlias, cast
+from typing import ClassVar, Literal, TypeAlias
 
-from standpipe_protocol.exceptions import InvalidMessage, PipesException, found_in, parse_exception
-from standpipe_protocol.json_text import JsonValue, json_kind, json_pointer
+from standpipe_protocol.exceptions import InvalidMessage, PipesException, found_in
+from standpipe_protocol.json_text import JsonValue, json_kind
+from standpipe_protocol.params import Params
 from standpipe_protocol.process_end import Cause, InvalidMember, Outcome, parse_process_end
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "PipesException",
     "ReportAssetCheck",
     "ReportAssetMaterialization",
+    "ReportAssetObservation",
     "ReportCustomMessage",
     "ReportProcessEnd",
     "Severity",
@@ -72,6 +74,24 @@ class Ledger:
             wire["sha256"] = self.sha256
         return wire
 
+    @classmethod
+    def first_of(cls, *places: JsonValue) -> Ledger | None:
+        """The first of these that is a ledger."""
+        for wire in places:
+            messages = _count(wire.get("messages")) if isinstance(wire, dict) else None
+            if not isinstance(wire, dict) or messages is None:
+                continue
+            by_method, sha256 = wire.get("by_method"), wire.get("sha256")
+            counts = by_method if isinstance(by_method, dict) else {}
+            return cls(
+                messages=messages,
+                by_method={key: n for key, value in counts.items() if (n := _count(value)) is not None},
+                last_seq=_count(wire.get("last_seq")),
+                dropped_logs=_count(wire.get("dropped_logs")) or 0,
+                sha256=sha256.lower() if isinstance(sha256, str) else None,
+            )
+        return None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
@@ -82,6 +102,10 @@ class Opened:
 
     def params(self) -> JsonValue:
         return {"extras": dict(self.extras)}
+
+    @classmethod
+    def read(cls, params: Params, wire: Mapping[str, JsonValue]) -> Opened:
+        return cls(extras=params.optional_object("extras") or {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +129,15 @@ class Closed:
             params["signal"] = self.signal
         return params
 
+    @classmethod
+    def read(cls, params: Params, wire: Mapping[str, JsonValue]) -> Closed:
+        signal = params.optional("signal")
+        return cls(
+            exception=params.exception(),
+            ledger=Ledger.first_of(params.optional("ledger"), wire.get("ledger")),
+            signal=signal if isinstance(signal, str) else None,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
@@ -119,6 +152,15 @@ class Log:
     def params(self) -> JsonValue:
         return {"message": self.message, "level": self.level}
 
+    @classmethod
+    def read(cls, params: Params, wire: Mapping[str, JsonValue]) -> Log:
+        details = wire.get("details")
+        return cls(
+            message=params.string("message"),
+            level=params.one_of("level", LOG_LEVELS, default="INFO", any_case=True),
+            details=details if isinstance(details, dict) else None,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogExternalStream:
@@ -131,6 +173,14 @@ class LogExternalStream:
 
     def params(self) -> JsonValue:
         return {"stream": self.stream, "text": self.text, "extras": dict(self.extras)}
+
+    @classmethod
+    def read(cls, params: Params, wire: Mapping[str, JsonValue]) -> LogExternalStream:
+        return cls(
+            stream=params.one_of("stream", STREAMS),
+            text=params.string("text"),
+            extras=params.optional_object("extras") or {},
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +197,14 @@ class ReportAssetMaterialization:
     def params(self) -> JsonValue:
         metadata = None if self.metadata is None else dict(self.metadata)
         return {"asset_key": self.asset_key, "data_version": self.data_version, "metadata": metadata}
+
+    @classmethod
+    def read(cls, params: Params, wire: Mapping[str, JsonValue]) -> ReportAssetMaterialization:
+        return cls(
+            asset_key=params.string("asset_key"),
+            data_version=params.optional_string("data_version"),
+            metadata=params.optional_object("metadata"),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +227,16 @@ class ReportAssetCheck:
             "severity": self.severity,
         }
 
+    @classmethod
+    def read(cls, params: Params, wire: Mapping[str, JsonValue]) -> ReportAssetCheck:
+        return cls(
+            asset_key=params.string("asset_key"),
+            check_name=params.string("check_name"),
+            passed=params.boolean("passed"),
+            severity=params.one_of("severity", SEVERITIES, default="ERROR"),
+            metadata=params.optional_object("metadata"),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportCustomMessage:
@@ -179,6 +247,10 @@ class ReportCustomMessage:
 
     def params(self) -> JsonValue:
         return {"payload": self.payload}
+
+    @classmethod
+    def read(cls, params: Params, wire: Mapping[str, JsonValue]) -> ReportCustomMessage:
+        return cls(payload=params.any("payload"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,11 +268,53 @@ class ReportProcessEnd:
         cause = None if self.cause is None else self.cause.to_wire()
         return {"outcome": self.outcome, "exit_code": self.exit_code, "cause": cause, "reason": self.reason}
 
+    @classmethod
+    def read(cls, params: Params, wire: Mapping[str, JsonValue]) -> ReportProcessEnd:
+        try:
+            end = parse_process_end(params.values)
+        except InvalidMember as error:
+            raise InvalidMessage(pointer=f"/params{error.pointer}", expected=error.expected, got=error.got) from None
+        return cls(outcome=end.outcome, exit_code=end.exit_code, cause=end.cause, reason=end.reason)
+
     def described(self) -> dict[str, str]:
         """What is known of it, for a line that people read."""
         cause = None if self.cause is None else f"{self.cause.code} ({self.cause.detail})"
         known = {"outcome": self.outcome, "exit code": self.exit_code, "cause": cause, "reason": self.reason}
         return {name: str(value) for name, value in known.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportAssetObservation:
+    """Something was seen of an asset that this work has not materialized."""
+
+    method: ClassVar[str] = "report_asset_observation"
+    asset_key: str
+    data_version: str | None = None
+    metadata: Mapping[str, JsonValue] | None = None
+    """As for a materialization."""
+    partition: str | None = None
+    """Of the asset, where it is not that of the context."""
+    tags: Mapping[str, JsonValue] | None = None
+    """Texts by name; other values are kept and mean nothing."""
+
+    def params(self) -> JsonValue:
+        return {
+            "asset_key": self.asset_key,
+            "data_version": self.data_version,
+            "metadata": None if self.metadata is None else dict(self.metadata),
+            "partition": self.partition,
+            "tags": None if self.tags is None else dict(self.tags),
+        }
+
+    @classmethod
+    def read(cls, params: Params, wire: Mapping[str, JsonValue]) -> ReportAssetObservation:
+        return cls(
+            asset_key=params.string("asset_key"),
+            data_version=params.optional_string("data_version"),
+            metadata=params.optional_object("metadata"),
+            partition=params.optional_string("partition"),
+            tags=params.optional_object("tags"),
+        )
 
 
 Message: TypeAlias = (
@@ -212,6 +326,7 @@ Message: TypeAlias = (
     | ReportAssetCheck
     | ReportCustomMessage
     | ReportProcessEnd
+    | ReportAssetObservation
 )
 MESSAGE_CLASSES: tuple[type[Message], ...] = (
     Opened,
@@ -222,8 +337,10 @@ MESSAGE_CLASSES: tuple[type[Message], ...] = (
     ReportAssetCheck,
     ReportCustomMessage,
     ReportProcessEnd,
+    ReportAssetObservation,
 )
-METHODS: tuple[str, ...] = tuple(cls.method for cls in MESSAGE_CLASSES)
+_KINDS: Mapping[str, type[Message]] = {kind.method: kind for kind in MESSAGE_CLASSES}
+METHODS: tuple[str, ...] = tuple(_KINDS)
 
 
 def message_to_wire(message: Message, *, sent_at: str | None = None) -> dict[str, JsonValue]:
@@ -247,142 +364,16 @@ def parse_message(wire: JsonValue) -> Message:
     method = wire.get("method")
     if not isinstance(method, str):
         raise InvalidMessage(pointer="/method", expected="a string", got=found_in(wire, "method"))
-    parse = _PARSERS.get(method)
-    if parse is None:
+    kind = _KINDS.get(method)
+    if kind is None:
         raise InvalidMessage(pointer="/method", expected=f"one of {', '.join(METHODS)}", got=json_kind(method))
     params = wire.get("params")
     if params is None and method in ("opened", "closed"):
         params = {}
     if not isinstance(params, dict):
         raise InvalidMessage(pointer="/params", expected="an object", got=found_in(wire, "params"))
-    return parse(_Params(params), wire)
-
-
-class _Params:
-    """The parameters of one message, read by name and type; errors point at the parameter."""
-
-    def __init__(self, values: Mapping[str, JsonValue]) -> None:
-        self.values = values
-
-    def string(self, name: str) -> str:
-        value = self.values.get(name)
-        if not isinstance(value, str):
-            raise self._wrong(name, "a string")
-        return value
-
-    def optional_string(self, name: str) -> str | None:
-        value = self.values.get(name)
-        if value is not None and not isinstance(value, str):
-            raise self._wrong(name, "a string or null")
-        return value
-
-    def boolean(self, name: str) -> bool:
-        value = self.values.get(name)
-        if not isinstance(value, bool):
-            raise self._wrong(name, "true or false")
-        return value
-
-    def optional_object(self, name: str) -> Mapping[str, JsonValue] | None:
-        value = self.values.get(name)
-        if value is not None and not isinstance(value, dict):
-            raise self._wrong(name, "an object or null")
-        return value
-
-    def one_of(self, name: str, choices: tuple[str, ...], *, default: str | None = None, any_case: bool = False) -> str:
-        value = self.values.get(name, default)
-        known = isinstance(value, str) and (value.upper() if any_case else value) in choices
-        if not known:
-            raise self._wrong(name, f"one of {', '.join(choices)}")
-        return cast("str", value)
-
-    def any(self, name: str) -> JsonValue:
-        if name not in self.values:
-            raise self._wrong(name, "any JSON value")
-        return self.values[name]
-
-    def optional(self, name: str) -> JsonValue:
-        return self.values.get(name)
-
-    def exception(self) -> PipesException | None:
-        # Rust's SDK puts the exception's fields directly into params.
-        given = self.values.get("exception")
-        if given is None and isinstance(self.values.get("message"), str):
-            return parse_exception(dict(self.values), pointer="/params")
-        if given is None:
-            return None
-        return parse_exception(given, pointer="/params/exception")
-
-    def _wrong(self, name: str, expected: str) -> InvalidMessage:
-        return InvalidMessage(pointer=json_pointer("params", name), expected=expected, got=found_in(self.values, name))
-
-
-def _parse_ledger(*places: JsonValue) -> Ledger | None:
-    """The first of these that is a ledger."""
-    for wire in places:
-        messages = _count(wire.get("messages")) if isinstance(wire, dict) else None
-        if not isinstance(wire, dict) or messages is None:
-            continue
-        by_method, sha256 = wire.get("by_method"), wire.get("sha256")
-        counts = by_method if isinstance(by_method, dict) else {}
-        return Ledger(
-            messages=messages,
-            by_method={key: n for key, value in counts.items() if (n := _count(value)) is not None},
-            last_seq=_count(wire.get("last_seq")),
-            dropped_logs=_count(wire.get("dropped_logs")) or 0,
-            sha256=sha256.lower() if isinstance(sha256, str) else None,
-        )
-    return None
+    return kind.read(Params(params), wire)
 
 
 def _count(value: JsonValue) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _parse_process_end(params: _Params) -> ReportProcessEnd:
-    try:
-        end = parse_process_end(params.values)
-    except InvalidMember as error:
-        raise InvalidMessage(pointer=f"/params{error.pointer}", expected=error.expected, got=error.got) from None
-    return ReportProcessEnd(outcome=end.outcome, exit_code=end.exit_code, cause=end.cause, reason=end.reason)
-
-
-def _text_or_none(value: JsonValue) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _object_or_none(value: JsonValue) -> Mapping[str, JsonValue] | None:
-    return value if isinstance(value, dict) else None
-
-
-_PARSERS: Mapping[str, Callable[[_Params, Mapping[str, JsonValue]], Message]] = {
-    "opened": lambda params, _: Opened(extras=params.optional_object("extras") or {}),
-    "closed": lambda params, wire: Closed(
-        exception=params.exception(),
-        ledger=_parse_ledger(params.optional("ledger"), wire.get("ledger")),
-        signal=_text_or_none(params.optional("signal")),
-    ),
-    "log": lambda params, wire: Log(
-        message=params.string("message"),
-        level=params.one_of("level", LOG_LEVELS, default="INFO", any_case=True),
-        details=_object_or_none(wire.get("details")),
-    ),
-    "log_external_stream": lambda params, _: LogExternalStream(
-        stream=params.one_of("stream", STREAMS),
-        text=params.string("text"),
-        extras=params.optional_object("extras") or {},
-    ),
-    "report_asset_materialization": lambda params, _: ReportAssetMaterialization(
-        asset_key=params.string("asset_key"),
-        data_version=params.optional_string("data_version"),
-        metadata=params.optional_object("metadata"),
-    ),
-    "report_asset_check": lambda params, _: ReportAssetCheck(
-        asset_key=params.string("asset_key"),
-        check_name=params.string("check_name"),
-        passed=params.boolean("passed"),
-        severity=params.one_of("severity", SEVERITIES, default="ERROR"),
-        metadata=params.optional_object("metadata"),
-    ),
-    "report_custom_message": lambda params, _: ReportCustomMessage(payload=params.any("payload")),
-    "report_process_end": lambda params, _: _parse_process_end(params),
-}

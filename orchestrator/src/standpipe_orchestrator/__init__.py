@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from standpipe_orchestrator.replaying import replay as replay
     from standpipe_orchestrator.results import AssetCheckResult as AssetCheckResult
     from standpipe_orchestrator.results import AssetCheckSeverity as AssetCheckSeverity
+    from standpipe_orchestrator.results import AssetObservation as AssetObservation
     from standpipe_orchestrator.results import DataVersion as DataVersion
     from standpipe_orchestrator.results import MaterializeResult as MaterializeResult
     from standpipe_orchestrator.run_context import PipesRunContext as PipesRunContext
@@ -197,6 +198,7 @@ _MODULES = {
     "standpipe_orchestrator.results": (
         "AssetCheckResult",
         "AssetCheckSeverity",
+        "AssetObservation",
         "DataVersion",
         "MaterializeResult",
     ),
@@ -233,6 +235,7 @@ __all__ = [
     "AssetExecutionContext",
     "AssetIn",
     "AssetKey",
+    "AssetObservation",
     "AssetSpec",
     "AssetsDefinition",
     "BoolMetadataValue",

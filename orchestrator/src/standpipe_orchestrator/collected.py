@@ -9,34 +9,44 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import islice
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 from standpipe_orchestrator.asset_key import AssetKey
 from standpipe_orchestrator.errors import BrokerError
-from standpipe_orchestrator.metadata import MetadataValue
-from standpipe_orchestrator.metadata_wire import metadata_from_wire
-from standpipe_orchestrator.results import AssetCheckResult, AssetCheckSeverity, MaterializeResult, PipesResult
+from standpipe_orchestrator.event_values import (
+    CUSTOM_MESSAGES,
+    OBSERVATIONS,
+    RESULTS,
+    ReportKey,
+    is_superseded,
+    observation_of,
+    observation_of_event,
+    payload_of,
+    replaced_position,
+    report_key,
+    result_of,
+    result_of_event,
+    streamed_result_of,
+)
+from standpipe_orchestrator.results import (
+    AssetObservation,
+    MaterializeResult,
+    PipesResult,
+)
 from standpipe_orchestrator.retained import MOST_CHARACTERS, MOST_ITEMS, Item, ReadAgain, Retained, characters_of
 from standpipe_protocol.invocation import Event
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import (
-    InvalidMessage,
-    Message,
     ReportAssetCheck,
     ReportAssetMaterialization,
+    ReportAssetObservation,
     ReportCustomMessage,
-    parse_message,
 )
 
 T = TypeVar("T")
-ReportKey: TypeAlias = tuple[AssetKey | None, str | None]
-"""An asset, and the name of a check or None for the materialization."""
-
-RESULTS = ("report_asset_materialization", "report_asset_check")
-CUSTOM_MESSAGES = ("report_custom_message",)
 
 
 class CollectedResults:
@@ -55,6 +65,7 @@ class CollectedResults:
         bounded = read_again is not None
         self._results = Retained[PipesResult](bounded=bounded)
         self._messages = Retained[JsonValue](bounded=bounded)
+        self._observations = Retained[AssetObservation](bounded=bounded)
         self._replaced: set[int] = set()
         self._superseded: dict[int, ReportKey] = {}
         """Positions of reports by older attempts that stand only if there is no other."""
@@ -70,18 +81,25 @@ class CollectedResults:
         self._succeeded = False
 
     def add(
-        self, event: Event, message: ReportAssetMaterialization | ReportAssetCheck | ReportCustomMessage
-    ) -> PipesResult | None:
-        """Adds one accepted message; answers the result it makes, if it makes one."""
+        self,
+        event: Event,
+        message: ReportAssetMaterialization | ReportAssetCheck | ReportAssetObservation | ReportCustomMessage,
+    ) -> PipesResult | AssetObservation | None:
+        """Adds one accepted message; answers the result or the observation it makes, if it makes one."""
+        match message:
+            case ReportCustomMessage():
+                self._retain(self._messages, event, message.payload)
+                return None
+            case ReportAssetObservation():
+                observation = observation_of(message)
+                self._retain(self._observations, event, observation)
+                return observation
+            case _:
+                return self._add_result(event, result_of(message))
+
+    def _add_result(self, event: Event, result: PipesResult) -> PipesResult:
         characters = characters_of(event.params)
-        if isinstance(message, ReportCustomMessage):
-            with self._changed:
-                payload = Item(event.position, event.producer, message.payload)
-                self._messages.add(payload, characters=characters)
-                self._changed.notify_all()
-            return None
-        result = result_of(message)
-        replaces, superseded = _replaced_position(event), is_superseded(event)
+        replaces, superseded = replaced_position(event), is_superseded(event)
         with self._changed:
             item = Item(event.position, event.producer, result)
             self._results.add(item, characters=characters)
@@ -96,11 +114,16 @@ class CollectedResults:
             self._changed.notify_all()
         return result
 
+    def _retain(self, retained: Retained[T], event: Event, value: T) -> None:
+        with self._changed:
+            retained.add(Item(event.position, event.producer, value), characters=characters_of(event.params))
+            self._changed.notify_all()
+
     def end(self, *, succeeded: bool, superseded_producers: AbstractSet[str] = frozenset()) -> None:
         """The invocation has ended. Only from now on, and only if it succeeded, are there implicit results.
 
         Args:
-            superseded_producers: of older attempts; their custom messages count no longer.
+            superseded_producers: of older attempts; their custom messages and observations count no longer.
         """
         with self._changed:
             self._ended, self._succeeded = True, succeeded
@@ -121,9 +144,18 @@ class CollectedResults:
 
     def iterate_custom_messages(self) -> Iterator[JsonValue]:
         """The payloads until now, in the same way."""
+        return self._of_newest_attempt(self._messages, methods=CUSTOM_MESSAGES, read=payload_of)
+
+    def iterate_observations(self) -> Iterator[AssetObservation]:
+        """The observations until now, in the same way."""
+        return self._of_newest_attempt(self._observations, methods=OBSERVATIONS, read=observation_of_event)
+
+    def _of_newest_attempt(
+        self, retained: Retained[T], *, methods: Sequence[str], read: Callable[[Event], T]
+    ) -> Iterator[T]:
         with self._changed:
-            through, left_out = self._messages.last_position, self._superseded_producers
-        items = self._all(self._messages, through=through, methods=CUSTOM_MESSAGES, read=_payload_of)
+            through, left_out = retained.last_position, self._superseded_producers
+        items = self._all(retained, through=through, methods=methods, read=read)
         return (item.value for item in items if item.producer not in left_out)
 
     def reported(self) -> tuple[PipesResult, ...]:
@@ -195,7 +227,7 @@ class CollectedResults:
         if self._rest is None:
             self._rest_through = through
             self._rest = self._again(
-                after=self._taken_through, through=through, methods=RESULTS, read=_streamed_result_of
+                after=self._taken_through, through=through, methods=RESULTS, read=streamed_result_of
             )
         try:
             item = next(self._rest, None)
@@ -234,7 +266,7 @@ class CollectedResults:
         }
 
     def _all_results(self, through: int) -> Iterator[Item[PipesResult]]:
-        return self._all(self._results, through=through, methods=RESULTS, read=_result_of_event)
+        return self._all(self._results, through=through, methods=RESULTS, read=result_of_event)
 
     def _all(
         self, retained: Retained[T], *, through: int, methods: Sequence[str], read: Callable[[Event], T]
@@ -296,72 +328,3 @@ class _Fresh:
 
     def caught_up(self, through: int) -> None:
         self.behind = self.last_position > through
-
-
-def result_of(message: ReportAssetMaterialization | ReportAssetCheck) -> PipesResult:
-    """The result that a report makes."""
-    match message:
-        case ReportAssetMaterialization():
-            return MaterializeResult(
-                asset_key=AssetKey.from_escaped_user_string(message.asset_key),
-                metadata=metadata_from_wire(message.metadata),
-                data_version=message.data_version,
-            )
-        case ReportAssetCheck():
-            return AssetCheckResult(
-                passed=message.passed,
-                asset_key=AssetKey.from_escaped_user_string(message.asset_key),
-                check_name=message.check_name,
-                metadata=metadata_from_wire(message.metadata),
-                severity=AssetCheckSeverity(message.severity),
-            )
-
-
-def message_of(event: Event) -> Message:
-    """Raises:
-    InvalidMessage: this version cannot read it.
-    """
-    return parse_message({"method": event.method, "params": event.params, "details": event.details})  # pyright: ignore[reportArgumentType]  a mapping is a JSON object
-
-
-def report_key(result: PipesResult) -> ReportKey:
-    return result.asset_key, result.check_name if isinstance(result, AssetCheckResult) else None
-
-
-def with_metadata(results: Iterable[PipesResult], metadata: Mapping[str, MetadataValue]) -> Iterator[PipesResult]:
-    """The results with metadata of the whole invocation merged in; the invocation's values win, as upstream has it."""
-    for result in results:
-        yield result.replace(metadata={**result.metadata, **metadata}) if metadata else result
-
-
-def _result_of_event(event: Event) -> PipesResult:
-    message = message_of(event)
-    if not isinstance(message, ReportAssetMaterialization | ReportAssetCheck):
-        raise InvalidMessage(pointer="/method", expected=" or ".join(RESULTS), got=str(event.method))
-    return result_of(message)
-
-
-def _streamed_result_of(event: Event) -> PipesResult:
-    result = _result_of_event(event)
-    return result if _replaced_position(event) is None else result.replace(replaces=True)
-
-
-def _payload_of(event: Event) -> JsonValue:
-    message = message_of(event)
-    if not isinstance(message, ReportCustomMessage):
-        raise InvalidMessage(pointer="/method", expected=CUSTOM_MESSAGES[0], got=str(event.method))
-    return message.payload
-
-
-def is_superseded(event: Event) -> bool:
-    """Whether it is a word of an older attempt, which came after a newer one had begun."""
-    return any(note.get("code") == "superseded" for note in event.notes)
-
-
-def _replaced_position(event: Event) -> int | None:
-    """The position of an older attempt's report whose place it takes."""
-    for note in event.notes:
-        position = note.get("position")
-        if note.get("code") == "replaces" and isinstance(position, int):
-            return position
-    return None

@@ -11,7 +11,7 @@ from typing import Protocol
 from standpipe_orchestrator.errors import PipesError
 from standpipe_orchestrator.metadata import MetadataValue
 from standpipe_orchestrator.metadata_wire import RawMetadataValue, normalise_values
-from standpipe_orchestrator.results import AssetCheckResult, MaterializeResult, PipesResult
+from standpipe_orchestrator.results import AssetCheckResult, AssetObservation, MaterializeResult, PipesResult
 from standpipe_protocol.invocation import Invocation
 from standpipe_protocol.json_text import JsonValue
 
@@ -33,6 +33,10 @@ class ResultSource(Protocol):
     ) -> Iterator[PipesResult]: ...
 
     def iterate_custom_messages(self) -> Iterator[JsonValue]: ...
+
+    def get_observations(self) -> tuple[AssetObservation, ...]: ...
+
+    def iterate_observations(self) -> Iterator[AssetObservation]: ...
 
 
 class PipesClientCompletedInvocation:
@@ -128,6 +132,14 @@ class PipesClientCompletedInvocation:
     def iterate_custom_messages(self) -> Iterator[JsonValue]:
         """The same, one by one: for messages by the million, which are then never all in memory."""
         return self._session.iterate_custom_messages()
+
+    def get_observations(self) -> tuple[AssetObservation, ...]:
+        """What was observed of assets, in order. None of it is a result, or counts as a materialization."""
+        return self._session.get_observations()
+
+    def iterate_observations(self) -> Iterator[AssetObservation]:
+        """The same, one by one: for observations by the million, which are then never all in memory."""
+        return self._session.iterate_observations()
 
     def __repr__(self) -> str:
         invocation = self.invocation

@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 
-from standpipe_orchestrator.collected import CUSTOM_MESSAGES, RESULTS, CollectedResults, is_superseded, message_of
+from standpipe_orchestrator.collected import CollectedResults
+from standpipe_orchestrator.event_values import CUSTOM_MESSAGES, OBSERVATIONS, RESULTS, is_superseded, message_of
 from standpipe_orchestrator.log_lines import with_traceback
 from standpipe_orchestrator.metadata_wire import wrong_shapes
-from standpipe_orchestrator.results import PipesResult
+from standpipe_orchestrator.results import AssetObservation, PipesResult
 from standpipe_orchestrator.stdio import forward_text
 from standpipe_protocol.invocation import Event
 from standpipe_protocol.messages import (
@@ -24,6 +25,7 @@ from standpipe_protocol.messages import (
     PipesException,
     ReportAssetCheck,
     ReportAssetMaterialization,
+    ReportAssetObservation,
     ReportCustomMessage,
     ReportProcessEnd,
 )
@@ -40,7 +42,7 @@ _LEVELS: Mapping[str, int] = {
 
 _TAIL_CHARACTERS = 4096
 
-_ASKED_FOR = frozenset({*RESULTS, *CUSTOM_MESSAGES})
+_ASKED_FOR = frozenset({*RESULTS, *CUSTOM_MESSAGES, *OBSERVATIONS})
 """What callers ask for: one that cannot be read must not look as if it had not been reported."""
 
 
@@ -92,11 +94,12 @@ class Dispatch:
             self._log.warning("[pipes] event %d cannot be read by this version: %s", event.position, error)
             return
         match message:
-            case ReportAssetMaterialization() | ReportAssetCheck() | ReportCustomMessage():
-                result = self._collected.add(event, message)
-                if result is not None:
-                    self._warn_of_wrong_shapes(event, result)
-                    self._tell(result)
+            case ReportAssetMaterialization() | ReportAssetCheck() | ReportAssetObservation() | ReportCustomMessage():
+                made = self._collected.add(event, message)
+                if made is not None:
+                    self._warn_of_wrong_shapes(event, made)
+                if isinstance(made, PipesResult):
+                    self._tell(made)
             case Log():
                 if event.producer != self._own_producer:
                     text = with_traceback(message.message, event.details)
@@ -121,7 +124,7 @@ class Dispatch:
                 end = ", ".join(f"{name} {value}" for name, value in message.described().items())
                 self._log.info("[pipes] the supervisor of the external process reported its end: %s", end)
 
-    def _warn_of_wrong_shapes(self, event: Event, result: PipesResult) -> None:
+    def _warn_of_wrong_shapes(self, event: Event, result: PipesResult | AssetObservation) -> None:
         for name, problem in wrong_shapes(result.metadata).items():
             self._log.warning(
                 "[pipes] metadata value %r of message %d (%s) is kept as JSON: %s",

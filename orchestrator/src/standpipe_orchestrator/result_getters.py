@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from standpipe_orchestrator.collected import CollectedResults, with_metadata
+from standpipe_orchestrator.collected import CollectedResults
+from standpipe_orchestrator.event_values import with_metadata
 from standpipe_orchestrator.metadata import MetadataValue
-from standpipe_orchestrator.results import PipesResult
+from standpipe_orchestrator.results import AssetObservation, PipesResult
 from standpipe_protocol.json_text import JsonValue
 
 
 class ResultGetters:
-    """Results and custom messages, as tuples or one by one."""
+    """Results, custom messages and observations, as tuples or one by one."""
 
     def __init__(self, collected: CollectedResults) -> None:
         self._collected = collected
@@ -54,3 +55,15 @@ class ResultGetters:
             BrokerError: they cannot be read any more.
         """
         yield from self._collected.iterate_custom_messages()
+
+    def get_observations(self) -> tuple[AssetObservation, ...]:
+        """The observations until now, in order; after the end without those of older attempts. None is a result."""
+        return tuple(self.iterate_observations())
+
+    def iterate_observations(self) -> Iterator[AssetObservation]:
+        """What `get_observations` gives, one by one, read as `iterate_results` reads.
+
+        Raises:
+            BrokerError: they cannot be read any more.
+        """
+        yield from self._collected.iterate_observations()

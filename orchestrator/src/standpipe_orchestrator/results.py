@@ -1,4 +1,4 @@
-"""What an asset function returns and an external process reports: materializations and check results.
+"""What an asset function returns and an external process reports: materializations, check results, observations.
 
 Frozen values, keyword-compatible with upstream's. Metadata is normalised when they are made.
 """
@@ -177,6 +177,43 @@ class MaterializeResult(_Frozen):
         if self.value is not NO_VALUE:
             shown += f", value={self.value!r}"
         return shown + (", implicit=True" if self.implicit else "") + (", replaces=True)" if self.replaces else ")")
+
+
+@final
+class AssetObservation(_Frozen):
+    """Something was seen of an asset. It is no materialization, and there may be any number of them.
+
+    `partition` is None where the work said none: then it is that of the work, if it has one.
+    """
+
+    __slots__ = ("asset_key", "data_version", "metadata", "partition", "tags")
+
+    asset_key: AssetKey
+    metadata: Mapping[str, MetadataValue]
+    data_version: DataVersion | None
+    partition: str | None
+    tags: Mapping[str, str]
+
+    def __init__(
+        self,
+        asset_key: CoercibleToAssetKey,
+        *,
+        metadata: Mapping[str, RawMetadataValue] | None = None,
+        data_version: str | None = None,
+        partition: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        self._set(
+            asset_key=AssetKey.from_coercible(asset_key),
+            metadata=normalise_values(metadata),
+            data_version=None if data_version is None else DataVersion(data_version),
+            partition=partition,
+            tags=dict(tags or {}),
+        )
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={value!r}" for name, value in self._fields().items())
+        return f"AssetObservation({fields})"
 
 
 PipesResult: TypeAlias = MaterializeResult | AssetCheckResult

@@ -14,6 +14,7 @@ from standpipe_protocol.problems import Problem
 from standpipe_server.broker.batches import Media, Refused, parse_batch
 from standpipe_server.broker.facts import Check, Closing, Materialization
 from standpipe_server.broker.shapes import decode_lean
+from tests.support.processes import run_python
 
 LIMITS = Limits()
 
@@ -204,3 +205,25 @@ def test_the_fast_path_takes_nothing_that_the_vocabulary_refuses(method: str, pa
     assert (message.problem is None) == (valid and not empty_key)
     if not valid and decode_lean(text) is not None:
         assert message.problem is not None
+
+
+_WITHOUT_READERS = """
+import dataclasses, json, typing
+from standpipe_protocol import messages
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ReportNews:
+    method: typing.ClassVar[str] = "report_news"
+    text: str
+
+messages.MESSAGE_CLASSES += (ReportNews,)
+from standpipe_protocol.limits import Limits
+from standpipe_server.broker.batches import parse_batch
+sent = [{"method": "opened"}, {"method": "report_news", "params": {"text": "x"}}, {"method": "closed"}]
+batch = parse_batch(json.dumps(sent).encode(), media="json", limits=Limits())
+print([None if message.problem is None else message.problem.members["pointer"] for message in batch.messages])
+"""
+
+
+def test_a_class_without_any_reader_is_rejected_alone_and_its_siblings_are_taken() -> None:
+    assert run_python("-c", _WITHOUT_READERS).stdout.strip() == "[None, '/method', None]"

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from standpipe_orchestrator import AssetCheckResult, AssetKey, MaterializeResult
-from standpipe_orchestrator.collected import CollectedResults, message_of, report_key
+from standpipe_orchestrator.collected import CollectedResults
 from standpipe_orchestrator.errors import BrokerUnreachable
+from standpipe_orchestrator.event_values import message_of, report_key
 from standpipe_orchestrator.results import PipesResult
 from standpipe_orchestrator.retained import Item, Retained
 from standpipe_protocol.invocation import Event

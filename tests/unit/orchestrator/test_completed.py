@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-
 import pytest
 
 from standpipe_orchestrator import (
     AssetCheckResult,
     AssetKey,
+    AssetObservation,
     IntMetadataValue,
     MaterializeResult,
     PipesClientCompletedInvocation,
 )
-from standpipe_orchestrator.collected import CollectedResults, with_metadata
+from standpipe_orchestrator.collected import CollectedResults
 from standpipe_orchestrator.errors import DagsterPipesError
-from standpipe_orchestrator.metadata import MetadataValue
-from standpipe_orchestrator.results import PipesResult
+from standpipe_orchestrator.result_getters import ResultGetters
 from standpipe_protocol.invocation import Event, Invocation
 from standpipe_protocol.json_text import JsonValue
-from standpipe_protocol.messages import ReportAssetCheck, ReportAssetMaterialization, ReportCustomMessage
+from standpipe_protocol.messages import (
+    ReportAssetCheck,
+    ReportAssetMaterialization,
+    ReportAssetObservation,
+    ReportCustomMessage,
+)
 
 
-class Source:
+class Source(ResultGetters):
     """Results as a session has them, without a broker."""
 
     def __init__(self, *asset_keys: str, succeeded: bool = True) -> None:
         self.collected = CollectedResults(asset_keys)
+        super().__init__(self.collected)
         self.invocation = Invocation(id="inv_x", status="ended", verdict="succeeded" if succeeded else "failed")
         self._succeeded = succeeded
         self._events = 0
 
-    def add(self, message: ReportAssetMaterialization | ReportAssetCheck | ReportCustomMessage) -> Source:
+    def add(
+        self,
+        message: ReportAssetMaterialization | ReportAssetCheck | ReportAssetObservation | ReportCustomMessage,
+    ) -> Source:
         self._events += 1
         event = Event(
             position=self._events,
@@ -54,23 +61,6 @@ class Source:
         self.collected.end(succeeded=self._succeeded)
         return PipesClientCompletedInvocation(self, metadata=metadata)
 
-    def get_results(
-        self, *, implicit_materializations: bool = True, metadata: Mapping[str, MetadataValue] | None = None
-    ) -> tuple[PipesResult, ...]:
-        return tuple(self.iterate_results(implicit_materializations=implicit_materializations, metadata=metadata))
-
-    def iterate_results(
-        self, *, implicit_materializations: bool = True, metadata: Mapping[str, MetadataValue] | None = None
-    ) -> Iterator[PipesResult]:
-        implicit = self.collected.implicit() if implicit_materializations else ()
-        yield from with_metadata((*self.collected.reported(), *implicit), metadata or {})
-
-    def get_custom_messages(self) -> tuple[JsonValue, ...]:
-        return self.collected.custom_messages()
-
-    def iterate_custom_messages(self) -> Iterator[JsonValue]:
-        return self.collected.iterate_custom_messages()
-
 
 def test_results_come_in_reported_order_then_the_implicit_ones_marked() -> None:
     completed = Source("orders", "users").materialize("users", total=2).end()
@@ -80,6 +70,20 @@ def test_results_come_in_reported_order_then_the_implicit_ones_marked() -> None:
     assert (orders.asset_key, orders.implicit, orders.metadata) == (AssetKey("orders"), True, {})
     assert completed.get_results(implicit_materializations=False) == (users,)
     assert completed.get_results() == completed.get_results() == tuple(completed.iterate_results())
+
+
+def test_observations_stand_beside_the_results_and_count_as_none_of_them() -> None:
+    seen = ReportAssetObservation(
+        asset_key="orders", metadata={"rows": 3}, data_version="7", partition="p", tags={"by": "cron", "odd": 1}
+    )
+    completed = Source("orders", "users").materialize("users").add(seen).add(seen).end()
+    observation = AssetObservation("orders", metadata={"rows": 3}, data_version="7", partition="p", tags={"by": "cron"})
+    assert completed.get_observations() == tuple(completed.iterate_observations()) == (observation, observation)
+    assert observation.data_version == "7"
+    users, orders = completed.get_results()
+    assert (users.asset_key, orders.asset_key) == (AssetKey("users"), AssetKey("orders"))
+    assert isinstance(orders, MaterializeResult)
+    assert orders.implicit
 
 
 def test_an_invocation_that_did_not_succeed_has_no_implicit_results() -> None:

@@ -24,6 +24,7 @@ from standpipe_protocol.messages import (
     PipesException,
     ReportAssetCheck,
     ReportAssetMaterialization,
+    ReportAssetObservation,
     ReportCustomMessage,
     message_to_wire,
     parse_message,
@@ -73,6 +74,14 @@ messages: st.SearchStrategy[Message] = st.one_of(
         metadata=st.none() | objects,
     ),
     st.builds(ReportCustomMessage, payload=values),
+    st.builds(
+        ReportAssetObservation,
+        asset_key=st.text(),
+        data_version=st.none() | st.text(),
+        metadata=st.none() | objects,
+        partition=st.none() | st.text(),
+        tags=st.none() | objects,
+    ),
 )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from standpipe import PipesContext, open_pipes
+from standpipe import DagsterPipesError, PipesContext, open_pipes
 from standpipe.testing import RecordingBroker, recording_broker
 
 
@@ -46,6 +46,24 @@ def test_what_was_reported_is_there_to_be_asserted(broker: RecordingBroker) -> N
     assert broker.logs[0].message == "hello"
     assert broker.opened
     assert broker.closed is not None
+    assert broker.rejected == ()
+
+
+def test_observations_are_reported_as_often_as_they_are_made(broker: RecordingBroker) -> None:
+    with broker.environment(), open_pipes() as pipes:
+        pipes.report_asset_observation({"rows": 3}, "7", partition="2026-01-31", tags={"source": "warehouse"})
+        pipes.report_asset_observation()
+        pipes.report_asset_materialization()
+        with pytest.raises(DagsterPipesError, match=r"parameter `tags.n` of `report_asset_observation`"):
+            pipes.report_asset_observation(tags={"n": 1})  # type: ignore[dict-item]
+        with pytest.raises(DagsterPipesError, match="Invalid asset key"):
+            pipes.report_asset_observation(asset_key="b")
+    full, bare = broker.observations
+    assert (full.asset_key, full.data_version, full.partition) == ("a", "7", "2026-01-31")
+    assert full.metadata == {"rows": {"raw_value": 3, "type": "__infer__"}}
+    assert full.tags == {"source": "warehouse"}
+    assert (bare.metadata, bare.data_version, bare.partition, bare.tags) == (None, None, None, None)
+    assert list(broker.materializations) == ["a"]
     assert broker.rejected == ()
 
 

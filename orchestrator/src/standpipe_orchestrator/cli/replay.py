@@ -55,8 +55,10 @@ def _replay(console: Console, args: argparse.Namespace) -> int:
     if args.json:
         print_json(console, replayed.invocation)
     else:
-        messages = counted(sum(1 for _ in replayed.iterate_custom_messages()), "custom message")
-        console.print(Text(messages, style="dim"), soft_wrap=True)
+        others = counted(sum(1 for _ in replayed.iterate_custom_messages()), "custom message")
+        if observed := sum(1 for _ in replayed.iterate_observations()):
+            others += f", {counted(observed, 'observation')}"
+        console.print(Text(others, style="dim"), soft_wrap=True)
         print_end(console, replayed.invocation)
     return 0
 

@@ -24,8 +24,8 @@ from standpipe_orchestrator.cli.text import (
     one_line,
     visible,
 )
-from standpipe_orchestrator.collected import result_of
 from standpipe_orchestrator.definitions.outcomes import is_red
+from standpipe_orchestrator.event_values import observation_of, result_of
 from standpipe_orchestrator.log_lines import LOG_METHODS, with_traceback
 from standpipe_orchestrator.metadata import (
     JsonMetadataValue,
@@ -36,7 +36,7 @@ from standpipe_orchestrator.metadata import (
     TableSchemaMetadataValue,
 )
 from standpipe_orchestrator.redraws import last_states
-from standpipe_orchestrator.results import AssetCheckResult, MaterializeResult
+from standpipe_orchestrator.results import AssetCheckResult, AssetObservation, MaterializeResult
 from standpipe_orchestrator.tables import TableSchema
 from standpipe_protocol.invocation import Event
 from standpipe_protocol.messages import (
@@ -47,6 +47,7 @@ from standpipe_protocol.messages import (
     Opened,
     ReportAssetCheck,
     ReportAssetMaterialization,
+    ReportAssetObservation,
     ReportCustomMessage,
     ReportProcessEnd,
     parse_message,
@@ -91,6 +92,10 @@ def event_lines(event: Event, *, superseded: Container[str] = ()) -> Iterator[Re
             told = result_line(result)
             line.append(told.plain, style="dim" if is_outdated else told.style)
             details += metadata_grid(result.metadata)
+        case ReportAssetObservation():
+            observation = observation_of(message)
+            line.append(observation_line(observation))
+            details += metadata_grid(observation.metadata)
         case ReportCustomMessage():
             line.append(f"custom message  {one_line(as_json(message.payload), at_most=160)}")
         case Log():
@@ -146,6 +151,14 @@ def result_line(result: MaterializeResult | AssetCheckResult) -> Text:
         return Text(f"{key_of(result)} materialized{version}", style="green")
     style = "green" if result.passed else "red" if is_red(result) else "yellow"
     return Text(f"check {in_line(result.check_name or '')} on {key_of(result)} {check_word(result)}", style=style)
+
+
+def observation_line(observation: AssetObservation) -> str:
+    words = [f"{key_of(observation)} observed"]
+    words += [] if observation.partition is None else [f"partition {one_line(observation.partition)}"]
+    words += [] if observation.data_version is None else [f"data version {one_line(observation.data_version)}"]
+    words += [f"{in_line(name)}={in_line(text)}" for name, text in observation.tags.items()]
+    return ", ".join(words)
 
 
 def metadata_grid(metadata: Mapping[str, MetadataValue]) -> list[RenderableType]:

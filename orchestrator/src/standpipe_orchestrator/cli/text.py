@@ -20,7 +20,7 @@ from standpipe_orchestrator.metadata import (
     TableSchemaMetadataValue,
     TimestampMetadataValue,
 )
-from standpipe_orchestrator.results import AssetCheckResult, AssetCheckSeverity, MaterializeResult
+from standpipe_orchestrator.results import AssetCheckResult, AssetCheckSeverity, AssetObservation, MaterializeResult
 
 # C0 and C1 controls but the newline and the tab, DEL, line separators, what turns the direction of text around, and
 # what has no width.
@@ -141,7 +141,7 @@ def metadata_line(metadata: Mapping[str, MetadataValue], *, at_most: int = 4, co
         shown.pop()
 
 
-def key_of(result: MaterializeResult | AssetCheckResult) -> str:
+def key_of(result: MaterializeResult | AssetCheckResult | AssetObservation) -> str:
     return in_line(result.asset_key.to_user_string()) if result.asset_key is not None else "?"
 
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from standpipe_orchestrator.asset_key import AssetKey
-from standpipe_orchestrator.collected import report_key
 from standpipe_orchestrator.definitions.collect import ResultCollector
 from standpipe_orchestrator.definitions.context import (
     AssetCheckExecutionContext,
@@ -34,6 +33,7 @@ from standpipe_orchestrator.definitions.plan import Plan, PlannedStep, plan_run
 from standpipe_orchestrator.definitions.specs import AssetSpec
 from standpipe_orchestrator.definitions.steps import StepDefinition
 from standpipe_orchestrator.errors import InvalidDefinition, InvalidResult
+from standpipe_orchestrator.event_values import report_key
 from standpipe_orchestrator.exit_status import kept_statuses
 from standpipe_orchestrator.io_managers import FilesystemIOManager, InputContext, IOManager, OutputContext
 from standpipe_orchestrator.metadata import MetadataValue

@@ -18,7 +18,16 @@ from standpipe_protocol.problems import Problem
 from standpipe_server.broker.attempts import lineage_of
 from standpipe_server.broker.endings import merge_words
 from standpipe_server.broker.error_summaries import shortened
-from standpipe_server.broker.facts import Check, Closing, Ending, Fact, Materialization, Opening, ParsedMessage
+from standpipe_server.broker.facts import (
+    Check,
+    Closing,
+    Ending,
+    Fact,
+    Materialization,
+    Observation,
+    Opening,
+    ParsedMessage,
+)
 from standpipe_server.broker.ledgers import Digests, judge_ledger, ledger_as_told
 from standpipe_server.broker.standing import Place, ReportKey, StandingReport, place_report, remarks_on_attempt
 from standpipe_server.broker.state import Finish, InvocationState, ProducerState, replace
@@ -135,7 +144,7 @@ class BatchPass:
         return self._invocation.last_position + 1 + offset
 
     def _rejection(self, fact: Fact, place: Place | None) -> Problem | None:
-        if isinstance(fact, (Materialization, Check)):
+        if isinstance(fact, (Materialization, Observation, Check)):
             # Another attempt's report is no duplicate.
             before = self._materialized if place is None else set[str]()
             twice = before if isinstance(fact, Materialization) else set[str]()

@@ -29,6 +29,7 @@ from standpipe_protocol.messages import (
     PipesException,
     ReportAssetCheck,
     ReportAssetMaterialization,
+    ReportAssetObservation,
     ReportProcessEnd,
     parse_message,
 )
@@ -46,6 +47,13 @@ _PROCESS_CHARACTERS = 128
 class Materialization(msgspec.Struct, frozen=True, gc=False):
     asset_key: str
     data_version: str | None
+
+
+class Observation(msgspec.Struct, frozen=True, gc=False):
+    asset_key: str
+    data_version: str | None
+    partition: str | None
+    """As the message says it; the invocation's where it says none."""
 
 
 class Check(msgspec.Struct, frozen=True, gc=False):
@@ -83,7 +91,7 @@ class ErrorLog:
     message: str
 
 
-Fact: TypeAlias = Materialization | Check | Opening | Closing | Ending | ErrorLog | None
+Fact: TypeAlias = Materialization | Observation | Check | Opening | Closing | Ending | ErrorLog | None
 """What the rules and the projections need of a message; None for what is only carried."""
 
 
@@ -215,6 +223,9 @@ def _fact(message: Message, *, longest_name: int) -> Fact:
     match message:
         case ReportAssetMaterialization():
             return Materialization(report_key(message, longest_name=longest_name), message.data_version)
+        case ReportAssetObservation():
+            key = report_key(message, longest_name=longest_name)
+            return Observation(key, message.data_version, message.partition)
         case ReportAssetCheck():
             key = report_key(message, longest_name=longest_name)
             return Check(key, message.check_name, message.passed, message.severity)

@@ -56,6 +56,8 @@ class _Params(_Exception):
     severity: _Member = UNSET
     metadata: _Member = UNSET
     data_version: _Member = UNSET
+    partition: _Member = UNSET
+    tags: _Member = UNSET
     payload: _Member = UNSET
     outcome: _Member = UNSET
     exit_code: _Member = UNSET
