@@ -819,6 +819,7 @@ export interface Message {
     | "opened"
     | "report_asset_check"
     | "report_asset_materialization"
+    | "report_asset_observation"
     | "report_custom_message"
     | "report_process_end";
   params?: {
