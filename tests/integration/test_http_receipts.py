@@ -227,3 +227,28 @@ def test_the_etag_changes_with_the_word_of_any_producer(shared_server: Server) -
     answer = shared_server.http.get(job.path, headers={"If-None-Match": before})
     assert answer.status_code == 200
     assert shared_server.http.get(job.path, headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
+
+
+def test_one_message_that_never_came_is_seen_and_makes_it_whole_when_it_comes(shared_server: Server) -> None:
+    job = register(shared_server, expected={"custom_messages": 1})
+    # Numbers are told once: what comes after brings none, alone or with others.
+    assert job.append([opened()], producer="p", first_seq=1, headers={"Standpipe-Numbered": "5"}).is_success
+    assert job.append(custom(1), producer="p", first_seq=2).is_success
+    assert job.append([custom(2), closed()], producer="p", first_seq=3).is_success
+    ended = job.finish(exit_code=0)
+    assert ended["verdict"] == "incomplete"
+    reason = only_reason(ended)
+    assert (reason["code"], reason["producer"]) == ("missing-tail", "p")
+    assert "5 never arrived" in reason["detail"]
+    assert (ended["receipt"]["whole"], ended["receipt"]["sent"], ended["receipt"]["stored"]) == (False, 5, 4)
+    assert "1 of producer p never arrived" in ended["receipt"]["summary"]
+    assert job.append(closed(), producer="p", first_seq=5).is_success
+    ended = job.read()
+    assert (ended["verdict"], ended["receipt"]["whole"]) == ("succeeded", True)
+
+
+def test_one_expected_custom_message_that_never_came_is_seen(shared_server: Server) -> None:
+    job = register(shared_server, expected={"custom_messages": 2})
+    assert job.append([opened(), custom(1), closed()], producer="p", first_seq=1).is_success
+    ended = job.finish(exit_code=0)
+    assert (ended["verdict"], only_reason(ended)["code"]) == ("incomplete", "missing-custom-messages")

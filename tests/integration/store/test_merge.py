@@ -14,7 +14,7 @@ from standpipe_server.store import Target, merge, tables
 from standpipe_server.store.engines import database_url
 from standpipe_server.store.segments import Run, StoredSegment, decoded_size
 from tests.integration.store.conftest import CLOSED, OPENED, Bench, body
-from tests.support.wire import log
+from tests.support.wire import check, custom, log
 
 pytestmark = pytest.mark.anyio
 
@@ -87,3 +87,23 @@ async def test_small_segments_between_large_ones_are_left_alone(bench: Bench, mo
         await bench.append(target, body(*map(log, map(str, range(100)))))
     await _end_and_merge(bench, target)
     assert [segment.runs[0].count for segment in _segments(bench, target)] == [1, 100] * 4
+
+
+async def test_problems_notes_producers_and_methods_are_those_of_the_same_messages_after_a_merge(bench: Bench) -> None:
+    target = await bench.register()
+    await bench.append(target, OPENED, producer="p", first_seq=1)
+    for seq in (2, 3):
+        await bench.append(target, body(check("a", "c")), producer="p", first_seq=seq)
+    await bench.append(target, body({"method": "nonsense"}), producer="q", first_seq=1)
+    await bench.append(target, body(custom(1), log("two")), producer="q", first_seq=2)
+    await bench.append(target, CLOSED, producer="p", first_seq=4)
+    before = await bench.events(target)
+    by_method = {event["method"]: event["position"] for event in before}
+    await _end_and_merge(bench, target)
+    assert len(_segments(bench, target)) == 1
+    assert await bench.events(target) == before
+    for method, position in by_method.items():
+        page = await bench.store.read_events(target.pk, after=0, limit=10, methods=frozenset({str(method)}))
+        assert position in page.positions
+    again = await bench.append(target, body({"method": "nonsense"}), producer="q", first_seq=1)
+    assert [result["seq"] for result in again.body["results"]] == [1]  # type: ignore[union-attr, index]

@@ -12,7 +12,7 @@ from standpipe_server.broker.batches import parse_batch
 from standpipe_server.broker.facts import ParsedMessage
 from standpipe_server.broker.intake import Append, Gap, Known, NeedsDigests, TooLate, decide_append
 from standpipe_server.broker.ledgers import Digests
-from standpipe_server.broker.state import InvocationState, ProducerState
+from standpipe_server.broker.state import InvocationState, ProducerState, replace
 
 AB = "ab" * 32
 NOW = 1_700_000_000_000_000
@@ -239,3 +239,35 @@ def test_whatever_is_sent_again_each_number_is_stored_once_and_in_order(sizes: l
         state, by = decision.invocation, decision.producer
     assert stored == [(n, n) for n in range(1, len(stored) + 1)]
     assert len(stored) == sum(sizes)
+
+
+_WIRES = [opened(), closed(), log(), log("ERROR"), materialized("a"), check("a"), {"method": "none"}]
+_WIRES += [{"method": "log_external_stream", "params": {"stream": "stdout", "text": "x", "extras": {}}}]
+_WIRES += [{"method": "report_custom_message", "params": {"payload": number}} for number in range(3)]
+
+
+@given(
+    wires=st.lists(st.sampled_from(_WIRES), min_size=1, max_size=8),
+    is_open=st.booleans(),
+    closed_before=st.booleans(),
+    superseded=st.booleans(),
+)
+def test_messages_that_are_counted_at_once_come_to_what_each_by_itself_comes_to(
+    wires: list[dict[str, object]], is_open: bool, closed_before: bool, superseded: bool
+) -> None:
+    state = invocation(opened_at=1, status="running") if is_open else invocation()
+    counts = {"report_custom_message": 4}
+    by = producer(last_seq=4, numbered=9, opened=1, closed=int(closed_before), counts=counts, superseded=superseded)
+
+    def decided(batch: list[ParsedMessage]) -> object:
+        return decide_append(state, by, batch, first_seq=5, known=Known(), now=NOW)
+
+    batch = messages(*wires)
+    assert decided(batch) == decided([replace(message, plain=False) for message in batch])
+
+
+def test_what_was_numbered_is_remembered_while_it_has_not_come() -> None:
+    running, by = invocation(opened_at=1, status="running"), producer(last_seq=4, numbered=9, opened=1)
+    for wires in ([log()], [log(), log()], [closed()]):
+        assert append(*wires, to=running, by=by).producer.numbered == 9
+    assert append(*[log()] * 7, to=running, by=by).producer.numbered == 11
