@@ -105,3 +105,14 @@ def test_a_header_that_may_be_given_once_is_not_given_twice(job: Job, repeated: 
     assert (status, problem["type"]) == (400, "/problems/malformed")
     assert problem["header"] == repeated.partition(":")[0].lower()
     assert job.events() == []
+
+
+@pytest.mark.parametrize("length", ["declared", "not declared"])
+def test_a_body_beyond_the_limit_is_answered_before_it_has_come(job: Job, length: str) -> None:
+    size = 16 * 1024 * 1024 + 1
+    if length == "declared":
+        status, text = say(job, head(job, f"Content-Length: {size}\r\n"))
+    else:
+        # The last chunk does not come.
+        status, text = say(job, head(job, "Transfer-Encoding: chunked\r\n"), b"%x\r\n%b\r\n" % (size, b" " * size))
+    assert (status, json.loads(text)["limit_name"]) == (413, "body_bytes")
