@@ -151,18 +151,20 @@ def postgres_server(postgres_url: str, start_server: ServerFactory) -> Server:
 
 
 @pytest.fixture(scope="session")
-def shared_sqlite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def shared_sqlite_server(tmp_path_factory: pytest.TempPathFactory, fork_server: ForkServer | None) -> Iterator[Server]:
     """One server process on SQLite for the whole session, for tests that keep to invocations of their own."""
     home = tmp_path_factory.mktemp("shared-server") / "home"
-    with Server(home, database_url=f"sqlite:///{home / 'standpipe.db'}") as server:
+    with Server(home, database_url=f"sqlite:///{home / 'standpipe.db'}", fork_server=fork_server) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def shared_postgres_server(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def shared_postgres_server(
+    postgres: Postgres, tmp_path_factory: pytest.TempPathFactory, fork_server: ForkServer | None
+) -> Iterator[Server]:
     """The same on PostgreSQL."""
     url = postgres.create()
-    with Server(tmp_path_factory.mktemp("shared-server") / "home", database_url=url) as server:
+    with Server(tmp_path_factory.mktemp("shared-server") / "home", database_url=url, fork_server=fork_server) as server:
         yield server
     postgres.release(url)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.browser import Visit, chromium, running_browser, visiting
+from tests.support.fork_server import ForkServer
 from tests.support.processes import REPOSITORY
 from tests.support.server import Server
 from tests.support.story import whole_story
@@ -36,11 +37,11 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def site(tmp_path_factory: pytest.TempPathFactory, fork_server: ForkServer | None) -> Iterator[Server]:
     """A server with the whole story in it, for tests that change none of it."""
     built = REPOSITORY / "server" / "src" / "standpipe_server" / "ui" / "built" / "manifest.json"
     assert built.exists(), "The pages are not built: run scripts/pages."
-    with Server(tmp_path_factory.mktemp("site") / "home") as server:
+    with Server(tmp_path_factory.mktemp("site") / "home", fork_server=fork_server) as server:
         yield server
 
 
@@ -50,10 +51,12 @@ def story(site: Server) -> dict[str, Job]:
 
 
 @pytest.fixture(scope="session")
-def postgres_site(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> Iterator[Server]:
+def postgres_site(
+    tmp_path_factory: pytest.TempPathFactory, postgres: Postgres, fork_server: ForkServer | None
+) -> Iterator[Server]:
     """The same on PostgreSQL."""
     url = postgres.create()
-    with Server(tmp_path_factory.mktemp("postgres-site") / "home", database_url=url) as server:
+    with Server(tmp_path_factory.mktemp("postgres-site") / "home", database_url=url, fork_server=fork_server) as server:
         yield server
     postgres.release(url)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.fork_server import ForkServer
 from tests.support.processes import Process, child_environment, run
 from tests.support.server import Server
 from tests.support.terminal import on_terminal
@@ -48,10 +49,10 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def broker(tmp_path_factory: pytest.TempPathFactory, fork_server: ForkServer | None) -> Iterator[Server]:
     """A running server whose home the commands use: they find it by the credentials in it."""
     folder = tmp_path_factory.mktemp("command") / "home"
-    with Server(folder, database_url=f"sqlite:///{folder / 'standpipe.db'}") as server:
+    with Server(folder, database_url=f"sqlite:///{folder / 'standpipe.db'}", fork_server=fork_server) as server:
         yield server
 
 

@@ -17,6 +17,7 @@ import pytest
 from standpipe_orchestrator import BrokerClient
 from standpipe_orchestrator.launch_claims import KEY_TAG
 from standpipe_protocol.invocation import Invocation
+from tests.support.fork_server import ForkServer
 from tests.support.processes import Process, child_environment, run
 from tests.support.server import Server
 from tests.support.stub_broker import Reply, Request, StubBroker
@@ -94,9 +95,9 @@ class Orchestrator:
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def broker(tmp_path_factory: pytest.TempPathFactory, fork_server: ForkServer | None) -> Iterator[Server]:
     home = tmp_path_factory.mktemp("killed-orchestrator") / "home"
-    with Server(home, database_url=f"sqlite:///{home / 'standpipe.db'}") as server:
+    with Server(home, database_url=f"sqlite:///{home / 'standpipe.db'}", fork_server=fork_server) as server:
         yield server
 
 

@@ -34,6 +34,7 @@ from standpipe_orchestrator import (
 from standpipe_orchestrator.metadata import MetadataValue
 from standpipe_orchestrator.metadata_wire import metadata_from_wire
 from standpipe_protocol.json_text import JsonValue
+from tests.support.fork_server import ForkServer
 from tests.support.processes import child_environment
 from tests.support.server import Server
 from tests.support.stub_broker import Reply, Request, StubBroker
@@ -47,9 +48,9 @@ needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="Windows has 
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def broker(tmp_path_factory: pytest.TempPathFactory, fork_server: ForkServer | None) -> Iterator[Server]:
     home = tmp_path_factory.mktemp("pains") / "home"
-    with Server(home, database_url=f"sqlite:///{home / 'standpipe.db'}") as server:
+    with Server(home, database_url=f"sqlite:///{home / 'standpipe.db'}", fork_server=fork_server) as server:
         yield server
 
 

@@ -17,15 +17,16 @@ from standpipe_orchestrator import (
     PipesSubprocessClient,
 )
 from standpipe_orchestrator.errors import TooLarge
+from tests.support.fork_server import ForkServer
 from tests.support.server import Server
 
 ORDERS = ContextData(asset_keys=("orders",), run_id="r")
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def broker(tmp_path_factory: pytest.TempPathFactory, fork_server: ForkServer | None) -> Iterator[Server]:
     home = tmp_path_factory.mktemp("pains-of-scale") / "home"
-    with Server(home, database_url=f"sqlite:///{home / 'standpipe.db'}") as server:
+    with Server(home, database_url=f"sqlite:///{home / 'standpipe.db'}", fork_server=fork_server) as server:
         yield server
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import platform_story as story
+from tests.support.fork_server import ForkServer
 from tests.support.processes import Process, child_environment, run
 from tests.support.server import Server
 from tests.support.terminal import on_terminal
@@ -21,8 +22,8 @@ RED = "\x1b[31m"
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("platforms") / "home") as server:
+def broker(tmp_path_factory: pytest.TempPathFactory, fork_server: ForkServer | None) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("platforms") / "home", fork_server=fork_server) as server:
         yield server
 
 

@@ -35,8 +35,10 @@ def reasons(ended: dict[str, object]) -> object:
     return ended["verdict"], ended["reasons"]
 
 
-def test_a_clean_job_succeeds_with_everything_it_reported(sqlite_server: Server, tmp_path: Path) -> None:
-    job = register(sqlite_server, context={"asset_keys": ["orders"], "extras": {"a": 1}}, launcher={"kind": "test"})
+def test_a_clean_job_succeeds_with_everything_it_reported(shared_sqlite_server: Server, tmp_path: Path) -> None:
+    job = register(
+        shared_sqlite_server, context={"asset_keys": ["orders"], "extras": {"a": 1}}, launcher={"kind": "test"}
+    )
     done = run_python("-c", REPORT, env=environment(job, tmp_path / "job-home"))
     assert done.stderr == ""
     ended = job.finish(exit_code=0)
@@ -58,8 +60,8 @@ def test_a_clean_job_succeeds_with_everything_it_reported(sqlite_server: Server,
     assert len({event["producer"] for event in events}) == 1
 
 
-def test_an_exception_fails_the_invocation_by_name(sqlite_server: Server, tmp_path: Path) -> None:
-    job = register(sqlite_server, context={"asset_keys": ["orders"]}, launcher={"kind": "test"})
+def test_an_exception_fails_the_invocation_by_name(shared_sqlite_server: Server, tmp_path: Path) -> None:
+    job = register(shared_sqlite_server, context={"asset_keys": ["orders"]}, launcher={"kind": "test"})
     done = run([PYTHON, "-c", REPORT, "fail"], env=environment(job, tmp_path / "job-home"), check=False)
     assert done.returncode == 1
     ended = job.finish(exit_code=1)
@@ -67,16 +69,16 @@ def test_an_exception_fails_the_invocation_by_name(sqlite_server: Server, tmp_pa
     assert "no orders" in str(ended["reasons"])
 
 
-def test_a_job_that_forgets_to_close_is_incomplete(sqlite_server: Server, tmp_path: Path) -> None:
-    job = register(sqlite_server, context={"asset_keys": ["orders"]}, launcher={"kind": "test"})
+def test_a_job_that_forgets_to_close_is_incomplete(shared_sqlite_server: Server, tmp_path: Path) -> None:
+    job = register(shared_sqlite_server, context={"asset_keys": ["orders"]}, launcher={"kind": "test"})
     script = "from standpipe import open_pipes\nopen_pipes().report_asset_materialization()"
     run_python("-c", script, env=environment(job, tmp_path / "job-home"))
     ended = job.finish(exit_code=0)
     assert ended["verdict"] == "incomplete", reasons(ended)
 
 
-def test_a_rejected_message_is_told_to_both_sides(sqlite_server: Server, tmp_path: Path) -> None:
-    job = register(sqlite_server, context={"asset_keys": ["orders"]}, launcher={"kind": "test"})
+def test_a_rejected_message_is_told_to_both_sides(shared_sqlite_server: Server, tmp_path: Path) -> None:
+    job = register(shared_sqlite_server, context={"asset_keys": ["orders"]}, launcher={"kind": "test"})
     script = """
 from standpipe import open_pipes
 for _ in range(2):
@@ -155,9 +157,9 @@ with open_pipes() as context:
 
 @needs_fork
 def test_forked_workers_are_producers_of_their_own_and_the_verdict_is_green(
-    sqlite_server: Server, tmp_path: Path
+    shared_sqlite_server: Server, tmp_path: Path
 ) -> None:
-    job = register(sqlite_server, context={}, launcher={"kind": "test"})
+    job = register(shared_sqlite_server, context={}, launcher={"kind": "test"})
     script = """
 import os, sys
 from standpipe import open_pipes
@@ -182,8 +184,8 @@ with open_pipes() as context:
 
 
 @needs_fork
-def test_a_worker_that_is_killed_is_missed(sqlite_server: Server, tmp_path: Path) -> None:
-    job = register(sqlite_server, context={}, launcher={"kind": "test"})
+def test_a_worker_that_is_killed_is_missed(shared_sqlite_server: Server, tmp_path: Path) -> None:
+    job = register(shared_sqlite_server, context={}, launcher={"kind": "test"})
     script = """
 import os, signal
 from standpipe import open_pipes
@@ -203,8 +205,10 @@ with open_pipes() as context:
 
 
 @needs_fork
-def test_a_multiprocessing_worker_that_raises_is_told_with_its_exception(sqlite_server: Server, tmp_path: Path) -> None:
-    job = register(sqlite_server, context={}, launcher={"kind": "test"})
+def test_a_multiprocessing_worker_that_raises_is_told_with_its_exception(
+    shared_sqlite_server: Server, tmp_path: Path
+) -> None:
+    job = register(shared_sqlite_server, context={}, launcher={"kind": "test"})
     path = tmp_path / "workers.py"
     path.write_text("""
 import multiprocessing
@@ -229,8 +233,8 @@ if __name__ == "__main__":
     assert ["worker 1" in reason["detail"] for reason in ended["reasons"]] == [True]
 
 
-def test_a_request_to_cancel_reaches_the_program(sqlite_server: Server, tmp_path: Path) -> None:
-    job = register(sqlite_server, context={}, launcher={"kind": "test"}, lease_seconds=3)
+def test_a_request_to_cancel_reaches_the_program(shared_sqlite_server: Server, tmp_path: Path) -> None:
+    job = register(shared_sqlite_server, context={}, launcher={"kind": "test"}, lease_seconds=3)
     script = """
 import time
 from standpipe import open_pipes
@@ -244,6 +248,6 @@ print("stopped", flush=True)
     command = [PYTHON, "-c", script]
     with Process(command, log=tmp_path / "log", env=environment(job, tmp_path / "job-home")) as process:
         process.wait_for_output("running")
-        assert sqlite_server.http.post(f"{job.path}/cancel").status_code in (200, 202)
+        assert shared_sqlite_server.http.post(f"{job.path}/cancel").status_code in (200, 202)
         process.wait_for_output("stopped")
         assert process.wait() == 0

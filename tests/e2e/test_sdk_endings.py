@@ -42,9 +42,9 @@ with open_pipes() as context:
 
 @posix
 def test_sigterm_is_told_with_everything_reported_and_ends_the_process_as_ever(
-    sqlite_server: Server, tmp_path: Path
+    shared_sqlite_server: Server, tmp_path: Path
 ) -> None:
-    job = register(sqlite_server, launcher={"kind": "test"})
+    job = register(shared_sqlite_server, launcher={"kind": "test"})
     with start(job, tmp_path, REPORTING) as process:
         process.wait_for_output("reporting")
         process.signal(signal.SIGTERM)
@@ -58,18 +58,18 @@ def test_sigterm_is_told_with_everything_reported_and_ends_the_process_as_ever(
 
 
 @posix
-def test_sigterm_after_a_cancel_is_cancelled(sqlite_server: Server, tmp_path: Path) -> None:
-    job = register(sqlite_server, launcher={"kind": "test"})
+def test_sigterm_after_a_cancel_is_cancelled(shared_sqlite_server: Server, tmp_path: Path) -> None:
+    job = register(shared_sqlite_server, launcher={"kind": "test"})
     with start(job, tmp_path, REPORTING) as process:
         process.wait_for_output("reporting")
-        sqlite_server.http.post(f"{job.path}/cancel")
+        shared_sqlite_server.http.post(f"{job.path}/cancel")
         process.signal(signal.SIGTERM)
         process.wait()
     assert ended(job, -signal.SIGTERM)["verdict"] == "cancelled"
 
 
 @posix
-def test_a_program_that_takes_sigterm_itself_keeps_it(sqlite_server: Server, tmp_path: Path) -> None:
+def test_a_program_that_takes_sigterm_itself_keeps_it(shared_sqlite_server: Server, tmp_path: Path) -> None:
     script = """
 import signal, sys, threading
 from standpipe import open_pipes
@@ -78,7 +78,7 @@ with open_pipes() as context:
     print("reporting", flush=True)
     threading.Event().wait(600)
 """
-    job = register(sqlite_server, launcher={"kind": "test"})
+    job = register(shared_sqlite_server, launcher={"kind": "test"})
     with start(job, tmp_path, script) as process:
         process.wait_for_output("reporting")
         process.signal(signal.SIGTERM)
@@ -87,7 +87,7 @@ with open_pipes() as context:
 
 
 @posix
-def test_a_context_that_is_closed_leaves_the_signal_alone(sqlite_server: Server, tmp_path: Path) -> None:
+def test_a_context_that_is_closed_leaves_the_signal_alone(shared_sqlite_server: Server, tmp_path: Path) -> None:
     script = """
 import signal
 from standpipe import open_pipes
@@ -95,7 +95,7 @@ with open_pipes():
     assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
 assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 """
-    job = register(sqlite_server, launcher={"kind": "test"})
+    job = register(shared_sqlite_server, launcher={"kind": "test"})
     run([PYTHON, "-c", script], env=child_environment(dict(job.registered["env"]), home=tmp_path))
     assert ended(job, 0)["verdict"] == "succeeded"
 
@@ -128,8 +128,8 @@ def test_sigterm_with_the_broker_away_ends_in_time_and_keeps_everything_on_disk(
 
 
 @posix
-def test_ctrl_c_leaves_the_block_as_an_exception(sqlite_server: Server, tmp_path: Path) -> None:
-    job = register(sqlite_server, launcher={"kind": "test"})
+def test_ctrl_c_leaves_the_block_as_an_exception(shared_sqlite_server: Server, tmp_path: Path) -> None:
+    job = register(shared_sqlite_server, launcher={"kind": "test"})
     with start(job, tmp_path, REPORTING) as process:
         process.wait_for_output("reporting")
         process.signal(signal.SIGINT)
@@ -157,7 +157,7 @@ def test_ctrl_c_leaves_the_block_as_an_exception(sqlite_server: Server, tmp_path
     ],
 )
 def test_leaving_the_block(
-    sqlite_server: Server, tmp_path: Path, leaves_by: str, code: int, expected: tuple[str, list[str]]
+    shared_sqlite_server: Server, tmp_path: Path, leaves_by: str, code: int, expected: tuple[str, list[str]]
 ) -> None:
     script = f"""
 import asyncio, os, sys, typer
@@ -171,7 +171,7 @@ with open_pipes() as context:
     assert context.flush(30)
     {leaves_by}
 """
-    job = register(sqlite_server, launcher={"kind": "test"})
+    job = register(shared_sqlite_server, launcher={"kind": "test"})
     environment = child_environment(dict(job.registered["env"]), home=tmp_path)
     done = run([PYTHON, "-c", script], env=environment, check=False)
     assert done.returncode == code, done.stderr
@@ -179,7 +179,9 @@ with open_pipes() as context:
     assert (found["verdict"], codes(found)) == expected
 
 
-def test_a_command_that_opens_by_itself_and_stops_early_is_succeeded(sqlite_server: Server, tmp_path: Path) -> None:
+def test_a_command_that_opens_by_itself_and_stops_early_is_succeeded(
+    shared_sqlite_server: Server, tmp_path: Path
+) -> None:
     script = """
 import typer
 from standpipe import open_pipes
@@ -194,13 +196,13 @@ def load():
 
 app()
 """
-    job = register(sqlite_server, launcher={"kind": "test"})
+    job = register(shared_sqlite_server, launcher={"kind": "test"})
     run([PYTHON, "-c", script], env=child_environment(dict(job.registered["env"]), home=tmp_path))
     assert ended(job, 0)["verdict"] == "succeeded"
 
 
 def test_a_process_that_never_closes_is_incomplete_also_when_daemon_threads_still_report(
-    sqlite_server: Server, tmp_path: Path
+    shared_sqlite_server: Server, tmp_path: Path
 ) -> None:
     script = """
 import threading, time
@@ -215,7 +217,7 @@ def report():
 threading.Thread(target=report, daemon=True).start()
 started.wait()
 """
-    job = register(sqlite_server, launcher={"kind": "test"})
+    job = register(shared_sqlite_server, launcher={"kind": "test"})
     environment = child_environment(dict(job.registered["env"]), home=tmp_path)
     done = run([PYTHON, "-c", script], env=environment)
     # What came while it closed may be on disk, and then that is told.
@@ -226,7 +228,7 @@ started.wait()
 
 @pytest.mark.parametrize("registered_first", [True, False])
 def test_what_an_exit_handler_reports_is_delivered_when_it_runs_before_ours(
-    sqlite_server: Server, tmp_path: Path, registered_first: bool
+    shared_sqlite_server: Server, tmp_path: Path, registered_first: bool
 ) -> None:
     """Exit handlers run in reverse: one from before the opening runs after ours, when the context is closed."""
     lines = ["context = open_pipes()", "atexit.register(last)"]
@@ -242,7 +244,7 @@ def last():
 context.report_custom_message("before")
 assert context.flush(30)
 """
-    job = register(sqlite_server, launcher={"kind": "test"})
+    job = register(shared_sqlite_server, launcher={"kind": "test"})
     done = run([PYTHON, "-c", script], env=child_environment(dict(job.registered["env"]), home=tmp_path))
     payloads = [e["params"]["payload"] for e in job.events() if e["method"] == "report_custom_message"]
     if registered_first:
@@ -252,8 +254,10 @@ assert context.flush(30)
         assert payloads == ["before", "at exit"]
 
 
-def test_ranks_of_one_job_are_told_apart_and_the_silent_one_is_named(sqlite_server: Server, tmp_path: Path) -> None:
-    job = register(sqlite_server, launcher={"kind": "test"})
+def test_ranks_of_one_job_are_told_apart_and_the_silent_one_is_named(
+    shared_sqlite_server: Server, tmp_path: Path
+) -> None:
+    job = register(shared_sqlite_server, launcher={"kind": "test"})
     environment = child_environment(dict(job.registered["env"]), home=tmp_path)
     for rank in range(3):
         script = "import os\nfrom standpipe import open_pipes\ncontext = open_pipes()\nassert context.flush(30)\n"

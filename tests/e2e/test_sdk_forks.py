@@ -74,9 +74,9 @@ with open_pipes() as context:
 
 @pytest.mark.parametrize("script", [FORKED, MULTIPROCESSED, WEB_WORKER], ids=["fork", "multiprocessing", "web-worker"])
 def test_a_child_that_reports_and_leaves_at_once_is_missed_by_name(
-    sqlite_server: Server, tmp_path: Path, script: str
+    shared_sqlite_server: Server, tmp_path: Path, script: str
 ) -> None:
-    job = register(sqlite_server, context={}, launcher={"kind": "test"})
+    job = register(shared_sqlite_server, context={}, launcher={"kind": "test"})
     run_python("-W", "ignore", "-c", script, env=child_environment(dict(job.registered["env"]), home=tmp_path / "home"))
     ended = job.finish(exit_code=0)
     assert ended["verdict"] == "incomplete"

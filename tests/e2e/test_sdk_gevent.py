@@ -79,9 +79,9 @@ context.close()
     "script", [PRELOADED, PRELOADED_MODULES, PATCHED_FIRST], ids=["preloaded", "modules", "patched-first"]
 )
 def test_reports_of_a_worker_with_greenlets_return_and_arrive(
-    sqlite_server: Server, tmp_path: Path, script: str
+    shared_sqlite_server: Server, tmp_path: Path, script: str
 ) -> None:
-    job = register(sqlite_server, context={}, launcher={"kind": "test"})
+    job = register(shared_sqlite_server, context={}, launcher={"kind": "test"})
     run_python("-c", script, env=child_environment(dict(job.registered["env"]), home=tmp_path / "home"), timeout=45)
     ended = job.finish(exit_code=0)
     payloads = [event["params"]["payload"] for event in job.events() if event["method"] == "report_custom_message"]

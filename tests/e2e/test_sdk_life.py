@@ -15,7 +15,7 @@ from tests.support.wire import register
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the C library is reached in another way there")
 def test_a_call_that_holds_the_interpreter_longer_than_the_lease_is_lost_and_comes_back(
-    sqlite_server: Server, tmp_path: Path
+    shared_sqlite_server: Server, tmp_path: Path
 ) -> None:
     # PyDLL calls keep the interpreter's lock, as a regular expression or an extension that computes may.
     script = """
@@ -26,19 +26,21 @@ with open_pipes() as context:
     ctypes.PyDLL(None).sleep(4)
     context.report_custom_message("back")
 """
-    job = register(sqlite_server, launcher={"kind": "test"}, lease_seconds=1)
+    job = register(shared_sqlite_server, launcher={"kind": "test"}, lease_seconds=1)
     environment = child_environment(dict(job.registered["env"]), home=tmp_path)
     with Process([PYTHON, "-c", script], log=tmp_path / "log", env=environment) as process:
         wait_until(lambda: job.read()["verdict"] == "lost", what="the lease to run out")
         assert process.wait() == 0
     ended = job.finish(exit_code=0)
     assert ended["verdict"] == "succeeded"
-    changes = [item["change"] for item in sqlite_server.http.get(f"{job.path}/history").json()["items"]]
+    changes = [item["change"] for item in shared_sqlite_server.http.get(f"{job.path}/history").json()["items"]]
     # A batch that closes, too, only changes the verdict.
     assert set(changes[changes.index("lease-expired") :]) & {"revived", "revised"}
 
 
-def test_a_computation_in_python_that_never_pauses_keeps_its_lease(sqlite_server: Server, tmp_path: Path) -> None:
+def test_a_computation_in_python_that_never_pauses_keeps_its_lease(
+    shared_sqlite_server: Server, tmp_path: Path
+) -> None:
     script = """
 import time
 from standpipe import open_pipes
@@ -48,16 +50,16 @@ with open_pipes() as context:
     while time.monotonic() < end:
         sum(range(1000))
 """
-    job = register(sqlite_server, launcher={"kind": "test"}, lease_seconds=1.5)
+    job = register(shared_sqlite_server, launcher={"kind": "test"}, lease_seconds=1.5)
     environment = child_environment(dict(job.registered["env"]), home=tmp_path)
     with Process([PYTHON, "-c", script], log=tmp_path / "log", env=environment) as process:
         assert process.wait() == 0
     assert job.finish(exit_code=0)["verdict"] == "succeeded"
-    changes = [item["change"] for item in sqlite_server.http.get(f"{job.path}/history").json()["items"]]
+    changes = [item["change"] for item in shared_sqlite_server.http.get(f"{job.path}/history").json()["items"]]
     assert "lease-expired" not in changes
 
 
-def test_cancelled_work_that_stops_is_cancelled(sqlite_server: Server, tmp_path: Path) -> None:
+def test_cancelled_work_that_stops_is_cancelled(shared_sqlite_server: Server, tmp_path: Path) -> None:
     script = """
 import time
 from standpipe import open_pipes
@@ -66,11 +68,11 @@ with open_pipes() as context:
         context.report_custom_message(step)
         time.sleep(0.01)
 """
-    job = register(sqlite_server, launcher={"kind": "test"}, lease_seconds=60)
+    job = register(shared_sqlite_server, launcher={"kind": "test"}, lease_seconds=60)
     environment = child_environment(dict(job.registered["env"]), home=tmp_path)
     with Process([PYTHON, "-c", script], log=tmp_path / "log", env=environment) as process:
         wait_until(lambda: len(job.events()) > 3, what="its reports")
-        sqlite_server.http.post(f"{job.path}/cancel")
+        shared_sqlite_server.http.post(f"{job.path}/cancel")
         assert process.wait() == 1
         assert "PipesCancelled" in process.output()
     ended = job.finish(exit_code=1)

@@ -58,10 +58,11 @@ def days(job: Job) -> list[int]:
     return [event["params"]["metadata"]["day"]["raw_value"] for event in reports]
 
 
-def test_a_warm_worker_reports_each_event_to_its_own_invocation(sqlite_server: Server, tmp_path: Path) -> None:
+def test_a_warm_worker_reports_each_event_to_its_own_invocation(shared_sqlite_server: Server, tmp_path: Path) -> None:
     fails = [False, True, True, False, True, False]
     jobs = [
-        register(sqlite_server, context={"asset_keys": ["orders"], "extras": {"day": day}}) for day in range(len(fails))
+        register(shared_sqlite_server, context={"asset_keys": ["orders"], "extras": {"day": day}})
+        for day in range(len(fails))
     ]
     serve(WITHOUT_A_BLOCK, jobs, fails=fails, home=tmp_path)
     assert [days(job) for job in jobs] == [[] if each else [day] for day, each in enumerate(fails)]
@@ -70,10 +71,10 @@ def test_a_warm_worker_reports_each_event_to_its_own_invocation(sqlite_server: S
 
 
 def test_a_block_tells_what_the_handler_raised_and_an_event_may_come_again(
-    sqlite_server: Server, tmp_path: Path
+    shared_sqlite_server: Server, tmp_path: Path
 ) -> None:
     failing, other = (
-        register(sqlite_server, context={"asset_keys": ["orders"], "extras": {"day": day}}) for day in range(2)
+        register(shared_sqlite_server, context={"asset_keys": ["orders"], "extras": {"day": day}}) for day in range(2)
     )
     # The first is delivered again after another, as a queue does it.
     serve(WITH_A_BLOCK, [failing, other, failing], fails=[True, False, False], home=tmp_path)

@@ -88,8 +88,8 @@ def last(job: Job) -> Json:
 
 
 @pytest.mark.parametrize("script", [IN_MAIN_THREAD, JOINING, POLLING], ids=["main", "joining", "polling"])
-def test_every_open_context_is_closed(sqlite_server: Server, tmp_path: Path, script: str) -> None:
-    jobs = jobs_of(sqlite_server, 3)
+def test_every_open_context_is_closed(shared_sqlite_server: Server, tmp_path: Path, script: str) -> None:
+    jobs = jobs_of(shared_sqlite_server, 3)
     with start(script, jobs, tmp_path) as process:
         process.wait_for_output("ready")
         process.signal(signal.SIGTERM)
@@ -126,9 +126,9 @@ threading.Event().wait()
 
 @pytest.mark.parametrize(("own", "code"), [(False, -signal.SIGTERM), (True, 0)])
 def test_the_signal_may_be_taken_while_nothing_is_open(
-    sqlite_server: Server, tmp_path: Path, own: bool, code: int
+    shared_sqlite_server: Server, tmp_path: Path, own: bool, code: int
 ) -> None:
-    job = jobs_of(sqlite_server, 1)[0]
+    job = jobs_of(shared_sqlite_server, 1)[0]
     environment = child_environment(dict(job.registered["env"]) | ({"OWN": "1"} if own else {}), home=tmp_path)
     with Process([sys.executable, "-c", TAKING], log=tmp_path / "log", env=environment) as process:
         process.wait_for_output("ready")
@@ -140,9 +140,9 @@ def test_the_signal_may_be_taken_while_nothing_is_open(
 
 
 def test_a_server_that_is_away_costs_the_others_nothing_and_all_take_the_time_of_one(
-    sqlite_server: Server, tmp_path: Path
+    shared_sqlite_server: Server, tmp_path: Path
 ) -> None:
-    jobs = jobs_of(sqlite_server, 6)
+    jobs = jobs_of(shared_sqlite_server, 6)
     for away in jobs[:-1]:
         # The reserved port is refused at once.
         away.registered["env"]["STANDPIPE_URL"] = "http://127.0.0.1:9"
@@ -156,8 +156,8 @@ def test_a_server_that_is_away_costs_the_others_nothing_and_all_take_the_time_of
     assert last(jobs[-1])["signal"] == "SIGTERM"
 
 
-def test_the_end_of_a_process_takes_the_time_of_one_as_well(sqlite_server: Server, tmp_path: Path) -> None:
-    jobs = jobs_of(sqlite_server, 6)
+def test_the_end_of_a_process_takes_the_time_of_one_as_well(shared_sqlite_server: Server, tmp_path: Path) -> None:
+    jobs = jobs_of(shared_sqlite_server, 6)
     for away in jobs[:-1]:
         away.registered["env"]["STANDPIPE_URL"] = "http://127.0.0.1:9"
     script = IN_MAIN_THREAD.replace("time.sleep(600)", "")
@@ -229,8 +229,8 @@ time.sleep(600)
 
 
 @pytest.mark.parametrize("hangs", [False, True])
-def test_a_message_writer_is_told_and_may_hang(sqlite_server: Server, tmp_path: Path, hangs: bool) -> None:
-    with start(WRITER, jobs_of(sqlite_server, 1), tmp_path, **({"HANGS": "1"} if hangs else {})) as process:
+def test_a_message_writer_is_told_and_may_hang(shared_sqlite_server: Server, tmp_path: Path, hangs: bool) -> None:
+    with start(WRITER, jobs_of(shared_sqlite_server, 1), tmp_path, **({"HANGS": "1"} if hangs else {})) as process:
         process.wait_for_output("ready")
         began = time.monotonic()
         process.signal(signal.SIGTERM)
@@ -245,8 +245,8 @@ PRINTING = f"""{IN_MAIN_THREAD}""".replace(
 )
 
 
-def test_what_was_printed_is_written_out(sqlite_server: Server, tmp_path: Path) -> None:
-    jobs = jobs_of(sqlite_server, 1)
+def test_what_was_printed_is_written_out(shared_sqlite_server: Server, tmp_path: Path) -> None:
+    jobs = jobs_of(shared_sqlite_server, 1)
     with start(PRINTING, jobs, tmp_path, PYTHONUNBUFFERED="") as process:
         process.wait_for_output("ready")
         assert "held back" not in process.output()
@@ -293,13 +293,13 @@ class FirstOfNamespace:
     ("number", "code", "name"), [(signal.SIGTERM, 143, "SIGTERM"), (signal.SIGINT, 130, "KeyboardInterrupt")]
 )
 def test_the_first_process_of_a_container_ends(
-    sqlite_server: Server, tmp_path: Path, number: int, code: int, name: str
+    shared_sqlite_server: Server, tmp_path: Path, number: int, code: int, name: str
 ) -> None:
     script = PID_1.replace("GONE", "600")
     if number == signal.SIGINT:
         script = script.replace("contexts = [opened(event) for event in events]", "contexts = [opened(events[0])]")
         script = script.replace("for _ in range(3):\n    time.sleep(600)", "with contexts[0]:\n    time.sleep(600)")
-    first = FirstOfNamespace(sqlite_server, tmp_path, script)
+    first = FirstOfNamespace(shared_sqlite_server, tmp_path, script)
     with first.process:
         first.signal_from_inside(number)
         assert first.process.wait() == code
@@ -308,10 +308,10 @@ def test_the_first_process_of_a_container_ends(
     assert first.job.finish(exit_code=code)["verdict"] == "failed"
 
 
-def test_a_hangup_is_nothing_to_the_first_process_of_a_container(sqlite_server: Server, tmp_path: Path) -> None:
+def test_a_hangup_is_nothing_to_the_first_process_of_a_container(shared_sqlite_server: Server, tmp_path: Path) -> None:
     """The system drops what such a process has no handler for, and the SDK has none for SIGHUP: the work goes on."""
     script = PID_1.replace("GONE", "0.3") + "for context in contexts:\n    context.close()\n"
-    first = FirstOfNamespace(sqlite_server, tmp_path, script)
+    first = FirstOfNamespace(shared_sqlite_server, tmp_path, script)
     with first.process:
         first.signal_from_inside(signal.SIGHUP)
         assert first.process.wait() == 0

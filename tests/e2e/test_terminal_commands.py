@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.support import wire
+from tests.support.fork_server import ForkServer
 from tests.support.processes import Process, child_environment, run
 from tests.support.server import Server
 from tests.support.terminal import on_terminal
@@ -27,9 +28,9 @@ BASH = shutil.which("bash")
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def broker(tmp_path_factory: pytest.TempPathFactory, fork_server: ForkServer | None) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("terminal") / "home"
-    with Server(folder, database_url=f"sqlite:///{folder / 'standpipe.db'}") as server:
+    with Server(folder, database_url=f"sqlite:///{folder / 'standpipe.db'}", fork_server=fork_server) as server:
         yield server
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support import wire
+from tests.support.fork_server import ForkServer
 from tests.support.processes import child_environment, run
 from tests.support.server import Server
 
@@ -19,9 +20,9 @@ STANDPIPE = Path(sys.executable).parent / "standpipe"
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def broker(tmp_path_factory: pytest.TempPathFactory, fork_server: ForkServer | None) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("comparing") / "home"
-    with Server(folder, database_url=f"sqlite:///{folder / 'standpipe.db'}") as server:
+    with Server(folder, database_url=f"sqlite:///{folder / 'standpipe.db'}", fork_server=fork_server) as server:
         yield server
 
 

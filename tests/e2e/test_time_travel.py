@@ -31,6 +31,7 @@ from standpipe_protocol.invocation import Event
 from standpipe_protocol.json_text import JsonValue
 from tests.conftest import ServerFactory
 from tests.support import wire
+from tests.support.fork_server import ForkServer
 from tests.support.processes import child_environment, run
 from tests.support.server import Server
 
@@ -50,9 +51,9 @@ TARGETS = ContextData(asset_keys=("orders", "users"), run_id="r", extras={"big":
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def broker(tmp_path_factory: pytest.TempPathFactory, fork_server: ForkServer | None) -> Iterator[Server]:
     home = tmp_path_factory.mktemp("time-travel") / "home"
-    with Server(home, database_url=f"sqlite:///{home / 'standpipe.db'}") as server:
+    with Server(home, database_url=f"sqlite:///{home / 'standpipe.db'}", fork_server=fork_server) as server:
         yield server
 
 

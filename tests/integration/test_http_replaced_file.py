@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.conftest import ServerFactory
+from tests.support.fork_server import ForkServer
 from tests.support.reporting import reporting
 from tests.support.server import Server
 from tests.support.waiting import wait_until
@@ -24,10 +25,10 @@ _LOST = 3
 
 
 @pytest.fixture(scope="module")
-def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def older(tmp_path_factory: pytest.TempPathFactory, fork_server: ForkServer | None) -> Path:
     """A database with one invocation, of which no server is in the middle."""
     folder = tmp_path_factory.mktemp("older")
-    with Server(folder / "home", database_url=f"sqlite:///{folder / 'older.db'}") as server:
+    with Server(folder / "home", database_url=f"sqlite:///{folder / 'older.db'}", fork_server=fork_server) as server:
         register(server)
     return folder / "older.db"
 

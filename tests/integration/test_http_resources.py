@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 from tests.conftest import DATABASES
+from tests.support.fork_server import ForkServer
 from tests.support.server import Server
 from tests.support.story import COLUMNS, whole_story
 from tests.support.wire import Job, Json, check, closed, custom, log, materialization, opened, register, sent_events
@@ -41,10 +42,12 @@ class Told:
 
 
 @pytest.fixture(scope="module", params=DATABASES)
-def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+def told(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, fork_server: ForkServer | None
+) -> Iterator[Told]:
     postgres: Postgres | None = request.getfixturevalue("postgres") if request.param == "postgresql" else None
     url = None if postgres is None else postgres.create()
-    with Server(tmp_path_factory.mktemp("resources") / "home", database_url=url) as server:
+    with Server(tmp_path_factory.mktemp("resources") / "home", database_url=url, fork_server=fork_server) as server:
         jobs = {**whole_story(server), **odd_ones(server)}
         yield Told(server, jobs, server.http.get(f"{server.url}/openapi.json").json())
     if postgres is not None and url is not None:

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from standpipe_orchestrator import BrokerClient, PipesSubprocessClient
+from tests.support.fork_server import ForkServer
 from tests.support.server import Server
 
 
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def broker(tmp_path_factory: pytest.TempPathFactory, fork_server: ForkServer | None) -> Iterator[Server]:
     home = tmp_path_factory.mktemp("orchestrators-broker") / "home"
-    with Server(home, database_url=f"sqlite:///{home / 'standpipe.db'}") as server:
+    with Server(home, database_url=f"sqlite:///{home / 'standpipe.db'}", fork_server=fork_server) as server:
         yield server
 
 
