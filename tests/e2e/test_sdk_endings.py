@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import PYTHON, Process, child_environment, run
+from tests.support.processes import PYTHON, Process, child_environment, complaints, run
 from tests.support.server import Server
 from tests.support.wire import Job, Json, register
 
@@ -221,7 +221,7 @@ started.wait()
     environment = child_environment(dict(job.registered["env"]), home=tmp_path)
     done = run([PYTHON, "-c", script], env=environment)
     # What came while it closed may be on disk, and then that is told.
-    assert done.stderr == "" or "reported while this process closed" in done.stderr
+    assert complaints(done.stderr) == "" or "reported while this process closed" in done.stderr
     found = ended(job, 0)
     assert (found["verdict"], codes(found)) == ("incomplete", ["never-closed"])
 

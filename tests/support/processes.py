@@ -64,6 +64,11 @@ def child_environment(
     return environment
 
 
+def complaints(written: str) -> str:
+    """What a program complains of. That no answer came for seconds is no fault of it where a machine is busy."""
+    return "".join(line for line in written.splitlines(keepends=True) if "has not answered within" not in line)
+
+
 def run(
     command: Sequence[str | Path],
     *,

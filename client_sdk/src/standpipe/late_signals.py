@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import socket
 import threading
 
 from standpipe import clock
@@ -100,6 +99,9 @@ class _Watch:
         self._number = number
         self._handler = handler
         # What gevent has replaced waits as its greenlets do.
+        # Workers only: no other process has to wait for this import.
+        import socket
+
         self.reading, self.writing = socket.socketpair()
         self.writing.setblocking(False)
         self.handled = threading.Event()
