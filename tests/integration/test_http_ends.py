@@ -148,10 +148,11 @@ def test_an_exception_of_a_childs_own_is_not_hidden_by_a_signal_that_comes_later
     assert all("no such day" in reason["detail"] for reason in ended["reasons"])
 
 
-def test_many_calls_of_launch_stay_bounded_in_the_history(shared_server: Server) -> None:
-    job = register(shared_server)
+def test_many_calls_of_launch_stay_bounded_in_the_history(shared_sqlite_server: Server) -> None:
+    # On one kind of database: one statement counts them, the same for both.
+    job = register(shared_sqlite_server)
     for number in range(1_010):
-        shared_server.http.post(f"{job.path}/launch", json={"state": "running", "node": f"n{number}"})
+        shared_sqlite_server.http.post(f"{job.path}/launch", json={"state": "running", "node": f"n{number}"})
     assert changes(job).count("launch") == 1_000
     assert job.read()["platform"]["node"] == "n1009"
 

@@ -199,11 +199,15 @@ def _become(start: _Start) -> None:
 
 
 def _main() -> None:
+    import gc
     import importlib
     import runpy
 
     for name in _WARM_UP:
         importlib.import_module(name)
+    # A child's collector leaves alone what was here before it, and so does not copy all of it.
+    gc.collect()
+    gc.freeze()
     with socket.socket(fileno=int(sys.argv[1])) as connection:
         start = _serve(connection)
         if start is not None:
