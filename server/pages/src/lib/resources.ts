@@ -219,9 +219,64 @@ export interface Cause {
 export interface Change {
   at: string;
   change: string;
-  detail: {
-    [k: string]: Json;
-  };
+  detail: ChangeDetail;
+}
+/**
+ * What more is known of a change: which members there are depends on what changed.
+ */
+export interface ChangeDetail {
+  reason?: string | null;
+  retry_of?: string;
+  producer?: string;
+  producers?: string[];
+  count?: number;
+  lease_seconds?: number;
+  verdict?: "cancelled" | "failed" | "incomplete" | "lost" | "succeeded";
+  /**
+   * Codes.
+   */
+  reasons?: string[];
+  revision?: number;
+  exit_code?: number | null;
+  launched?: boolean | null;
+  outcome?: "cancelled" | "failed" | "not-launched" | "succeeded" | "unknown";
+  cause?: Cause;
+  /**
+   * Whole numbers, compared in order; none is the first attempt.
+   */
+  about?: number[];
+  older_attempt?: boolean;
+  state?: "queued" | "running" | "starting" | "submitted";
+  platform?: string;
+  job_id?: string;
+  node?: string;
+  image?: string;
+  url?: string;
+  /**
+   * Whole numbers, compared in order; none is the first attempt.
+   */
+  attempt?: number[];
+  /**
+   * Of an attempt, as a text.
+   */
+  number?: string;
+  name?: string;
+  /**
+   * The name of a refused request's problem.
+   */
+  problem?: string;
+  status?: number;
+  detail?: string;
+  length?: number;
+  start?: string;
+  /**
+   * Refused requests that are not listed.
+   */
+  more?: number;
+  /**
+   * Refused requests that are not stored.
+   */
+  standing?: number;
 }
 export interface ChangedColumn {
   name: string;
@@ -361,9 +416,7 @@ export interface Context {
   run_id: string | null;
   retry_number: number;
   job_name: string | null;
-  extras: {
-    [k: string]: Json;
-  };
+  extras: Json;
   /**
    * In lists: the extras are left out because they are large.
    */
@@ -526,6 +579,25 @@ export interface Finish {
   launched?: boolean | null;
   outcome?: ("cancelled" | "failed" | "not-launched" | "succeeded" | "unknown") | null;
   cause?: Cause | null;
+}
+/**
+ * What the external process is to be told; what is missing is null.
+ */
+export interface GivenContext {
+  asset_keys?: string[] | null;
+  code_version_by_asset_key?: {
+    [k: string]: string | null;
+  } | null;
+  provenance_by_asset_key?: {
+    [k: string]: Json;
+  } | null;
+  partition_key?: string | null;
+  partition_key_range?: KeyRange | null;
+  partition_time_window?: KeyRange | null;
+  run_id?: string | null;
+  job_name?: string | null;
+  retry_number?: number | null;
+  extras?: Json;
 }
 export interface Health {
   status: "not ready" | "ok";
@@ -822,16 +894,10 @@ export interface Message {
     | "report_asset_observation"
     | "report_custom_message"
     | "report_process_end";
-  params?: {
-    [k: string]: Json;
-  } | null;
+  params?: Json;
   sent_at?: string;
-  details?: {
-    [k: string]: Json;
-  };
-  ledger?: {
-    [k: string]: Json;
-  };
+  details?: Json;
+  ledger?: Json;
 }
 export interface ReasonGiven {
   reason?: string | null;
@@ -848,9 +914,7 @@ export interface Registered {
   };
 }
 export interface Registration {
-  context?: {
-    [k: string]: Json;
-  };
+  context?: GivenContext;
   expected?: Expected | null;
   tags?: {
     [k: string]: string;

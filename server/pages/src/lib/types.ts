@@ -4,6 +4,7 @@ import type { CheckResult, Event as StoredEvent, EventPage as StoredEventPage, F
 export type {
   Asset,
   Change,
+  ChangeDetail,
   CheckResult,
   CheckState,
   Column,

@@ -3,12 +3,13 @@
 import { useRef } from "preact/hooks";
 import { get } from "../lib/api";
 import { jsonText } from "../lib/format";
-import type { Invocation, Json } from "../lib/types";
+import type { Invocation, Json, JsonObject } from "../lib/types";
 import { JsonTree } from "../metadata/json_tree";
 import { CopyButton, Panel } from "../parts/common";
 
 export function ContextTab({ invocation }: { invocation: Invocation }) {
-  const { extras, ...context } = invocation.context;
+  const { extras: given, ...context } = invocation.context;
+  const extras = given as JsonObject;
   const asked = useRef<Promise<Invocation> | null>(null);
   /** What stands unmasked at this place of the invocation. */
   const revealFrom = (place: (whole: Invocation) => Json) => async (path: string[]) => {

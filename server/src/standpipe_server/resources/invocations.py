@@ -56,7 +56,7 @@ class Context(Struct, frozen=True, kw_only=True):
     run_id: str | None
     retry_number: int
     job_name: str | None
-    extras: dict[str, Raw]
+    extras: Raw
     extras_omitted: (
         Annotated[bool, Meta(description="In lists: the extras are left out because they are large.")] | UnsetType
     ) = UNSET
@@ -312,12 +312,48 @@ class InvocationCounts(Struct, frozen=True):
     total: dict[str, int]
 
 
+class ChangeDetail(Struct, frozen=True):
+    """What more is known of a change: which members there are depends on what changed."""
+
+    reason: str | UnsetType | None = UNSET
+    retry_of: str | UnsetType = UNSET
+    producer: str | UnsetType = UNSET
+    producers: list[str] | UnsetType = UNSET
+    count: int | UnsetType = UNSET
+    lease_seconds: float | UnsetType = UNSET
+    verdict: VerdictName | UnsetType = UNSET
+    reasons: Annotated[list[str], Meta(description="Codes.")] | UnsetType = UNSET
+    revision: int | UnsetType = UNSET
+    exit_code: int | UnsetType | None = UNSET
+    launched: bool | UnsetType | None = UNSET
+    outcome: Outcome | UnsetType = UNSET
+    cause: Cause | UnsetType = UNSET
+    about: Attempt | UnsetType = UNSET
+    older_attempt: bool | UnsetType = UNSET
+    state: LaunchStateName | UnsetType = UNSET
+    platform: str | UnsetType = UNSET
+    job_id: str | UnsetType = UNSET
+    node: str | UnsetType = UNSET
+    image: str | UnsetType = UNSET
+    url: str | UnsetType = UNSET
+    attempt: Attempt | UnsetType = UNSET
+    number: Annotated[str, Meta(description="Of an attempt, as a text.")] | UnsetType = UNSET
+    name: str | UnsetType = UNSET
+    problem: Annotated[str, Meta(description="The name of a refused request's problem.")] | UnsetType = UNSET
+    status: int | UnsetType = UNSET
+    detail: str | UnsetType = UNSET
+    length: int | UnsetType = UNSET
+    start: str | UnsetType = UNSET
+    more: Annotated[int, Meta(description="Refused requests that are not listed.")] | UnsetType = UNSET
+    standing: Annotated[int, Meta(description="Refused requests that are not stored.")] | UnsetType = UNSET
+
+
 class Change(Struct, frozen=True):
     """A change of the invocation itself."""
 
     at: Time
     change: str
-    detail: dict[str, Raw]
+    detail: ChangeDetail
 
 
 class History(Struct, frozen=True):

@@ -12,7 +12,7 @@ from standpipe_protocol.limits import Limits
 from standpipe_protocol.messages import METHODS
 from standpipe_protocol.problems import PROBLEM_TYPES
 from standpipe_protocol.process_end import Outcome
-from standpipe_server.resources.invocations import Cause, Context, Expected, LaunchStateName, Pipes, Time
+from standpipe_server.resources.invocations import Cause, Context, Expected, KeyRange, LaunchStateName, Pipes, Time
 
 _KINDS = tuple(f"/problems/{name}" for name in PROBLEM_TYPES)
 
@@ -55,10 +55,10 @@ class Problem(Struct, frozen=True, kw_only=True):
 
 class Message(Struct, frozen=True):
     method: Annotated[str, Meta(extra_json_schema={"enum": sorted(METHODS)})]
-    params: dict[str, Raw] | UnsetType | None = UNSET
+    params: Raw | UnsetType = UNSET
     sent_at: Time | UnsetType = UNSET
-    details: dict[str, Raw] | UnsetType = UNSET
-    ledger: dict[str, Raw] | UnsetType = UNSET
+    details: Raw | UnsetType = UNSET
+    ledger: Raw | UnsetType = UNSET
 
 
 class Rejection(Struct, frozen=True):
@@ -75,8 +75,23 @@ class AppendAnswer(Struct, frozen=True):
     control: Control
 
 
+class GivenContext(Struct, frozen=True):
+    """What the external process is to be told; what is missing is null."""
+
+    asset_keys: list[str] | UnsetType | None = UNSET
+    code_version_by_asset_key: dict[str, str | None] | UnsetType | None = UNSET
+    provenance_by_asset_key: dict[str, Raw] | UnsetType | None = UNSET
+    partition_key: str | UnsetType | None = UNSET
+    partition_key_range: KeyRange | UnsetType | None = UNSET
+    partition_time_window: KeyRange | UnsetType | None = UNSET
+    run_id: str | UnsetType | None = UNSET
+    job_name: str | UnsetType | None = UNSET
+    retry_number: int | UnsetType | None = UNSET
+    extras: Raw | UnsetType = UNSET
+
+
 class Registration(Struct, frozen=True):
-    context: dict[str, Raw] | UnsetType = UNSET
+    context: GivenContext | UnsetType = UNSET
     expected: Expected | UnsetType | None = UNSET
     tags: dict[str, str] | UnsetType | None = UNSET
     launcher: Raw | UnsetType = UNSET
