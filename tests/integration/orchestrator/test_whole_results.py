@@ -43,7 +43,7 @@ def b_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
             raise ZeroDivisionError("metadata nobody thought of")
         return values
 
-    monkeypatch.setattr("standpipe_orchestrator.collected.metadata_from_wire", raising)
+    monkeypatch.setattr("standpipe_orchestrator.event_values.metadata_from_wire", raising)
 
 
 @pytest.mark.usefixtures("b_cannot_be_made")
