@@ -168,7 +168,8 @@ async def commits_of(bench: Bench, target: Target, *commands: Any) -> tuple[list
     waiting = asyncio.gather(*commands, return_exceptions=True)
     await asyncio.sleep(0)
     gate.opened.set()
-    results = await waiting
+    async with asyncio.timeout(30):
+        results = await waiting
     await held
     return [len(commit) for commit in commits[1:]], results
 

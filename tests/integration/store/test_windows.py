@@ -64,6 +64,8 @@ async def test_windows_hide_nothing_and_repeat_nothing(
         (InvocationFilter(text="job-0"), lambda number: number % 2 == 0),
         (InvocationFilter(text="job-0", failed_checks=True), lambda number: number % 4 == 0),
         (InvocationFilter(text="nowhere"), lambda number: False),
+        # Each is found by its names and by its reason.
+        (InvocationFilter(text="a"), lambda number: True),
     ):
         found, _ = await _pages(bench, filters, limit=limit)
         assert found == [one for one in newest_first if fits(of[one])], filters
