@@ -239,6 +239,28 @@ def test_what_does_not_end_in_time_and_what_cannot_be_cancelled_is_exit_code_1(b
     assert ended.read()["cancel_requested"] is False
 
 
+def test_observations_are_shown_where_reports_are(broker: Server) -> None:
+    seen = wire.observation(
+        "terminal/seen", metadata={"rows": 3}, data_version="v7", partition="p7", tags={"by": "cron"}
+    )
+    job = finished(broker, [wire.observation("terminal/seen"), seen])
+    shown = standpipe("show", job.id, home=broker.home).stdout
+    assert "terminal/seen observed, partition p7, data version v7, by=cron" in shown
+    assert re.search(r"rows +3\n", shown)
+    latest, none = standpipe("assets", "terminal/seen", home=broker.home).stdout.split("\n\n")
+    assert latest.splitlines()[1].startswith("  observed, data version v7  ")
+    assert none == "Nothing that fits.\n"
+    history = standpipe("assets", "terminal/seen", "--observations", home=broker.home).stdout
+    heading, newest, first = history.splitlines()
+    assert heading.split() == ["Observed", "Partition", "Version", "Metadata", "Invocation"]
+    assert [word in newest for word in ("p7", "v7", "rows 3", job.id)] == [True] * 4
+    assert job.id in first
+    wired = objects(standpipe("assets", "terminal/seen", "--observations", "--json", home=broker.home).stdout)
+    assert [item["partition_key"] for item in wired] == ["p7", None]
+    misused = standpipe("assets", "--observations", home=broker.home, check=False)
+    assert (misused.returncode, misused.stderr) == (2, "standpipe assets: --observations needs the KEY of an asset.\n")
+
+
 def test_assets_show_what_was_reported_on_them_across_invocations(broker: Server) -> None:
     key = "pre\x1b/a\\/b"
     reported = [

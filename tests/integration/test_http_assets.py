@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.support.server import Server
-from tests.support.wire import check, closed, materialization, opened, problem_of, register
+from tests.support.wire import check, closed, materialization, observation, opened, problem_of, register
 
 
 def test_materializations_of_an_asset_are_found_across_invocations_newest_first(shared_server: Server) -> None:
@@ -63,6 +63,43 @@ def test_checks_of_an_asset_are_listed_with_their_result(shared_server: Server) 
     ]
     only = shared_server.http.get(f"/assets/{key}/checks", params={"check_name": "fresh"}).json()["items"]
     assert [item["check_name"] for item in only] == ["fresh"]
+
+
+def test_observations_of_an_asset_are_found_across_invocations_and_count_as_no_materialization(
+    shared_server: Server,
+) -> None:
+    key, made = f"asset-{uuid.uuid4()}", f"asset-{uuid.uuid4()}"
+    expected = {"asset_keys": [made]}
+    job = register(shared_server, context={"partition_key": "p0", "asset_keys": [key, made]}, expected=expected)
+    seen = [
+        observation(key, metadata={"rows": 1}, data_version="v1", tags={"source": "cron", "odd": 1}),
+        observation(key, partition="elsewhere"),
+        observation(made),
+    ]
+    assert job.append([opened(), *seen, materialization(key), closed()]).status_code == 200
+    path = f"/assets/{key}"
+    items = shared_server.http.get(f"{path}/observations").json()["items"]
+    assert [(i["position"], i["partition_key"], i["data_version"]) for i in items] == [
+        (3, "elsewhere", None),
+        (2, "p0", "v1"),
+    ]
+    assert items[1]["metadata"] == {"rows": {"type": "int", "raw_value": 1}}
+    assert items[1]["params"]["tags"] == {"source": "cron", "odd": 1}
+    only = shared_server.http.get(f"{path}/observations", params={"partition_key": "p0", "limit": 1}).json()
+    assert [item["position"] for item in only["items"]] == [2]
+    assert [item["position"] for item in shared_server.http.get(f"{path}/materializations").json()["items"]] == [5]
+    asset = shared_server.http.get(path).json()
+    assert (asset["last_observation"]["position"], asset["last_materialization"]["position"]) == (3, 5)
+    only_seen = shared_server.http.get(f"/assets/{made}").json()
+    assert (only_seen["last_observation"]["position"], only_seen["last_materialization"]) == (4, None)
+    found = shared_server.http.get("/invocations", params={"asset_key": made}).json()["items"]
+    assert [item["id"] for item in found] == [job.id]
+    ended = job.finish(exit_code=0)
+    assert ended["verdict"] == "incomplete"
+    assert [reason["code"] for reason in ended["reasons"]] == ["missing-materialization"]
+    assert ended["receipt"]["by_method"]["report_asset_observation"] == 3
+    assert shared_server.http.delete(job.path, params={"force": "true"}).status_code == 204
+    problem_of(shared_server.http.get(path), status=404, name="not-found")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,19 @@ from tests.conftest import DATABASES
 from tests.support.fork_server import ForkServer
 from tests.support.server import Server
 from tests.support.story import COLUMNS, whole_story
-from tests.support.wire import Job, Json, check, closed, custom, log, materialization, opened, register, sent_events
+from tests.support.wire import (
+    Job,
+    Json,
+    check,
+    closed,
+    custom,
+    log,
+    materialization,
+    observation,
+    opened,
+    register,
+    sent_events,
+)
 
 if TYPE_CHECKING:
     from tests.support.postgres import Postgres
@@ -69,9 +81,11 @@ def odd_ones(server: Server) -> dict[str, Job]:
             {"method": "log", "params": {"message": "m"}, "details": {"logger": "l"}, "sent_at": 5},
             materialization("odd/one", metadata=shapes),
             materialization("odd/one"),
+            observation("odd/one", metadata=shapes, data_version="1", partition="p", tags={"by": "cron"}),
+            observation("odd/seen"),
             check("odd/one", "c"),
             check("odd/one", "c", passed=False, severity="WARN"),
-            {"method": "closed", "params": {}, "ledger": {"messages": 13, "last_seq": 13}},
+            {"method": "closed", "params": {}, "ledger": {"messages": 15, "last_seq": 15}},
         ]
     )
     odd.finish(exit_code=3, reason="the end of what it printed")
@@ -341,6 +355,7 @@ CASES: Mapping[tuple[str, str], _Case] = {
     ("GET", "/api/v1/assets"): lambda told: [told.get("/assets", limit=500), told.get("/assets", cursor="x")],
     ("GET", "/api/v1/assets/{key}"): _by_asset(""),
     ("GET", "/api/v1/assets/{key}/materializations"): _by_asset("/materializations"),
+    ("GET", "/api/v1/assets/{key}/observations"): _by_asset("/observations"),
     ("GET", "/api/v1/assets/{key}/checks"): _by_asset("/checks"),
     ("GET", "/api/v1/assets/{key}/metadata"): _by_asset("/metadata"),
     ("GET", "/api/v1/assets/{key}/metadata/{label}/series"): _series,

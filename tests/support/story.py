@@ -7,7 +7,7 @@ from typing import Any
 from tests.support.platform_story import platform_story
 from tests.support.server import Server
 from tests.support.waiting import wait_until
-from tests.support.wire import Job, Json, check, closed, custom, log, materialization, opened, register
+from tests.support.wire import Job, Json, check, closed, custom, log, materialization, observation, opened, register
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 HOSTILE_MARKDOWN = f"""# A heading with <b>HTML</b>
@@ -119,6 +119,20 @@ def red_check(server: Server) -> Job:
     """A green verdict under which a check failed."""
     job = register(server, context={"asset_keys": ["shop/stock"], "job_name": "stock"})
     job.append([opened(), materialization("shop/stock"), check("shop/stock", "in_range", passed=False), closed()])
+    job.finish(exit_code=0)
+    return job
+
+
+def observed(server: Server) -> Job:
+    """Succeeded, and saw more than it made."""
+    job = register(server, context={"asset_keys": ["shop/made", "shop/seen"], "partition_key": "2026-01-31"})
+    tags = {"source": "warehouse", "odd": 1}
+    rows = {"rows": {"type": "int", "raw_value": 7}}
+    seen = [
+        observation("shop/seen", metadata=rows, data_version="v7", partition="2026-01-30", tags=tags),
+        observation("shop/seen"),
+    ]
+    job.append([opened(), materialization("shop/made"), *seen, closed()])
     job.finish(exit_code=0)
     return job
 
@@ -298,6 +312,7 @@ def whole_story(server: Server) -> dict[str, Job]:
         "cancelled": cancelled(server),
         "lost": lost(server),
         "red check": red_check(server),
+        "observed": observed(server),
         "many producers": many_producers(server),
         "waiting": waiting(server),
         "everything": everything(server),

@@ -62,6 +62,27 @@ class AssetOperations:
             cursor=cursor,
         )
 
+    def observations(
+        self,
+        asset_key: CoercibleToAssetKey,
+        *,
+        partition_key: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Page[JsonObject]:
+        """What was observed of an asset, received from `since` on and before `until` (RFC 3339)."""
+        return _list(
+            self._transport,
+            f"{_asset_path(asset_key)}/observations",
+            partition_key=partition_key,
+            since=since,
+            until=until,
+            limit=limit,
+            cursor=cursor,
+        )
+
     def checks(
         self,
         asset_key: CoercibleToAssetKey,

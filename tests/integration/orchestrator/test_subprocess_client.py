@@ -16,6 +16,7 @@ import pytest
 from standpipe_orchestrator import (
     AssetCheckResult,
     AssetKey,
+    AssetObservation,
     BrokerClient,
     ContextData,
     Expected,
@@ -39,6 +40,35 @@ def events_of(client: BrokerClient, invocation_id: str) -> list[Event]:
 def captured(client: BrokerClient, invocation_id: str, stream: str) -> str:
     texts = [event.params for event in events_of(client, invocation_id) if event.method == "log_external_stream"]
     return "".join(p["text"] for p in texts if isinstance(p, dict) and p["stream"] == stream)  # type: ignore[misc]
+
+
+def test_observations_of_a_real_process_stand_beside_its_results(
+    pipes: PipesSubprocessClient, script: Script, client: BrokerClient
+) -> None:
+    command = script(
+        """
+from standpipe import open_pipes
+with open_pipes() as context:
+    for number in range(3):
+        context.report_asset_observation({"rows": number}, str(number), "orders", partition="p", tags={"by": "test"})
+    context.report_asset_materialization(asset_key="users")
+"""
+    )
+    completed = pipes.run(context=TARGETS, command=command)
+    observations = completed.get_observations()
+    assert observations == tuple(
+        AssetObservation(
+            "orders", metadata={"rows": number}, data_version=str(number), partition="p", tags={"by": "test"}
+        )
+        for number in range(3)
+    )
+    users, orders = completed.get_results()
+    assert [result.asset_key for result in (users, orders)] == [AssetKey("users"), AssetKey("orders")]
+    assert isinstance(orders, MaterializeResult)
+    assert orders.implicit
+    found = client.assets.observations("orders", partition_key="p")
+    assert [item["data_version"] for item in found.items] == ["2", "1", "0"]
+    assert completed.invocation.verdict == "succeeded"
 
 
 def test_a_run_gives_what_was_reported_and_marks_what_was_not(

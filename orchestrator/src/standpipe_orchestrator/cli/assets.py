@@ -1,6 +1,7 @@
 """`standpipe assets`: what was reported for assets, across invocations.
 
-Without a key the assets there are; with one its latest state and its materializations, or what its checks reported.
+Without a key the assets there are; with one its latest state and its materializations, or what was observed of it, or
+what its checks reported.
 """
 
 from __future__ import annotations
@@ -41,10 +42,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", "--limit", type=positive, default=20, metavar="N", help="at most so many (default 20)")
     parser.add_argument("--text", metavar="WORDS", help="without KEY: only assets whose key holds this")
     parser.add_argument("--checks", action="store_true", help="with KEY: what its checks reported")
+    parser.add_argument("--observations", action="store_true", help="with KEY: what was observed of it")
     parser.add_argument("--check", dest="check_name", metavar="NAME", help="with KEY: what this check reported")
     parser.add_argument("--partition", dest="partition_key", metavar="KEY", help="with KEY: only for this partition")
     add_span(parser, "with KEY: received")
-    add_json(parser, "one asset, materialization or check a line, as the protocol has them")
+    add_json(parser, "one asset, materialization, observation or check a line, as the protocol has them")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -58,7 +60,7 @@ def _misuse(args: argparse.Namespace) -> str | None:
     if args.key is not None:
         return "--text chooses among assets, and KEY has chosen one: leave one of them out." if args.text else None
     given = [option for name, option in _HISTORY.items() if getattr(args, name) is not None]
-    given += ["--checks"] if args.checks else []
+    given += [option for option in ("--checks", "--observations") if getattr(args, option.removeprefix("--"))]
     return f"{', '.join(given)} needs the KEY of an asset." if given else None
 
 
@@ -81,15 +83,18 @@ def _assets(client: BrokerClient, console: Console, args: argparse.Namespace) ->
             ),
         )
         return _reports(console, found, args, row=_check_row)
-    if not args.json and not (args.partition_key or args.since or args.until):
+    history, row = client.assets.materializations, _materialization_row
+    if args.observations:
+        history, row = client.assets.observations, _observation_row
+    elif not args.json and not (args.partition_key or args.since or args.until):
         _print_latest(console, client.assets.get(key))
     found = _listed(
         args,
-        lambda limit, cursor: client.assets.materializations(
+        lambda limit, cursor: history(
             key, partition_key=args.partition_key, since=args.since, until=args.until, limit=limit, cursor=cursor
         ),
     )
-    return _reports(console, found, args, row=_materialization_row)
+    return _reports(console, found, args, row=row)
 
 
 def _listed(args: argparse.Namespace, page_of: Callable[[int, str | None], Page[JsonObject]]) -> Iterator[JsonObject]:
@@ -152,12 +157,16 @@ def _reports(
 
 
 def _print_latest(console: Console, asset: JsonObject) -> None:
-    """The asset's latest materialization with all its metadata, and where each check stands."""
+    """The asset's latest materialization with all its metadata, when it was observed, and where each check stands."""
     last, checks = _object(asset.get("last_materialization")), asset.get("checks")
+    seen = _object(asset.get("last_observation"))
     console.print(Text(_text(asset, "asset_key"), style="bold"), soft_wrap=True)
     if last:
         for grid in metadata_grid(metadata_from_history(_object(last.get("metadata")))):
             console.print(Padding(grid, (0, 0, 0, 2)))
+    if seen:
+        version = f", data version {_text(seen, 'data_version')}" if seen.get("data_version") else ""
+        console.print(Text(f"  observed{version}  ").append(_when(seen), style="dim"), soft_wrap=True)
     for check in map(_object, checks if isinstance(checks, list) else []):
         line = Text("  check ").append(_text(check, "check_name")).append(" ").append_text(_check_state(check))
         console.print(line.append(f"  {_when(check)}", style="dim"), soft_wrap=True)
@@ -165,8 +174,15 @@ def _print_latest(console: Console, asset: JsonObject) -> None:
 
 
 def _materialization_row(item: JsonObject) -> Mapping[str, Text]:
+    return {"Materialized": Text(_when(item)), **_version_cells(item)}
+
+
+def _observation_row(item: JsonObject) -> Mapping[str, Text]:
+    return {"Observed": Text(_when(item)), **_version_cells(item)}
+
+
+def _version_cells(item: JsonObject) -> Mapping[str, Text]:
     return {
-        "Materialized": Text(_when(item)),
         "Partition": cell(_text(item, "partition_key")),
         "Version": Text(one_line(_text(item, "data_version"), at_most=16)),
         "Metadata": _metadata_cell(item),

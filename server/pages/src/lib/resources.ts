@@ -64,6 +64,7 @@ export interface Control {
 export interface Asset {
   asset_key: string;
   last_materialization: Materialization | null;
+  last_observation: Observation | null;
   last_check: CheckResult | null;
   check_state: CheckState;
   checks?: CheckResult[];
@@ -140,6 +141,40 @@ export interface MetadataEntry {
    * Why it was kept as JSON instead of what it said it was.
    */
   problem?: string;
+}
+/**
+ * The event of an observation, and what is known of it beside; `partition_key` is the one that it names, if it
+ *     names one.
+ */
+export interface Observation {
+  position: number;
+  producer: string;
+  seq: number;
+  /**
+   * A time as the sender wrote it, or null.
+   */
+  sent_at: Json;
+  received_at: string;
+  /**
+   * A name; of a rejected message what stood in its place, or null.
+   */
+  method: Json;
+  params: Json;
+  details?: Json;
+  ledger?: Json;
+  /**
+   * An element that was no object.
+   */
+  raw?: Json;
+  problem?: Problem;
+  notes?: Note[];
+  invocation_id: string;
+  asset_key: string;
+  partition_key: string | null;
+  data_version: string | null;
+  metadata: {
+    [k: string]: MetadataEntry;
+  };
 }
 /**
  * The event of a check, and what is known of it beside.
@@ -898,6 +933,10 @@ export interface Message {
   sent_at?: string;
   details?: Json;
   ledger?: Json;
+}
+export interface ObservationPage {
+  items: Observation[];
+  next_cursor: string | null;
 }
 export interface ReasonGiven {
   reason?: string | null;

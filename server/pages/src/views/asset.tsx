@@ -26,12 +26,13 @@ export function AssetPage({ asset, query }: { asset: string; query: URLSearchPar
   const loaded = useLoaded(asset, (signal) => get<Asset>(path, {}, signal), { every: 5000 });
   if (loaded.error && !loaded.value) return <Failure page error={loaded.error} what="asset" retry={loaded.reload} />;
   if (!loaded.value) return <Loading page what="the asset" />;
-  const { last_materialization: last, check_state: checks, numeric_labels: labels = [] } = loaded.value;
+  const { last_materialization: last, last_observation: seen, check_state: checks, numeric_labels: labels = [] } = loaded.value;
   const asked = query.get("tab") ?? "numbers";
   const tabs = [
     { id: "numbers", name: "Numbers", count: labels.length < LISTED_LABELS ? labels.length : `${LISTED_LABELS}+` },
     { id: "checks", name: "Checks", alarming: checks.failed > 0, count: checks.failed + checks.passed + checks.warned },
     { id: "materializations", name: "Materializations" },
+    ...(seen ? [{ id: "observations", name: "Observations" }] : []),
     { id: "schema", name: "Schema and lineage" },
   ];
   const tab = tabs.some(({ id }) => id === asked) ? asked : "numbers";
@@ -55,6 +56,11 @@ export function AssetPage({ asset, query }: { asset: string; query: URLSearchPar
           ) : (
             "never materialized"
           )}
+          {seen && (
+            <>
+              , observed <Time value={seen.received_at} /> by <Link to={invocationHref(seen.invocation_id)}>{last?.invocation_id === seen.invocation_id ? "it" : "this invocation"}</Link>
+            </>
+          )}
         </span>
         <span class="spacer" />
         <Link class="button" to={href("", { asset_key: asset })}>
@@ -76,24 +82,25 @@ export function AssetPage({ asset, query }: { asset: string; query: URLSearchPar
       <Tabs tabs={tabs} chosen={tab} label="What is known of the asset">
         {tab === "numbers" && <Plots path={path} labels={labels} since={since} until={until} />}
         {tab === "checks" && <CheckStrips path={path} since={since} until={until} />}
-        {tab === "materializations" && <Materializations path={path} asset={asset} since={since} until={until} />}
+        {tab === "materializations" && <Reports path={path} what="materialization" asset={asset} since={since} until={until} />}
+        {tab === "observations" && <Reports path={path} what="observation" asset={asset} since={since} until={until} />}
         {tab === "schema" && <SchemaChanges path={path} asset={asset} last={last} />}
       </Tabs>
     </article>
   );
 }
 
-function Materializations({ path, asset, since, until }: { path: string; asset: string; since: string | undefined; until: string | undefined }) {
-  const loaded = useLoaded(`${path} ${since} ${until}`, (signal) => get<Page<Materialization>>(`${path}/materializations`, { since, until, limit: 50 }, signal));
+function Reports({ path, what, asset, since, until }: { path: string; what: "materialization" | "observation"; asset: string; since: string | undefined; until: string | undefined }) {
+  const loaded = useLoaded(`${path} ${what} ${since} ${until}`, (signal) => get<Page<Materialization>>(`${path}/${what}s`, { since, until, limit: 50 }, signal));
   if (loaded.error) return <Failure error={loaded.error} what="history" retry={loaded.reload} />;
-  if (!loaded.value) return <Loading what="materializations" />;
-  if (!loaded.value.items.length) return <Empty title="No materialization in this time." />;
+  if (!loaded.value) return <Loading what={`${what}s`} />;
+  if (!loaded.value.items.length) return <Empty title={`No ${what} in this time.`} />;
   return (
     <>
       {loaded.value.items.map((item, index) => (
         <Panel
           key={`${item.invocation_id} ${item.position}`}
-          title={item.partition_key ? `Partition ${visible(item.partition_key)}` : "Materialization"}
+          title={item.partition_key ? `Partition ${visible(item.partition_key)}` : what[0]!.toUpperCase() + what.slice(1)}
           aside={
             <span class="quiet">
               {item.data_version && (

@@ -33,7 +33,7 @@ export function AssetsPage({ query }: { query: URLSearchParams }) {
       {!loaded.value && !loaded.error && <Loading what="assets" />}
       {loaded.value && !assets.length && (
         <Empty title={text ? "No asset fits." : "No asset was reported on yet."}>
-          {text ? <Link to={href("assets")}>Show all of them</Link> : "A materialization or a check puts one here."}
+          {text ? <Link to={href("assets")}>Show all of them</Link> : "A materialization, an observation or a check puts one here."}
         </Empty>
       )}
       {assets.length > 0 && (

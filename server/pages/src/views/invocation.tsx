@@ -19,7 +19,7 @@ import { ExpectedPanel } from "./expected";
 import { facts } from "./facts";
 import { HistoryTab } from "./history";
 import { ReceiptPanel } from "./receipt";
-import { Customs, Materializations } from "./results";
+import { Customs, Materializations, Observations } from "./results";
 import { Retries } from "./retries";
 import { Timeline } from "./timeline";
 import { useHistory } from "./use_history";
@@ -103,6 +103,7 @@ function Shown({ invocation, query, reload, stale }: ShownProps) {
       <Timeline invocation={invocation} results={results} superseded={superseded} history={history.value ?? []} now={now} />
       <Tabs tabs={tabs} chosen={tab} label="What the invocation reported">
         {tab === "results" && <Materializations invocation={invocation} reports={materializations} superseded={superseded} />}
+        {tab === "results" && <Observations events={results.observations} superseded={superseded} />}
         {tab === "checks" && <Checks reports={checks} superseded={superseded} />}
         {tab === "logs" && <LogPanel invocation={invocation} superseded={superseded} query={query} />}
         {tab === "messages" && <Customs events={results.customs} superseded={superseded} />}

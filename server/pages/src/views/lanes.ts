@@ -107,6 +107,8 @@ function markOf(event: Event, at: number): Mark {
     }
     case "report_asset_materialization":
       return { at, kind: "result", words: `${when} materialized ${visible(String(params?.["asset_key"]))}` };
+    case "report_asset_observation":
+      return { at, kind: "custom", words: `${when} observed ${visible(String(params?.["asset_key"]))}` };
     case "report_asset_check":
       return { at, kind: params?.["passed"] ? "good" : "bad", words: `${when} check ${visible(String(params?.["check_name"]))} ${params?.["passed"] ? "passed" : "failed"}` };
     case "rejected":

@@ -10,6 +10,7 @@ const METHOD_WORDS: Record<string, [string, string]> = {
   log: ["log message", "log messages"],
   log_external_stream: ["piece of output", "pieces of output"],
   report_asset_materialization: ["materialization", "materializations"],
+  report_asset_observation: ["observation", "observations"],
   report_asset_check: ["check", "checks"],
   report_custom_message: ["custom message", "custom messages"],
   report_process_end: ["end of a process", "ends of processes"],

@@ -1,9 +1,9 @@
-// Materializations with their metadata, and custom messages.
+// Materializations and observations with their metadata, and custom messages.
 import type { ComponentChildren } from "preact";
 import { jsonText, plural, visible } from "../lib/format";
 import { assetHref, Link } from "../lib/router";
 import { hasNote, type Standing } from "../lib/superseded";
-import type { Event, Invocation, Note } from "../lib/types";
+import type { Event, Invocation, JsonObject, Note } from "../lib/types";
 import { JsonTree } from "../metadata/json_tree";
 import { Metadata } from "../metadata/value";
 import { CopyButton, Empty, Time } from "../parts/common";
@@ -42,11 +42,26 @@ export function Replaced({ count: number, children }: { count: number; children:
   );
 }
 
-function Card({ event, stale, replaced }: { event: Event; stale: boolean; replaced?: boolean }) {
+/** Observations are no results: they stand behind those, and any number of one asset. */
+export function Observations({ events, superseded }: { events: Event[]; superseded: ReadonlySet<string> }) {
+  if (!events.length) return null;
+  return (
+    <>
+      {events.slice(0, MOST).map((event) => (
+        <Card key={event.position} event={event} stale={superseded.has(event.producer)} what={`Observation #${event.position}`} />
+      ))}
+      {events.length > MOST && <p class="quiet">The first {MOST} of {events.length} observations are shown; the pages of the assets have all.</p>}
+    </>
+  );
+}
+
+function Card({ event, stale, replaced, what = replaced ? "Replaced materialization" : "Materialization" }: { event: Event; stale: boolean; replaced?: boolean; what?: string }) {
   const key = String(event.params?.["asset_key"] ?? "");
   const version = event.params?.["data_version"];
+  const partition = event.params?.["partition"];
+  const tags = Object.entries((event.params?.["tags"] ?? {}) as JsonObject).filter(([, text]) => typeof text === "string");
   return (
-    <section class={replaced ? "card superseded" : "card"} aria-label={`${replaced ? "Replaced materialization" : "Materialization"} of ${key}`}>
+    <section class={replaced ? "card superseded" : "card"} aria-label={`${what} of ${key}`}>
       <header>
         <h2>
           <Link to={assetHref(key)}>{visible(key)}</Link>
@@ -55,6 +70,17 @@ function Card({ event, stale, replaced }: { event: Event; stale: boolean; replac
           <span class="quiet">
             version <code>{visible(version)}</code>
           </span>
+        )}
+        {event.method === "report_asset_observation" && (
+          <>
+            <span class="chip">observed</span>
+            {typeof partition === "string" && <span class="quiet">partition {visible(partition)}</span>}
+            {tags.map(([name, text]) => (
+              <span class="chip" key={name}>
+                {visible(name)}={visible(String(text))}
+              </span>
+            ))}
+          </>
         )}
         <Remarks event={event} stale={stale} replaced={replaced} />
         <Time value={event.received_at} short />

@@ -153,7 +153,7 @@ const LEGEND: [string, string][] = [
   ["result", "materialization"],
   ["good", "check"],
   ["bad", "failed or rejected"],
-  ["custom", "message"],
+  ["custom", "message or observation"],
   ["beat", "last heartbeat"],
   ["closed", "closed"],
   ["silent", "silence"],

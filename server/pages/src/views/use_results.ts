@@ -4,7 +4,7 @@ import { follow, type Line } from "../lib/live";
 import type { Event } from "../lib/types";
 
 export const LOG_METHODS = ["log", "log_external_stream"];
-const METHODS = ["opened", "closed", "report_asset_materialization", "report_asset_check", "report_custom_message", "report_process_end", "rejected"];
+const METHODS = ["opened", "closed", "report_asset_materialization", "report_asset_check", "report_asset_observation", "report_custom_message", "report_process_end", "rejected"];
 const MOST = 100_000;
 
 export interface Results {
@@ -13,6 +13,7 @@ export interface Results {
   closed: Event[];
   materializations: Event[];
   checks: Event[];
+  observations: Event[];
   customs: Event[];
   rejected: Event[];
   line: Line;
@@ -40,6 +41,7 @@ export function useResults(id: string, revision: number | undefined, onEnd: () =
       closed: good("closed"),
       materializations: good("report_asset_materialization"),
       checks: good("report_asset_check"),
+      observations: good("report_asset_observation"),
       customs: good("report_custom_message"),
       rejected: events.filter((event) => event.problem),
       line,

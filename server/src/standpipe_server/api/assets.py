@@ -65,6 +65,22 @@ def asset_routes(parts: ApiParts) -> APIRouter:
         )
         return page_answer(await store.list_materializations(key, filters, limit=min(limit, MOST_ITEMS), cursor=cursor))
 
+    @routes.get("/{key}/observations", responses=describe("ObservationPage", "malformed"))
+    async def list_observations(
+        *,
+        key: AssetKey,
+        partition_key: Partition = None,
+        since: Since = None,
+        until: Until = None,
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> Response:
+        """The asset's observations, newest first."""
+        filters = ReportFilter(
+            partition_key=partition_key, since=instant("since", since), until=instant("until", until)
+        )
+        return page_answer(await store.list_observations(key, filters, limit=min(limit, MOST_ITEMS), cursor=cursor))
+
     @routes.get("/{key}/checks", responses=describe("CheckPage", "malformed"))
     async def list_checks(
         *,

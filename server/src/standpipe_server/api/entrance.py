@@ -26,7 +26,7 @@ EVENTS_ROUTE: Final = "/api/v1/invocations/{invocation_id}/events"
 RAW_ROUTES: Final = (("POST", EVENTS_ROUTE), ("GET", EVENTS_ROUTE))
 """What this room answers beside FastAPI's routes."""
 _ASSETS: Final = "/api/v1/assets/"
-_ASSET_LISTS: Final = ("/materializations", "/checks", "/metadata", "/schema-changes")
+_ASSET_LISTS: Final = ("/materializations", "/observations", "/checks", "/metadata", "/schema-changes")
 _SERIES: Final = re.compile(r"(.+)/metadata/([^/]+)/series")
 _BELOW_API: Final = "/api/v1/"
 _ROOTS: Final = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"})

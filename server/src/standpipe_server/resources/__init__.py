@@ -19,7 +19,7 @@ _ROOTS: Final = (
     *(invocations.Registered, invocations.InvocationPage, invocations.InvocationCounts, invocations.LastGood),
     *(invocations.History, invocations.ErrorPage),
     *(reports.EventPage, reports.EarlierEventPage, reports.AssetPage, reports.MaterializationPage),
-    *(reports.CheckPage, reports.LabelPage, reports.Table, reports.ColumnLineage),
+    *(reports.ObservationPage, reports.CheckPage, reports.LabelPage, reports.Table, reports.ColumnLineage),
     *(reports.Series, reports.SchemaChangePage, reports.Comparison),
     *(service.Problem, service.Message, service.AppendAnswer, service.Registration, service.ReasonGiven),
     *(service.Finish, service.Launch, service.AttemptNumber, service.Heartbeat, service.HeartbeatAnswer),

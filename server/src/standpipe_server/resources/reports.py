@@ -81,6 +81,11 @@ class Materialization(StoredMessage, frozen=True, kw_only=True):
     metadata: dict[str, MetadataEntry]
 
 
+class Observation(Materialization, frozen=True, kw_only=True):
+    """The event of an observation, and what is known of it beside; `partition_key` is the one that it names, if it
+    names one."""
+
+
 class CheckResult(StoredMessage, frozen=True, kw_only=True):
     """The event of a check, and what is known of it beside."""
 
@@ -104,6 +109,7 @@ class CheckState(Struct, frozen=True):
 class Asset(Struct, frozen=True):
     asset_key: str
     last_materialization: Materialization | None
+    last_observation: Observation | None
     last_check: CheckResult | None
     check_state: CheckState
     checks: list[CheckResult] | UnsetType = UNSET
@@ -287,6 +293,7 @@ class DifferentLines(Struct, frozen=True):
 
 AssetPage = page_of(Asset)
 MaterializationPage = page_of(Materialization)
+ObservationPage = page_of(Observation)
 CheckPage = page_of(CheckResult, name="CheckPage")
 SchemaChangePage = page_of(SchemaChange)
 

@@ -19,7 +19,7 @@ from standpipe_protocol.problems import Problem
 from standpipe_server.broker import ids, intake, lifecycle
 from standpipe_server.broker.batches import Batch
 from standpipe_server.broker.error_summaries import error_summary
-from standpipe_server.broker.facts import Check, Materialization
+from standpipe_server.broker.facts import Check, Materialization, Observation
 from standpipe_server.broker.intake import NeedsDigests
 from standpipe_server.broker.ledgers import Digests
 from standpipe_server.broker.state import InvocationState, ProducerState, replace
@@ -246,7 +246,7 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def _project(self, unit: UnitOfWork, decision: intake.Append) -> None:
         """The rows by which these messages are found across invocations."""
         facts = decision.facts
-        keys = {fact.asset_key for _, fact in facts if isinstance(fact, (Materialization, Check))}
+        keys = {fact.asset_key for _, fact in facts if isinstance(fact, (Materialization, Observation, Check))}
         asset_pks: Mapping[str, int] = unit.asset_pks(keys) if keys else {}
         common: dict[str, Any] = {"invocation_pk": self.pk, "received_at": unit.now}
         partition_key = carry(decision.invocation.partition_key)
@@ -264,11 +264,15 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
                         unit.now,
                     )
                 )
-            elif isinstance(fact, Check):
-                row: dict[str, Any] = {"asset_pk": asset_pks[fact.asset_key], "check_name": fact.check_name}
-                row |= {"passed": fact.passed, "severity": fact.severity}
+            elif isinstance(fact, (Observation, Check)):
+                row: dict[str, Any] = common | {"asset_pk": asset_pks[fact.asset_key], "position": position}
                 row["partition_key"] = decision.invocation.partition_key
-                unit.insert(tables.asset_check, common | row | {"position": position})
+                if isinstance(fact, Check):
+                    row |= {"check_name": fact.check_name, "passed": fact.passed, "severity": fact.severity}
+                    unit.insert(tables.asset_check, row)
+                else:
+                    own = {} if fact.partition is None else {"partition_key": fact.partition}
+                    unit.insert(tables.observation, row | {"data_version": fact.data_version} | own)
             elif error := error_summary(fact, None):
                 errors.setdefault(error[0], (position, error[1]))
         for offset, problem in decision.problems.items():

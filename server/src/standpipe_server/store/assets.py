@@ -1,4 +1,6 @@
-"""Reading by asset, across invocations: which assets there are, their materializations and checks, newest first."""
+"""Reading by asset, across invocations: which assets there are, their materializations, observations and
+checks, newest first.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ _MOST_LABELS = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportFilter:
-    """Which materializations or checks a list shows. Instants are microseconds since the epoch."""
+    """Which materializations, observations or checks a list shows. Instants are microseconds since the epoch."""
 
     partition_key: str | None = None
     check_name: str | None = None
@@ -36,7 +38,7 @@ class ReportFilter:
 def list_assets(
     connection: Connection, *, limit: int, cursor: str | None, text: str | None, names: ProducerNames
 ) -> Page:
-    """The assets on which something was reported, by key, each with its latest materialization and check."""
+    """The assets on which something was reported, by key, each with its latest reports."""
     asset, binding = tables.asset, ("assets", text)
     statement = select(asset).where(_reported_on()).order_by(asset.c.asset_key).limit(limit + 1)
     if text:
@@ -55,7 +57,7 @@ def list_assets(
 
 
 def read_asset(connection: Connection, asset_key: str, *, names: ProducerNames) -> bytes:
-    """One asset: its latest materialization and the latest report of each of its checks. Raises NotFound."""
+    """One asset: its latest materialization and observation, and the latest report of each check. Raises NotFound."""
     pk, integers = asset_pk_of(connection, asset_key), LongIntegers()
     latest = _latest(connection, pk, asset_key)
     summary = _summaries(connection, [latest], integers, names=names)[0]
@@ -76,17 +78,17 @@ def list_reports(
     cursor: str | None,
     names: ProducerNames,
 ) -> Page:
-    """Materializations or checks (`table`) of an asset, newest first. Raises NotFound when nothing was reported."""
+    """What one `table` holds of an asset, newest first. Raises NotFound when nothing was reported."""
     binding = (table.name, asset_key, filters)
     before = NO_END
     if cursor is not None:
         before = decode_cursor(binding, cursor)
         if not isinstance(before, int):
             raise BadCursor
-    within = {"partition_key": filters.partition_key}
-    if table is tables.asset_check:
-        # Of checks no index is by partition.
-        within = {"check_name": filters.check_name}
+    # Of checks and observations no index is by partition.
+    within = {tables.asset_check: {"check_name": filters.check_name}, tables.observation: {}}.get(
+        table, {"partition_key": filters.partition_key}
+    )
     asset_pk = asset_pk_of(connection, asset_key)
     statement = select_reports(connection, table, asset_pk, before=before, within=within).limit(limit + 1)
     if filters.partition_key is not None:
@@ -106,9 +108,8 @@ def list_reports(
 
 def _reported_on() -> Any:
     asset = tables.asset
-    materialized = exists().where(tables.materialization.c.asset_pk == asset.c.pk)
-    checked = exists().where(tables.asset_check.c.asset_pk == asset.c.pk)
-    return or_(materialized, checked)
+    reports = (tables.materialization, tables.asset_check, tables.observation)
+    return or_(*(exists().where(table.c.asset_pk == asset.c.pk) for table in reports))
 
 
 def asset_pk_of(connection: Connection, asset_key: str) -> int:
@@ -152,17 +153,19 @@ def select_reports(
 
 @dataclass(frozen=True, slots=True)
 class _Latest:
-    """The rows of what was reported last on an asset: its materialization, and each of its checks."""
+    """The rows of what was reported last on an asset: its materialization, its observation, each of its checks."""
 
     asset_key: str
     materialization: RowMapping | None
+    observation: RowMapping | None
     checks: Sequence[RowMapping]
     last_check: RowMapping | None
 
 
 def _latest(connection: Connection, pk: int, asset_key: str) -> _Latest:
-    materialized = (
-        connection.execute(select_reports(connection, tables.materialization, pk).limit(1)).mappings().first()
+    materialized, observed = (
+        connection.execute(select_reports(connection, table, pk).limit(1)).mappings().first()
+        for table in (tables.materialization, tables.observation)
     )
     checks = list(_newest_checks(connection, pk).values())
     last_check = max(checks, key=lambda row: row["pk"], default=None)
@@ -170,7 +173,7 @@ def _latest(connection: Connection, pk: int, asset_key: str) -> _Latest:
         # Not all of its checks were looked at.
         statement = select_reports(connection, tables.asset_check, pk).limit(1)
         last_check = connection.execute(statement).mappings().first()
-    return _Latest(asset_key, materialized, checks, last_check)
+    return _Latest(asset_key, materialized, observed, checks, last_check)
 
 
 def _summaries(
@@ -181,7 +184,11 @@ def _summaries(
     shown: list[tuple[dict[str, JsonValue], str, str, RowMapping]] = []
     for one in latest:
         summary: dict[str, JsonValue] = {"asset_key": one.asset_key}
-        for member, row in (("last_materialization", one.materialization), ("last_check", one.last_check)):
+        for member, row in (
+            ("last_materialization", one.materialization),
+            ("last_observation", one.observation),
+            ("last_check", one.last_check),
+        ):
             summary[member] = None
             if row is not None:
                 shown.append((summary, member, one.asset_key, row))

@@ -153,7 +153,7 @@ def _links(connection: Connection, filters: InvocationFilter) -> list[list[_Link
     if filters.asset_key is not None:
         asset = connection.scalar(select(tables.asset.c.pk).where(tables.asset.c.asset_key == filters.asset_key))
         # What is found most often is asked first.
-        reports = (tables.materialization, tables.asset_check, tables.invocation_asset)
+        reports = (tables.materialization, tables.asset_check, tables.observation, tables.invocation_asset)
         links.append([_Link(table.c.invocation_pk, [table.c.asset_pk == (asset or 0)]) for table in reports])
     if filters.failed_checks:
         check = tables.asset_check

@@ -319,6 +319,11 @@ class Store:
     ) -> Page:
         return await self._list_reports(tables.materialization, asset_key, filters, limit=limit, cursor=cursor)
 
+    async def list_observations(
+        self, asset_key: str, filters: assets.ReportFilter, *, limit: int, cursor: str | None
+    ) -> Page:
+        return await self._list_reports(tables.observation, asset_key, filters, limit=limit, cursor=cursor)
+
     async def list_checks(
         self, asset_key: str, filters: assets.ReportFilter, *, limit: int, cursor: str | None
     ) -> Page:

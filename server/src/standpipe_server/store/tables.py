@@ -53,6 +53,18 @@ def _invocation_pk(*, primary_key: bool = False) -> Column[int]:
     )
 
 
+def _of_an_asset() -> list[Column[int] | Column[str]]:
+    """What every row has that an event about an asset makes."""
+    return [
+        Column("pk", Key, primary_key=True),
+        _invocation_pk(),
+        Column("position", BigInteger, nullable=False),
+        Column("asset_pk", BigInteger, ForeignKey("asset.pk"), nullable=False),
+        Column("partition_key", CarriedText),
+        Column("received_at", BigInteger, nullable=False),
+    ]
+
+
 invocation = Table(
     "invocation",
     metadata,
@@ -265,13 +277,8 @@ append_key = Table(
 materialization = Table(
     "materialization",
     metadata,
-    Column("pk", Key, primary_key=True),
-    _invocation_pk(),
-    Column("position", BigInteger, nullable=False),
-    Column("asset_pk", BigInteger, ForeignKey("asset.pk"), nullable=False),
-    Column("partition_key", CarriedText),
+    *_of_an_asset(),
     Column("data_version", CarriedText),
-    Column("received_at", BigInteger, nullable=False),
     UniqueConstraint("invocation_pk", "asset_pk"),
     Index(None, "asset_pk", "pk"),
     # Nothing to keep for what has no partition.
@@ -285,18 +292,22 @@ materialization = Table(
     ),
 )
 
+observation = Table(
+    "observation",
+    metadata,
+    *_of_an_asset(),
+    Column("data_version", CarriedText),
+    Index(None, "asset_pk", "pk"),
+    Index(None, "invocation_pk"),
+)
+
 asset_check = Table(
     "asset_check",
     metadata,
-    Column("pk", Key, primary_key=True),
-    _invocation_pk(),
-    Column("position", BigInteger, nullable=False),
-    Column("asset_pk", BigInteger, ForeignKey("asset.pk"), nullable=False),
+    *_of_an_asset(),
     Column("check_name", CarriedText, nullable=False),
     Column("passed", Boolean, nullable=False),
     Column("severity", String(5), nullable=False),
-    Column("partition_key", CarriedText),
-    Column("received_at", BigInteger, nullable=False),
     Index(None, "asset_pk", "pk"),
     Index(None, "asset_pk", "check_name", "pk"),
     Index(None, "invocation_pk"),
@@ -313,17 +324,12 @@ asset_check = Table(
 metadata_number = Table(
     "metadata_number",
     metadata,
-    Column("pk", Key, primary_key=True),
-    _invocation_pk(),
-    Column("position", BigInteger, nullable=False),
-    Column("asset_pk", BigInteger, ForeignKey("asset.pk"), nullable=False),
+    *_of_an_asset(),
     Column("check_name", CarriedText, nullable=False),
     Column("label", CarriedText, nullable=False),
     # None where it is not finite, and where none was given.
     Column("value", Float),
     Column("not_finite", String(9)),
-    Column("partition_key", CarriedText),
-    Column("received_at", BigInteger, nullable=False),
     Index("ix_metadata_number_series", "asset_pk", "check_name", "label", "received_at", "pk"),
     Index(None, "invocation_pk", "position"),
 )
@@ -381,6 +387,7 @@ OWNED_BY_INVOCATION: Sequence[Table] = (
     first_error,
     metadata_number,
     asset_check,
+    observation,
     materialization,
     append_key,
     segment,
