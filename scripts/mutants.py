@@ -9,8 +9,10 @@ not stand in the file any more, or when its tests fail without it.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -91,19 +93,25 @@ def run_tests(python: Path, tests: Sequence[str]) -> tuple[int, str]:
     command = [python, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
     # Of all the modules one is changed: the others are compiled once.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    process = subprocess.Popen(
+        command,
+        cwd=python.parents[2],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
     try:
-        done = subprocess.run(
-            command,
-            cwd=python.parents[2],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-            check=False,
-        )
+        output, _ = process.communicate(timeout=_SECONDS)
     except subprocess.TimeoutExpired:
         return _FAILED, "A test did not end."
-    return done.returncode, "\n".join((done.stdout + done.stderr).splitlines()[-15:])
+    finally:
+        # With the processes that the tests have started: what keeps the output open keeps the next one waiting.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return process.returncode, "\n".join(output.splitlines()[-15:])
 
 
 def try_mutant(mutant: Mutant, python: Path) -> str:
