@@ -23,7 +23,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socket import SHUT_RDWR, socket
+from socket import SHUT_RDWR, SO_REUSEADDR, SOL_SOCKET, socket
 from typing import ClassVar, TypeVar
 
 from standpipe.environment import Environment
@@ -78,6 +78,7 @@ class RecordingBroker:
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
         self._port = 0
+        self._kept: socket | None = None
 
     @property
     def url(self) -> str:
@@ -176,6 +177,7 @@ class RecordingBroker:
     def start(self) -> None:
         """Listens, on the same port as before when it was stopped."""
         if self._server is None:
+            self._let_port_go()
             self._server = _Server(self, self._port)
             self._port = self._server.server_port
             self._thread = threading.Thread(
@@ -184,7 +186,7 @@ class RecordingBroker:
             self._thread.start()
 
     def stop(self) -> None:
-        """Stops listening and cuts every connection; what was recorded stays."""
+        """Stops listening and cuts every connection; what was recorded stays, and nothing else gets the port."""
         server, thread, self._server = self._server, self._thread, None
         # At the interpreter's end its thread is stopped already, and waiting for it would never end.
         if server is not None and thread is not None and not sys.is_finalizing():
@@ -193,6 +195,14 @@ class RecordingBroker:
             self.let_go()
             server.cut_connections()
             server.server_close()
+            self._kept = socket()
+            self._kept.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+            with suppress(OSError):
+                self._kept.bind(("127.0.0.1", self._port))
+
+    def _let_port_go(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
 
     def _accepted(self, kind: type[_M]) -> list[_M]:
         return [one.message for one in self.messages if one.problem is None and isinstance(one.message, kind)]
@@ -231,6 +241,7 @@ def recording_broker(
         yield broker
     finally:
         broker.stop()
+        broker._let_port_go()  # pyright: ignore[reportPrivateUsage]  the same module
         mark.release()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -147,3 +148,17 @@ def test_a_broker_that_nobody_left_does_not_hold_up_the_interpreters_end() -> No
     program = "from standpipe.testing import recording_broker; left_open = recording_broker(); left_open.__enter__()"
     ended = subprocess.run([sys.executable, "-c", program], timeout=30, check=False)
     assert ended.returncode == 0
+
+
+def test_nothing_else_gets_the_port_of_a_broker_that_is_stopped() -> None:
+    with recording_broker() as broker:
+        url = broker.url
+        address = ("127.0.0.1", int(url.rpartition(":")[2]))
+        broker.stop()
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(address)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
+        broker.start()
+        assert broker.url == url
+        socket.create_connection(address).close()
