@@ -1,4 +1,4 @@
-"""Reports that come in one piece and reports that come in two are answered by different ways, and answered alike."""
+"""Reports that come in one piece and reports that come in two are answered alike."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import uvicorn
 
 from standpipe_server.connections import Connection
 
-SECONDS = 1
+SECONDS = 2
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n"
 
 
