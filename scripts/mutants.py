@@ -49,7 +49,7 @@ class Mutant:
         """
         text = (root / self.file).read_text(encoding="utf-8")
         if (count := text.count(self.before)) != 1:
-            raise ValueError(f"{self.name}: `before` stands {count} times in {self.file}; change {TABLES.name}.")
+            raise ValueError(f"{self.name}: `before` stands {count} times in {self.file}: change the mutant.")
         return text.replace(self.before, self.after)
 
 
