@@ -316,7 +316,7 @@ def test_an_exception_in_the_orchestrators_own_handling_is_not_green(
             raise ZeroDivisionError("nobody thought of this")
         return metadata_from_wire(metadata)
 
-    monkeypatch.setattr("standpipe_orchestrator.collected.metadata_from_wire", raising)
+    monkeypatch.setattr("standpipe_orchestrator.event_values.metadata_from_wire", raising)
     command = code(
         "from standpipe import open_pipes",
         "with open_pipes() as context:",
