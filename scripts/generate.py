@@ -37,9 +37,36 @@ def schemas() -> Iterator[tuple[str, str]]:
 
     for name, schema in schema_documents().items():
         yield f"schema/{name}.schema.json", json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+    yield "schema/metadata.schema.json", json.dumps(_metadata_schema(), indent=2, ensure_ascii=False) + "\n"
     for name, title in _ANSWERS.items():
         text = json.dumps(_answer_schema(name, title, resources.schemas()), indent=2, ensure_ascii=False)
         yield f"schema/{name}.schema.json", text.replace(resources.COMPONENTS, "#/$defs/") + "\n"
+
+
+def _metadata_schema() -> dict[str, Any]:
+    import msgspec
+
+    from standpipe_server.resources.reports import METADATA_VALUES
+
+    values, shapes = msgspec.json.schema_components(METADATA_VALUES.values(), ref_template="#/$defs/{name}")
+    kinds = [
+        {"title": kind, "properties": {"type": {"const": kind}, "raw_value": value}}
+        for kind, value in zip(METADATA_VALUES, values, strict=True)
+    ]
+    return {
+        "$schema": DIALECT,
+        "$id": ID + "metadata",
+        "title": "One metadata entry in normal form",
+        "description": "What comes out of history. What may be sent is wider: docs/protocol.md lists the shapes.",
+        "type": "object",
+        "required": ["type", "raw_value"],
+        "properties": {
+            "type": {"enum": [*METADATA_VALUES]},
+            "problem": {"type": "string", "description": "Why the entry was kept as JSON and not as what it said."},
+        },
+        "oneOf": kinds,
+        "$defs": shapes,
+    }
 
 
 def _answer_schema(name: str, title: str, components: dict[str, dict[str, Any]]) -> dict[str, Any]:

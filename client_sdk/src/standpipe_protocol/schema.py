@@ -20,7 +20,6 @@ from standpipe_protocol.context import ContextData
 from standpipe_protocol.invocation import Expected
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.limits import Limits
-from standpipe_protocol.metadata_schema import metadata_schema
 from standpipe_protocol.process_end import ATTEMPT_NUMBERS, Cause
 
 Schema: TypeAlias = "dict[str, JsonValue]"
@@ -40,7 +39,6 @@ def schema_documents() -> dict[str, Schema]:
         "context": _document("context", "The context of an invocation", _object(ContextData, lenient=True)),
         "expected": _document("expected", "What must have been reported for `succeeded`", _object(Expected)),
         "limits": _document("limits", "The limits of a server", _object(Limits)),
-        "metadata": _document("metadata", "One metadata entry in normal form", metadata_schema()),
     }
 
 

@@ -447,7 +447,7 @@ export interface Context {
   } | null;
   partition_key: string | null;
   partition_key_range: KeyRange | null;
-  partition_time_window: KeyRange | null;
+  partition_time_window: TimeWindow | null;
   run_id: string | null;
   retry_number: number;
   job_name: string | null;
@@ -457,7 +457,17 @@ export interface Context {
    */
   extras_omitted?: boolean;
 }
+/**
+ * First and last key of a partition range, both included.
+ */
 export interface KeyRange {
+  start: string;
+  end: string;
+}
+/**
+ * Start (included) and end (excluded) of a partition's time window, ISO 8601 with offset.
+ */
+export interface TimeWindow {
   start: string;
   end: string;
 }
@@ -569,7 +579,7 @@ export interface EventPage {
   control?: Control;
 }
 /**
- * What must have been reported for `succeeded`.
+ * What must have been reported for an invocation to be `succeeded`; each part optional.
  */
 export interface Expected {
   asset_keys?: string[];
@@ -628,7 +638,7 @@ export interface GivenContext {
   } | null;
   partition_key?: string | null;
   partition_key_range?: KeyRange | null;
-  partition_time_window?: KeyRange | null;
+  partition_time_window?: TimeWindow | null;
   run_id?: string | null;
   job_name?: string | null;
   retry_number?: number | null;
@@ -999,7 +1009,7 @@ export interface Series {
  */
 export interface Table {
   records: {
-    [k: string]: Json;
+    [k: string]: string | number | boolean | null;
   }[];
   schema: TableSchema;
 }

@@ -10,7 +10,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, defstruct
 
-from standpipe_protocol.invocation import Status, VerdictName
+from standpipe_protocol.context import KeyRange, TimeWindow
+from standpipe_protocol.invocation import Expected, ExpectedCheck, Status, VerdictName
 from standpipe_protocol.process_end import Outcome
 from standpipe_server.broker.badge import Badge
 
@@ -26,24 +27,6 @@ def page_of(item: type[Struct], *, name: str | None = None) -> type[Struct]:
     return defstruct(name or f"{item.__name__}Page", members, frozen=True)
 
 
-class ExpectedCheck(Struct, frozen=True):
-    asset_key: str
-    check_name: str
-
-
-class Expected(Struct, frozen=True):
-    """What must have been reported for `succeeded`."""
-
-    asset_keys: list[str] | UnsetType = UNSET
-    checks: list[ExpectedCheck] | UnsetType = UNSET
-    custom_messages: Annotated[int, Meta(description="At least this many.")] | UnsetType | None = UNSET
-
-
-class KeyRange(Struct, frozen=True):
-    start: str
-    end: str
-
-
 class Context(Struct, frozen=True, kw_only=True):
     """What the external process is told. `extras` are carried byte for byte."""
 
@@ -52,7 +35,7 @@ class Context(Struct, frozen=True, kw_only=True):
     provenance_by_asset_key: dict[str, Raw] | None
     partition_key: str | None
     partition_key_range: KeyRange | None
-    partition_time_window: KeyRange | None
+    partition_time_window: TimeWindow | None
     run_id: str | None
     retry_number: int
     job_name: str | None

@@ -6,7 +6,8 @@ Events are cut together from stored bytes; what a program sent (`params`, `detai
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
@@ -15,6 +16,8 @@ from standpipe_protocol.metadata import INFER, METADATA_TYPES
 from standpipe_server.broker.badge import Badge
 from standpipe_server.resources.invocations import Note, Time, page_of
 from standpipe_server.resources.service import Control, Problem
+
+NotFinite = Literal["NaN", "Infinity", "-Infinity"]
 
 
 class MetadataEntry(Struct, frozen=True):
@@ -117,8 +120,7 @@ class Asset(Struct, frozen=True):
 
 
 PointValue = Annotated[
-    float | Literal["NaN", "Infinity", "-Infinity"] | None,
-    Meta(description="Not finite: its name. Null: an int or float without a value."),
+    float | NotFinite | None, Meta(description="Not finite: its name. Null: an int or float without a value.")
 ]
 
 
@@ -181,7 +183,7 @@ class TableSchema(Struct, frozen=True):
 class Table(Struct, frozen=True):
     """The value of `table`."""
 
-    records: list[dict[str, Raw]]
+    records: list[dict[str, str | int | float | bool | None]]
     schema: TableSchema
 
 
@@ -194,6 +196,22 @@ class ColumnLineage(Struct, frozen=True):
     """The value of `table_column_lineage`: upstream columns by column."""
 
     deps_by_column: dict[str, list[UpstreamColumn]]
+
+
+# The values of metadata in normal form by type. What is accepted for each is wider.
+METADATA_VALUES: Final[Mapping[str, Any]] = {
+    **dict.fromkeys(("text", "url", "path", "notebook", "md", "dagster_run"), str),
+    "json": Raw,
+    "float": float | NotFinite | None,
+    "int": int | bool | None,
+    "bool": bool | None,
+    "asset": Annotated[list[str], Meta(min_length=1, description="The parts of the asset's key.")],
+    "null": None,
+    "table": Table,
+    "table_schema": TableSchema,
+    "table_column_lineage": ColumnLineage,
+    "timestamp": Annotated[float | NotFinite, Meta(description="Seconds since the epoch, UTC.")],
+}
 
 
 class ChangedColumn(Struct, frozen=True):

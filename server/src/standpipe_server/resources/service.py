@@ -7,12 +7,13 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, defstruct
 
-from standpipe_protocol.invocation import VerdictName
+from standpipe_protocol.context import KeyRange, TimeWindow
+from standpipe_protocol.invocation import Expected, VerdictName
 from standpipe_protocol.limits import Limits
 from standpipe_protocol.messages import METHODS
 from standpipe_protocol.problems import PROBLEM_TYPES
 from standpipe_protocol.process_end import Outcome
-from standpipe_server.resources.invocations import Cause, Context, Expected, KeyRange, LaunchStateName, Pipes, Time
+from standpipe_server.resources.invocations import Cause, Context, LaunchStateName, Pipes, Time
 
 _KINDS = tuple(f"/problems/{name}" for name in PROBLEM_TYPES)
 
@@ -83,7 +84,7 @@ class GivenContext(Struct, frozen=True):
     provenance_by_asset_key: dict[str, Raw] | UnsetType | None = UNSET
     partition_key: str | UnsetType | None = UNSET
     partition_key_range: KeyRange | UnsetType | None = UNSET
-    partition_time_window: KeyRange | UnsetType | None = UNSET
+    partition_time_window: TimeWindow | UnsetType | None = UNSET
     run_id: str | UnsetType | None = UNSET
     job_name: str | UnsetType | None = UNSET
     retry_number: int | UnsetType | None = UNSET
