@@ -107,6 +107,35 @@ def test_a_mask_holds_for_the_normal_form_as_well(server: Server) -> None:
         assert json.dumps(masked) in [json.dumps(event.data) for event in events]
 
 
+def test_what_is_wrong_with_an_entry_quotes_no_credential(server: Server) -> None:
+    job = register(server)
+    wrong: Json = {
+        "type": {"type": "password=hunter2", "raw_value": "v"},
+        "cut": {"type": f"postgresql://me:hunter2{'x' * 60}@db/x", "raw_value": "v"},
+        "column": {"type": "table_schema", "raw_value": [{"name": "password=hunter2", "type": 5}]},
+        "token": {"type": "hunter2", "raw_value": "v"},
+        "secret": {"type": "hunter2", "raw_value": None},
+        "plain": {"type": "int", "raw_value": "many"},
+    }
+    job.append([opened(), materialization("a", metadata=wrong)])
+    bare, masked = (job.events(metadata="normal", **query)[1]["metadata"] for query in ({}, {"mask": "true"}))
+    assert bare == normal_form(wrong)
+    assert "hunter2" not in json.dumps(masked)
+    assert masked["plain"] == bare["plain"]
+    assert [label for label, entry in masked.items() if "problem" in entry] == ["type", "cut", "column", "plain"]
+
+
+def test_no_label_keeps_its_value_from_the_mask(server: Server) -> None:
+    job = register(server)
+    secret: Json = dict.fromkeys(("asset_key", "asset_keys", "check_name"), "password=hunter2")
+    secret["code_version_by_asset_key"] = secret["provenance_by_asset_key"] = {"api_token": "hunter2", "n": 1}
+    job.append([opened(), materialization("a", metadata=secret)])
+    masked = job.events(metadata="normal", mask="true")[1]["metadata"]
+    assert "hunter2" not in json.dumps(masked)
+    assert masked["asset_key"]["raw_value"] == "password=***"
+    assert masked["code_version_by_asset_key"]["raw_value"] == {"api_token": "***", "n": 1}
+
+
 def test_another_form_is_refused_by_name(job: Job) -> None:
     answer = job.server.http.get(f"{job.path}/events", params={"metadata": "odd"})
     assert problem_of(answer, status=422, name="invalid-request")["pointer"] == "/query/metadata"

@@ -11,7 +11,7 @@ from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import MESSAGE_CLASSES
 from standpipe_protocol.metadata import normal_form
 from standpipe_server.broker.long_integers import LongIntegers
-from standpipe_server.broker.masking import MASK, mask_values
+from standpipe_server.broker.masking import MASK, mask_text, mask_values, names_secret
 
 _METHODS: Final = frozenset(
     kind.method for kind in MESSAGE_CLASSES if any(each.name == "metadata" for each in fields(kind))
@@ -36,7 +36,10 @@ def with_metadata(event: bytes, *, mask: bool) -> bytes:
         return event
     integers = LongIntegers()
     params = integers.decode(bytes(reported.params))
-    metadata = normal_form(params.get("metadata") if isinstance(params, dict) else None)
+    sent = params.get("metadata") if isinstance(params, dict) else None
+    if mask and isinstance(sent, dict):
+        sent = {label: _with_masked_type(entry) for label, entry in sent.items()}
+    metadata = normal_form(sent)
     if mask:
         metadata = {label: _masked(label, entry) for label, entry in metadata.items()}
     return b"%b,%b" % (event[:-1], integers.encode({"metadata": metadata})[1:])
@@ -49,7 +52,19 @@ def with_all_metadata(events: list[bytes], *, mask: bool) -> list[bytes]:
 def _masked(label: str, entry: dict[str, JsonValue]) -> dict[str, JsonValue]:
     if entry["type"] in _NOT_MASKED:
         return entry
-    shown = mask_values({label: entry["raw_value"]})
-    raw = shown[label] if isinstance(shown, dict) else MASK
+    given, problem = entry["raw_value"], entry.get("problem")
+    # The label may be any name; only a value's own members have names with a meaning.
+    secret = names_secret(label)
+    raw = mask_values(given) if not secret or given is None else MASK
     # A value that is masked as a whole is a text, whatever it was.
-    return {**entry, "raw_value": raw} | ({"type": "text"} if raw == MASK else {})
+    shown: dict[str, JsonValue] = {"type": "text" if raw == MASK else entry["type"], "raw_value": raw}
+    # What is wrong with a value quotes from it.
+    if isinstance(problem, str) and not secret and raw != MASK:
+        shown["problem"] = mask_text(problem)
+    return shown
+
+
+def _with_masked_type(entry: JsonValue) -> JsonValue:
+    """The entry with its type masked, of which a problem quotes the beginning only: a credential cut there is none."""
+    kind = entry.get("type") if isinstance(entry, dict) else None
+    return {**entry, "type": mask_values(kind)} if isinstance(entry, dict) and isinstance(kind, str) else entry
