@@ -42,7 +42,7 @@ from standpipe_orchestrator.tables import (
     TableSchema,
 )
 from standpipe_protocol.json_text import JsonObject, JsonValue
-from standpipe_protocol.metadata import float_from_raw, normalise_metadata
+from standpipe_protocol.metadata import float_from_raw, normalise_entry, normalise_metadata
 
 RawMetadataValue: TypeAlias = object
 """What may stand in a `metadata` mapping: a MetadataValue, or a plain value that has an obvious one."""
@@ -105,7 +105,8 @@ def metadata_from_wire(metadata: Mapping[str, JsonValue] | None) -> dict[str, Me
 
 
 def metadata_from_history(metadata: Mapping[str, JsonValue] | None) -> dict[str, MetadataValue]:
-    """The metadata of a history item, which the server gives in normal form, as values."""
+    """The metadata of a history item, which the server gives in normal form, as values; a type that only a newer server
+    knows is JSON with a problem."""
     entries = cast("Mapping[str, JsonObject]", metadata or {})
     return {
         name: _value(str(one["type"]), one["raw_value"], cast("str | None", one.get("problem")))
@@ -114,7 +115,10 @@ def metadata_from_history(metadata: Mapping[str, JsonValue] | None) -> dict[str,
 
 
 def _value(kind: str, raw: JsonValue, problem: str | None) -> MetadataValue:
-    return JsonMetadataValue(raw, problem=problem) if problem is not None else _READERS[kind](raw)
+    reader = _READERS.get(kind)
+    if problem is None and reader is not None:
+        return reader(raw)
+    return JsonMetadataValue(raw, problem=problem or normalise_entry({"type": kind, "raw_value": raw}).problem)
 
 
 def wrong_shapes(metadata: Mapping[str, MetadataValue]) -> dict[str, str]:

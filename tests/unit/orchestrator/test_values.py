@@ -36,7 +36,12 @@ from standpipe_orchestrator import (
     TimestampMetadataValue,
 )
 from standpipe_orchestrator.errors import InvalidMetadata
-from standpipe_orchestrator.metadata_wire import metadata_from_wire, metadata_to_wire, normalise_values
+from standpipe_orchestrator.metadata_wire import (
+    metadata_from_history,
+    metadata_from_wire,
+    metadata_to_wire,
+    normalise_values,
+)
 from standpipe_protocol.json_text import JsonValue
 
 
@@ -162,6 +167,14 @@ def test_a_value_is_its_plain_value_and_its_field() -> None:
 def test_a_reported_entry_in_a_wrong_shape_is_kept_as_json_beside_its_siblings() -> None:
     values = metadata_from_wire({"bad": {"type": "int", "raw_value": "many"}, "good": 1})
     assert values == {"bad": JsonMetadataValue("many"), "good": IntMetadataValue(1)}
+
+
+def test_a_type_that_only_a_newer_server_knows_is_json_with_a_problem() -> None:
+    values = metadata_from_history({"new": {"type": "video", "raw_value": [1]}, "n": {"type": "int", "raw_value": 1}})
+    new = values["new"]
+    assert isinstance(new, JsonMetadataValue)
+    assert (new.value, "'video'" in str(new.problem)) == ([1], True)
+    assert values["n"] == IntMetadataValue(1)
 
 
 def test_plain_python_values_become_the_values_they_obviously_are() -> None:
