@@ -30,7 +30,7 @@ _LOOK_AGAIN_SECONDS = 0.05
 
 
 class HomeTaken(Exception):
-    """Another server holds this home. The message names it."""
+    """Another server holds this home, which the message names, or nobody can hold it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +134,12 @@ def locked_home(home: Path, *, embedded: bool, database: str) -> Generator[HomeL
         database: names the database, so that no home is taken by a server that does not have what is in it.
 
     Raises:
-        HomeTaken: another process holds it.
+        HomeTaken: another process holds it, or its file system has no locks.
     """
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(home / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        if not lock_descriptor(descriptor, blocking=False):
+        if not _try_lock(home, descriptor):
             _wait_for_hand_over(home, descriptor, embedded=embedded, database=database)
         yield HomeLock(descriptor, embedded=embedded, database=database)
     finally:
@@ -156,6 +156,9 @@ def is_asked_for(home: Path) -> bool:
     try:
         # Who asks holds it; without that the file was left by a server that was killed.
         return not lock_descriptor(descriptor, blocking=False)
+    except OSError:
+        # Nobody can be seen to wait, and a home is given up only for who is.
+        return False
     finally:
         os.close(descriptor)
 
@@ -168,14 +171,24 @@ def _wait_for_hand_over(home: Path, descriptor: int, *, embedded: bool, database
     try:
         deadline = time.monotonic() + HAND_OVER_SECONDS
         # The embedded broker looks whether another process asks by taking this lock for a moment.
-        asks = lock_descriptor(asking, blocking=False)
-        while not lock_descriptor(descriptor, blocking=False):
-            asks = asks or lock_descriptor(asking, blocking=False)
+        asks = _try_lock(home, asking)
+        while not _try_lock(home, descriptor):
+            asks = asks or _try_lock(home, asking)
             if time.monotonic() > deadline:
                 raise HomeTaken(_taken(home, holder))
             time.sleep(_LOOK_AGAIN_SECONDS)
     finally:
         os.close(asking)
+
+
+def _try_lock(home: Path, descriptor: int) -> bool:
+    try:
+        return lock_descriptor(descriptor, blocking=False)
+    except OSError as error:
+        raise HomeTaken(
+            f"{home} cannot be locked ({error.strerror or error}), so nothing would keep two servers from using it. "
+            "Give this one a home on a file system that has locks, with STANDPIPE_HOME."
+        ) from error
 
 
 def _read(descriptor: int) -> str:

@@ -104,7 +104,13 @@ def _try_lock(descriptor: int) -> bool:
     from filelock import lock_descriptor
 
     # On Windows a lock is not inherited. The broker's one claim still keeps the command from starting twice.
-    return sys.platform == "win32" or lock_descriptor(descriptor, blocking=False)
+    if sys.platform == "win32":
+        return True
+    try:
+        return lock_descriptor(descriptor, blocking=False)
+    except OSError:
+        # Not every file system has locks, and the kernel may be out of them.
+        return False
 
 
 def _is(path: Path, descriptor: int) -> bool:
