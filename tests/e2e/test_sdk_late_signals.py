@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
-from tests.support.processes import PYTHON, Process, child_environment
+from standpipe.testing import recording_broker
+from tests.support.processes import PYTHON, Process, child_environment, run
 from tests.support.server import Server
 from tests.support.wire import register
 
@@ -68,3 +70,69 @@ def test_it_waits_until_the_import_has_let_go_of_its_lock(sqlite_server: Server,
     closed = job.events()[-1]
     assert closed["method"] == "closed"
     assert closed["params"]["exception"]["name"] == "SIGTERM"
+
+
+def test_signals_that_come_one_after_another_end_a_worker(tmp_path: Path) -> None:
+    script = """
+import multiprocessing, os, signal, sys
+from standpipe import take_sigterm
+
+def work(ready):
+    take_sigterm()
+    ready.send(True)
+    signal.pause()
+
+if __name__ == "__main__":
+    for _ in range(150):
+        here, there = multiprocessing.Pipe()
+        worker = multiprocessing.get_context("fork").Process(target=work, args=(there,))
+        worker.start()
+        here.recv()
+        for count in range(6):
+            os.kill(worker.pid, signal.SIGTERM)
+            for _ in range(50 * count):
+                pass
+        worker.join(10)
+        if worker.is_alive():
+            worker.kill()
+            sys.exit("A worker did not end.")
+"""
+    # A warning that a signal came twice is Python's.
+    run([PYTHON, "-W", "ignore", "-c", script], env=child_environment(home=tmp_path / "home"))
+
+
+def test_a_worker_that_waits_long_for_an_import_is_closed_in_full(tmp_path: Path) -> None:
+    script = """
+import multiprocessing, os, signal, sys, threading, time
+from standpipe import open_pipes
+
+def work():
+    context = open_pipes()
+    context.report_custom_message("before")
+    context.flush(30)
+    threading.Thread(target=__import__, args=("slow",), daemon=True).start()
+    while "slow" not in sys.modules:
+        time.sleep(0.01)
+    print("imports", os.getpid(), flush=True)
+    import slow
+    signal.pause()
+
+if __name__ == "__main__":
+    worker = multiprocessing.get_context("fork").Process(target=work)
+    worker.start()
+    worker.join()
+    assert worker.exitcode == -15
+"""
+    (tmp_path / "slow.py").write_text("import time\ntime.sleep(1)\n")
+    with recording_broker() as broker:
+        environment = child_environment({**broker.environment(), "PYTHONPATH": str(tmp_path)}, home=tmp_path / "home")
+        with Process([PYTHON, "-W", "ignore", "-c", script], log=tmp_path / "log", env=environment) as process:
+            process.wait_for_output("imports")
+            # The last word takes its time, in which nothing may end the process.
+            broker.stop()
+            os.kill(int(process.output().split("imports ")[1].split()[0]), signal.SIGTERM)
+            assert process.wait() == 0
+        broker.start()
+        run([PYTHON, "-m", "standpipe.cli", "deliver"], env=environment)
+        assert broker.closed is not None
+        assert broker.closed.exception is not None

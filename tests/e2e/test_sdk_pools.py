@@ -333,3 +333,54 @@ if __name__ == "__main__":
     assert between
     assert all(between)
     assert not any(done for _, done in lines[begins : second + 1])
+
+
+def test_what_is_handled_at_the_end_of_a_worker_is_no_exception_of_its_work(job: Job, tmp_path: Path) -> None:
+    # As in the middle of an import that looks for a module which is not installed.
+    script = """
+import multiprocessing, multiprocessing.util, os, signal
+from standpipe import open_pipes
+
+def leave():
+    try:
+        raise ImportError("not installed")
+    except ImportError:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+def work():
+    open_pipes().report_custom_message("done")
+    multiprocessing.util.Finalize(None, leave, exitpriority=1)
+
+if __name__ == "__main__":
+    with open_pipes() as context:
+        worker = multiprocessing.get_context("fork").Process(target=work)
+        worker.start()
+        worker.join()
+        assert worker.exitcode == -signal.SIGTERM
+"""
+    ended = run_program(job, tmp_path, script)
+    assert verdict(ended) == ("succeeded", [])
+    assert ended["notes"] == []
+    assert payloads(job) == ["done"]
+
+
+def test_work_in_a_greenlet_that_is_terminated_is_not_taken_for_done(job: Job, tmp_path: Path) -> None:
+    script = """
+import multiprocessing, os, signal
+from greenlet import greenlet
+from standpipe import open_pipes
+
+def work():
+    open_pipes().report_custom_message("begun")
+    greenlet(lambda: os.kill(os.getpid(), signal.SIGTERM)).switch()
+
+if __name__ == "__main__":
+    with open_pipes() as context:
+        worker = multiprocessing.get_context("fork").Process(target=work)
+        worker.start()
+        worker.join()
+"""
+    if run([PYTHON, "-c", "import greenlet"], check=False).returncode:
+        pytest.skip("greenlet is not installed there")
+    ended = run_program(job, tmp_path, script)
+    assert [note["code"] for note in ended["notes"]] == ["child-terminated"]

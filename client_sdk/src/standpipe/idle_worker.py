@@ -6,9 +6,10 @@ never taken for idle; one that is idle may be taken for busy.
 
 from __future__ import annotations
 
+import sys
 import threading
 
-from standpipe.orderly_end import has_raised, is_worker
+from standpipe.orderly_end import has_raised, is_worker, multiprocessing_started_this
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,16 +36,17 @@ def has_done_its_work(frame: FrameType | None) -> bool:
     if not is_worker() or has_raised() or _other_threads_work():
         return False
     called: FrameType | None = None
-    innermost = frame
     while frame is not None:
         module, function = _module(frame), frame.f_code.co_name
         if (module, function) in _LOOPS:
             return _loop_has_nothing_to_do(frame, called, _LOOPS[(module, function)])
         if (module, function) == ("process", "_bootstrap"):
-            return _bootstrap_has_run(frame, called, innermost=innermost)
+            # It calls the work as a whole, and then what ends the process. Work that was compiled has no frame.
+            return called is not None and called.f_code.co_name != "run"
         called, frame = frame, frame.f_back
-    # That function is left: from Python 3.13 on a worker runs its exit handlers then.
-    return True
+    # That function is left: from Python 3.13 on a worker runs its exit handlers then. Work of another library's, or in
+    # a greenlet, has none of these frames above it.
+    return multiprocessing_started_this() and not _in_greenlet()
 
 
 def _loop_has_nothing_to_do(loop: FrameType, called: FrameType | None, piece: str) -> bool:
@@ -57,14 +59,9 @@ def _loop_has_nothing_to_do(loop: FrameType, called: FrameType | None, piece: st
     return loop.f_locals.get(piece) is None or loop.f_locals.get("result") is not None
 
 
-def _bootstrap_has_run(bootstrap: FrameType, called: FrameType | None, *, innermost: FrameType | None) -> bool:
-    """It calls the work as a whole, by `run`, and then what ends the process."""
-    if called is None:
-        return "exitcode" in bootstrap.f_locals
-    if called.f_code.co_name != "run":
-        return True
-    # The library's own `run` makes a single call. What is open here was opened by it, so it has come back.
-    return called is innermost and _module(called) == "process"
+def _in_greenlet() -> bool:
+    greenlet = sys.modules.get("greenlet")
+    return greenlet is not None and greenlet.getcurrent().parent is not None
 
 
 def _other_threads_work() -> bool:

@@ -34,6 +34,11 @@ _LOCKED = frozenset({"_get_module_lock", "_lock_unlock_module", "acquire", "rele
 """Its functions that hold such a lock, or wait for one. None of them runs a module."""
 
 _watch: _Watch | None = None
+_sending = threading.RLock()
+"""Held to send, and to say that the handler runs. Reentrant, because a second signal may interrupt the handler."""
+_handled = False
+"""Whether the handler runs, and puts the default action back: what is sent from then on would end the process."""
+_on_its_way = False
 
 
 def watch_for(number: int, handler: Callable[..., object]) -> None:
@@ -54,15 +59,17 @@ def watch_for(number: int, handler: Callable[..., object]) -> None:
 
 def handler_runs() -> None:
     """The first thing that the handler says."""
-    if _watch is not None:
-        with _watch.sending:
-            _watch.handled.set()
+    global _handled  # noqa: PLW0603  a signal concerns the process
+    with _sending:
+        _handled = True
 
 
 def leave_to_child() -> None:
     """In a forked child: its signals do not concern the process that forked it."""
-    global _watch
+    global _watch, _sending, _handled, _on_its_way
     watch, _watch = _watch, None
+    # A thread that does not exist here may hold it.
+    _sending, _handled, _on_its_way = threading.RLock(), False, False
     if watch is not None:
         former = signal.set_wakeup_fd(-1)
         if former not in (-1, watch.writing.fileno()):
@@ -86,12 +93,24 @@ def send_soon(number: int) -> None:
     Raises:
         RuntimeError: the process gets no further thread.
     """
-    threading.Thread(target=_send, args=(number,), name="standpipe-signal", daemon=True).start()
+    global _on_its_way  # noqa: PLW0603  as above
+    if not _on_its_way:
+        threading.Thread(target=_send, args=(number,), name="standpipe-signal", daemon=True).start()
+        _on_its_way = True
 
 
 def _send(number: int) -> None:
+    global _on_its_way  # noqa: PLW0603  as above
     clock.sleep(SOON_SECONDS)
-    signal.pthread_kill(threading.main_thread().ident or 0, number)
+    with _sending:
+        _on_its_way = False
+        # Also to the default action, where what was open has been closed meanwhile.
+        _send_to_main_thread(number)
+
+
+def _send_to_main_thread(number: int) -> None:
+    if not _handled:
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
 
 
 class _Watch:
@@ -104,9 +123,6 @@ class _Watch:
 
         self.reading, self.writing = socket.socketpair()
         self.writing.setblocking(False)
-        self.handled = threading.Event()
-        # The handler puts the default action back: nothing may be sent from then on. It may interrupt itself.
-        self.sending = threading.RLock()
 
     def run(self) -> None:
         # A program that closes what it did not open ends this.
@@ -116,10 +132,10 @@ class _Watch:
                     pass
 
     def _sent_again(self) -> bool:
-        self.handled.wait(AGAIN_SECONDS)
-        with self.sending:
+        clock.sleep(AGAIN_SECONDS)
+        with _sending:
             # A program that took the signal after us handles it in its own way.
-            if self.handled.is_set() or signal.getsignal(self._number) is not self._handler:
+            if _handled or signal.getsignal(self._number) is not self._handler:
                 return False
-            signal.pthread_kill(threading.main_thread().ident or 0, self._number)
+            _send_to_main_thread(self._number)
             return True

@@ -22,15 +22,35 @@ if TYPE_CHECKING:
 def is_worker() -> bool:
     """Whether multiprocessing started this process, or a library that uses its finalizers: concurrent.futures, loky,
     and Celery's billiard."""
-    process, billiard = sys.modules.get("multiprocessing.process"), sys.modules.get("billiard.process")
-    if process is not None and process.parent_process() is not None:
+    billiard = sys.modules.get("billiard.process")
+    if billiard is not None and getattr(billiard.current_process(), "_parent_pid", None) is not None:
         return True
-    return billiard is not None and getattr(billiard.current_process(), "_parent_pid", None) is not None
+    return multiprocessing_started_this()
+
+
+def multiprocessing_started_this() -> bool:
+    """Whether multiprocessing itself started this process."""
+    process = sys.modules.get("multiprocessing.process")
+    return process is not None and process.parent_process() is not None
 
 
 def has_raised() -> bool:
     """Whether the work of this worker is known to have raised."""
-    return not all(is_clean_exit(one) for one in (sys.exc_info()[1], *_worker.raised))
+    return not all(is_clean_exit(one) for one in (*_unwinding(), *_worker.raised))
+
+
+def _unwinding() -> list[BaseException]:
+    """What the work raised, as long as that unwinds: from multiprocessing's own function, where it is handled.
+
+    What is handled further in, such as a module that is not installed, does not concern the work.
+    """
+    found: list[BaseException] = []
+    handled = sys.exc_info()[1]
+    while handled is not None and handled not in found:
+        found.append(handled)
+        handled = handled.__context__
+    places = ((one, one.__traceback__) for one in found)
+    return [one for one, place in places if place is not None and place.tb_frame.f_code.co_name == "_bootstrap"]
 
 
 class OrderlyEnd:
