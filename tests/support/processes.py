@@ -194,9 +194,20 @@ class Process:
             self._popen.stdin.close()
 
     def signal(self, number: int) -> None:
-        """Sends a signal to the process itself."""
+        """Sends a signal to the process itself, as soon as its main thread waits, after a second at the latest.
+
+        Python looks for signals between two steps: one that comes after a look and before a wait is seen after that.
+        """
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: not self._computes(), what="its main thread to wait", timeout=1.0, interval=0.005)
         if self.exit_code is None:
             self._popen.send_signal(number)
+
+    def _computes(self) -> bool:
+        """Whether its main thread runs; False where the system does not say."""
+        with contextlib.suppress(OSError):
+            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "R"
+        return False
 
     def stop(self, *, timeout: float = 15.0) -> int:
         """SIGTERM, and SIGKILL to its whole group when it is still there after `timeout`. Returns the exit code."""
