@@ -1,6 +1,6 @@
 """Applies each mutant of tests/mutants to a copy of the checkout and runs the tests that have to fail then.
 
-`python scripts/mutants.py [--check] [PART ...]`: all mutants, or those whose name or file contains one of the parts.
+`python scripts/mutants.py [--check] [PART ...]`: all mutants, or those with one of the parts in their name or file.
 A mutant is a table `[[mutant]]` with `name`, `file`, `before`, `after` and `tests`; `before` stands in the file once.
 It is killed when a test fails, and survives when all pass. The exit code is 1 when one survives, when its text does
 not stand in the file any more, or when its tests fail without it.
@@ -54,7 +54,7 @@ class Mutant:
 
 
 def read_mutants(parts: Sequence[str]) -> list[Mutant]:
-    """The mutants of all tables whose name or file contains one of the parts; all of them without parts."""
+    """The mutants of all tables with one of the parts in their name or file; all of them without parts."""
     mutants: list[Mutant] = []
     for path in sorted(TABLES.glob("*.toml")):
         table: dict[str, list[dict[str, Any]]] = tomllib.loads(path.read_text(encoding="utf-8"))

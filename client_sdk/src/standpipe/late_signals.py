@@ -95,8 +95,13 @@ def send_soon(number: int) -> None:
     """
     global _on_its_way  # noqa: PLW0603  as above
     if not _on_its_way:
-        threading.Thread(target=_send, args=(number,), name="standpipe-signal", daemon=True).start()
+        # Before it starts: the thread takes it back, and may be done before this one goes on.
         _on_its_way = True
+        try:
+            threading.Thread(target=_send, args=(number,), name="standpipe-signal", daemon=True).start()
+        except RuntimeError:
+            _on_its_way = False
+            raise
 
 
 def _send(number: int) -> None:
@@ -104,7 +109,7 @@ def _send(number: int) -> None:
     clock.sleep(SOON_SECONDS)
     with _sending:
         _on_its_way = False
-        # Also to the default action, where what was open has been closed meanwhile.
+        # Also to the default action, where what was open has been closed since.
         _send_to_main_thread(number)
 
 
