@@ -7,7 +7,8 @@ import gc
 from functools import partial
 from pathlib import Path
 
-from bench import browse, ingest, live, page, postgres, readers, receipt, sdk, single
+from bench import page
+from bench.cases import browse, ingest, live, postgres, readers, receipt, sdk, single
 from bench.machine import facts
 from bench.report import Row, text_table
 

@@ -11,8 +11,8 @@ import sys
 import threading
 from pathlib import Path
 
+from bench.bare.raw_sqlite import INSERT, open_table
 from bench.bare.serving import Receive, Scope, Send, answer, read_body, serve
-from bench.raw_sqlite import INSERT, open_table
 
 
 class Appender:

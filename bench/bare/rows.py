@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 import zstandard
 
+from bench.bare.raw_rows import RawRows
 from bench.bare.serving import Receive, Scope, Send, answer, read_body, serve
-from bench.raw_rows import RawRows
 
 
 class Query(msgspec.Struct):

@@ -5,12 +5,12 @@ import { serverVersion, signOut } from "./lib/api";
 import { href, Link, usePlace, type Place } from "./lib/router";
 import { Empty, useTitle } from "./parts/common";
 import { Icon } from "./parts/icons";
-import { AssetPage } from "./views/asset";
-import { AssetsPage } from "./views/assets";
+import { AssetPage } from "./views/assets/asset";
+import { AssetsPage } from "./views/assets/assets";
 import { ComparePage } from "./views/compare";
 import { ConnectPage } from "./views/connect";
-import { InvocationPage } from "./views/invocation";
-import { InvocationsPage } from "./views/invocations";
+import { InvocationPage } from "./views/invocation/invocation";
+import { InvocationsPage } from "./views/invocations/invocations";
 
 const PLACES: [string, string][] = [
   ["", "Invocations"],
