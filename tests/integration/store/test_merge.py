@@ -59,10 +59,10 @@ async def test_what_weighs_little_compressed_is_merged_by_what_it_weighs_in_memo
         # A thousandth of that on disk.
         await bench.append(target, body(log("0" * 2 * MIB)))
     await bench.append(target, CLOSED)
-    before = await bench.load.events(target)
+    before = await bench.events(target)
     await _end_and_merge(bench, target)
     assert max(map(decoded_size, _segments(bench, target))) < 6 * MIB
-    assert await bench.load.events(target) == before
+    assert await bench.events(target) == before
 
 
 async def test_segments_that_cannot_be_merged_are_looked_at_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,10 +73,10 @@ async def test_segments_that_cannot_be_merged_are_looked_at_once(bench: Bench, m
         await bench.append(target, body(log(secrets.token_hex(300_000))))
     for number in range(10):
         await bench.append(target, body(log(str(number))))
-    before = await bench.load.events(target)
+    before = await bench.events(target)
     await _end_and_merge(bench, target)
     assert [segment.runs[0].count for segment in _segments(bench, target)] == [1] * 6 + [10]
-    assert await bench.load.events(target) == before
+    assert await bench.events(target) == before
 
 
 async def test_small_segments_between_large_ones_are_left_alone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,11 +97,11 @@ async def test_problems_notes_producers_and_methods_are_those_of_the_same_messag
     await bench.append(target, body({"method": "nonsense"}), producer="q", first_seq=1)
     await bench.append(target, body(custom(1), log("two")), producer="q", first_seq=2)
     await bench.append(target, CLOSED, producer="p", first_seq=4)
-    before = await bench.load.events(target)
+    before = await bench.events(target)
     by_method = {event["method"]: event["position"] for event in before}
     await _end_and_merge(bench, target)
     assert len(_segments(bench, target)) == 1
-    assert await bench.load.events(target) == before
+    assert await bench.events(target) == before
     for method, position in by_method.items():
         page = await bench.store.read_events(target.pk, after=0, limit=10, methods=frozenset({str(method)}))
         assert position in page.positions

@@ -38,7 +38,7 @@ async def test_an_append_goes_on_from_what_another_store_has_committed(bench: Be
     for seq in range(1, 8):
         outcome = await (bench, other)[seq % 2].append(target, body(custom(seq)), producer="p", first_seq=seq)
         assert (outcome.status, outcome.body["accepted_through"], outcome.body["last_position"]) == (200, seq, seq)
-    assert [event["params"]["payload"] for event in await bench.load.events(target)] == list(range(1, 8))
+    assert [event["params"]["payload"] for event in await bench.events(target)] == list(range(1, 8))
 
 
 async def test_a_report_that_another_store_took_is_known(bench: Bench, other: Bench) -> None:
@@ -48,7 +48,7 @@ async def test_a_report_that_another_store_took_is_known(bench: Bench, other: Be
     assert (await bench.append(target, body(materialization("b")))).status == 207
     assert (await other.append(target, body(materialization("a")))).status == 207
     await bench.append(target, body(check("a", "d")))
-    assert "repeated-check" in str((await bench.load.events(target))[-1]["notes"])
+    assert "repeated-check" in str((await bench.events(target))[-1]["notes"])
 
 
 async def test_a_word_at_another_store_is_known(bench: Bench, other: Bench) -> None:
@@ -181,7 +181,7 @@ async def test_what_waits_together_is_committed_together(bench: Bench, monkeypat
     commits, outcomes = await commits_of(bench, target, *appends)
     assert len(commits) == 3
     assert [outcome.status for outcome in outcomes] == [200] * 50
-    assert sorted(event["params"]["payload"] for event in await bench.load.events(target)) == list(range(50))
+    assert sorted(event["params"]["payload"] for event in await bench.events(target)) == list(range(50))
 
 
 async def test_what_is_committed_together_is_bounded_in_bytes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +199,7 @@ async def test_one_that_fails_takes_no_other_with_it(bench: Bench) -> None:
     _, (*before, failed, last) = await commits_of(bench, target, *appends[:4], broken, appends[4])
     assert isinstance(failed, ZeroDivisionError)
     assert [outcome.status for outcome in (*before, last)] == [200] * 5
-    assert len(await bench.load.events(target)) == 5
+    assert len(await bench.events(target)) == 5
 
 
 async def test_a_commit_that_is_not_confirmed_is_not_acknowledged(
@@ -216,4 +216,4 @@ async def test_a_commit_that_is_not_confirmed_is_not_acknowledged(
             await bench.append(target, body(custom(1)), producer="p", first_seq=1)
     # It may be sent again, and is there once.
     assert (await bench.append(target, body(custom(1)), producer="p", first_seq=1)).status == 200
-    assert len(await bench.load.events(target)) == 1
+    assert len(await bench.events(target)) == 1

@@ -33,7 +33,7 @@ async def test_a_thousand_callers_at_once_lose_nothing_and_share_one_numbering(b
             await bench.append(target, body(log(f"{number}-{seq}")), producer=f"p{number}", first_seq=seq)
 
     await asyncio.gather(*(one(number) for number in range(40)))
-    found = await bench.load.events(target)
+    found = await bench.events(target)
     assert [event["position"] for event in found] == list(range(1, 1001))
     for number in range(40):
         own = [event for event in found if event["producer"] == f"p{number}"]
@@ -48,7 +48,7 @@ async def test_a_retry_is_stored_once_and_told_the_same_again(bench: Bench) -> N
     again = await bench.append(target, batch, producer="p", first_seq=1)
     assert (first.status, again.status) == (207, 207)
     assert first.body == again.body
-    assert len(await bench.load.events(target)) == 3
+    assert len(await bench.events(target)) == 3
 
 
 async def test_a_retry_after_the_merge_is_told_the_same_too(bench: Bench) -> None:
@@ -58,9 +58,9 @@ async def test_a_retry_after_the_merge_is_told_the_same_too(bench: Bench) -> Non
     await bench.append(target, OPENED)
     await bench.append(target, CLOSED)
     await bench.store.finish(target.id, Finish(exit_code=0))
-    before = await bench.load.events(target)
+    before = await bench.events(target)
     await bench.store._write(Merge(target.pk))
-    assert await bench.load.events(target) == before
+    assert await bench.events(target) == before
     again = await bench.append(target, batch, producer="p", first_seq=1)
     assert again.body["results"] == first.body["results"]
 
@@ -69,7 +69,7 @@ async def test_a_gap_stores_nothing(bench: Bench) -> None:
     target = await bench.register()
     outcome = await bench.append(target, body(log("b")), producer="p", first_seq=2)
     assert (outcome.status, outcome.body["expected_seq"]) == (409, 1)
-    assert await bench.load.events(target) == []
+    assert await bench.events(target) == []
 
 
 async def test_a_bare_object_that_breaks_a_rule_is_its_own_problem_and_stored(bench: Bench) -> None:
@@ -83,7 +83,7 @@ async def test_a_bare_object_that_breaks_a_rule_is_its_own_problem_and_stored(be
         "seq": 1,
     }
     assert await bench.append(target, text, idempotency_key="k") == outcome
-    found = await bench.load.events(target)
+    found = await bench.events(target)
     assert len(found) == 1
     assert found[0]["problem"]["pointer"] == "/params/check_name"
 
@@ -94,7 +94,7 @@ async def test_an_idempotency_key_makes_an_unnumbered_append_safe(bench: Bench) 
     await bench.append(target, body(log("c")))
     again = await bench.append(target, body(log("a"), log("b")), idempotency_key="k")
     assert again.status == first.status == 200
-    assert len(await bench.load.events(target)) == 3
+    assert len(await bench.events(target)) == 3
     with pytest.raises(Conflict) as conflict:
         await bench.append(target, body(log("other")), idempotency_key="k")
     assert conflict.value.problem.name == "idempotency-conflict"
@@ -221,7 +221,7 @@ async def test_a_full_queue_refuses_and_says_when_to_come_again(bench: Bench) ->
         assert all(refusal.problem.members["retry_after"] for refusal in refused)
         stored = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
         assert len(stored) + len(refused) == 200
-        assert len(await bench.load.events(target)) == len(stored)
+        assert len(await bench.events(target)) == len(stored)
     finally:
         assert store.close()
 
@@ -234,7 +234,7 @@ async def test_closing_stores_what_waits(bench: Bench) -> None:
     await asyncio.sleep(0)
     assert await asyncio.to_thread(store.close)
     assert all(outcome.status == 200 for outcome in await calls)
-    assert len(await bench.load.events(target)) == 50
+    assert len(await bench.events(target)) == 50
 
 
 async def test_every_commit_wakes_whoever_listens(bench: Bench) -> None:
@@ -268,4 +268,4 @@ async def test_a_listener_that_fails_does_not_make_a_commit_happen_twice(bench: 
     bench.store.on_commit = fail
     outcomes = await asyncio.gather(*(bench.append(target, body(log(str(n)))) for n in range(20)))
     assert [outcome.status for outcome in outcomes] == [200] * 20
-    assert len(await bench.load.events(target)) == 20
+    assert len(await bench.events(target)) == 20
