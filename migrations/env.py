@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from standpipe_server.store.tables import metadata
+from standpipe_server.store.database.tables import metadata
 
 connection = context.config.attributes["connection"]
 context.configure(

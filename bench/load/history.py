@@ -17,19 +17,19 @@ from sqlalchemy import Engine, select, update
 
 from bench.load.events import WORDS, text
 from standpipe_protocol.limits import Limits
-from standpipe_server.broker.batches import parse_batch
-from standpipe_server.broker.requests import json_digest, parse_registration
-from standpipe_server.broker.state import Finish
-from standpipe_server.store import engines, tables
-from standpipe_server.store.append import Append
-from standpipe_server.store.commands import Register
-from standpipe_server.store.launcher import FinishInvocation
-from standpipe_server.store.live import LiveStates
-from standpipe_server.store.lookups import find
-from standpipe_server.store.memory import Caches
-from standpipe_server.store.segments import encode_batch
-from standpipe_server.store.unit import UnitOfWork
-from standpipe_server.store.upgrade import upgrade_database
+from standpipe_server.broker.lifecycle.requests import json_digest, parse_registration
+from standpipe_server.broker.messages.batches import parse_batch
+from standpipe_server.broker.values.state import Finish
+from standpipe_server.store.commands.append import Append
+from standpipe_server.store.commands.launch import FinishInvocation
+from standpipe_server.store.commands.lifecycle import Register
+from standpipe_server.store.database import engines, tables
+from standpipe_server.store.database.schema_upgrade import upgrade_database
+from standpipe_server.store.events.segments import encode_batch
+from standpipe_server.store.reads.lookups import find
+from standpipe_server.store.transactions.caches import Caches
+from standpipe_server.store.transactions.live_states import LiveStates
+from standpipe_server.store.transactions.unit_of_work import UnitOfWork
 
 EVENTS = 50
 """An invocation."""

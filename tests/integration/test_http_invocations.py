@@ -10,7 +10,7 @@ import httpx
 import pytest
 from sqlalchemy import create_engine, update
 
-from standpipe_server.store import engines, tables
+from standpipe_server.store.database import engines, tables
 from tests.support.server import Server
 from tests.support.wire import closed, custom, log, materialization, opened, problem_of, register
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
-from standpipe_server.store.engines import database_url as parse_url
+from standpipe_server.store.database.engines import database_url as parse_url
 from tests.conftest import DATABASES, ServerFactory
 from tests.migration import old_story
 from tests.migration.answers import NOT_ABOUT_HISTORY, ROUTES, Answers

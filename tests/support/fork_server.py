@@ -28,7 +28,7 @@ _START_SECONDS = 60.0
 _WARM_UP = (
     "standpipe_server.cli",
     "standpipe_server.serving",
-    "standpipe_server.store.upgrade",
+    "standpipe_server.store.database.schema_upgrade",
     "alembic.command",
     "alembic.autogenerate",
     "psycopg",

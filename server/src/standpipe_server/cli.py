@@ -78,9 +78,9 @@ def _configure_migrate(parser: argparse.ArgumentParser) -> None:
 
 def _migrate(arguments: argparse.Namespace) -> int:
     from standpipe_server.store import MigrationNeeded, UnusableDatabase
-    from standpipe_server.store.engines import database_url as parse_url
-    from standpipe_server.store.engines import open_engine, require_unicode
-    from standpipe_server.store.upgrade import upgrade_database
+    from standpipe_server.store.database.engines import database_url as parse_url
+    from standpipe_server.store.database.engines import open_engine, require_unicode
+    from standpipe_server.store.database.schema_upgrade import upgrade_database
 
     os.umask(0o077)
     try:

@@ -14,7 +14,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from standpipe_protocol.problems import PROBLEM_MEDIA_TYPE, Problem
-from standpipe_server.api.problems import problem_body
+from standpipe_server.api.http.problems import problem_body
 
 MOST_HEAD_BYTES: Final = 128 * 1024
 # A body in chunks of one byte has five bytes of framing to each.

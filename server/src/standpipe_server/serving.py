@@ -24,15 +24,15 @@ import uvloop
 
 from standpipe_protocol.bootstrap import is_loopback
 from standpipe_protocol.home import Credentials
-from standpipe_server.api.login import login_link
-from standpipe_server.api.sessions import FIRST_CODE_SECONDS
+from standpipe_server.api.access.sessions import FIRST_CODE_SECONDS
+from standpipe_server.api.browsers.login import login_link
 from standpipe_server.app import create_app
 from standpipe_server.connections import Connection
 from standpipe_server.credentials import home_credentials, publish_address
 from standpipe_server.home_lock import Address, is_asked_for, locked_home
 from standpipe_server.settings import Settings, SettingsError
 from standpipe_server.store import TICK_SECONDS, Hearing
-from standpipe_server.store.engines import database_name
+from standpipe_server.store.database.engines import database_name
 from standpipe_server.wiring import Wiring, open_wiring
 
 _log = logging.getLogger("standpipe.server")

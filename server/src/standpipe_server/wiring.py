@@ -12,14 +12,14 @@ from importlib.metadata import version
 from urllib.parse import urlsplit
 
 from standpipe_protocol.home import Credentials
-from standpipe_server.api.bodies import Bodies, BodyBudget
-from standpipe_server.api.ended_sessions import EndedSessions
-from standpipe_server.api.guard import Guard, host_name
+from standpipe_server.api.access.ended_sessions import EndedSessions
+from standpipe_server.api.access.guard import Guard, host_name
+from standpipe_server.api.access.rate_limits import Rates
+from standpipe_server.api.access.sessions import Sessions
+from standpipe_server.api.http.bodies import Bodies, BodyBudget
+from standpipe_server.api.http.streams import Streams
 from standpipe_server.api.metrics import Metrics
 from standpipe_server.api.parts import ApiParts
-from standpipe_server.api.rates import Rates
-from standpipe_server.api.sessions import Sessions
-from standpipe_server.api.streams import Streams
 from standpipe_server.feed.listener import Listener, is_postgres
 from standpipe_server.feed.wakeups import Feed
 from standpipe_server.settings import LOOPBACK_NAMES, Settings

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from standpipe_protocol.limits import Limits
-from standpipe_server.broker.batches import parse_batch
-from standpipe_server.broker.ids import token_digest
-from standpipe_server.broker.requests import json_digest, parse_registration
+from standpipe_server.broker.lifecycle.requests import json_digest, parse_registration
+from standpipe_server.broker.messages.batches import parse_batch
+from standpipe_server.broker.values.ids import token_digest
 from standpipe_server.store import AppendOutcome, AppendRequest, Store, StoreSettings, Target, Wake
 from tests.support.wire import closed, opened
 

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from standpipe_server.store import Store, StoreError, StoreSettings
-from standpipe_server.store.unit import UnitOfWork
+from standpipe_server.store.transactions.unit_of_work import UnitOfWork
 from tests.integration.store.conftest import Bench, Clock, body
 from tests.support.wire import custom
 

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
-from standpipe_server.store import bulk, tables
+from standpipe_server.store.database import raw_sql as bulk
+from standpipe_server.store.database import tables
 
 
 @pytest.fixture

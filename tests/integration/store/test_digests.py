@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from standpipe_server.broker.ledgers import Digests
-from standpipe_server.broker.requests import Heartbeat
-from standpipe_server.broker.state import Finish
+from standpipe_server.broker.lifecycle.requests import Heartbeat
+from standpipe_server.broker.outcome.ledgers import Digests
+from standpipe_server.broker.values.state import Finish
 from standpipe_server.store import Overloaded, store
-from standpipe_server.store.append import Append
-from standpipe_server.store.digests import digest_stored
-from standpipe_server.store.invocations import read_invocation
+from standpipe_server.store.commands.append import Append
+from standpipe_server.store.commands.stored_digests import digest_stored
+from standpipe_server.store.reads.invocations.views import read_invocation
 from tests.integration.store.conftest import OPENED, Bench, body
 from tests.support.wire import closed, custom, opened
 

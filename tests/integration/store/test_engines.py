@@ -10,14 +10,15 @@ import pytest
 from sqlalchemy import Engine, func, select, text
 from sqlalchemy.exc import DBAPIError
 
-from standpipe_server.store import Overloaded, StoreSettings, tables
-from standpipe_server.store.clock import WatchedClock
-from standpipe_server.store.commands import Command
-from standpipe_server.store.engines import database_url as parse_url
-from standpipe_server.store.engines import open_engine
-from standpipe_server.store.leases import Forgiveness
+from standpipe_server.store import Overloaded, StoreSettings
+from standpipe_server.store.commands.lifecycle import Command
+from standpipe_server.store.database import tables
+from standpipe_server.store.database.engines import database_url as parse_url
+from standpipe_server.store.database.engines import open_engine
 from standpipe_server.store.store import Store
-from standpipe_server.store.sweeper import Sweeper
+from standpipe_server.store.upkeep.lease_grace import Forgiveness
+from standpipe_server.store.upkeep.sweeper import Sweeper
+from standpipe_server.store.upkeep.watched_clock import WatchedClock
 from tests.integration.store.conftest import OPENED, Bench
 
 pytestmark = pytest.mark.anyio

@@ -6,8 +6,8 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from standpipe_server.broker.ids import ANONYMOUS_PRODUCER
-from standpipe_server.broker.times import to_rfc3339
+from standpipe_server.broker.values.ids import ANONYMOUS_PRODUCER
+from standpipe_server.broker.values.times import to_rfc3339
 from standpipe_server.store import Target, Word
 from tests.integration.store.conftest import CLOSED, OPENED, Bench
 from tests.integration.store.test_leases import lease_end, until, verdicts

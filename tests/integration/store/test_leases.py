@@ -9,10 +9,10 @@ import anyio
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from standpipe_server.broker.requests import Heartbeat
-from standpipe_server.broker.times import to_rfc3339
+from standpipe_server.broker.lifecycle.requests import Heartbeat
+from standpipe_server.broker.values.times import to_rfc3339
 from standpipe_server.store import Overloaded, Store, Target
-from standpipe_server.store.unit import UnitOfWork
+from standpipe_server.store.transactions.unit_of_work import UnitOfWork
 from tests.integration.store.conftest import CLOSED, OPENED, Bench, Clock, settings
 
 pytestmark = pytest.mark.anyio

@@ -9,10 +9,12 @@ import anyio
 import pytest
 from sqlalchemy import create_engine, select
 
-from standpipe_server.broker.state import Finish
-from standpipe_server.store import Target, merge, tables
-from standpipe_server.store.engines import database_url
-from standpipe_server.store.segments import Run, StoredSegment, decoded_size
+from standpipe_server.broker.values.state import Finish
+from standpipe_server.store import Target
+from standpipe_server.store.commands import merge_segments as merge
+from standpipe_server.store.database import tables
+from standpipe_server.store.database.engines import database_url
+from standpipe_server.store.events.segments import Run, StoredSegment, decoded_size
 from tests.integration.store.conftest import CLOSED, OPENED, Bench, body
 from tests.support.wire import check, custom, log
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from standpipe_server.broker.requests import parse_finish
+from standpipe_server.broker.lifecycle.requests import parse_finish
 from standpipe_server.feed.tail import Ended, tail
 from standpipe_server.feed.wakeups import Feed
 from standpipe_server.store import EventPage, NotFound, Store, StoreSettings, Target

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from standpipe_server.broker.requests import Heartbeat
-from standpipe_server.broker.state import Finish
-from standpipe_server.broker.times import to_rfc3339
-from standpipe_server.store import Overloaded, Store, Target, Wake, writer
-from standpipe_server.store.unit import UnitOfWork
+from standpipe_server.broker.lifecycle.requests import Heartbeat
+from standpipe_server.broker.values.state import Finish
+from standpipe_server.broker.values.times import to_rfc3339
+from standpipe_server.store import Overloaded, Store, Target, Wake
+from standpipe_server.store.transactions import writer
+from standpipe_server.store.transactions.unit_of_work import UnitOfWork
 from tests.integration.store.conftest import OPENED, Bench, body, settings
 from tests.support.wire import check, closed, custom, materialization, opened
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from standpipe_server.broker.requests import Heartbeat
-from standpipe_server.broker.state import Finish
+from standpipe_server.broker.lifecycle.requests import Heartbeat
+from standpipe_server.broker.values.state import Finish
 from standpipe_server.store import (
     Conflict,
     NotFound,
@@ -17,8 +17,8 @@ from standpipe_server.store import (
     ReportFilter,
     Store,
 )
-from standpipe_server.store.commands import EndDue
-from standpipe_server.store.merge import Merge
+from standpipe_server.store.commands.lifecycle import EndDue
+from standpipe_server.store.commands.merge_segments import Merge
 from tests.integration.store.conftest import CLOSED, OPENED, Bench, body, settings
 from tests.support.wire import log, materialization
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, Engine
 
-from standpipe_server.store import engines
+from standpipe_server.store.database import engines
+from standpipe_server.store.database.schema_upgrade import upgrade_database
 from standpipe_server.store.errors import DatabaseLost
-from standpipe_server.store.memory import Caches
-from standpipe_server.store.unit import UnitOfWork
-from standpipe_server.store.upgrade import upgrade_database
+from standpipe_server.store.transactions.caches import Caches
+from standpipe_server.store.transactions.unit_of_work import UnitOfWork
 from standpipe_server.store.watch import Fence, Watch, open_watch
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from standpipe_server.broker.state import Finish
+from standpipe_server.broker.values.state import Finish
 from standpipe_server.store import InvocationFilter
 from tests.integration.store.conftest import OPENED, Bench, body
 from tests.support.wire import check, materialization
@@ -53,7 +53,7 @@ async def test_windows_hide_nothing_and_repeat_nothing(
     made = await _fill(bench)
     newest_first = list(reversed(made))
     for name, value in (("_RARE", 3), ("_WINDOWS", (2, 4)), ("_TEXT_WINDOWS", (3, 7))):
-        monkeypatch.setattr(f"standpipe_server.store.finding.{name}", value)
+        monkeypatch.setattr(f"standpipe_server.store.reads.invocations.filters.{name}", value)
     of = {one: number for number, one in enumerate(made)}
     for filters, fits in (
         (InvocationFilter(), lambda number: True),
@@ -73,7 +73,7 @@ async def test_windows_hide_nothing_and_repeat_nothing(
 
 async def test_a_window_that_ends_tells_how_far_it_looked(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     await _fill(bench)
-    monkeypatch.setattr("standpipe_server.store.finding._TEXT_WINDOWS", (4, 10))
+    monkeypatch.setattr("standpipe_server.store.reads.invocations.filters._TEXT_WINDOWS", (4, 10))
     found, looked = await _pages(bench, InvocationFilter(text="nowhere"), limit=5)
     assert found == []
     *earlier, last = looked

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from standpipe_protocol.process_end import Attempt
-from standpipe_server.broker.attempts import (
+from standpipe_server.broker.lifecycle.attempts import (
     has_open_children,
     is_newer,
     numbered_by,
@@ -14,7 +14,7 @@ from standpipe_server.broker.attempts import (
     read_lineage,
     with_number,
 )
-from standpipe_server.broker.state import AttemptNumbers, InvocationState, Lineage, ProducerState, replace
+from standpipe_server.broker.values.state import AttemptNumbers, InvocationState, Lineage, ProducerState, replace
 
 INVOCATION = InvocationState(pk=1, id="inv", created_at=0, open_within=60.0, settle=10.0, lease_seconds=60.0)
 NAMES = ["a", "b", "c", "d", "anonymous"]

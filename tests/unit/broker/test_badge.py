@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from standpipe_server.broker.badge import badge_of, family_of
+from standpipe_server.broker.outcome.badge import badge_of, family_of
 
 
 @pytest.mark.parametrize(

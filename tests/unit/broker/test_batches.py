@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from standpipe_protocol.limits import Limits
 from standpipe_protocol.messages import METHODS, InvalidMessage, parse_message
 from standpipe_protocol.problems import Problem
-from standpipe_server.broker.batches import Media, Refused, parse_batch
-from standpipe_server.broker.facts import Check, Closing, Materialization
-from standpipe_server.broker.shapes import decode_lean
+from standpipe_server.broker.messages.batches import Media, Refused, parse_batch
+from standpipe_server.broker.messages.lean_structs import decode_lean
+from standpipe_server.broker.messages.parsed_message import Check, Closing, Materialization
 from tests.support.processes import run_python
 
 LIMITS = Limits()
@@ -218,7 +218,7 @@ class ReportNews:
 
 messages.MESSAGE_CLASSES += (ReportNews,)
 from standpipe_protocol.limits import Limits
-from standpipe_server.broker.batches import parse_batch
+from standpipe_server.broker.messages.batches import parse_batch
 sent = [{"method": "opened"}, {"method": "report_news", "params": {"text": "x"}}, {"method": "closed"}]
 batch = parse_batch(json.dumps(sent).encode(), media="json", limits=Limits())
 print([None if message.problem is None else message.problem.members["pointer"] for message in batch.messages])

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from standpipe_protocol.process_end import OUTCOMES, Attempt, Cause
-from standpipe_server.broker.endings import merge_words
-from standpipe_server.broker.progress import Reported
-from standpipe_server.broker.receipt import make_receipt
-from standpipe_server.broker.state import (
+from standpipe_server.broker.lifecycle.end_reports import merge_words
+from standpipe_server.broker.outcome.expected_progress import Reported
+from standpipe_server.broker.outcome.receipt import make_receipt
+from standpipe_server.broker.outcome.verdict import decide_verdict
+from standpipe_server.broker.values.state import (
     AttemptNumbers,
     Finish,
     InvocationState,
@@ -22,7 +23,6 @@ from standpipe_server.broker.state import (
     ProducerState,
     replace,
 )
-from standpipe_server.broker.verdict import decide_verdict
 
 INVOCATION = InvocationState(pk=1, id="inv", created_at=0, open_within=60.0, settle=10.0, lease_seconds=60.0)
 OPTIONAL = replace(INVOCATION, pipes_optional=True)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from standpipe_protocol.limits import Limits
-from standpipe_server.broker.batches import PLAIN_BYTES, Media, Refused, parse_batch, parse_plain
-from standpipe_server.broker.facts import ErrorLog, Opening, ParsedMessage
-from standpipe_server.broker.shapes import decode_lean
+from standpipe_server.broker.messages.batches import PLAIN_BYTES, Media, Refused, parse_batch, parse_plain
+from standpipe_server.broker.messages.lean_structs import decode_lean
+from standpipe_server.broker.messages.parsed_message import ErrorLog, Opening, ParsedMessage
 from tests.support.wire import check, closed, custom, log, materialization, opened
 
 LIMITS = Limits()

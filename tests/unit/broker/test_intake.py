@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from standpipe_protocol.limits import Limits
-from standpipe_server.broker.batches import parse_batch
-from standpipe_server.broker.facts import ParsedMessage
-from standpipe_server.broker.intake import Append, Gap, Known, NeedsDigests, TooLate, decide_append
-from standpipe_server.broker.ledgers import Digests
-from standpipe_server.broker.state import InvocationState, ProducerState, replace
+from standpipe_server.broker.intake.decide_append import Append, Gap, Known, NeedsDigests, TooLate, decide_append
+from standpipe_server.broker.messages.batches import parse_batch
+from standpipe_server.broker.messages.parsed_message import ParsedMessage
+from standpipe_server.broker.outcome.ledgers import Digests
+from standpipe_server.broker.values.state import InvocationState, ProducerState, replace
 
 AB = "ab" * 32
 NOW = 1_700_000_000_000_000

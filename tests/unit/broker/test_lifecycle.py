@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from standpipe_server.broker.lifecycle import due, forgive_lease, hear, next_due, renew_lease, restart_waiting
-from standpipe_server.broker.state import Finish, InvocationState, replace
+from standpipe_server.broker.lifecycle.leases import due, forgive_lease, hear, next_due, renew_lease, restart_waiting
+from standpipe_server.broker.values.state import Finish, InvocationState, replace
 
 SECOND = 1_000_000
 NEW = InvocationState(pk=1, id="inv", created_at=0, open_within=60.0, settle=10.0, lease_seconds=30.0)

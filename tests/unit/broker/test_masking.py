@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from standpipe_protocol.json_text import JsonValue
-from standpipe_server.broker.masking import MASK, mask_text, mask_values, names_secret
+from standpipe_server.broker.values.masking import MASK, mask_text, mask_values, names_secret
 from tests.support.processes import run_python
 
 
@@ -126,7 +126,7 @@ def test_a_key_and_a_name_at_the_end_of_a_piece_are_masked_as_a_whole() -> None:
 
 ODD = """
 import resource
-from standpipe_server.broker.masking import mask_values
+from standpipe_server.broker.values.masking import mask_values
 # Steps that grow with the square of a text's length would take hours of the processor's time.
 resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
 odd = ["token", "secret-secret-", "password='", "\\\\", "eyJaaaaaaaa-", "sk-", "://a:", "-----BEGIN ", "Bearer  "]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from standpipe_server.broker.numbers import MOST_NUMBERS, NotFinite, Numbers, numbers_of
+from standpipe_server.broker.messages.metadata_numbers import MOST_NUMBERS, NotFinite, Numbers, numbers_of
 
 
 @pytest.mark.parametrize(

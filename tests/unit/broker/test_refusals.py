@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from standpipe_protocol.problems import Problem
-from standpipe_server.broker.progress import Reported
-from standpipe_server.broker.refusals import (
+from standpipe_server.broker.lifecycle.refusals import (
     MOST_SHOWN,
     NONE,
     Refusal,
@@ -20,8 +19,9 @@ from standpipe_server.broker.refusals import (
     refuse,
     take_back,
 )
-from standpipe_server.broker.state import Finish, InvocationState, ProducerState, replace
-from standpipe_server.broker.verdict import decide_verdict
+from standpipe_server.broker.outcome.expected_progress import Reported
+from standpipe_server.broker.outcome.verdict import decide_verdict
+from standpipe_server.broker.values.state import Finish, InvocationState, ProducerState, replace
 
 RUNNING = InvocationState(pk=1, id="inv", created_at=0, open_within=60.0, settle=10.0, lease_seconds=60.0)
 CLEAN = ProducerState(pk=1, name="p", last_seq=2, numbered=2, opened=1, closed=1, counts={"opened": 1, "closed": 1})

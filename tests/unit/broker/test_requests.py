@@ -7,9 +7,9 @@ import json
 import pytest
 
 from standpipe_protocol.limits import Limits
-from standpipe_server.broker.batches import Refused
-from standpipe_server.broker.requests import json_digest, parse_finish, parse_heartbeat, parse_registration
-from standpipe_server.broker.state import Finish
+from standpipe_server.broker.lifecycle.requests import json_digest, parse_finish, parse_heartbeat, parse_registration
+from standpipe_server.broker.messages.batches import Refused
+from standpipe_server.broker.values.state import Finish
 
 
 def register(body: bytes | dict[str, object], **limits: int):

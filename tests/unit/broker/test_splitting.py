@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from standpipe_protocol.limits import Limits
 from standpipe_protocol.messages import MESSAGE_CLASSES, METHODS, InvalidMessage, parse_message
-from standpipe_server.broker import outline as outlining
-from standpipe_server.broker import splitting
-from standpipe_server.broker.outline import outline
-from standpipe_server.broker.splitting import Media, Refused, array_texts, split_messages
+from standpipe_server.broker.messages import outline as outlining
+from standpipe_server.broker.messages import splitting
+from standpipe_server.broker.messages.outline import outline
+from standpipe_server.broker.messages.splitting import Media, Refused, array_texts, split_messages
 
 _white = st.sampled_from(["", " ", "\n\t", " " * 100])
 _json_values = st.recursive(

@@ -20,10 +20,16 @@ from standpipe_protocol.messages import METHODS
 from standpipe_protocol.metadata import METADATA_TYPES
 from standpipe_protocol.problems import PROBLEM_TYPES
 from standpipe_protocol.process_end import CAUSE_CODES, OUTCOMES
-from standpipe_server.broker import batch_pass, refusals, standing, verdict
-from standpipe_server.broker.launches import LAUNCH_STATES
-from standpipe_server.store import append, attempts, commands, launcher
-from standpipe_server.store import refusals as store_refusals
+from standpipe_server.broker.intake import batch_pass
+from standpipe_server.broker.lifecycle import refusals
+from standpipe_server.broker.lifecycle import standing_reports as standing
+from standpipe_server.broker.lifecycle.launches import LAUNCH_STATES
+from standpipe_server.broker.outcome import verdict
+from standpipe_server.store.commands import append
+from standpipe_server.store.commands import attempt_numbers as attempts
+from standpipe_server.store.commands import launch as launcher
+from standpipe_server.store.commands import lifecycle as commands
+from standpipe_server.store.commands import refuse as store_refusals
 from tests.support.processes import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "protocol.md").read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ from standpipe_server.settings import (
     serve_settings,
 )
 from standpipe_server.store import UnusableDatabase
-from standpipe_server.store.engines import database_url
+from standpipe_server.store.database.engines import database_url
 
 KEY = "spk_a-key-that-a-person-chose"
 

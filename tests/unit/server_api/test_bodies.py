@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from starlette.types import Message
 
 from standpipe_protocol.limits import Limits
-from standpipe_server.api.bodies import Bodies, BodyBudget, gunzip, unzstd
-from standpipe_server.api.exchange import Exchange
-from standpipe_server.broker.batches import Refused
+from standpipe_server.api.http.bodies import Bodies, BodyBudget, gunzip, unzstd
+from standpipe_server.api.http.exchange import Exchange
+from standpipe_server.broker.messages.batches import Refused
 
 pytestmark = pytest.mark.anyio
 pieces = st.lists(st.one_of(st.binary(max_size=400), st.integers(1, 300_000).map(bytes)), min_size=1, max_size=4)
@@ -72,7 +72,7 @@ async def test_a_body_of_which_nothing_comes_is_not_waited_for_for_ever(monkeypa
     async def send(message: Message) -> None:
         raise AssertionError(message)
 
-    monkeypatch.setattr("standpipe_server.api.bodies._SILENCE_SECONDS", 0.01)
+    monkeypatch.setattr("standpipe_server.api.http.bodies._SILENCE_SECONDS", 0.01)
     with ThreadPoolExecutor(1) as executor:
         bodies = Bodies(limits=Limits(), executor=executor, budget=BodyBudget(1))
         with pytest.raises(Refused, match="did not go on"):

@@ -9,10 +9,10 @@ import anyio
 import pytest
 from starlette.types import Message
 
-from standpipe_server.api import bodies
-from standpipe_server.api.exchange import Exchange
+from standpipe_server.api.http import bodies
+from standpipe_server.api.http.exchange import Exchange
 from standpipe_server.api.parts import ApiParts
-from standpipe_server.broker.batches import Refused
+from standpipe_server.broker.messages.batches import Refused
 from standpipe_server.ui.pages import Pages
 
 pytestmark = pytest.mark.anyio

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from standpipe_server.api.rates import BURST_SECONDS, Rates
+from standpipe_server.api.access.rate_limits import BURST_SECONDS, Rates
 
 
 class Clock:

@@ -11,8 +11,8 @@ import pytest
 
 from standpipe_protocol.home import Credentials
 from standpipe_protocol.limits import Limits
-from standpipe_server.broker.batches import parse_batch
-from standpipe_server.broker.requests import parse_finish, parse_registration
+from standpipe_server.broker.lifecycle.requests import parse_finish, parse_registration
+from standpipe_server.broker.messages.batches import parse_batch
 from standpipe_server.feed.tail import Ended, Idle, Step, Stopping, tail
 from standpipe_server.feed.wakeups import Subscription
 from standpipe_server.settings import Settings

@@ -9,8 +9,9 @@ from time import monotonic
 
 import pytest
 
-from standpipe_server.store import Overloaded, StoreClosed, read_threads
-from standpipe_server.store.read_threads import Lane, ReadThreads
+from standpipe_server.store import Overloaded, StoreClosed
+from standpipe_server.store.reads import threads as read_threads
+from standpipe_server.store.reads.threads import Lane, ReadThreads
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from standpipe_server.broker.state import InvocationState
+from standpipe_server.broker.values.state import InvocationState
 from standpipe_server.store import EventPage
-from standpipe_server.store.recent import RecentEvents
-from standpipe_server.store.segments import PLAIN, Run, StoredSegment
+from standpipe_server.store.events.recent_events import RecentEvents
+from standpipe_server.store.events.segments import PLAIN, Run, StoredSegment
 from tests.support.wire import custom
 
 ROOM = 1024 * 1024

@@ -10,14 +10,14 @@ from urllib.parse import quote, unquote
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from standpipe_protocol.problems import Problem
-from standpipe_server.api.control import control_members
-from standpipe_server.api.exchange import SCOPE_KEY, ClientGone, Exchange
-from standpipe_server.api.guard import is_page
-from standpipe_server.api.ingest import append_events
-from standpipe_server.api.parameters import refuse_repeated
+from standpipe_server.api.access.guard import is_page
+from standpipe_server.api.http.exchange import SCOPE_KEY, ClientGone, Exchange
+from standpipe_server.api.http.parameters import refuse_repeated
+from standpipe_server.api.orchestrators.events import read_events
 from standpipe_server.api.parts import ApiParts
-from standpipe_server.api.reads import read_events
-from standpipe_server.broker.batches import Refused
+from standpipe_server.api.processes.append import append_events
+from standpipe_server.api.processes.control import control_members
+from standpipe_server.broker.messages.batches import Refused
 from standpipe_server.store import StoreError
 
 _log = logging.getLogger("standpipe.server")

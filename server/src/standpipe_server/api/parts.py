@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from standpipe_protocol.limits import Limits
-from standpipe_server.api.bodies import Bodies
-from standpipe_server.api.guard import Guard
+from standpipe_server.api.access.guard import Guard
+from standpipe_server.api.access.sessions import Sessions
+from standpipe_server.api.http.bodies import Bodies
+from standpipe_server.api.http.streams import Streams
 from standpipe_server.api.metrics import Metrics
-from standpipe_server.api.sessions import Sessions
-from standpipe_server.api.streams import Streams
 from standpipe_server.feed.wakeups import Feed
 from standpipe_server.store import Store
 

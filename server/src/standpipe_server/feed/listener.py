@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from standpipe_server.feed.wakeups import Feed
-from standpipe_server.store.engines import conninfo
+from standpipe_server.store.database.engines import conninfo
 
 if TYPE_CHECKING:
     import psycopg

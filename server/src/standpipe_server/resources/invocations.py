@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType, defstruct
 from standpipe_protocol.context import KeyRange, TimeWindow
 from standpipe_protocol.invocation import Expected, ExpectedCheck, Status, VerdictName
 from standpipe_protocol.process_end import Outcome
-from standpipe_server.broker.badge import Badge
+from standpipe_server.broker.outcome.badge import Badge
 
 Time: TypeAlias = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 Attempt = Annotated[list[int], Meta(description="Whole numbers, compared in order; none is the first attempt.")]

@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from standpipe_protocol.invocation import Status, VerdictName
 from standpipe_protocol.metadata import INFER, METADATA_TYPES
-from standpipe_server.broker.badge import Badge
+from standpipe_server.broker.outcome.badge import Badge
 from standpipe_server.resources.invocations import Note, Time, page_of
 from standpipe_server.resources.service import Control, Problem
 

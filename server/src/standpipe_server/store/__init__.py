@@ -4,9 +4,8 @@ Rules are asked inside the transaction that carries them out; callers get domain
 invariant: acknowledged means committed, and each numbered message is stored exactly once.
 """
 
-from standpipe_server.store.append import AppendOutcome, AppendRequest
-from standpipe_server.store.assets import ReportFilter
-from standpipe_server.store.cursors import Page
+from standpipe_server.store.commands.append import AppendOutcome, AppendRequest
+from standpipe_server.store.database.settings import StoreSettings
 from standpipe_server.store.errors import (
     BadCursor,
     Conflict,
@@ -17,18 +16,19 @@ from standpipe_server.store.errors import (
     StoreError,
     UnusableDatabase,
 )
-from standpipe_server.store.events import EventPage
-from standpipe_server.store.finding import InvocationFilter
-from standpipe_server.store.first_errors import ErrorFilter
-from standpipe_server.store.hearing import TICK_SECONDS, Hearing, Word
-from standpipe_server.store.invocations import InvocationPage, InvocationView
-from standpipe_server.store.lookups import ContextAnswer, Target
-from standpipe_server.store.matching import EventMatch, canonical_level
-from standpipe_server.store.segments import REJECTED
-from standpipe_server.store.series import SeriesFilter
-from standpipe_server.store.settings import StoreSettings
+from standpipe_server.store.events.event_match import EventMatch, canonical_level
+from standpipe_server.store.events.event_pages import EventPage
+from standpipe_server.store.events.segments import REJECTED
+from standpipe_server.store.reads.assets.number_series import SeriesFilter
+from standpipe_server.store.reads.assets.reports import ReportFilter
+from standpipe_server.store.reads.cursors import Page
+from standpipe_server.store.reads.invocations.filters import InvocationFilter
+from standpipe_server.store.reads.invocations.first_errors import ErrorFilter
+from standpipe_server.store.reads.invocations.views import InvocationPage, InvocationView
+from standpipe_server.store.reads.lookups import ContextAnswer, Target
 from standpipe_server.store.store import Store
-from standpipe_server.store.wakes import NOTIFY_CHANNEL, Wake
+from standpipe_server.store.transactions.wakes import NOTIFY_CHANNEL, Wake
+from standpipe_server.store.upkeep.activity import TICK_SECONDS, Hearing, Word
 
 __all__ = [
     "NOTIFY_CHANNEL",

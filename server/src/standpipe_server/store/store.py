@@ -15,36 +15,42 @@ from time import monotonic as steady
 from typing import Any, TypeVar
 
 from standpipe_protocol.invocation import Control
-from standpipe_server.broker.ledgers import Digests
-from standpipe_server.broker.refusals import Refusal
-from standpipe_server.broker.requests import Heartbeat, Registration
-from standpipe_server.broker.state import Finish
-from standpipe_server.store import assets, commands, engines, events, first_errors, invocations, lookups, tables
-from standpipe_server.store.append import Append, AppendOutcome, AppendRequest
-from standpipe_server.store.browsing import Browsing
-from standpipe_server.store.caches import RecentlyUsed
-from standpipe_server.store.checkpointer import Checkpointer
-from standpipe_server.store.clock import WatchedClock
-from standpipe_server.store.cursors import Page
-from standpipe_server.store.digests import append_with_digests, digest_stored
-from standpipe_server.store.finding import InvocationFilter
-from standpipe_server.store.hearing import Hearing
-from standpipe_server.store.launcher import LauncherCalls
-from standpipe_server.store.leases import Forgiveness
-from standpipe_server.store.looking import Looking
-from standpipe_server.store.lookups import ContextAnswer, Target
-from standpipe_server.store.matching import EventMatch
-from standpipe_server.store.memory import Caches
-from standpipe_server.store.reading import Reading
-from standpipe_server.store.recent import RecentEvents
-from standpipe_server.store.refusals import Refuse
-from standpipe_server.store.settings import StoreSettings
-from standpipe_server.store.sweeper import Sweeper
-from standpipe_server.store.unit import UnitOfWork
-from standpipe_server.store.upgrade import upgrade_database
-from standpipe_server.store.wakes import Wake
+from standpipe_server.broker.lifecycle.refusals import Refusal
+from standpipe_server.broker.lifecycle.requests import Heartbeat, Registration
+from standpipe_server.broker.outcome.ledgers import Digests
+from standpipe_server.broker.values.state import Finish
+from standpipe_server.store.commands import lifecycle as commands
+from standpipe_server.store.commands.append import Append, AppendOutcome, AppendRequest
+from standpipe_server.store.commands.launch import LauncherCalls
+from standpipe_server.store.commands.refuse import Refuse
+from standpipe_server.store.commands.stored_digests import append_with_digests, digest_stored
+from standpipe_server.store.database import engines, tables
+from standpipe_server.store.database.recently_used import RecentlyUsed
+from standpipe_server.store.database.schema_upgrade import upgrade_database
+from standpipe_server.store.database.settings import StoreSettings
+from standpipe_server.store.events import event_pages as events
+from standpipe_server.store.events.event_match import EventMatch
+from standpipe_server.store.events.recent_events import RecentEvents
+from standpipe_server.store.reads import lookups
+from standpipe_server.store.reads.assets import reports as assets
+from standpipe_server.store.reads.assets.browsing import Browsing
+from standpipe_server.store.reads.cursors import Page
+from standpipe_server.store.reads.invocations import first_errors
+from standpipe_server.store.reads.invocations import views as invocations
+from standpipe_server.store.reads.invocations.filters import InvocationFilter
+from standpipe_server.store.reads.lookups import ContextAnswer, Target
+from standpipe_server.store.reads.runner import Reading
+from standpipe_server.store.transactions.caches import Caches
+from standpipe_server.store.transactions.checkpointer import Checkpointer
+from standpipe_server.store.transactions.unit_of_work import UnitOfWork
+from standpipe_server.store.transactions.wakes import Wake
+from standpipe_server.store.transactions.writer import Writer
+from standpipe_server.store.upkeep.activity import Hearing
+from standpipe_server.store.upkeep.identity_check import Looking
+from standpipe_server.store.upkeep.lease_grace import Forgiveness
+from standpipe_server.store.upkeep.sweeper import Sweeper
+from standpipe_server.store.upkeep.watched_clock import WatchedClock
 from standpipe_server.store.watch import Fence, open_watch
-from standpipe_server.store.writer import Writer
 
 _R = TypeVar("_R")
 

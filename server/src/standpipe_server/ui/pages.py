@@ -16,14 +16,14 @@ from typing import Final
 from urllib.parse import parse_qs, quote, urlsplit
 
 from standpipe_protocol.problems import Problem
-from standpipe_server.api.bodies import next_part
-from standpipe_server.api.exchange import Exchange
-from standpipe_server.api.guard import is_page, request_origin
+from standpipe_server.api.access.guard import is_page, request_origin
+from standpipe_server.api.access.sessions import SESSION_SECONDS
+from standpipe_server.api.http.bodies import next_part
+from standpipe_server.api.http.exchange import Exchange
+from standpipe_server.api.http.problems import not_found
 from standpipe_server.api.parts import ApiParts
-from standpipe_server.api.problems import not_found
-from standpipe_server.api.sessions import SESSION_SECONDS
-from standpipe_server.broker.batches import Refused
-from standpipe_server.broker.ids import token_digest
+from standpipe_server.broker.messages.batches import Refused
+from standpipe_server.broker.values.ids import token_digest
 from standpipe_server.ui.built import Built
 from standpipe_server.ui.shell import LOGIN_POLICY, PAGE_POLICY, again_page, login_page, page_shell, unbuilt_page
 

@@ -16,11 +16,11 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError
 
-from standpipe_server.broker.times import seconds
-from standpipe_server.store.bulk import query
+from standpipe_server.broker.values.times import seconds
+from standpipe_server.store.database.raw_sql import query
 from standpipe_server.store.errors import DatabaseLost
-from standpipe_server.store.unit import UnitOfWork
-from standpipe_server.store.wakes import NOTIFY_CHANNEL, payloads
+from standpipe_server.store.transactions.unit_of_work import UnitOfWork
+from standpipe_server.store.transactions.wakes import NOTIFY_CHANNEL, payloads
 from standpipe_server.store.watch.fence import Fence
 
 _log = logging.getLogger(__name__)

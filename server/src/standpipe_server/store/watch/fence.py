@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from standpipe_server.store.errors import DatabaseLost
-from standpipe_server.store.unit import UnitOfWork
+from standpipe_server.store.transactions.unit_of_work import UnitOfWork
 
 _log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from standpipe_server.store.errors import DatabaseLost, Overloaded
-from standpipe_server.store.unit import UnitOfWork
+from standpipe_server.store.transactions.unit_of_work import UnitOfWork
 from standpipe_server.store.watch.fence import Fence
 from standpipe_server.store.watch.files import DatabaseFiles, Stamp
 

@@ -1,0 +1,1 @@
+"""What people browse: lists, counts, comparisons, history by asset, errors, and their login."""

@@ -1,0 +1,140 @@
+"""History by asset, across invocations. Operator key only; the entrance has seen to that."""
+
+# No `from __future__ import annotations`: FastAPI reads these signatures while the functions are made.
+
+from typing import Annotated
+from urllib.parse import unquote
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+
+from standpipe_protocol.asset_keys import canonical_asset_key
+from standpipe_server.api.http.answers import describe, json_answer, page_answer
+from standpipe_server.api.http.parameters import instant
+from standpipe_server.api.orchestrators.invocations import MOST_ITEMS, Cursor, Limit
+from standpipe_server.api.parts import ApiParts
+from standpipe_server.store import ReportFilter, SeriesFilter
+
+
+async def _asset_key(
+    key: Annotated[str, Path(description="The escaped key text (`pre/a\\/b`), percent-encoded.")],
+) -> str:
+    # The entrance hands the key on as one percent-encoded segment.
+    return canonical_asset_key(unquote(key))
+
+
+AssetKey = Annotated[str, Depends(_asset_key)]
+Since = Annotated[str | None, Query(description="Received at or after this RFC 3339 time.")]
+Until = Annotated[str | None, Query(description="Received before this RFC 3339 time.")]
+CheckName = Annotated[str, Query(description="The numbers of this check instead of those of materializations.")]
+MOST_POINTS = 5_000
+Partition = Annotated[str | None, Query(description="Only what was reported for this partition.")]
+
+
+def asset_routes(parts: ApiParts) -> APIRouter:
+    """The routes under `/api/v1/assets`."""
+    routes = APIRouter(prefix="/api/v1/assets", tags=["assets"])
+    store = parts.store
+
+    @routes.get("", responses=describe("AssetPage", "malformed"))
+    async def list_assets(
+        text: Annotated[str | None, Query(description="Only keys that hold this.")] = None,
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> Response:
+        """The assets for which something was reported, by key."""
+        return page_answer(await store.list_assets(limit=min(limit, MOST_ITEMS), cursor=cursor, text=text))
+
+    @routes.get("/{key}", responses=describe("Asset"))
+    async def get_asset(key: AssetKey) -> Response:
+        """One asset with the latest that was reported for it."""
+        return json_answer(await store.read_asset(key))
+
+    @routes.get("/{key}/materializations", responses=describe("MaterializationPage", "malformed"))
+    async def list_materializations(
+        *,
+        key: AssetKey,
+        partition_key: Partition = None,
+        since: Since = None,
+        until: Until = None,
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> Response:
+        """The asset's materializations, newest first."""
+        filters = ReportFilter(
+            partition_key=partition_key, since=instant("since", since), until=instant("until", until)
+        )
+        return page_answer(await store.list_materializations(key, filters, limit=min(limit, MOST_ITEMS), cursor=cursor))
+
+    @routes.get("/{key}/observations", responses=describe("ObservationPage", "malformed"))
+    async def list_observations(
+        *,
+        key: AssetKey,
+        partition_key: Partition = None,
+        since: Since = None,
+        until: Until = None,
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> Response:
+        """The asset's observations, newest first."""
+        filters = ReportFilter(
+            partition_key=partition_key, since=instant("since", since), until=instant("until", until)
+        )
+        return page_answer(await store.list_observations(key, filters, limit=min(limit, MOST_ITEMS), cursor=cursor))
+
+    @routes.get("/{key}/checks", responses=describe("CheckPage", "malformed"))
+    async def list_checks(
+        *,
+        key: AssetKey,
+        check_name: Annotated[str | None, Query(description="Only this check.")] = None,
+        partition_key: Partition = None,
+        since: Since = None,
+        until: Until = None,
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> Response:
+        """The asset's check results, newest first."""
+        filters = ReportFilter(
+            partition_key=partition_key,
+            check_name=check_name,
+            since=instant("since", since),
+            until=instant("until", until),
+        )
+        return page_answer(await store.list_checks(key, filters, limit=min(limit, MOST_ITEMS), cursor=cursor))
+
+    @routes.get("/{key}/metadata", responses=describe("LabelPage", "malformed"))
+    async def list_labels(
+        key: AssetKey, check_name: CheckName = "", limit: Limit = MOST_ITEMS, cursor: Cursor = None
+    ) -> Response:
+        """The labels of metadata under which numbers were reported, each with its last point."""
+        found = await store.browse.list_labels(key, check_name=check_name, limit=min(limit, MOST_ITEMS), cursor=cursor)
+        return json_answer({"items": found.items, "next_cursor": found.next_cursor, "left_out": found.left_out})
+
+    @routes.get("/{key}/metadata/{label}/series", responses=describe("Series", "invalid-request"))
+    async def read_series(
+        *,
+        key: AssetKey,
+        label: Annotated[str, Path(description="The label, percent-encoded.")],
+        check_name: CheckName = "",
+        partition_key: Partition = None,
+        since: Since = None,
+        until: Until = None,
+        max_points: Annotated[int, Query(ge=1, description=f"At most {MOST_POINTS} are given.")] = 500,
+    ) -> Response:
+        """The numbers under one label over time, oldest first; where there are more, the last of each bin."""
+        wanted = SeriesFilter(
+            max_points=min(max_points, MOST_POINTS),
+            check_name=check_name,
+            partition_key=partition_key,
+            since=instant("since", since),
+            until=instant("until", until),
+        )
+        name = unquote(label)
+        series = await store.browse.read_series(key, name, wanted)
+        return json_answer({"asset_key": key, "label": name, "points": series.points, "binned": series.binned})
+
+    @routes.get("/{key}/schema-changes", responses=describe("SchemaChangePage", "malformed"))
+    async def list_schema_changes(key: AssetKey, limit: Limit = 50, cursor: Cursor = None) -> Response:
+        """How the asset's table schema changed, newest first. A page may be short before the last one."""
+        return page_answer(await store.browse.list_schema_changes(key, limit=min(limit, MOST_ITEMS), cursor=cursor))
+
+    return routes

@@ -1,0 +1,172 @@
+"""Lists of invocations, counts over time, and comparisons. Operator key only; the entrance has seen to that."""
+
+# No `from __future__ import annotations`: FastAPI reads these signatures while the functions are made.
+
+import time
+from dataclasses import replace
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from standpipe_protocol.asset_keys import canonical_asset_key
+from standpipe_protocol.invocation import Status, VerdictName
+from standpipe_protocol.json_text import encode_json
+from standpipe_server.api.http.answers import InvocationId, Mask, describe, json_answer
+from standpipe_server.api.http.parameters import instant
+from standpipe_server.api.http.problems import invalid_parameter, not_found
+from standpipe_server.api.http.query_models import describe_query, read_query
+from standpipe_server.api.orchestrators.invocations import MOST_ITEMS
+from standpipe_server.api.parts import ApiParts
+from standpipe_server.broker.messages.batches import Refused
+from standpipe_server.broker.outcome.badge import Badge
+from standpipe_server.broker.values.ids import INVOCATION_ID
+from standpipe_server.broker.values.times import seconds, to_rfc3339
+from standpipe_server.store import InvocationFilter
+
+MOST_BINS = 2_000
+MOST_COMPARED = 20
+_LONGEST_TEXT = 512
+_WIDTHS = {"day": seconds(86_400), "hour": seconds(3_600), "minute": seconds(60)}
+_DEFAULT_BINS = {"day": 90, "hour": 168, "minute": 360}
+
+Bin = Literal["day", "hour", "minute"]
+
+
+class FilterQuery(BaseModel):
+    """What a list of invocations is filtered by."""
+
+    status: Annotated[list[Status] | None, Field(description="Repeatable, one must fit.")] = None
+    verdict: Annotated[list[VerdictName] | None, Field(description="Repeatable, one must fit.")] = None
+    badge: Annotated[list[Badge] | None, Field(description="Repeatable, one must fit.")] = None
+    asset_key: Annotated[str | None, Field(description="Targeted, or reported on.")] = None
+    tag: Annotated[list[str] | None, Field(description="`name=value` or `name`; repeatable, all must fit.")] = None
+    job_name: str | None = None
+    run_id: str | None = None
+    partition_key: str | None = None
+    retry_of: Annotated[str | None, Field(pattern=f"^{INVOCATION_ID.pattern}$")] = None
+    since: Annotated[str | None, Field(description="Registered at or after this RFC 3339 time.")] = None
+    until: Annotated[str | None, Field(description="Registered before this RFC 3339 time.")] = None
+    text: Annotated[
+        str | None,
+        Field(
+            max_length=_LONGEST_TEXT,
+            description="In id, job, run, partition, asset keys, tags, reasons or error messages, in any case.",
+        ),
+    ] = None
+    pinned: bool | None = None
+    failed_checks: Annotated[bool, Field(description="Only with a check that did not pass.")] = False
+
+    def filters(self) -> InvocationFilter:
+        """The filter as the store takes it. Raises `Refused` for a time that is none."""
+        return InvocationFilter(
+            statuses=tuple(sorted(set(self.status or ()))),
+            verdicts=tuple(sorted(set(self.verdict or ()))),
+            badges=tuple(sorted(set(self.badge or ()))),
+            asset_key=None if self.asset_key is None else canonical_asset_key(self.asset_key),
+            tags=tuple(_tag(one) for one in self.tag or ()),
+            job_name=self.job_name,
+            run_id=self.run_id,
+            partition_key=self.partition_key,
+            retry_of=self.retry_of,
+            since=instant("since", self.since),
+            until=instant("until", self.until),
+            text=self.text or None,
+            pinned=self.pinned,
+            failed_checks=self.failed_checks or None,
+        )
+
+
+class ListQuery(FilterQuery):
+    """The query of a list of invocations."""
+
+    mask: Annotated[bool, Field(description="With `***` for what looks like a credential.")] = False
+    usual: Annotated[bool, Field(description="With how long the green ones of the same kind take.")] = False
+    limit: Annotated[int, Field(ge=1, description=f"Items a page; at most {MOST_ITEMS} are given.")] = 50
+    cursor: Annotated[str | None, Field(description="`next_cursor` of the page before, with the same filter.")] = None
+
+
+class CountQuery(FilterQuery):
+    """The query of counts over time."""
+
+    width: Annotated[Bin, Field(alias="bin", description="How wide a bin is.")] = "day"
+    by: Annotated[Literal["verdict", "badge"], Field(description="What is counted.")] = "verdict"
+
+
+def browsing_routes(parts: ApiParts) -> APIRouter:
+    """Routes under `/api/v1/invocations` that stand before the one that takes an id."""
+    routes = APIRouter(prefix="/api/v1/invocations", tags=["history"])
+    store = parts.store
+
+    @routes.get(
+        "",
+        responses=describe("InvocationPage", "invalid-request", "malformed"),
+        openapi_extra=describe_query(ListQuery),
+    )
+    async def list_invocations(request: Request) -> Response:
+        """Lists invocations, newest registration first. A page may be short, or empty, before the last one."""
+        query = read_query(ListQuery, request)
+        page = await store.list_invocations(
+            query.filters(), limit=min(query.limit, MOST_ITEMS), cursor=query.cursor, usual=query.usual, mask=query.mask
+        )
+        told = (b",".join(page.items), encode_json(page.next_cursor), encode_json(page.searched_to))
+        return json_answer(b'{"items":[%b],"next_cursor":%b,"searched_to":%b}' % told)
+
+    @routes.get(
+        "/counts",
+        responses=describe("InvocationCounts", "invalid-request"),
+        openapi_extra=describe_query(CountQuery),
+    )
+    async def count_invocations(request: Request) -> Response:
+        """Counts invocations by verdict (or status, while they have none) or by badge, in bins of time."""
+        query = read_query(CountQuery, request)
+        width = query.width
+        ranged = _with_range(query.filters(), width)
+        counts = await store.browse.count_invocations(ranged, width=_WIDTHS[width], by_badge=query.by == "badge")
+        bins = [{"start": to_rfc3339(start), "counts": found} for start, found in counts.bins.items()]
+        told = {"bin": width, "since": to_rfc3339(ranged.since or 0), "until": to_rfc3339(ranged.until or 0)}
+        return json_answer({**told, "bins": bins, "total": counts.total})
+
+    @routes.get("/compare", responses=describe("Comparison", "invalid-request"))
+    async def compare_invocations(
+        ids: Annotated[str, Query(description=f"2 to {MOST_COMPARED} ids, separated by commas.")],
+    ) -> Response:
+        """Puts invocations beside each other: only what is not the same."""
+        wanted = list(dict.fromkeys(one.strip() for one in ids.split(",") if one.strip()))
+        if not 2 <= len(wanted) <= MOST_COMPARED:
+            expected = f"2 to {MOST_COMPARED} different ids, separated by commas"
+            raise Refused(invalid_parameter("ids", expected=expected, got=ids[:80]))
+        if not all(INVOCATION_ID.fullmatch(one) for one in wanted):
+            raise Refused(not_found())
+        return json_answer(await store.browse.compare(wanted))
+
+    @routes.get("/{invocation_id}/last-good", responses=describe("LastGood"))
+    async def get_last_good(
+        invocation_id: InvocationId,
+        clean: Annotated[bool, Query(description="Only one whose every check passed.")] = False,
+        mask: Mask = False,
+    ) -> Response:
+        """The last green invocation before this one of the same job on the same assets, if there is one."""
+        found, same = await store.browse.last_good(invocation_id, clean=clean)
+        if found is not None and mask:
+            found = await store.read_invocation(found.id, mask=True)
+        shown = b"null" if found is None else found.json
+        return json_answer(b'{"invocation":%b,"same":%b}' % (shown, encode_json(list(same))))
+
+    return routes
+
+
+def _with_range(filters: InvocationFilter, width: Bin) -> InvocationFilter:
+    """The filter with both ends of its range of time, which must not hold too many bins."""
+    step = _WIDTHS[width]
+    until = time.time_ns() // 1_000 + 1 if filters.until is None else filters.until
+    since = until - _DEFAULT_BINS[width] * step if filters.since is None else filters.since
+    if until - since > MOST_BINS * step:
+        expected = f"a range of at most {MOST_BINS} bins; take wider ones, or name `since`"
+        raise Refused(invalid_parameter("bin", expected=expected, got=width))
+    return replace(filters, since=since, until=until)
+
+
+def _tag(text: str) -> tuple[str, str | None]:
+    name, equals, value = text.partition("=")
+    return name, value if equals else None

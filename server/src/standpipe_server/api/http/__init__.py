@@ -1,0 +1,1 @@
+"""HTTP itself: requests read within limits, answers and problems written."""

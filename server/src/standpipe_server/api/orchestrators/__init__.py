@@ -1,0 +1,1 @@
+"""The orchestrator's calls: invocations, their launch and end, and following their events."""

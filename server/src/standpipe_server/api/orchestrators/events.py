@@ -1,0 +1,202 @@
+"""Reading events: a page, a long poll, server-sent events, or lines; all from one tail of the store.
+
+An event goes out as the bytes the store gives, never decoded here. Nothing here holds a database session while it waits
+for an event or for a slow client.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from functools import partial
+from time import monotonic
+from typing import Final
+
+from standpipe_protocol.invocation import Control
+from standpipe_protocol.json_text import encode_json
+from standpipe_server.api.http.exchange import Exchange
+from standpipe_server.api.http.parameters import ReadQuery, read_query
+from standpipe_server.api.parts import ApiParts
+from standpipe_server.broker.messages.normal_metadata import with_all_metadata
+from standpipe_server.feed.tail import CancelRequested, Ended, Idle, Stopping, tail
+from standpipe_server.feed.wakeups import Subscription
+from standpipe_server.store import EventPage, StoreError, Target
+
+SSE_MEDIA: Final = b"text/event-stream; charset=utf-8"
+NDJSON_MEDIA: Final = b"application/x-ndjson"
+_KEEPALIVE_SECONDS: Final = 15.0
+_RECONNECT_MILLISECONDS: Final = 1000
+# What one answer or one write of a stream may weigh; a single larger event goes all the same.
+_PAGE_BYTES: Final = 8 * 1024 * 1024
+_WRITE_BYTES: Final = 256 * 1024
+
+
+async def read_events(parts: ApiParts, exchange: Exchange, target: Target) -> None:
+    """Answers `GET /invocations/{id}/events`."""
+    query = read_query(exchange)
+    match query.read_as:
+        case "json" if query.before is not None:
+            await _answer_before(parts, exchange, target.pk, query)
+        case "json" if query.wait:
+            async with parts.streams.following(exchange, target.pk) as subscription:
+                page = await _waited_page(parts, subscription, query)
+            await _answer_page(parts, exchange, page, query)
+        case "json":
+            await _answer_page(parts, exchange, await _page(parts, target.pk, query, after=query.after), query)
+        case "sse":
+            await _stream_sse(parts, exchange, target, query)
+        case "ndjson":
+            await _stream_lines(parts, exchange, target, query)
+
+
+async def _page(parts: ApiParts, pk: int, query: ReadQuery, *, after: int, following: bool = False) -> EventPage:
+    return await parts.store.read_events(
+        pk,
+        after=after,
+        limit=query.limit,
+        methods=query.methods,
+        match=query.match,
+        max_bytes=_PAGE_BYTES,
+        following=following,
+    )
+
+
+async def _answer_before(parts: ApiParts, exchange: Exchange, pk: int, query: ReadQuery) -> None:
+    page = await parts.store.read_events_before(
+        pk,
+        before=None if query.before == "end" else query.before,
+        limit=query.limit,
+        methods=query.methods,
+        match=query.match,
+    )
+    control = b',"control":%b' % _control(page.cancel_requested) if query.control else b""
+    told = (encode_json(page.next_before), b"true" if page.ended else b"false", page.last_position, control)
+    rest = b'],"next_before":%b,"ended":%b,"last_position":%d%b}' % told
+    await exchange.answer(200, b'{"items":[' + b",".join(await _shown(parts, page, query)) + rest)
+
+
+async def _waited_page(parts: ApiParts, subscription: Subscription, query: ReadQuery) -> EventPage:
+    """The next page that has something to tell, or what there is when the time is up or the server stops."""
+    deadline = monotonic() + query.wait
+    after = query.after
+    while True:
+        page = await _page(parts, subscription.pk, query, after=after, following=True)
+        after = page.next_after
+        behind = after < page.last_position or not page.latest
+        if page.events or subscription.closed or subscription.stopping or (page.ended and not behind):
+            return page
+        if query.control and page.cancel_requested:
+            return page
+        if behind:
+            continue
+        if monotonic() >= deadline:
+            return page
+        await subscription.wait(min(deadline - monotonic(), subscription.poll_seconds))
+
+
+async def _shown(parts: ApiParts, page: EventPage, query: ReadQuery) -> list[bytes]:
+    """The page's events as they are asked for."""
+    if not query.metadata or not page.events:
+        return page.events
+    size = sum(map(len, page.events))
+    return await parts.bodies.off_loop(partial(with_all_metadata, mask=query.mask), page.events, size=size)
+
+
+async def _answer_page(parts: ApiParts, exchange: Exchange, page: EventPage, query: ReadQuery) -> None:
+    # `ended` says that there is nothing more to come, so it is only told with the last of the events.
+    ended = page.ended and page.latest and page.next_after >= page.last_position
+    control = b',"control":%b' % _control(page.cancel_requested) if query.control else b""
+    told = (page.next_after, b"true" if ended else b"false", page.last_position, control)
+    rest = b'],"next_after":%d,"ended":%b,"last_position":%d%b}' % told
+    await exchange.answer(200, b'{"items":[' + b",".join(await _shown(parts, page, query)) + rest)
+
+
+async def _stream_sse(parts: ApiParts, exchange: Exchange, target: Target, query: ReadQuery) -> None:
+    async with parts.streams.following(exchange, target.pk) as subscription:
+        await exchange.begin_stream(media=SSE_MEDIA)
+        await exchange.write(b"retry: %d\n\n" % _RECONNECT_MILLISECONDS)
+        async with contextlib.aclosing(_tail(parts, subscription, query)) as steps:
+            try:
+                async for step in steps:
+                    match step:
+                        case EventPage():
+                            await exchange.write(_sse_frames(step.positions, await _shown(parts, step, query)))
+                        case CancelRequested():
+                            await exchange.write(b"event: control\ndata: %b\n\n" % _control(True))
+                        case Idle():
+                            await exchange.write(b": still here\n\n")
+                        case Ended(last_position):
+                            invocation = await parts.store.read_invocation(target.id, mask=query.mask)
+                            if invocation.last_position > last_position:
+                                continue  # A late message came in between: `end` must not overtake it.
+                            await exchange.write(b"event: end\ndata: %b\n\n" % _one_line(invocation.json), more=False)
+                            return
+                        case Stopping():
+                            await exchange.write(_BYE, more=False)
+                            return
+            except StoreError:
+                # The invocation was deleted meanwhile, or the store is closing: the reader learns more by asking again.
+                await exchange.write(_BYE, more=False)
+
+
+_BYE: Final = b"event: bye\ndata: {}\n\n"
+
+
+async def _stream_lines(parts: ApiParts, exchange: Exchange, target: Target, query: ReadQuery) -> None:
+    """Events as lines. An orderly end is the invocation's end; a last line without a position says that it is not."""
+    async with parts.streams.following(exchange, target.pk) as subscription:
+        await exchange.begin_stream(media=NDJSON_MEDIA)
+        async with contextlib.aclosing(_tail(parts, subscription, query)) as steps:
+            try:
+                async for step in steps:
+                    match step:
+                        case EventPage():
+                            events = await _shown(parts, step, query)
+                            await exchange.write(b"".join(_one_line(event) + b"\n" for event in events))
+                        case CancelRequested():
+                            if query.control:
+                                await exchange.write(b'{"event":"control","control":%b}\n' % _control(True))
+                        case Idle():
+                            pass
+                        case Ended():
+                            await exchange.write(b"", more=False)
+                            return
+                        case Stopping():
+                            await exchange.write(_BYE_LINE, more=False)
+                            return
+            except StoreError:
+                await exchange.write(_BYE_LINE, more=False)
+
+
+_BYE_LINE: Final = b'{"event":"bye"}\n'
+
+
+def _control(cancel_requested: bool) -> bytes:
+    return encode_json(Control(cancel_requested=cancel_requested).to_wire())
+
+
+def _tail(parts: ApiParts, subscription: Subscription, query: ReadQuery):
+    return tail(
+        parts.store,
+        subscription,
+        after=query.after,
+        methods=query.methods,
+        match=query.match,
+        limit=query.limit,
+        max_bytes=_WRITE_BYTES,
+        idle_seconds=_KEEPALIVE_SECONDS,
+    )
+
+
+def _sse_frames(positions: Sequence[int], events: Sequence[bytes]) -> bytes:
+    return b"".join(
+        b"id: %d\ndata: %b\n\n" % (position, _one_line(event))
+        for position, event in zip(positions, events, strict=True)
+    )
+
+
+def _one_line(event: bytes) -> bytes:
+    """The event without line breaks: JSON has them between tokens only, where a space says the same."""
+    if b"\n" in event or b"\r" in event:
+        return event.replace(b"\n", b" ").replace(b"\r", b" ")
+    return event

@@ -1,0 +1,142 @@
+"""The orchestrator's calls about invocations. Operator key only; the entrance has seen to that."""
+
+# No `from __future__ import annotations`: FastAPI reads these signatures while the functions are made.
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request, Response
+
+from standpipe_protocol.bootstrap import Bootstrap
+from standpipe_protocol.json_text import encode_json
+from standpipe_server.api.access.guard import request_origin
+from standpipe_server.api.http.answers import (
+    InvocationId,
+    Mask,
+    describe,
+    describe_body,
+    exchange_of,
+    json_answer,
+    not_modified,
+)
+from standpipe_server.api.http.parameters import idempotency_key
+from standpipe_server.api.parts import ApiParts
+from standpipe_server.broker.lifecycle.requests import (
+    COMPARED_BYTES,
+    Registration,
+    json_digest,
+    ordered_digest,
+    parse_reason,
+    parse_registration,
+)
+from standpipe_server.store import Conflict, InvocationView
+from standpipe_server.store.commands.lifecycle import Registered
+
+MOST_ITEMS = 500
+Limit = Annotated[int, Query(ge=1, description=f"Items a page; at most {MOST_ITEMS} are given.")]
+Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before, with the same filter.")]
+
+
+def invocation_routes(parts: ApiParts) -> APIRouter:
+    """The routes under `/api/v1/invocations` that an orchestrator calls."""
+    routes = APIRouter(prefix="/api/v1/invocations", tags=["orchestrator"])
+    store, bodies = parts.store, parts.bodies
+
+    async def changed(invocation: InvocationView, *, mask: bool) -> Response:
+        return json_answer((await store.read_invocation(invocation.id, mask=True) if mask else invocation).json)
+
+    @routes.post(
+        "",
+        status_code=201,
+        responses=describe(
+            "Registered", "malformed", "invalid-request", "idempotency-conflict", "too-large", "overloaded", status=201
+        ),
+        openapi_extra=describe_body("Registration", required=True),
+    )
+    async def register_invocation(
+        request: Request,
+        idempotency: Annotated[
+            str | None, Header(alias="Idempotency-Key", description="The same key and JSON: the same invocation.")
+        ] = None,
+    ) -> Response:
+        """Registers an invocation; the answer holds the environment for the process that is to be launched."""
+        exchange = exchange_of(request)
+        origin = parts.public_url or request_origin(exchange)
+        key = idempotency_key(exchange)
+
+        def parse(body: bytes) -> tuple[Registration, bytes]:
+            return parse_registration(body, limits=parts.limits), json_digest(body) if key else b""
+
+        registration, digest = await bodies.parsed(exchange, bodies.of_registration, parse)
+        try:
+            registered, invocation = await store.register(registration, idempotency_key=key, request_digest=digest)
+        except Conflict:
+            # One that a server of protocol 1.0 registered is known by other digests beyond this size.
+            body = exchange.received or b""
+            if len(body) <= COMPARED_BYTES:
+                raise
+            digest = await bodies.off_loop(ordered_digest, body, size=len(body))
+            registered, invocation = await store.register(registration, idempotency_key=key, request_digest=digest)
+        return _registered(registered, invocation, url=origin)
+
+    @routes.get("/{invocation_id}", responses={**describe("Invocation"), 304: {"description": "Nothing has changed."}})
+    async def get_invocation(request: Request, invocation_id: InvocationId, mask: Mask = False) -> Response:
+        """The invocation itself, with an ETag for conditional reads."""
+        invocation = await store.read_invocation(invocation_id, mask=mask)
+        etag = {"ETag": invocation.etag}
+        if not_modified(request, invocation.etag):
+            return Response(status_code=304, headers=etag)
+        return json_answer(invocation.json, headers=etag)
+
+    @routes.get("/{invocation_id}/history", responses=describe("History"))
+    async def get_history(invocation_id: InvocationId) -> Response:
+        """The invocation's changes of state, oldest first."""
+        return json_answer({"items": await store.read_history(invocation_id), "next_cursor": None})
+
+    @routes.post(
+        "/{invocation_id}/cancel",
+        responses=describe("Invocation", "malformed", "too-large", "invalid-request", "overloaded"),
+        openapi_extra=describe_body("ReasonGiven", required=False),
+    )
+    async def cancel_invocation(request: Request, invocation_id: InvocationId, mask: Mask = False) -> Response:
+        """Asks the external process to stop; it hears it in its next answer."""
+        reason = await bodies.parsed(exchange_of(request), bodies.of_control, parse_reason)
+        return await changed(await store.request_cancel(invocation_id, reason=reason), mask=mask)
+
+    @routes.post(
+        "/{invocation_id}/pin",
+        responses=describe("Invocation", "malformed", "too-large", "invalid-request", "overloaded"),
+        openapi_extra=describe_body("ReasonGiven", required=False),
+    )
+    async def pin_invocation(request: Request, invocation_id: InvocationId, mask: Mask = False) -> Response:
+        """Keeps the invocation until somebody unpins it, or deletes it with force. Idempotent."""
+        reason = await bodies.parsed(exchange_of(request), bodies.of_control, parse_reason)
+        return await changed(await store.pin(invocation_id, pinned=True, reason=reason), mask=mask)
+
+    @routes.delete("/{invocation_id}/pin", responses=describe("Invocation", "overloaded"))
+    async def unpin_invocation(invocation_id: InvocationId, mask: Mask = False) -> Response:
+        """Takes the pin away. Idempotent."""
+        return await changed(await store.pin(invocation_id, pinned=False), mask=mask)
+
+    @routes.delete(
+        "/{invocation_id}",
+        status_code=204,
+        responses=describe(None, "invocation-running", "invocation-pinned", "overloaded", status=204),
+    )
+    async def delete_invocation(
+        invocation_id: InvocationId,
+        force: Annotated[bool, Query(description="Also while it runs, or is pinned.")] = False,
+    ) -> Response:
+        """Deletes an invocation with its events."""
+        await store.delete(invocation_id, force=force)
+        return Response(status_code=204)
+
+    return routes
+
+
+def _registered(registered: Registered, invocation: InvocationView, *, url: str) -> Response:
+    env = Bootstrap(url=url, invocation=registered.id, token=registered.token).to_environment()
+    rest = encode_json({"url": url, "token": registered.token, "env": env})
+    headers = {"Location": f"{url}/api/v1/invocations/{registered.id}"}
+    if not registered.created:
+        headers["Idempotency-Replayed"] = "true"
+    return json_answer(b'{"invocation":' + invocation.json + b"," + rest[1:], status=201, headers=headers)

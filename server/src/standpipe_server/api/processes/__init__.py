@@ -1,0 +1,1 @@
+"""The external process's calls: context, heartbeat, and appending events."""

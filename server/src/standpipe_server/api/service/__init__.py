@@ -1,0 +1,1 @@
+"""The service itself: health, metrics and the description of the API."""

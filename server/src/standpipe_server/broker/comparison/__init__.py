@@ -1,0 +1,1 @@
+"""Comparison: what is different between invocations and between table schemas."""

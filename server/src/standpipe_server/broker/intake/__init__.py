@@ -1,0 +1,1 @@
+"""Intake: what a batch means against what is stored."""

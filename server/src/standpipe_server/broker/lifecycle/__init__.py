@@ -1,0 +1,1 @@
+"""Lifecycle: registration, attempts, leases, launches and the reports of an end."""

@@ -1,0 +1,1 @@
+"""Outcome: the verdict on an invocation, and what it is derived from."""

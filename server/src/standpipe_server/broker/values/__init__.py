@@ -1,0 +1,1 @@
+"""Values of the rules: states, instants, ids, and what is masked."""

@@ -1,0 +1,1 @@
+"""Commands: what a writer does in a transaction, one frozen class each."""

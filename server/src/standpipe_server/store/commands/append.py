@@ -1,0 +1,373 @@
+"""The append: the one command that the service is made for.
+
+Decides on the batch by `broker.intake` under the invocation's row lock, inserts the segment and the projections, and
+words the answer of the protocol's table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import msgspec
+from sqlalchemy import insert, select
+
+from standpipe_protocol.json_text import JsonValue
+from standpipe_protocol.problems import Problem
+from standpipe_server.broker.intake import decide_append as intake
+from standpipe_server.broker.intake.decide_append import NeedsDigests
+from standpipe_server.broker.lifecycle import leases as lifecycle
+from standpipe_server.broker.messages.batches import Batch
+from standpipe_server.broker.messages.error_summary import error_summary
+from standpipe_server.broker.messages.parsed_message import Check, Materialization, Observation
+from standpipe_server.broker.outcome.ledgers import Digests
+from standpipe_server.broker.values import ids
+from standpipe_server.broker.values.state import InvocationState, ProducerState, replace
+from standpipe_server.store.commands import attempt_numbers as attempts
+from standpipe_server.store.commands import lifecycle as commands
+from standpipe_server.store.commands import refuse as refusals
+from standpipe_server.store.database import tables
+from standpipe_server.store.database.carried_text import carry
+from standpipe_server.store.errors import Conflict
+from standpipe_server.store.events.segments import EncodedBody, Run, StoredSegment, encode_batch, segment_runs
+from standpipe_server.store.reads.lookups import Target
+from standpipe_server.store.transactions.unit_of_work import UnitOfWork
+
+_DIGESTED_BYTES = 64 * 1024
+_NOTHING_KNOWN = intake.Known()
+
+
+class AppendRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    target: Target
+    batch: Batch
+    body: bytes
+    """As decompressed; its digest guards an Idempotency-Key."""
+    producer: str | None = None
+    first_seq: int | None = None
+    idempotency_key: str | None = None
+    numbered: int | None = None
+
+    def command(self) -> Append:
+        """The command for the writer, with the batch as a segment's body. It takes time for a large one."""
+        key = self.idempotency_key if self.producer is None else None
+        # Without a key it is what a request is known by that was refused before.
+        has_digest = key is not None or (self.producer is None and len(self.body) <= _DIGESTED_BYTES)
+        return Append(
+            pk=self.target.pk,
+            batch=self.batch,
+            encoded=encode_batch(self.batch),
+            producer=self.producer,
+            first_seq=self.first_seq,
+            idempotency_key=key,
+            body_digest=hashlib.sha256(self.body).digest() if has_digest else b"",
+            numbered=self.numbered,
+        )
+
+
+class AppendOutcome(msgspec.Struct, frozen=True, gc=False):
+    """An answer, ready to be encoded: status, body, and whether the body is a problem."""
+
+    status: int
+    body: Mapping[str, JsonValue]
+
+    @property
+    def is_problem(self) -> bool:
+        return self.status >= 400
+
+
+class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Messages `first_seq`, `first_seq`+1, ... of a producer; without a producer the server numbers.
+
+    `encoded` is the whole batch as a segment's body, made before the writer's turn.
+    """
+
+    pk: int
+    batch: Batch
+    encoded: EncodedBody
+    producer: str | None = None
+    first_seq: int | None = None
+    idempotency_key: str | None = None
+    body_digest: bytes = b""
+    numbered: int | None = None
+    digests: Digests | None = None
+    """What the ledgers of the batch are compared with; made when `execute` asked for it."""
+
+    @property
+    def producer_name(self) -> str:
+        return self.producer or ids.ANONYMOUS_PRODUCER
+
+    def execute(self, unit: UnitOfWork) -> AppendOutcome | NeedsDigests:
+        invocation = unit.invocation(self.pk)
+        stored_as = self._remembered(unit)
+        known_producer = unit.find_producer(self.pk, self.producer_name)
+        producer = known_producer or ProducerState(pk=0, name=self.producer_name)
+        first_seq = self.first_seq or stored_as or producer.last_seq + 1
+        placed = attempts.place_opening(unit, invocation, producer, self.batch, first_seq=first_seq)
+        decision = intake.decide_append(
+            placed.invocation,
+            placed.producer,
+            self.batch.messages,
+            first_seq=first_seq,
+            known=self._known(unit, placed),
+            now=unit.now,
+            digests=self.digests,
+        )
+        match decision:
+            case NeedsDigests():
+                # It is a word of the process from now on, however long the reading takes.
+                if not producer.superseded:
+                    commands.put_heard(unit, invocation, lifecycle.hear(invocation, now=unit.now))
+                return decision
+            case intake.TooLate():
+                return _too_late(invocation, producer)
+            case intake.Gap(expected_seq):
+                return _gap(invocation, producer, first_seq=first_seq, expected_seq=expected_seq)
+            case intake.Append():
+                retold = self._retold(unit, decision, producer, first_seq=first_seq)
+                if decision.skip < len(self.batch.messages):
+                    attempts.put_superseded(unit, self.pk, placed.others)
+                    refusals.take_back(unit, self)
+                    decision = self._store(unit, decision, inserted=known_producer is not None)
+                    self._remember(unit, first_seq)
+                else:
+                    self._note_word(unit, invocation, decision, known_producer)
+                return self._answer(decision, retold, first_seq=first_seq)
+
+    # A retry under an Idempotency-Key
+
+    def _remembered(self, unit: UnitOfWork) -> int | None:
+        """The number under which a request with this key was stored before."""
+        if self.producer is not None or self.idempotency_key is None:
+            return None
+        table = tables.append_key
+        statement = select(table).where(table.c.invocation_pk == self.pk, table.c.key == self.idempotency_key)
+        row = unit.connection.execute(statement).first()
+        if row is None:
+            return None
+        if row.body_digest != self.body_digest:
+            raise Conflict(
+                "idempotency-conflict",
+                "The Idempotency-Key was used in this invocation with another body; use a new key for a new request.",
+            )
+        return row.first_seq
+
+    def _remember(self, unit: UnitOfWork, first_seq: int) -> None:
+        if self.producer is None and self.idempotency_key is not None:
+            row = {
+                "invocation_pk": self.pk,
+                "key": self.idempotency_key,
+                "body_digest": self.body_digest,
+                "first_seq": first_seq,
+            }
+            # At once: the same key may come again in the same group.
+            unit.connection.execute(insert(tables.append_key).values(row))
+
+    # What is stored already
+
+    def _known(self, unit: UnitOfWork, placed: attempts.Placed) -> intake.Known:
+        invocation = placed.invocation
+        facts = [message.fact for message in self.batch.messages if message.fact is not None]
+        if not facts:
+            return _NOTHING_KNOWN
+        keys = {fact.asset_key for fact in facts if isinstance(fact, (Materialization, Check))}
+        if not keys:
+            return _NOTHING_KNOWN
+        checks = {(fact.asset_key, fact.check_name) for fact in facts if isinstance(fact, Check)}
+        if invocation.attempts is not None:
+            reported = unit.reported(self.pk, keys)
+            standing = attempts.standing_reports(unit, self.pk, keys, checks, others=placed.others)
+            return intake.Known(reported.materialized, reported.checked, standing)
+        known = unit.reported_so_far.known(self.pk, position=invocation.last_position, keys=keys, checks=checks)
+        if known is None:
+            reported = unit.reported(self.pk, keys)
+            known = intake.Known(reported.materialized, reported.checked)
+        return known
+
+    def _retold(
+        self, unit: UnitOfWork, decision: intake.Append, producer: ProducerState, *, first_seq: int
+    ) -> list[dict[str, JsonValue]]:
+        """The problems of messages that are stored already, told again."""
+        if not decision.skip or not producer.rejected:
+            return []
+        unit.flush_inserts()
+        last_seq = first_seq + decision.skip - 1
+        results: list[dict[str, JsonValue]] = []
+        for seq, position, problem in _stored_problems(unit, self.pk, producer.pk, first_seq, last_seq):
+            results.append({"index": seq - first_seq, "seq": seq, "position": position, "problem": problem})
+        return sorted(results, key=lambda result: cast("int", result["index"]))
+
+    # Storing
+
+    def _store(self, unit: UnitOfWork, decision: intake.Append, *, inserted: bool) -> intake.Append:
+        encoded = encode_batch(self.batch, skip=decision.skip) if decision.skip else self.encoded
+        if not inserted:
+            new = unit.producer(self.pk, self.producer_name)
+            decision = replace(decision, producer=replace(decision.producer, pk=new.pk))
+        producer = decision.producer
+        attempts.remove_replaced(unit, decision)
+        more = (self.numbered or 0) > producer.numbered
+        unit.put_producer(self.pk, replace(producer, numbered=self.numbered or 0) if more else producer)
+        problems: dict[str, JsonValue] = {
+            str(offset): problem.to_wire() for offset, problem in decision.problems.items()
+        }
+        count = len(self.batch.messages) - decision.skip
+        unit.insert_segment(
+            self.pk,
+            producer.pk,
+            StoredSegment(
+                first_position=decision.first_position,
+                encoding=encoded.encoding,
+                body=encoded.body,
+                runs=(Run(producer.name, decision.first_seq, count, unit.now),),
+                problems=problems or None,
+                notes={str(offset): cast("JsonValue", notes) for offset, notes in decision.notes.items()} or None,
+            ),
+            methods=encoded.methods,
+        )
+        if decision.facts or decision.problems:
+            self._project(unit, decision)
+        self._remember_reported(unit, decision)
+        before, after = unit.invocation(self.pk), decision.invocation
+        if before.opened_at is None and after.opened_at is not None:
+            unit.add_history(self.pk, "opened", {"producer": producer.name})
+        if after.ended:
+            commands.conclude(unit, after)
+        else:
+            commands.put_heard(unit, before, after)
+        return decision
+
+    def _note_word(
+        self, unit: UnitOfWork, before: InvocationState, decision: intake.Append, producer: ProducerState | None
+    ) -> None:
+        """A retry stores nothing; it is a word of the process all the same, and may tell what was numbered since."""
+        if decision.invocation is not before:
+            commands.put_heard(unit, before, decision.invocation)
+        if producer is not None and not before.ended:
+            numbered = max(producer.numbered, self.numbered or 0)
+            unit.put_producer(self.pk, replace(producer, numbered=numbered, heard_at=unit.now))
+
+    def _project(self, unit: UnitOfWork, decision: intake.Append) -> None:
+        """The rows by which these messages are found across invocations."""
+        facts = decision.facts
+        keys = {fact.asset_key for _, fact in facts if isinstance(fact, (Materialization, Observation, Check))}
+        asset_pks: Mapping[str, int] = unit.asset_pks(keys) if keys else {}
+        common: dict[str, Any] = {"invocation_pk": self.pk, "received_at": unit.now}
+        partition_key = carry(decision.invocation.partition_key)
+        errors: dict[str, tuple[int, str]] = {}
+        for offset, fact in facts:
+            position = decision.first_position + offset
+            if isinstance(fact, Materialization):
+                unit.insert_materialization(
+                    (
+                        self.pk,
+                        position,
+                        asset_pks[fact.asset_key],
+                        partition_key,
+                        carry(fact.data_version),
+                        unit.now,
+                    )
+                )
+            elif isinstance(fact, (Observation, Check)):
+                row: dict[str, Any] = common | {"asset_pk": asset_pks[fact.asset_key], "position": position}
+                row["partition_key"] = decision.invocation.partition_key
+                if isinstance(fact, Check):
+                    row |= {"check_name": fact.check_name, "passed": fact.passed, "severity": fact.severity}
+                    unit.insert(tables.asset_check, row)
+                else:
+                    own = {} if fact.partition is None else {"partition_key": fact.partition}
+                    unit.insert(tables.observation, row | {"data_version": fact.data_version} | own)
+            elif error := error_summary(fact, None):
+                errors.setdefault(error[0], (position, error[1]))
+        for offset, problem in decision.problems.items():
+            if error := error_summary(None, problem):
+                errors.setdefault(error[0], (decision.first_position + offset, error[1]))
+        for kind, (position, summary) in errors.items():
+            unit.insert(tables.first_error, common | {"kind": kind, "position": position, "summary": summary})
+            found_by = {"created_at": decision.invocation.created_at, "invocation_pk": self.pk, "kind": kind}
+            unit.insert(tables.invocation_text, found_by | {"text": summary.lower()})
+
+    def _remember_reported(self, unit: UnitOfWork, decision: intake.Append) -> None:
+        accepted = [fact for _, fact in decision.facts]
+        unit.reported_so_far.add(
+            self.pk,
+            position=decision.first_position - 1,
+            new_position=decision.invocation.last_position,
+            materialized={fact.asset_key for fact in accepted if isinstance(fact, Materialization)},
+            checked={(fact.asset_key, fact.check_name) for fact in accepted if isinstance(fact, Check)},
+        )
+
+    # Answering
+
+    def _answer(
+        self, decision: intake.Append, retold: Sequence[dict[str, JsonValue]], *, first_seq: int
+    ) -> AppendOutcome:
+        invocation = decision.invocation
+        results = list(retold)
+        for offset, problem in decision.problems.items():
+            index = decision.skip + offset
+            results.append(
+                {
+                    "index": index,
+                    "seq": decision.first_seq + offset,
+                    "position": decision.first_position + offset,
+                    "problem": problem.to_wire(),
+                }
+            )
+        common: dict[str, JsonValue] = {
+            "accepted_through": decision.producer.last_seq,
+            "last_position": invocation.last_position,
+            "control": commands.control_of(invocation, decision.producer).to_wire(),
+        }
+        if results and self.batch.bare:
+            result = results[0]
+            problem = cast("dict[str, JsonValue]", result["problem"])
+            told = {"stored": True, "position": result["position"], "seq": result["seq"]}
+            return AppendOutcome(cast("int", problem["status"]), problem | told | common)
+        return AppendOutcome(207 if results else 200, common | {"results": cast("JsonValue", results)})
+
+
+def _stored_problems(
+    unit: UnitOfWork, pk: int, producer_pk: int, first_seq: int, last_seq: int
+) -> list[tuple[int, int, JsonValue]]:
+    """Sequence number, position and problem of the producer's rejected messages in that range."""
+    table = tables.segment
+    # Without the bodies, which may be large and many.
+    columns = (table.c.first_position, table.c.producer_pk, table.c.first_seq, table.c.count, table.c.received_at)
+    statement = select(*columns, table.c.runs, table.c.problems).where(
+        table.c.invocation_pk == pk, table.c.problems.is_not(None)
+    )
+    found: list[tuple[int, int, JsonValue]] = []
+    for row in unit.connection.execute(statement).mappings():
+        problems: dict[str, JsonValue] = json.loads(row["problems"])
+        offset = 0
+        for run_producer, run_first, count, _ in segment_runs(row):
+            for index in range(count):
+                seq, problem = run_first + index, problems.get(str(offset + index))
+                if problem is not None and run_producer == producer_pk and first_seq <= seq <= last_seq:
+                    found.append((seq, row["first_position"] + offset + index, problem))
+            offset += count
+    return found
+
+
+def _too_late(invocation: InvocationState, producer: ProducerState) -> AppendOutcome:
+    detail = f"Invocation {invocation.id} has ended ({invocation.verdict}); new messages are not taken any more."
+    return _refusal(
+        Problem("invocation-ended", detail, {"verdict": invocation.verdict, "last_position": invocation.last_position}),
+        invocation,
+        producer,
+    )
+
+
+def _gap(invocation: InvocationState, producer: ProducerState, *, first_seq: int, expected_seq: int) -> AppendOutcome:
+    detail = (
+        f"The batch starts at {first_seq}, but {producer.last_seq} messages of producer {producer.name} are stored: "
+        f"send again from {expected_seq}. Nothing was stored."
+    )
+    return _refusal(Problem("sequence-gap", detail, {"expected_seq": expected_seq}), invocation, producer)
+
+
+def _refusal(problem: Problem, invocation: InvocationState, producer: ProducerState) -> AppendOutcome:
+    body = problem.to_wire() | {"control": commands.control_of(invocation, producer).to_wire()}
+    return AppendOutcome(problem.status, body)

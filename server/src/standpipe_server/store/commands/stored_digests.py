@@ -1,0 +1,90 @@
+"""The digest of a producer's messages, taken from what is stored: what the SHA-256 of its ledger is compared with.
+
+The stored segments are read once, in order, on a reading thread and in bounded memory, before the `closed` that brings
+the ledger is stored. So nothing has to be hashed while messages come in, and nothing is lost when a server starts
+again. Invariant: a digest says up to which number it counts, and holds only for that number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Generator, Sequence
+
+from msgspec import Raw
+from msgspec.structs import replace
+from sqlalchemy import Connection, or_, select
+
+from standpipe_server.broker.intake.decide_append import NeedsDigests
+from standpipe_server.broker.messages.batches import array_texts
+from standpipe_server.broker.messages.parsed_message import Closing
+from standpipe_server.broker.outcome.ledgers import Digests
+from standpipe_server.store.commands.append import Append, AppendOutcome
+from standpipe_server.store.database import tables
+from standpipe_server.store.errors import Overloaded
+from standpipe_server.store.events.segments import read_texts, segment_runs
+
+_SEGMENTS_AT_A_TIME = 16
+_TRIES = 5
+
+
+async def append_with_digests(
+    command: Append,
+    *,
+    take: Callable[[], Awaitable[Digests]],
+    run: Callable[[Append], Awaitable[AppendOutcome | NeedsDigests]],
+) -> AppendOutcome:
+    """Takes the digests and stores the batch; again when messages of its producer came in between.
+
+    Raises:
+        Overloaded: they kept coming, which one request at a time does not do.
+    """
+    for _ in range(_TRIES):
+        outcome = await run(replace(command, digests=await take()))
+        if isinstance(outcome, AppendOutcome):
+            return outcome
+    raise Overloaded(f"Messages of producer {command.producer_name} kept coming beside its `closed`. Send it again.")
+
+
+def digest_stored(connection: Connection, command: Append) -> Digests:
+    """The digests that the ledgers of a batch are compared with: over what is stored, then over the batch itself."""
+    pk, producer_name, first_seq, batch = command.pk, command.producer_name, command.first_seq, command.batch
+    table = tables.producer
+    statement = select(table.c.pk, table.c.last_seq).where(table.c.invocation_pk == pk, table.c.name == producer_name)
+    found = connection.execute(statement).first()
+    last_seq = found.last_seq if found is not None else 0
+    skip = 0 if first_seq is None else last_seq + 1 - first_seq
+    if not 0 <= skip < len(batch.messages):
+        # A gap, or nothing new: no ledger of it will be looked at.
+        return Digests(last_seq, {})
+    digest = hashlib.sha256()
+    if found is not None:
+        for texts in _stored_texts(connection, pk, producer_pk=found.pk, last_seq=last_seq):
+            digest.update(b"\n".join(texts) + b"\n")
+    by_seq: dict[int, str] = {}
+    for offset, text in enumerate(array_texts(batch.array)[skip:]):
+        if isinstance(batch.messages[skip + offset].fact, Closing):
+            by_seq[last_seq + 1 + offset] = digest.copy().hexdigest()
+        digest.update(text)
+        digest.update(b"\n")
+    return Digests(last_seq, by_seq)
+
+
+def _stored_texts(connection: Connection, pk: int, *, producer_pk: int, last_seq: int) -> Generator[Sequence[Raw]]:
+    """The texts of a producer's messages through that number, in order, some at a time."""
+    table = tables.segment
+    columns = (table.c.encoding, table.c.body, table.c.runs, table.c.producer_pk, table.c.first_seq, table.c.count)
+    statement = (
+        select(*columns, table.c.received_at)
+        .where(table.c.invocation_pk == pk, or_(table.c.producer_pk == producer_pk, table.c.runs.is_not(None)))
+        .order_by(table.c.first_position)
+        .execution_options(yield_per=_SEGMENTS_AT_A_TIME)
+    )
+    with connection.execute(statement) as rows:
+        for row in rows.mappings():
+            texts, offset = read_texts(row["encoding"], row["body"]), 0
+            for run_producer, first_seq, count, _ in segment_runs(row):
+                # What was stored since the number was read is not counted.
+                wanted = min(count, last_seq + 1 - first_seq)
+                if run_producer == producer_pk and wanted > 0:
+                    yield texts[offset : offset + wanted]
+                offset += count

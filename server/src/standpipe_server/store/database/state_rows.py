@@ -1,0 +1,274 @@
+"""Rows of the database as the states that the rules work on, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import msgspec
+
+from standpipe_protocol.invocation import Expected, ExpectedCheck, Status, VerdictName
+from standpipe_protocol.json_text import JsonValue
+from standpipe_server.broker.lifecycle.leases import next_due
+from standpipe_server.broker.values.state import (
+    AttemptNumbers,
+    Finish,
+    InvocationState,
+    Lineage,
+    ProducerState,
+    replace,
+)
+from standpipe_server.store.database.carried_text import carry
+
+STATE_COLUMNS = (
+    "status",
+    "verdict",
+    "reasons",
+    "revision",
+    "last_position",
+    "opened_at",
+    "ended_at",
+    "last_event_at",
+    "lease_expires_at",
+    "lease_lost",
+    "cancel_requested_at",
+    "finish",
+    "producers_opened",
+    "producers_open",
+    "receipt",
+    "attempts",
+    "judged_by",
+    "notes",
+    "due_at",
+)
+"""The columns of an invocation that change after its registration."""
+
+MOVED_COLUMNS = ("last_position", "last_event_at", "lease_expires_at")
+"""What most appends change. The other columns of an invocation have indexes, which SQLite writes anew whenever such a
+column is set, be it to the value it has."""
+
+PRODUCER_COLUMNS = (
+    "last_seq",
+    "numbered",
+    "opened",
+    "closed",
+    "rejected",
+    "counts",
+    "rejected_counts",
+    "ledger",
+    "exception",
+    "first_rejection",
+    "heard_at",
+    "told",
+    "process",
+    "attempt",
+    "superseded",
+    "lineage",
+)
+
+MOVED_PRODUCER_COLUMNS = ("last_seq", "numbered", "counts", "heard_at")
+"""What most appends change of their producer."""
+
+_loads = msgspec.json.decode
+_read_attempts = msgspec.json.Decoder(AttemptNumbers).decode
+_read_lineage = msgspec.json.Decoder(Lineage).decode
+_NO_LINEAGE = Lineage()
+
+
+def _dumps(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixedPart:
+    """What never changes of an invocation after its registration, kept in memory between transactions."""
+
+    id: str
+    created_at: int
+    open_within: float
+    settle: float
+    lease_seconds: float
+    asset_keys: frozenset[str]
+    partition_key: str | None
+    expected: Expected
+    pipes_optional: bool
+
+
+def read_fixed_part(row: Mapping[Any, Any]) -> FixedPart:
+    return FixedPart(
+        id=row["id"],
+        created_at=row["created_at"],
+        open_within=row["open_within"],
+        settle=row["settle"],
+        lease_seconds=row["lease_seconds"],
+        asset_keys=frozenset(_loads(row["asset_keys"])),
+        partition_key=row["partition_key"],
+        expected=read_expected(row["expected"]),
+        pipes_optional=row["pipes_optional"],
+    )
+
+
+def read_state(pk: int, fixed: FixedPart, row: Mapping[Any, Any]) -> InvocationState:
+    return InvocationState(
+        pk=pk,
+        id=fixed.id,
+        created_at=fixed.created_at,
+        open_within=fixed.open_within,
+        settle=fixed.settle,
+        lease_seconds=fixed.lease_seconds,
+        asset_keys=fixed.asset_keys,
+        partition_key=fixed.partition_key,
+        expected=fixed.expected,
+        pipes_optional=fixed.pipes_optional,
+        status=cast("Status", row["status"]),
+        verdict=cast("VerdictName | None", row["verdict"]),
+        reasons=tuple(_loads(row["reasons"])),
+        revision=row["revision"],
+        last_position=row["last_position"],
+        opened_at=row["opened_at"],
+        ended_at=row["ended_at"],
+        last_event_at=row["last_event_at"],
+        lease_expires_at=row["lease_expires_at"],
+        lease_lost=row["lease_lost"],
+        cancel_requested_at=row["cancel_requested_at"],
+        finish=_read_finish(row["finish"]),
+        producers_opened=row["producers_opened"],
+        producers_open=row["producers_open"],
+        receipt=_object(row["receipt"]),
+        attempts=None if row["attempts"] is None else _read_attempts(row["attempts"]),
+        judged_by=row["judged_by"],
+        notes=() if row["notes"] is None else tuple(_loads(row["notes"])),
+    )
+
+
+def state_values(state: InvocationState, *, merge_at: int | None) -> tuple[Any, ...]:
+    """The values of STATE_COLUMNS. `merge_at` is when an ended invocation's small segments are to be merged."""
+    return (
+        state.status,
+        state.verdict,
+        _dumps(list(state.reasons)),
+        state.revision,
+        state.last_position,
+        state.opened_at,
+        state.ended_at,
+        state.last_event_at,
+        state.lease_expires_at,
+        state.lease_lost,
+        state.cancel_requested_at,
+        None if state.finish is None else _dumps(state.finish.to_wire()),
+        state.producers_opened,
+        state.producers_open,
+        None if state.receipt is None else _dumps(state.receipt),
+        None if state.attempts is None else _dumps(state.attempts),
+        state.judged_by,
+        _dumps(list(state.notes)) if state.notes else None,
+        merge_at if state.ended else next_due(state),
+    )
+
+
+def has_only_moved(before: InvocationState | None, after: InvocationState) -> bool:
+    """Whether writing `MOVED_COLUMNS` is enough.
+
+    The row's deadline may stay where it is when the state's is later now: whoever looks then finds nothing due and sets
+    the right one.
+    """
+    if before is None or before is after or after.ended:
+        return False
+    due_before, due_after = next_due(before), next_due(after)
+    if due_after is not None and (due_before is None or due_after < due_before):
+        return False
+    unmoved = replace(
+        after,
+        last_position=before.last_position,
+        last_event_at=before.last_event_at,
+        lease_expires_at=before.lease_expires_at,
+    )
+    return unmoved == before
+
+
+def moved_values(state: InvocationState) -> tuple[Any, ...]:
+    """The values of MOVED_COLUMNS."""
+    return (state.last_position, state.last_event_at, state.lease_expires_at)
+
+
+def read_producer(row: Mapping[Any, Any]) -> ProducerState:
+    return ProducerState(
+        pk=row["pk"],
+        name=row["name"],
+        last_seq=row["last_seq"],
+        numbered=row["numbered"],
+        opened=row["opened"],
+        closed=row["closed"],
+        rejected=row["rejected"],
+        counts=_loads(row["counts"]),
+        rejected_counts=_loads(row["rejected_counts"]),
+        ledger=row["ledger"],
+        exception=_object(row["exception"]),
+        first_rejection=row["first_rejection"],
+        heard_at=row["heard_at"],
+        told=_object(row["told"]),
+        process=_object(row["process"]),
+        attempt=None if row["attempt"] is None else tuple(_loads(row["attempt"])),
+        superseded=row["superseded"],
+        lineage=_NO_LINEAGE if row["lineage"] is None else _read_lineage(row["lineage"]),
+    )
+
+
+def producer_values(producer: ProducerState) -> tuple[Any, ...]:
+    """The values of PRODUCER_COLUMNS."""
+    return (
+        producer.last_seq,
+        producer.numbered,
+        producer.opened,
+        producer.closed,
+        producer.rejected,
+        _dumps(producer.counts),
+        _dumps(producer.rejected_counts),
+        producer.ledger,
+        None if producer.exception is None else _dumps(producer.exception),
+        carry(producer.first_rejection),
+        producer.heard_at,
+        None if producer.told is None else _dumps(producer.told),
+        None if producer.process is None else _dumps(producer.process),
+        None if producer.attempt is None else _dumps(producer.attempt),
+        producer.superseded,
+        None if producer.lineage == _NO_LINEAGE else _dumps(producer.lineage),
+    )
+
+
+def producer_has_only_moved(before: ProducerState, after: ProducerState) -> bool:
+    """Whether writing `MOVED_PRODUCER_COLUMNS` is enough; asked for every message that comes alone."""
+    return (
+        after.opened == before.opened
+        and after.closed == before.closed
+        and after.rejected == before.rejected
+        and after.process is before.process
+        and after.superseded == before.superseded
+        and after.lineage is before.lineage
+        and after.attempt == before.attempt
+    )
+
+
+def moved_producer_values(producer: ProducerState) -> tuple[Any, ...]:
+    """The values of MOVED_PRODUCER_COLUMNS."""
+    return (producer.last_seq, producer.numbered, _dumps(producer.counts), producer.heard_at)
+
+
+def read_expected(text: str | None) -> Expected:
+    if text is None:
+        return Expected()
+    wire = _loads(text)
+    return Expected(
+        asset_keys=tuple(wire.get("asset_keys", ())),
+        checks=tuple(ExpectedCheck(**check) for check in wire.get("checks", ())),
+        custom_messages=wire.get("custom_messages"),
+    )
+
+
+def _read_finish(text: str | None) -> Finish | None:
+    return None if text is None else Finish.from_wire(_loads(text))
+
+
+def _object(text: str | None) -> Mapping[str, JsonValue] | None:
+    return None if text is None else _loads(text)

@@ -1,0 +1,1 @@
+"""Events as they are stored: segments, pages of them, and those committed last."""

@@ -1,0 +1,1 @@
+"""Reading by asset, across invocations."""

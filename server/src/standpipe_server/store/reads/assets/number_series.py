@@ -1,0 +1,168 @@
+"""Numbers in metadata over time: which there are of an asset, and the points of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Unpack
+
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, func, literal_column, select
+
+from standpipe_protocol.json_text import JsonValue
+from standpipe_server.broker.values.times import to_rfc3339
+from standpipe_server.store.commands.take_numbers import NO_LABEL
+from standpipe_server.store.database import tables
+from standpipe_server.store.database.carried_text import uncarry
+from standpipe_server.store.database.distinct import distinct_values
+from standpipe_server.store.database.raw_sql import query_among
+from standpipe_server.store.errors import BadCursor
+from standpipe_server.store.reads.assets.reports import asset_pk_of
+from standpipe_server.store.reads.cursors import decode_cursor, encode_cursor
+
+
+class _Row(NamedTuple):
+    pk: int
+    invocation_pk: int
+    received_at: int
+    value: float | None
+    not_finite: str | None
+    position: int
+    partition_key: str | None
+
+
+_ROWS = f"SELECT {', '.join(_Row._fields)} FROM metadata_number WHERE pk {{among}}"  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesFilter:
+    """Which points; instants are microseconds since the epoch. An empty `check_name` means materializations."""
+
+    max_points: int
+    check_name: str = ""
+    partition_key: str | None = None
+    since: int | None = None
+    until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Points, oldest first. Where there were more than asked for they are `binned`: the last of each bin, with the
+    bin's least, greatest and count."""
+
+    points: list[JsonValue]
+    binned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """A part of an asset's labels in their order.
+
+    Attributes:
+        left_out: the most numbers of one report that were not taken, because it had too many or labels too long.
+    """
+
+    items: list[JsonValue]
+    next_cursor: str | None
+    left_out: int
+
+
+def list_labels(
+    connection: Connection, asset_key: str, *, check_name: str, limit: int, cursor: str | None = None
+) -> Labels:
+    """The labels under which numbers were reported, each with its last point. Raises NotFound and BadCursor."""
+    asset_pk, table = asset_pk_of(connection, asset_key), tables.metadata_number
+    binding = ("labels", asset_key, check_name)
+    beyond = None if cursor is None else decode_cursor(binding, cursor)
+    if not isinstance(beyond, str | None):
+        raise BadCursor
+    reports = [table.c.asset_pk == asset_pk, table.c.check_name == check_name]
+    left_out = connection.scalar(select(func.max(table.c.value)).where(*reports, table.c.label == NO_LABEL))
+    held = [*reports, table.c.label != NO_LABEL]
+    names = list(distinct_values(connection, table.c.label, held, limit=limit + 1, beyond=beyond))
+    labels: list[JsonValue] = []
+    for label in names[:limit]:
+        newest = _points(held, label).order_by(table.c.received_at.desc(), table.c.pk.desc()).limit(1)
+        if (row := connection.execute(newest).first()) is not None:
+            ids = _ids(connection, [row])
+            if row.invocation_pk in ids:
+                labels.append({"label": label, "last": _point(row, ids=ids)})
+    next_cursor = encode_cursor(binding, names[limit - 1]) if len(names) > limit else None
+    return Labels(labels, next_cursor, int(left_out or 0))
+
+
+def read_series(connection: Connection, asset_key: str, label: str, wanted: SeriesFilter) -> Series:
+    """Raises NotFound when nothing was reported on the asset."""
+    table = tables.metadata_number
+    held = [table.c.asset_pk == asset_pk_of(connection, asset_key), table.c.check_name == wanted.check_name]
+    held.append(table.c.label != NO_LABEL)
+    if wanted.partition_key is not None:
+        held.append(table.c.partition_key == wanted.partition_key)
+    if wanted.since is not None:
+        held.append(table.c.received_at >= wanted.since)
+    if wanted.until is not None:
+        held.append(table.c.received_at < wanted.until)
+    # Whether there are too many stands in the index; what they are is fetched once it is known how.
+    instants = select(table.c.received_at).where(*held, table.c.label == label).order_by(table.c.received_at)
+    if connection.scalar(instants.offset(wanted.max_points).limit(1)) is None:
+        in_order = _points(held, label).order_by(table.c.received_at, table.c.pk).limit(wanted.max_points)
+        rows = connection.execute(in_order).all()
+        ids = _ids(connection, rows)
+        return Series([_point(row, ids=ids) for row in rows if row.invocation_pk in ids], binned=False)
+    first = connection.scalar(instants.limit(1)) or 0
+    return Series(_binned(connection, held, label, first=first, most=wanted.max_points), binned=True)
+
+
+def _binned(
+    connection: Connection, held: Sequence[ColumnElement[bool]], label: str, *, first: int, most: int
+) -> list[JsonValue]:
+    """The series in at most `most` bins of equal width in time."""
+    table = tables.metadata_number
+    fits = [*held, table.c.label == label]
+    last = connection.scalar(
+        select(table.c.received_at).where(*fits).order_by(table.c.received_at.desc(), table.c.pk.desc()).limit(1)
+    )
+    width = ((last or first) - first) // most + 1
+    number: ColumnElement[int] = literal_column(
+        f"((metadata_number.received_at - {int(first)}) / {int(width)})", BigInteger
+    )
+    bins = (
+        select(func.max(table.c.pk), func.min(table.c.value), func.max(table.c.value), func.count())
+        .where(*fits)
+        .group_by(number)
+    )
+    binned = {pk: found for pk, *found in connection.execute(bins)}
+    # By their keys: joined to them, a database may read the whole table of invocations for a few hundred.
+    rows = sorted(
+        (_Row._make((*row, uncarry(partition))) for *row, partition in query_among(connection, _ROWS, list(binned))),
+        key=lambda row: (row.received_at, row.pk),
+    )
+    ids = _ids(connection, rows)
+    return [_point(row, *binned[row.pk], ids=ids) for row in rows if row.invocation_pk in ids]
+
+
+def _points(held: Sequence[ColumnElement[bool]], label: str) -> Select[Unpack[tuple[Any, ...]]]:
+    table = tables.metadata_number
+    return select(*(table.c[name] for name in _Row._fields)).where(*held, table.c.label == label)
+
+
+def _ids(connection: Connection, rows: Sequence[Any]) -> dict[int, str]:
+    """Of the invocations that reported these points, by their rows; one may have been deleted just now."""
+    pks = sorted({row.invocation_pk for row in rows})
+    return dict(query_among(connection, "SELECT pk, id FROM invocation WHERE pk {among}", pks))
+
+
+def _point(
+    row: Any, least: float | None = None, greatest: float | None = None, count: int = 1, *, ids: Mapping[int, str]
+) -> JsonValue:
+    """`min` and `max` are those of the bin's finite numbers; where there is none they are what the value is."""
+    value = row.value if row.not_finite is None else row.not_finite
+    return {
+        "at": to_rfc3339(row.received_at),
+        "value": value,
+        "invocation_id": ids[row.invocation_pk],
+        "position": row.position,
+        "partition_key": row.partition_key,
+        "min": value if least is None else least,
+        "max": value if greatest is None else greatest,
+        "count": count,
+    }

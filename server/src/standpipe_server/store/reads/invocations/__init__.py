@@ -1,0 +1,1 @@
+"""Reading invocations: one, lists of them, and several beside each other."""

@@ -1,0 +1,50 @@
+"""How many invocations there were over time, by verdict (while they have none, by status) or by badge."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from sqlalchemy import BigInteger, ColumnElement, Connection, func, literal_column, select
+
+from standpipe_server.store.database import tables
+from standpipe_server.store.reads.invocations.badges import badge_column
+from standpipe_server.store.reads.invocations.filters import InvocationFilter, conditions_of, text_condition
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Counts by the bins' first instants; bins of which there is nothing are left out."""
+
+    bins: dict[int, dict[str, int]]
+    total: dict[str, int]
+
+
+def count_invocations(
+    connection: Connection, filters: InvocationFilter, *, width: int, by_badge: bool = False
+) -> Counts:
+    """In bins of `width` microseconds since the epoch, of those that were registered in the filter's range of time."""
+    table = tables.invocation
+    conditions, _ = conditions_of(connection, filters)
+    # The width is this program's own number; as a bound value it would be another expression each time it is named.
+    # Whole numbers divide to whole numbers on both databases.
+    number: ColumnElement[int] = literal_column(f"(invocation.created_at / {int(width)})", BigInteger)
+    state = badge_column() if by_badge else func.coalesce(table.c.verdict, table.c.status)
+    # Each row's state is found first, and counted then: PostgreSQL does not group by what asks another table.
+    rows = select(number.label("bin"), state.label("state")).where(*conditions)
+    if filters.text:
+        texts = tables.invocation_text
+        fitting = select(texts.c.invocation_pk).where(
+            text_condition(filters.text),
+            *([texts.c.created_at >= filters.since] if filters.since is not None else []),
+            *([texts.c.created_at < filters.until] if filters.until is not None else []),
+        )
+        rows = rows.where(table.c.pk.in_(fitting))
+    found = rows.subquery()
+    statement = select(found.c.bin, found.c.state, func.count()).group_by(found.c.bin, found.c.state)
+    bins: dict[int, dict[str, int]] = defaultdict(dict)
+    total: dict[str, int] = defaultdict(int)
+    for bin_number, name, count in connection.execute(statement):
+        bins[int(bin_number) * width][name] = count
+        total[name] += count
+    return Counts(dict(sorted(bins.items())), dict(total))

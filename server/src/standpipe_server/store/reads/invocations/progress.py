@@ -1,0 +1,72 @@
+"""What one invocation's own address shows beside its row: who writes into it, and how far the expected has come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, case, func, select
+
+from standpipe_protocol.json_text import JsonValue
+from standpipe_server.broker.outcome.expected_progress import Reported, expected_assets, progress_of
+from standpipe_server.broker.outcome.receipt import LISTED_PRODUCERS, producer_members
+from standpipe_server.broker.values.state import ProducerState
+from standpipe_server.store.database import tables
+from standpipe_server.store.database.state_rows import read_expected, read_producer
+
+_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgressView:
+    producers: Sequence[ProducerState]
+    """A hundred at most: those that have not closed first, and of them the one that was silent longest; superseded
+    ones last."""
+    expected: Mapping[str, JsonValue] | None
+    heard_at: int
+    """The last word of any of them."""
+
+    def to_wire(self) -> dict[str, JsonValue]:
+        return {
+            "producers": [producer_members(producer) for producer in self.producers],
+            "expected_progress": None if self.expected is None else dict(self.expected),
+        }
+
+
+def read_progress(connection: Connection, row: Mapping[Any, Any]) -> ProgressView:
+    """Of the invocation of that row."""
+    table = tables.producer
+    mine = table.c.invocation_pk == row["pk"]
+    unfinished = (table.c.opened > 0) & (table.c.closed < table.c.opened) & table.c.superseded.is_(False)
+    is_open = case((unfinished, 0), else_=1)
+    # What a newer attempt has replaced comes last, so that a hundred of those hide none that counts.
+    order = (is_open, table.c.superseded, table.c.heard_at.nulls_first(), table.c.pk)
+    statement = select(table).where(mine).order_by(*order)
+    expected = read_expected(row["expected"])
+    # Every producer may have sent custom messages; only who expects some has to count them all.
+    if expected.custom_messages is None:
+        statement = statement.limit(LISTED_PRODUCERS)
+    producers = [read_producer(found) for found in connection.execute(statement).mappings()]
+    progress = None
+    if row["expected"] is not None:
+        reported = _read_reported(connection, row["pk"], sorted(expected_assets(expected)))
+        progress = progress_of(expected, reported, producers).to_wire()
+    heard_at = connection.scalar(select(func.max(table.c.heard_at)).where(mine)) if producers else None
+    return ProgressView(producers=producers[:LISTED_PRODUCERS], expected=progress, heard_at=heard_at or 0)
+
+
+def _read_reported(connection: Connection, pk: int, keys: Sequence[str]) -> Reported:
+    materialized: set[str] = set()
+    checked: set[tuple[str, str]] = set()
+    asset = tables.asset
+    for start in range(0, len(keys), _CHUNK):
+        wanted = asset.c.asset_key.in_(keys[start : start + _CHUNK])
+        table = tables.materialization
+        found = select(asset.c.asset_key).join(table, table.c.asset_pk == asset.c.pk)
+        materialized.update(connection.scalars(found.where(table.c.invocation_pk == pk, wanted)))
+        table = tables.asset_check
+        reports = select(asset.c.asset_key, table.c.check_name).join(table, table.c.asset_pk == asset.c.pk)
+        rows = connection.execute(reports.where(table.c.invocation_pk == pk, wanted).distinct())
+        checked.update((row.asset_key, row.check_name) for row in rows)
+    return Reported(materialized=frozenset(materialized), checked=frozenset(checked))

@@ -1,0 +1,93 @@
+"""Reads: each on a thread of this room with a connection that it gives back at once.
+
+A failing database is one error to callers, whatever the driver raised. Invariant: nothing is read once the database is
+known to be lost.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from standpipe_server.store.database.settings import StoreSettings
+from standpipe_server.store.errors import Overloaded
+from standpipe_server.store.reads.threads import Lane, ReadThreads
+from standpipe_server.store.watch import Fence, Watch
+
+_log = logging.getLogger(__name__)
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+class Reading:
+    """`on_unheard` is called when a read had to be refused: it may have been for a word of a process."""
+
+    def __init__(
+        self, engine: Engine, settings: StoreSettings, *, watch: Watch, fence: Fence, on_unheard: Callable[[], None]
+    ) -> None:
+        self._engine = engine
+        self._watch = watch
+        self._fence = fence
+        self._on_unheard = on_unheard
+        self._threads = ReadThreads(settings.read_threads)
+        self._reads = self._threads.lane(capacity=settings.read_queue_size)
+        self._follows = self._threads.lane(capacity=settings.most_followers)
+
+    async def read(
+        self, function: Callable[Concatenate[Connection, _P], _R], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _R:
+        """Calls `function` with a connection."""
+        return await self._read_on(self._reads, function, *args, **kwargs)
+
+    async def follow(
+        self, function: Callable[Concatenate[Connection, _P], _R], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _R:
+        """The same for a reader that follows, of whom a commit wakes many at once."""
+        return await self._read_on(self._follows, function, *args, **kwargs)
+
+    async def run(self, function: Callable[[], _R]) -> _R:
+        """Calls `function`, which is too heavy for the event loop."""
+        return await self._run_on(self._reads, function)
+
+    @property
+    def waiting(self) -> int:
+        return self._reads.waiting + self._follows.waiting
+
+    def end(self) -> None:
+        """Tells everybody who still waits that the server stops. On the event loop that they wait on."""
+        self._follows.close()
+        self._reads.close()
+
+    def close(self, *, deadline: float) -> bool:
+        """Ends the threads; False when some still work at `deadline` (of the monotonic clock)."""
+        return self._threads.close(deadline=deadline)
+
+    async def _read_on(
+        self, lane: Lane, function: Callable[Concatenate[Connection, _P], _R], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _R:
+        def run() -> _R:
+            self._fence.check()
+            try:
+                with self._engine.connect() as connection:
+                    return function(connection, *args, **kwargs)
+            except (DBAPIError, PoolTimeout) as error:
+                if isinstance(error, DBAPIError):
+                    self._watch.explain(error, writing=False)
+                    if not isinstance(error, OperationalError):
+                        raise
+                _log.warning("The database did not answer a read: %s", error)
+                raise Overloaded("The database did not answer. Try again.", retry_after=2) from error
+
+        return await self._run_on(lane, run)
+
+    async def _run_on(self, lane: Lane, function: Callable[[], _R]) -> _R:
+        try:
+            return await lane.run(function)
+        except Overloaded:
+            self._on_unheard()
+            raise

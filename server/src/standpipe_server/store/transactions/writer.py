@@ -1,0 +1,279 @@
+"""The writer: one thread that owns a connection and drains whatever waits into one transaction.
+
+A lone command is committed at once; a thousand callers share one fsync. No timer lingers. Invariant: a caller gets an
+answer only after the commit that holds what the answer says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import queue
+import threading
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future
+from time import monotonic
+from typing import Any, TypeAlias, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
+
+from standpipe_server.store.commands.append import Append
+from standpipe_server.store.commands.lifecycle import Command
+from standpipe_server.store.errors import DatabaseLost, Overloaded, StoreClosed, StoreError
+from standpipe_server.store.transactions.caches import Caches
+from standpipe_server.store.transactions.live_states import LiveStates
+from standpipe_server.store.transactions.unit_of_work import UnitOfWork
+from standpipe_server.store.watch import Fence, Watch
+
+_log = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
+_OF_THE_COMMAND = (DataError, IntegrityError, ProgrammingError)
+"""What says something of a command and nothing of the database."""
+_GROUP_COMMANDS = 512
+_GROUP_BYTES = 16 * 1024 * 1024
+
+
+_Reply: TypeAlias = "Future[Any] | asyncio.Future[Any]"
+_Waiting: TypeAlias = tuple[Command[Any], _Reply]
+_Answer: TypeAlias = tuple[_Reply, Any]
+"""A reply and what it gets: a result, or an exception to raise."""
+
+
+class Writer:
+    """Runs commands on a thread of its own; `on_commit` is called on it after each transaction.
+
+    `on_unheard` is called, on any thread, when what somebody said could not be stored.
+    `between` is called between two transactions with the connection that is kept on SQLite.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        number: int,
+        clock: Callable[[], int],
+        caches: Caches,
+        capacity: int,
+        watch: Watch,
+        fence: Fence,
+        on_commit: Callable[[UnitOfWork], None],
+        on_unheard: Callable[[], None],
+        between: Callable[[Connection], None] | None = None,
+    ) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._caches = caches
+        self._number = number
+        self._watch = watch
+        self._fence = fence
+        self._on_commit = on_commit
+        self._on_unheard = on_unheard
+        self._between = between
+        self._capacity = capacity
+        # Bounded by hand: the bounded one takes and wakes in Python, which a lone caller waits for.
+        self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._kept: Connection | None = None
+        self._live = LiveStates() if engine.dialect.name == "sqlite" else None
+        self._closing = False
+        self._submitting = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name=f"standpipe-writer-{number}", daemon=True)
+        self._thread.start()
+
+    def submit(self, command: Command[_Result]) -> Future[_Result]:
+        """Queues a command.
+
+        Raises:
+            Overloaded: the queue is full, or the writer is closing.
+        """
+        answer: Future[_Result] = Future()
+        self._queue(command, answer)
+        return answer
+
+    async def run(self, command: Command[_Result]) -> _Result:
+        """Queues a command and waits for its answer; raises as `submit` does."""
+        answer: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
+        self._queue(command, answer)
+        # A caller that goes away does not take its command out of a transaction that is under way.
+        return await answer
+
+    def _queue(self, command: Command[Any], answer: _Reply) -> None:
+        with self._submitting:
+            if self._closing:
+                raise StoreClosed
+            if self._waiting.qsize() >= self._capacity:
+                self._on_unheard()
+                detail = f"{self._capacity} requests wait to be stored already. Nothing of this one was stored."
+                raise Overloaded(detail)
+            self._waiting.put((command, answer))
+
+    @property
+    def depth(self) -> int:
+        return self._waiting.qsize()
+
+    def close(self) -> None:
+        """Takes nothing more; what waits is stored, then the thread ends."""
+        with self._submitting:
+            first = not self._closing
+            self._closing = True
+        if first:
+            self._waiting.put(None)
+
+    def join(self, *, deadline: float) -> bool:
+        """Waits for the end after `close`; False when it does not come by `deadline` (of the monotonic clock)."""
+        self._thread.join(max(deadline - monotonic(), 0.0))
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        stopping = False
+        while not stopping:
+            group, stopping = self._next_group()
+            if group:
+                self._store(group)
+                if self._kept is not None and self._between is not None:
+                    self._between(self._kept)
+        if self._kept is not None:
+            self._kept.close()
+
+    def _next_group(self) -> tuple[list[_Waiting], bool]:
+        group: list[_Waiting] = []
+        size = 0
+        item = self._waiting.get()
+        while item is not None:
+            group.append(item)
+            if isinstance(item[0], Append):
+                size += len(item[0].encoded.body)
+            if len(group) >= _GROUP_COMMANDS or size >= _GROUP_BYTES:
+                return group, False
+            try:
+                item = self._waiting.get_nowait()
+            except queue.Empty:
+                return group, False
+        return group, True
+
+    def _store(self, group: Sequence[_Waiting]) -> None:
+        try:
+            unit, answers = self._commit_or_explain(group)
+        except _CommitFailed as failed:
+            # Whether it was committed is not known. Who numbered its messages may send them again; nobody else's
+            # are stored a second time by guessing.
+            _log.warning("A commit failed: %s", failed.__cause__)
+            self._on_unheard()
+            told = Overloaded("The database did not confirm the commit. Send it again.", retry_after=2)
+            _resolve([(reply, told) for _, reply in group])
+        except DatabaseLost as lost:
+            self._on_unheard()
+            _resolve([(reply, lost) for _, reply in group])
+        except Exception as error:  # any failure must reach the callers, never end the thread
+            if len(group) > 1:
+                # One of them failed and the transaction is rolled back whole: each again by itself, so that only the
+                # one at fault is refused.
+                for waiting in group:
+                    self._store([waiting])
+                return
+            command, reply = group[0]
+            if isinstance(error, (DBAPIError, Overloaded)):
+                _log.warning("The database refused %s: %s", type(command).__name__, error)
+                if not isinstance(error, _OF_THE_COMMAND):
+                    self._on_unheard()
+            else:
+                _log.exception("The command %s failed.", type(command).__name__)
+            _resolve([(reply, _told(error))])
+        else:
+            self._tell(unit, answers)
+
+    def _commit_or_explain(self, group: Sequence[_Waiting]) -> tuple[UnitOfWork, list[_Answer]]:
+        try:
+            return self._commit(group)
+        except DBAPIError as error:
+            self._watch.explain(error, writing=True)
+            raise
+
+    def _commit(self, group: Sequence[_Waiting]) -> tuple[UnitOfWork, list[_Answer]]:
+        answers: list[_Answer] = []
+        self._fence.check()
+        with self._connected() as connection:
+            transaction = connection.begin()
+            if self._live is not None and self._live.begin(connection):
+                self._watch.changed_by_others(connection)
+            unit = UnitOfWork(connection, now=self._clock(), caches=self._caches, live=self._live)
+            appends = [command for command, _ in group if isinstance(command, Append)]
+            unit.load(
+                [command.pk for command, _ in group if command.pk is not None],
+                [(append.pk, append.producer_name) for append in appends],
+            )
+            for command, reply in group:
+                try:
+                    answers.append((reply, command.execute(unit)))
+                except StoreError as refusal:
+                    answers.append((reply, refusal))
+            unit.flush()
+            self._watch.before_commit(unit, writer=self._number)
+            try:
+                transaction.commit()
+                self._watch.committed(self._number)
+            except (DBAPIError, OSError) as error:
+                raise _CommitFailed from error
+        return unit, answers
+
+    @contextlib.contextmanager
+    def _connected(self) -> Generator[Connection]:
+        """A connection. SQLite's is kept, since it cannot break and is not looked at before each use."""
+        if self._engine.dialect.name != "sqlite":
+            with self._engine.connect() as connection:
+                yield connection
+            return
+        if self._kept is None:
+            self._kept = self._engine.connect()
+        try:
+            yield self._kept
+        except BaseException:
+            kept, self._kept = self._kept, None
+            kept.close()
+            raise
+
+    def _tell(self, unit: UnitOfWork, answers: Sequence[_Answer]) -> None:
+        """It is committed, and that is what the callers hear, whatever goes wrong from here on."""
+        try:
+            self._on_commit(unit)
+        except Exception:
+            _log.exception("What follows a commit failed; readers may learn of it late.")
+        _resolve(answers)
+
+
+class _CommitFailed(Exception):
+    """The database did not confirm a commit; the cause is the driver's error."""
+
+
+def _resolve(answers: Sequence[_Answer]) -> None:
+    """Gives the callers their answers; all of one event loop in one call, since each call costs a system call."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Answer]] = {}
+    for reply, answer in answers:
+        if isinstance(reply, Future):
+            _set(reply, answer)
+        else:
+            by_loop.setdefault(reply.get_loop(), []).append((reply, answer))
+    for loop, own in by_loop.items():
+        # The loop may have been closed by whoever did not wait for an answer.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_set_all, own)
+
+
+def _set_all(answers: Sequence[_Answer]) -> None:
+    for reply, answer in answers:
+        if not reply.done():
+            _set(reply, answer)
+
+
+def _set(reply: _Reply, answer: Any) -> None:
+    if isinstance(answer, Exception):
+        reply.set_exception(answer)
+    else:
+        reply.set_result(answer)
+
+
+def _told(error: Exception) -> Exception:
+    if isinstance(error, DBAPIError):
+        return Overloaded("The database did not take it; nothing was stored. Try again.", retry_after=2)
+    return error

@@ -1,0 +1,62 @@
+"""Looking whether the database is still the same while nothing is written: for `/readyz`, and every few seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from time import monotonic
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from standpipe_server.store.commands.lifecycle import Command
+from standpipe_server.store.reads import lookups
+from standpipe_server.store.transactions.unit_of_work import UnitOfWork
+from standpipe_server.store.watch import Fence, Watch
+
+_AT_MOST_EVERY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class RaiseEpoch:
+    """A writer's transaction without a caller's words in it."""
+
+    watch: Watch
+    pk: int | None = None
+
+    def execute(self, unit: UnitOfWork) -> None:
+        self.watch.raise_epoch(unit.connection)
+
+
+class Looking:
+    """`now` is for `/readyz`; `turn`, for one thread, looks less often and sees to the epoch."""
+
+    def __init__(
+        self, engine: Engine, *, watch: Watch, fence: Fence, submit: Callable[[Command[None]], Future[None]]
+    ) -> None:
+        self._engine = engine
+        self._watch = watch
+        self._fence = fence
+        self._submit = submit
+        self._next = 0.0
+
+    def now(self, connection: Connection) -> None:
+        """Raises DatabaseLost, and what the driver raises."""
+        lookups.ping(connection)
+        self._watch.look(connection)
+
+    def turn(self) -> None:
+        """Raises DatabaseLost, and what the driver raises."""
+        self._fence.check()
+        if monotonic() < self._next:
+            return
+        self._next = monotonic() + _AT_MOST_EVERY_SECONDS
+        try:
+            with self._engine.connect() as connection:
+                self._watch.look(connection)
+        except DBAPIError as error:
+            self._watch.explain(error, writing=False)
+            raise
+        if self._watch.epoch_is_old:
+            self._submit(RaiseEpoch(self._watch))
