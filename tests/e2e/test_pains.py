@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from standpipe.spool_start import SUFFIX
+from standpipe.spool.creation import SUFFIX
 from standpipe_orchestrator import (
     AssetExecutionContext,
     AssetKey,

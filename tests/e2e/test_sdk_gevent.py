@@ -36,7 +36,7 @@ context.close()
 PRELOADED_MODULES = """
 import os, sys
 from standpipe import open_pipes
-import standpipe.outbox
+import standpipe.delivery.outbox
 pid = os.fork()
 if pid == 0:
     from gevent import monkey

@@ -74,7 +74,7 @@ def test_lines_that_were_dropped_are_in_the_receipt(sqlite_server: Server, tmp_p
     """Memory for a hundred messages and no disk: what floods is dropped and counted, and the reports are all there."""
     job: Job = register(sqlite_server, launcher={"kind": "test"})
     script = """
-from standpipe.outbox import Outbox
+from standpipe.delivery.outbox import Outbox
 from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.messages import Closed, Log, Opened, ReportCustomMessage
 import os

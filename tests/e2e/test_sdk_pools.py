@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from standpipe.spool_start import SUFFIX
+from standpipe.spool.creation import SUFFIX
 from tests.support.processes import child_environment, run
 from tests.support.server import Server
 from tests.support.wire import Job, Json, register
@@ -298,7 +298,7 @@ def test_between_two_pieces_of_work_a_worker_is_idle_wherever_it_stands(job: Job
     script = """
 import json, linecache, multiprocessing, sys
 from standpipe import open_pipes
-from standpipe.idle_worker import has_done_its_work
+from standpipe.lifecycle.idle_worker import has_done_its_work
 
 seen = []
 

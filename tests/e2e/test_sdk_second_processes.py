@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from standpipe.marks import LaunchMark
+from standpipe.spool.marks import LaunchMark
 from standpipe.testing import RecordingBroker, recording_broker
 from standpipe_orchestrator import BrokerClient, open_pipes_session
 from tests.support.processes import PYTHON, Process, child_environment, run, run_python

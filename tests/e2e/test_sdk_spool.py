@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from standpipe.spool_format import SpoolHeader
+from standpipe.spool.format import SpoolHeader
 from standpipe.testing import RecordingBroker, recording_broker
 from standpipe_protocol.bootstrap import Bootstrap
 from tests.support.processes import PYTHON, Process, child_environment, run, run_python

@@ -15,7 +15,27 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from standpipe.blob_stores import (
+    from standpipe.context.cancellation import PipesCancelled
+    from standpipe.context.log_handler import StandpipeHandler
+    from standpipe.context.pipes_context import PipesContext
+    from standpipe.errors import (
+        DagsterPipesError,
+        DagsterPipesWarning,
+        PipesConfigurationError,
+        PipesError,
+        PipesInvocationEnded,
+        PipesMessageTooLarge,
+        PipesNotDelivered,
+        PipesNotFound,
+        PipesProblem,
+        PipesServerError,
+        PipesServerUnreachable,
+        PipesUnauthorized,
+        StandpipeError,
+    )
+    from standpipe.http.decisions import DeliveryReport, Rejection
+    from standpipe.lifecycle.termination import take_sigterm
+    from standpipe.plugins.blob_stores import (
         PipesAzureBlobStorageContextLoader,
         PipesAzureBlobStorageMessageWriter,
         PipesAzureBlobStorageMessageWriterChannel,
@@ -33,34 +53,7 @@ if TYPE_CHECKING:
         PipesUnityCatalogVolumesContextLoader,
         PipesUnityCatalogVolumesMessageWriter,
     )
-    from standpipe.cancel import PipesCancelled
-    from standpipe.context import PipesContext
-    from standpipe.delivery import DeliveryReport, Rejection
-    from standpipe.errors import (
-        DagsterPipesError,
-        DagsterPipesWarning,
-        PipesConfigurationError,
-        PipesError,
-        PipesInvocationEnded,
-        PipesMessageTooLarge,
-        PipesNotDelivered,
-        PipesNotFound,
-        PipesProblem,
-        PipesServerError,
-        PipesServerUnreachable,
-        PipesUnauthorized,
-        StandpipeError,
-    )
-    from standpipe.log_handler import StandpipeHandler
-    from standpipe.plugs import (
-        PipesContextLoader,
-        PipesEnvVarParamsLoader,
-        PipesMappingParamsLoader,
-        PipesMessageWriter,
-        PipesMessageWriterChannel,
-        PipesParamsLoader,
-    )
-    from standpipe.ready_made import (
+    from standpipe.plugins.dagster_plugins import (
         PipesBufferedStreamMessageWriterChannel,
         PipesCliArgsParamsLoader,
         PipesDatabricksNotebookWidgetsParamsLoader,
@@ -71,9 +64,7 @@ if TYPE_CHECKING:
         PipesPrefectLogsMessageWriterChannel,
         PipesStreamMessageWriterChannel,
     )
-    from standpipe.session import open_dagster_pipes, open_pipes
-    from standpipe.signals import take_sigterm
-    from standpipe.upstream_words import (
+    from standpipe.plugins.dagster_types import (
         DAGSTER_PIPES_CONTEXT_ENV_VAR,
         DAGSTER_PIPES_MESSAGES_ENV_VAR,
         PIPES_PROTOCOL_VERSION,
@@ -94,10 +85,19 @@ if TYPE_CHECKING:
         encode_env_var,
         encode_param,
     )
+    from standpipe.plugins.interfaces import (
+        PipesContextLoader,
+        PipesEnvVarParamsLoader,
+        PipesMappingParamsLoader,
+        PipesMessageWriter,
+        PipesMessageWriterChannel,
+        PipesParamsLoader,
+    )
+    from standpipe.session import open_dagster_pipes, open_pipes
     from standpipe_protocol.messages import PipesException
 
 _HOMES = {
-    "blob_stores": (
+    "plugins.blob_stores": (
         "PipesAzureBlobStorageContextLoader",
         "PipesAzureBlobStorageMessageWriter",
         "PipesAzureBlobStorageMessageWriterChannel",
@@ -115,9 +115,9 @@ _HOMES = {
         "PipesUnityCatalogVolumesContextLoader",
         "PipesUnityCatalogVolumesMessageWriter",
     ),
-    "cancel": ("PipesCancelled",),
-    "context": ("PipesContext",),
-    "delivery": ("DeliveryReport", "Rejection"),
+    "context.cancellation": ("PipesCancelled",),
+    "context.pipes_context": ("PipesContext",),
+    "http.decisions": ("DeliveryReport", "Rejection"),
     "exceptions": ("PipesException",),
     "errors": (
         "DagsterPipesError",
@@ -134,8 +134,8 @@ _HOMES = {
         "PipesUnauthorized",
         "StandpipeError",
     ),
-    "log_handler": ("StandpipeHandler",),
-    "plugs": (
+    "context.log_handler": ("StandpipeHandler",),
+    "plugins.interfaces": (
         "PipesContextLoader",
         "PipesEnvVarParamsLoader",
         "PipesMappingParamsLoader",
@@ -143,7 +143,7 @@ _HOMES = {
         "PipesMessageWriterChannel",
         "PipesParamsLoader",
     ),
-    "ready_made": (
+    "plugins.dagster_plugins": (
         "PipesBufferedStreamMessageWriterChannel",
         "PipesCliArgsParamsLoader",
         "PipesDatabricksNotebookWidgetsParamsLoader",
@@ -155,8 +155,8 @@ _HOMES = {
         "PipesStreamMessageWriterChannel",
     ),
     "session": ("open_dagster_pipes", "open_pipes"),
-    "signals": ("take_sigterm",),
-    "upstream_words": (
+    "lifecycle.termination": ("take_sigterm",),
+    "plugins.dagster_types": (
         "DAGSTER_PIPES_CONTEXT_ENV_VAR",
         "DAGSTER_PIPES_MESSAGES_ENV_VAR",
         "PIPES_PROTOCOL_VERSION",

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from standpipe.delivery import DeliveryReport
+    from standpipe.http.decisions import DeliveryReport
     from standpipe_protocol.problems import Problem
 
 

@@ -12,23 +12,24 @@ import os
 import threading
 import weakref
 
-from standpipe import lifetime, open_contexts
-from standpipe.background import background_thread
-from standpipe.clock import bounded
-from standpipe.context import PipesContext
+from standpipe.context import open_contexts
+from standpipe.context.pipes_context import PipesContext
 from standpipe.errors import PipesConfigurationError
-from standpipe.signals import forget, tell_of_termination
+from standpipe.lifecycle import process_hooks as lifetime
+from standpipe.lifecycle.termination import forget, tell_of_termination
+from standpipe.runtime.clock import bounded
+from standpipe.runtime.threads import background_thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Literal
 
-    from standpipe.channels import MessageChannel
-    from standpipe.delivery import DeliveryReport
-    from standpipe.open_contexts import Identity
-    from standpipe.outbox import Outbox
-    from standpipe.plugs import (
+    from standpipe.context.channels import MessageChannel
+    from standpipe.context.open_contexts import Identity
+    from standpipe.delivery.outbox import Outbox
+    from standpipe.http.decisions import DeliveryReport
+    from standpipe.plugins.interfaces import (
         PipesContextLoader,
         PipesMessageWriter,
         PipesMessageWriterChannel,
@@ -89,12 +90,12 @@ def open_pipes(
             Dagster itself launched this process (`DAGSTER_PIPES_CONTEXT` is set, and no invocation is named). A server
             that refuses or cannot be reached shows at the first use of the context, not here.
     """
-    from standpipe.modes import SPOOL_VARIABLE, spool_first
+    from standpipe.delivery.settings import SPOOL_VARIABLE, spool_first
 
     environment: Mapping[str, str] = os.environ if spool is None else {**os.environ, SPOOL_VARIABLE: spool}
     spool_first(environment)  # raises where it is misspelt, here and not on a thread
     if context_loader is not None or message_writer is not None or params_loader is not None:
-        from standpipe.plugs import open_plugged
+        from standpipe.plugins.interfaces import open_plugged
 
         context = open_plugged(context_loader, message_writer, params_loader, environment=environment, strict=strict)
     else:
@@ -134,7 +135,7 @@ class HttpPipesContext(PipesContext):
         )
         channel: MessageChannel = self._opening
         if strict:
-            from standpipe.strict import StrictChannel
+            from standpipe.delivery.strict import StrictChannel
 
             channel = StrictChannel(lambda: self._opening.outbox)
         super().__init__(source=self._opening, channel=channel, materialized=materialized)
@@ -188,7 +189,7 @@ class _OpeningOutbox:
         on_opening_in_child: Callable[[], None],
         on_control: Callable[[Control], None],
     ) -> None:
-        from standpipe.opening import begin_opening
+        from standpipe.producer.opening import begin_opening
 
         self._bootstrap = bootstrap
         self._environment = environment
@@ -217,7 +218,7 @@ class _OpeningOutbox:
         if self._made is None:
             with self._making:
                 if self._made is None:
-                    from standpipe.outbox import Outbox
+                    from standpipe.delivery.outbox import Outbox
 
                     outbox = Outbox.connect(
                         self._bootstrap, fetch_context=True, environment=self._environment, opening=self._opening
@@ -360,7 +361,7 @@ def _open_by_environment(environment: Mapping[str, str], *, strict: bool) -> Pip
             return only
     if bootstrap is not None:
         return open_http_context(bootstrap, environment=environment, strict=strict, from_environment=True)
-    from standpipe.null_context import open_null_context, refuse_launch_by_upstream
+    from standpipe.context.null_context import open_null_context, refuse_launch_by_upstream
 
     refuse_launch_by_upstream(environment)
     context = open_null_context(environment)

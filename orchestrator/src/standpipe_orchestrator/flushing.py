@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from standpipe.clock import monotonic
-from standpipe.outbox import Outbox
+from standpipe.delivery.outbox import Outbox
+from standpipe.runtime.clock import monotonic
 
 _LOOK_SECONDS = 0.5
 

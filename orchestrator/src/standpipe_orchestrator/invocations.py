@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
-from standpipe.openings import deliver_openings
+from standpipe.spool.other_producers import deliver_openings
 from standpipe_orchestrator.across import Page, page_of
 from standpipe_orchestrator.errors import IdempotencyConflict, InvocationEnded, UnexpectedAnswer
 from standpipe_orchestrator.events import invocation_path

@@ -10,8 +10,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 
-from standpipe.backoff import backoff_delay, random_part
-from standpipe.clock import monotonic
+from standpipe.http.backoff import backoff_delay, random_part
+from standpipe.runtime.clock import monotonic
 from standpipe_orchestrator.errors import (
     BrokerError,
     BrokerUnreachable,

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from standpipe.clock import monotonic
+from standpipe.runtime.clock import monotonic
 from standpipe_orchestrator.client import BrokerClient
 from standpipe_orchestrator.receipts import Tally, disagreements
 from standpipe_protocol.invocation import Event, Invocation

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from standpipe.opening import new_producer
+from standpipe.producer.opening import new_producer
 from standpipe_orchestrator.archive import ArchiveReader
 from standpipe_orchestrator.client import BrokerClient
 from standpipe_orchestrator.collected import CollectedResults

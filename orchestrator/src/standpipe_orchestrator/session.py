@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
-from standpipe.marks import LaunchMark
-from standpipe.opening import new_producer
-from standpipe.outbox import Outbox
+from standpipe.delivery.outbox import Outbox
+from standpipe.producer.opening import new_producer
+from standpipe.spool.marks import LaunchMark
 from standpipe_orchestrator.client import BrokerClient
 from standpipe_orchestrator.collected import CollectedResults
 from standpipe_orchestrator.completed import PipesClientCompletedInvocation

@@ -18,11 +18,11 @@ from urllib.parse import urlsplit
 import httpx
 import httpx_sse
 
-from standpipe.backoff import backoff_delay, random_part
-from standpipe.clock import monotonic
 from standpipe.errors import PipesConfigurationError
-from standpipe.http_client import ANSWER_SECONDS, CONNECT_SECONDS, make_client, parsed_url, retry_after_seconds
-from standpipe.sender_threads import sending
+from standpipe.http.backoff import backoff_delay, random_part
+from standpipe.http.client import ANSWER_SECONDS, CONNECT_SECONDS, make_client, parsed_url, retry_after_seconds
+from standpipe.runtime.clock import monotonic
+from standpipe.runtime.sender_threads import sending
 from standpipe_orchestrator.errors import BrokerNotFound, BrokerUnreachable, UnexpectedAnswer
 from standpipe_orchestrator.problem_errors import error_for_problem
 from standpipe_protocol import PROTOCOL_VERSION

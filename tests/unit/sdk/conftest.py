@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from standpipe.open_contexts import Process, swap
+from standpipe.context.open_contexts import Process, swap
 
 
 @pytest.fixture(autouse=True)

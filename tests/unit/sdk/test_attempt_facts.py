@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from standpipe import attempt_facts
-from standpipe.process_facts import process_facts
+from standpipe.producer import attempt_info as attempt_facts
+from standpipe.producer.process_info import process_facts
 
 YARN = "container_1410901177871_0001_02_000005"
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import standpipe as dagster_pipes
-from standpipe import blob_stores
+from standpipe.plugins import blob_stores
 from tests.support.waiting import wait_until
 
 METHODS = ["opened", "report_custom_message", "report_custom_message", "closed"]

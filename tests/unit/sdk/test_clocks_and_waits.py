@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from standpipe import clock, open_pipes
-from standpipe.modes import close_seconds, open_seconds
-from standpipe.outbox import Outbox
+from standpipe import open_pipes
+from standpipe.delivery.outbox import Outbox
+from standpipe.delivery.settings import close_seconds, open_seconds
+from standpipe.runtime import clock
+from standpipe.runtime.timestamps import utc_now
 from standpipe.testing import RecordingBroker, recording_broker
-from standpipe.times import utc_now
 from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.messages import ReportCustomMessage
 from tests.support.processes import child_environment, run_python

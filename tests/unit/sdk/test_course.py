@@ -10,10 +10,10 @@ from typing import NoReturn
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from standpipe.batch import Batch
-from standpipe.course import FAILURES_OF_AN_OUTAGE, Course
-from standpipe.delivery import Advance, Answer, NoAnswer, Replace, Retry, Split, Stop, note_in_its_place
-from standpipe.pending import Pending
+from standpipe.delivery.batch import Batch
+from standpipe.delivery.message_queue import Pending
+from standpipe.http.decisions import Advance, Answer, NoAnswer, Replace, Retry, Split, Stop, note_in_its_place
+from standpipe.http.retry_state import FAILURES_OF_AN_OUTAGE, Course
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.problems import Problem
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from standpipe import clock
 from standpipe.cli import main
-from standpipe.outbox import Outbox
-from standpipe.spool import Spool
-from standpipe.spool_format import SpoolHeader
+from standpipe.delivery.outbox import Outbox
+from standpipe.runtime import clock
+from standpipe.spool.format import SpoolHeader
+from standpipe.spool.spool_file import Spool
 from standpipe.testing import RecordingBroker, recording_broker
 from standpipe_protocol.messages import ReportCustomMessage
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from standpipe.backoff import BACKOFF_CAP_SECONDS, backoff_delay
-from standpipe.delivery import (
+from standpipe.http.backoff import BACKOFF_CAP_SECONDS, backoff_delay
+from standpipe.http.decisions import (
     Advance,
     Answer,
     Decision,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 import standpipe
-from standpipe.delivery import Answer, Retry, decide_after_refusal
 from standpipe.errors import DagsterPipesError, PipesProblem, StandpipeError, error_for_problem
+from standpipe.http.decisions import Answer, Retry, decide_after_refusal
 from standpipe_protocol.problems import PROBLEM_TYPES, Problem
 
 # What may be the answer to a call of this client and is more than a reason to try again.

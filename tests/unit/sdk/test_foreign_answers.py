@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from standpipe.cli import main
+from standpipe.delivery.outbox import Outbox
 from standpipe.errors import PipesServerUnreachable
-from standpipe.http_client import retry_after_seconds
-from standpipe.outbox import Outbox
+from standpipe.http.client import retry_after_seconds
+from standpipe.http.transport import Transport
 from standpipe.testing import recording_broker
-from standpipe.transport import Transport
 from standpipe_protocol.messages import ReportCustomMessage
 from tests.support.interposed import Interposed, interposed
 from tests.support.stub_broker import Reply

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from standpipe import open_pipes
-from standpipe.outbox import Outbox
+from standpipe.delivery.outbox import Outbox
 from standpipe.testing import RecordingBroker, recording_broker
 
 

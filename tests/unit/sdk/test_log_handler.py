@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from standpipe import PipesContext, StandpipeHandler, open_pipes
-from standpipe.log_handler import nearest_level
+from standpipe.context.log_handler import nearest_level
 from standpipe.testing import RecordingBroker, recording_broker
 
 

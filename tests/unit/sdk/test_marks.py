@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from standpipe.cli import main
-from standpipe.marks import FOLDER, STALE_SECONDS, LaunchMark, Mark, is_launched_here, read_mark
+from standpipe.spool.marks import FOLDER, STALE_SECONDS, LaunchMark, Mark, is_launched_here, read_mark
 from tests.support.processes import run_python
 
 
@@ -36,7 +36,7 @@ def test_a_launch_is_here_as_long_as_its_launcher_holds_the_mark(home: Path) -> 
 
 def test_the_mark_of_a_killed_launcher_says_nothing(home: Path) -> None:
     launcher = "mark = LaunchMark('inv_1', environment=os.environ)\nos._exit(0)"
-    run_python("-c", f"import os\nfrom standpipe.marks import LaunchMark\n{launcher}", env=dict(os.environ))
+    run_python("-c", f"import os\nfrom standpipe.spool.marks import LaunchMark\n{launcher}", env=dict(os.environ))
     assert len(list((home / FOLDER).iterdir())) == 1
     assert not is_launched_here("inv_1", environment=os.environ)
 

@@ -13,10 +13,10 @@ from tests.support.processes import child_environment, run_python
 # Everything is imported first: the interpreter may be where only root may read. No data folder of another user is used.
 SCRIPT = """
 import os, sys
-import standpipe.outbox, standpipe.transport, multiprocessing.util, encodings.idna
+import standpipe.delivery.outbox, standpipe.http.transport, multiprocessing.util, encodings.idna
 from standpipe import open_pipes
 from standpipe_protocol.bootstrap import Bootstrap
-transport = standpipe.transport.Transport(Bootstrap.from_environment(os.environ), environment=os.environ)
+transport = standpipe.http.transport.Transport(Bootstrap.from_environment(os.environ), environment=os.environ)
 transport.get_context()
 transport.close()
 os.setgroups([])

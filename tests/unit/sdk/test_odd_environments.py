@@ -10,9 +10,9 @@ import pytest
 
 from standpipe import open_pipes
 from standpipe.cli import main
+from standpipe.delivery.outbox import Outbox
 from standpipe.errors import PipesConfigurationError, PipesServerUnreachable
-from standpipe.outbox import Outbox
-from standpipe.proxies import Target, proxy_for
+from standpipe.http.proxies import Target, proxy_for
 from standpipe.testing import recording_broker
 from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.messages import ReportCustomMessage

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from standpipe.delivery.outbox import Outbox
 from standpipe.errors import DagsterPipesError, PipesMessageTooLarge
-from standpipe.outbox import Outbox
 from standpipe.testing import RecordingBroker, recording_broker
 from standpipe_protocol.invocation import Control
 from standpipe_protocol.limits import Limits

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from standpipe.outbox import Outbox
+from standpipe.delivery.outbox import Outbox
 from standpipe.testing import recording_broker
 from standpipe_protocol.messages import ReportAssetMaterialization, ReportCustomMessage
 

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from standpipe.pending import Pending
-from standpipe.spool import Spool
-from standpipe.spool_format import SpoolHeader
+from standpipe.delivery.message_queue import Pending
+from standpipe.spool.format import SpoolHeader
+from standpipe.spool.spool_file import Spool
 from standpipe_protocol.bootstrap import Bootstrap
 from tests.support.waiting import wait_until
 

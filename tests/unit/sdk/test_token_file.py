@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from standpipe import PipesConfigurationError, PipesUnauthorized, open_pipes, token_file
+from standpipe import PipesConfigurationError, PipesUnauthorized, open_pipes
 from standpipe.cli import main
-from standpipe.outbox import Outbox
+from standpipe.delivery.outbox import Outbox
+from standpipe.http import token_file
 from standpipe.testing import RecordingBroker, recording_broker
 from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.messages import ReportCustomMessage

@@ -8,10 +8,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from standpipe.delivery import Answer, NoAnswer
 from standpipe.errors import PipesConfigurationError
+from standpipe.http.decisions import Answer, NoAnswer
+from standpipe.http.transport import Transport
 from standpipe.testing import recording_broker
-from standpipe.transport import Transport
 from standpipe_protocol.bootstrap import Bootstrap, is_loopback
 from standpipe_protocol.json_text import encode_json
 from standpipe_protocol.messages import ReportCustomMessage, message_to_wire

@@ -12,9 +12,9 @@ import time
 import pytest
 
 from standpipe import PipesServerUnreachable, open_pipes
-from standpipe.outbox import Outbox
-from standpipe.spool import spool_folder
-from standpipe.spool_delivery import deliver_file, waiting_files
+from standpipe.delivery.outbox import Outbox
+from standpipe.spool.delivery import deliver_file, waiting_files
+from standpipe.spool.spool_file import spool_folder
 from standpipe.testing import recording_broker
 from standpipe_protocol.messages import ReportCustomMessage
 

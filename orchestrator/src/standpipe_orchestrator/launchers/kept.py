@@ -15,7 +15,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from standpipe.spool_start import spool_path
+from standpipe.spool.creation import spool_path
 from standpipe_orchestrator.errors import BrokerError
 from standpipe_orchestrator.launchers.endings import Seen
 from standpipe_orchestrator.launchers.keeper import Instructions

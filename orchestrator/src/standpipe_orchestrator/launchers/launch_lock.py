@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import IO, Literal, Self
 
-from standpipe.clock import monotonic, sleep
+from standpipe.runtime.clock import monotonic, sleep
 
 ACQUIRE_SECONDS = 2.0
 """Who only looks holds the lock for a moment."""

@@ -1,0 +1,47 @@
+"""Calls a function in the main thread, from another: Python lets no other thread take a signal.
+
+Through a documented call of Python's C interface. Where that cannot be had nothing is called. The invariant: the main
+thread is not interrupted; one that waits, sleeps or runs C comes to it afterwards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from standpipe.runtime.threads import is_main_interpreter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_waiting: dict[Callable[[], object], object] = {}
+"""What waits to be called. Without a lock, which a forked child could find held for ever."""
+_made: dict[Callable[[], object], object] = {}
+"""What C code has the address of: it has to live as long as the process."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_waiting.clear)
+
+
+def call_in_main_thread(function: Callable[[], object]) -> None:
+    """Calls it when the main thread next runs Python code, once for all calls until then. What it raises is dropped."""
+    if not is_main_interpreter():
+        # It would be called in the main one, with objects that are not its own.
+        return
+    request = object()
+    if _waiting.setdefault(function, request) is not request:
+        return
+
+    def call(argument: object) -> int:
+        _waiting.pop(function, None)
+        with contextlib.suppress(Exception):
+            function()
+        return 0
+
+    # No ctypes in a lean build, no C interface in PyPy.
+    with contextlib.suppress(ImportError, AttributeError, OSError):
+        import ctypes
+
+        pending = _made.setdefault(function, ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(call))
+        ctypes.pythonapi.Py_AddPendingCall(pending, None)

@@ -1,0 +1,146 @@
+"""Signals that a handler cannot take when they come: they are sent to the main thread again.
+
+One comes between two steps of an import that hold a lock of the import system. A handler that imports, or that waits
+for a thread that does, would then wait for ever.
+
+Another comes after the main thread last looked for signals and before a call that waits: it is noted, and the wait goes
+on. A worker that its pool terminates then waits for a lock that is never given, and the pool waits for the worker.
+CPython writes the number of each signal that it notes to a socket; a thread reads it, and sends the signal again until
+the handler runs. Only in workers, and where nothing else has these numbers written to a socket of its own, as asyncio
+and trio do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+
+from standpipe.runtime import clock
+from standpipe.runtime.threads import background_thread
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+AGAIN_SECONDS = 0.2
+"""How long the handler has until the signal is sent again."""
+SOON_SECONDS = 0.01
+"""How long the main thread has to leave a lock of the import system."""
+
+_IMPORT = "<frozen importlib._bootstrap>"
+_LOCKED = frozenset({"_get_module_lock", "_lock_unlock_module", "acquire", "release", "has_deadlock", "cb"})
+"""Its functions that hold such a lock, or wait for one. None of them runs a module."""
+
+_watch: _Watch | None = None
+_sending = threading.RLock()
+"""Held to send, and to say that the handler runs. Reentrant, because a second signal may interrupt the handler."""
+_handled = False
+"""Whether the handler runs, and puts the default action back: what is sent from then on would end the process."""
+_on_its_way = False
+
+
+def watch_for(number: int, handler: Callable[..., object]) -> None:
+    """From now on this handler of the signal runs, also when the main thread waits. Called in the main thread."""
+    global _watch  # noqa: PLW0603  a process has one such socket
+    if _watch is not None:
+        return
+    # Out of descriptors, out of threads, or no main thread of a process: then all is as without.
+    with contextlib.suppress(OSError, RuntimeError, ValueError):
+        watch = _Watch(number, handler)
+        former = signal.set_wakeup_fd(watch.writing.fileno(), warn_on_full_buffer=False)
+        if former != -1:
+            signal.set_wakeup_fd(former)
+            return
+        _watch = watch
+        background_thread(watch.run, name="standpipe-signals").start()
+
+
+def handler_runs() -> None:
+    """The first thing that the handler says."""
+    global _handled  # noqa: PLW0603  a signal concerns the process
+    with _sending:
+        _handled = True
+
+
+def leave_to_child() -> None:
+    """In a forked child: its signals do not concern the process that forked it."""
+    global _watch, _sending, _handled, _on_its_way
+    watch, _watch = _watch, None
+    # A thread that does not exist here may hold it.
+    _sending, _handled, _on_its_way = threading.RLock(), False, False
+    if watch is not None:
+        former = signal.set_wakeup_fd(-1)
+        if former not in (-1, watch.writing.fileno()):
+            signal.set_wakeup_fd(former)
+        watch.reading.close()
+        watch.writing.close()
+
+
+def holds_import_lock(frame: FrameType | None) -> bool:
+    """Whether a thread that stands there may hold a lock that every import takes."""
+    while frame is not None:
+        if frame.f_code.co_name in _LOCKED and frame.f_code.co_filename == _IMPORT:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def send_soon(number: int) -> None:
+    """Sends the signal to the main thread again, in a moment.
+
+    Raises:
+        RuntimeError: the process gets no further thread.
+    """
+    global _on_its_way  # noqa: PLW0603  as above
+    if not _on_its_way:
+        # Before it starts: the thread takes it back, and may be done before this one goes on.
+        _on_its_way = True
+        try:
+            threading.Thread(target=_send, args=(number,), name="standpipe-signal", daemon=True).start()
+        except RuntimeError:
+            _on_its_way = False
+            raise
+
+
+def _send(number: int) -> None:
+    global _on_its_way  # noqa: PLW0603  as above
+    clock.sleep(SOON_SECONDS)
+    with _sending:
+        _on_its_way = False
+        # Also to the default action, where what was open has been closed since.
+        _send_to_main_thread(number)
+
+
+def _send_to_main_thread(number: int) -> None:
+    if not _handled:
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+
+
+class _Watch:
+    def __init__(self, number: int, handler: Callable[..., object]) -> None:
+        self._number = number
+        self._handler = handler
+        # What gevent has replaced waits as its greenlets do.
+        # Workers only: no other process has to wait for this import.
+        import socket
+
+        self.reading, self.writing = socket.socketpair()
+        self.writing.setblocking(False)
+
+    def run(self) -> None:
+        # A program that closes what it did not open ends this.
+        with contextlib.suppress(OSError):
+            while numbers := self.reading.recv(64):
+                while self._number in numbers and self._sent_again():
+                    pass
+
+    def _sent_again(self) -> bool:
+        clock.sleep(AGAIN_SECONDS)
+        with _sending:
+            # A program that took the signal after us handles it in its own way.
+            if _handled or signal.getsignal(self._number) is not self._handler:
+                return False
+            _send_to_main_thread(self._number)
+            return True

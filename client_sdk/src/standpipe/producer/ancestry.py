@@ -1,0 +1,97 @@
+"""Whose child a process is: the nearest process above it that has an invocation open, as a producer's id.
+
+A process that opens leaves its mark in its environment, for those that it starts, and in the data folder for workers
+of multiprocessing that it started before. Nothing depends on a mark being found, and who inherits one and never opens
+is not missed. The invariant: a mark is read for its own invocation only, and no process is its own parent.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+from standpipe.spool.marks import Mark, read_mark
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PARENT_VARIABLE = "STANDPIPE_PARENT"
+"""`<invocation>/<producer>/<process id>/<its start>`, of several invocations with commas between them."""
+MOST_ENTRIES = 32
+_lock = threading.RLock()
+
+
+class OwnMark:
+    """The mark of one producer of this process, from its opening to its end."""
+
+    def __init__(self, invocation: str, producer: str, *, environment: Mapping[str, str]) -> None:
+        self._entry = f"{invocation}/{producer}/{_identity()}"
+        self._file: Mark | None = None
+        if "multiprocessing.process" in sys.modules:
+            name, text = _file_name(invocation, os.getpid()), f"{producer}/{_start('self')}"
+            self._file = Mark(name, environment=environment, text=text)
+        with _lock:
+            entries = _entries(os.environ)
+            if len(entries) < MOST_ENTRIES:
+                os.environ[PARENT_VARIABLE] = ",".join([*entries, self._entry])
+
+    def release(self) -> None:
+        """The producer is closed: what this process starts from now on is not its child. Idempotent."""
+        with _lock:
+            entries = _entries(os.environ)
+            if self._entry in entries:
+                entries.remove(self._entry)
+                if entries:
+                    os.environ[PARENT_VARIABLE] = ",".join(entries)
+                else:
+                    del os.environ[PARENT_VARIABLE]
+        if self._file is not None:
+            self._file.release()
+
+    def forget_in_child(self) -> None:
+        """After a fork: the mark is the parent's. In the environment it stays, for this process is its child."""
+        if self._file is not None:
+            self._file.forget_in_child()
+
+
+def find_parent(invocation: str, *, environment: Mapping[str, str]) -> str | None:
+    """The producer of the nearest process above this one that has the invocation open, where it can be found."""
+    own = _identity()
+    for entry in reversed(_entries(environment)):
+        of, _, rest = entry.partition("/")
+        producer, _, identity = rest.partition("/")
+        # What this very process has open beside it, or had before it was replaced by `exec`, is not above it.
+        if of == invocation and producer and identity != own:
+            return producer
+    process = sys.modules.get("multiprocessing.process")
+    parent = None if process is None else process.parent_process()
+    if parent is None or parent.pid is None:
+        return None
+    producer, _, start = (read_mark(_file_name(invocation, parent.pid), environment=environment) or "").partition("/")
+    # Its number may be another process's in another container that shares the data folder.
+    return producer if producer and start == _start(str(parent.pid)) else None
+
+
+def _entries(environment: Mapping[str, str]) -> list[str]:
+    return [entry for entry in environment.get(PARENT_VARIABLE, "").split(",") if entry]
+
+
+def _identity() -> str:
+    """This process, also among those that get its number after it."""
+    return f"{os.getpid()}/{_start('self')}"
+
+
+def _start(pid: str) -> str:
+    """When a process started, in the kernel's ticks; empty where the kernel does not say."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123  without pathlib
+            # The name of the program, in parentheses, may hold anything.
+            return file.read().rpartition(b")")[2].split()[19].decode()
+    except (OSError, IndexError):
+        return ""
+
+
+def _file_name(invocation: str, pid: int) -> str:
+    return f"{invocation}.{pid}"
