@@ -20,7 +20,7 @@ from bench.load.client import Address, complete, received
 from bench.load.events import encoded, small_message
 from bench.load.service import Service, running_bare, running_service
 from bench.report import Row
-from standpipe_orchestrator.client import BrokerClient
+from standpipe_orchestrator.client.broker_client import BrokerClient
 from standpipe_protocol.bootstrap import Bootstrap
 
 _EVENTS = 300

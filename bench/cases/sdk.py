@@ -16,7 +16,7 @@ from bench.load.events import custom_message, encoded
 from bench.load.service import Service, running_service
 from bench.report import Row, bracketed
 from standpipe_orchestrator import PipesSubprocessClient
-from standpipe_orchestrator.client import BrokerClient
+from standpipe_orchestrator.client.broker_client import BrokerClient
 
 _REPORTS = 20_000
 _ROUNDS = 12

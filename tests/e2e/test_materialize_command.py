@@ -124,7 +124,7 @@ def test_a_failed_step_is_exit_code_1_shows_the_users_own_frames_and_skips_what_
 
     assert done.returncode == 1
     assert "in inner" in done.stderr
-    assert "definitions/run.py" not in done.stderr
+    assert "definitions/running/run.py" not in done.stderr
     assert "ValueError: no such \\x1b[31mtable" in done.stderr
     assert "report skipped: `orders` failed" in done.stderr
 
@@ -320,7 +320,7 @@ def test_on_a_terminal_a_line_changes_below_and_forwarded_output_stays_whole(tmp
         def slow(context):
             with open_pipes_session(context=context, require_success=False) as session:
                 import subprocess
-                from standpipe_orchestrator.stdio import forward_bytes
+                from standpipe_orchestrator.reading.forwarded_output import forward_bytes
                 process = subprocess.Popen(python(SLOWLY), stdout=subprocess.PIPE)
                 while data := process.stdout.read1():
                     forward_bytes("stdout", data)

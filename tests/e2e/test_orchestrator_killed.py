@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from standpipe_orchestrator import BrokerClient
-from standpipe_orchestrator.launch_claims import KEY_TAG
+from standpipe_orchestrator.client.launch_claims import KEY_TAG
 from standpipe_protocol.invocation import Invocation
 from tests.support.fork_server import ForkServer
 from tests.support.processes import Process, child_environment, run

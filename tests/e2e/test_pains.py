@@ -31,8 +31,8 @@ from standpipe_orchestrator import (
     asset,
     materialize,
 )
-from standpipe_orchestrator.metadata import MetadataValue
-from standpipe_orchestrator.metadata_wire import metadata_from_wire
+from standpipe_orchestrator.values.metadata_conversion import metadata_from_wire
+from standpipe_orchestrator.values.metadata_values import MetadataValue
 from standpipe_protocol.json_text import JsonValue
 from tests.support.fork_server import ForkServer
 from tests.support.processes import child_environment
@@ -316,7 +316,7 @@ def test_an_exception_in_the_orchestrators_own_handling_is_not_green(
             raise ZeroDivisionError("nobody thought of this")
         return metadata_from_wire(metadata)
 
-    monkeypatch.setattr("standpipe_orchestrator.event_values.metadata_from_wire", raising)
+    monkeypatch.setattr("standpipe_orchestrator.values.from_events.metadata_from_wire", raising)
     command = code(
         "from standpipe import open_pipes",
         "with open_pipes() as context:",

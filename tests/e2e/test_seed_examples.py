@@ -37,7 +37,7 @@ from standpipe_orchestrator import (
     materialize,
 )
 from standpipe_orchestrator.definitions.files import load_definitions
-from standpipe_orchestrator.metadata import BoolMetadataValue, FloatMetadataValue
+from standpipe_orchestrator.values.metadata_values import BoolMetadataValue, FloatMetadataValue
 from tests.support.processes import REPOSITORY, child_environment, run
 
 SEED = REPOSITORY / "examples" / "seed"

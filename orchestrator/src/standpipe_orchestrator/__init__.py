@@ -10,10 +10,14 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from standpipe_orchestrator.across import Page as Page
-    from standpipe_orchestrator.asset_key import AssetKey as AssetKey
-    from standpipe_orchestrator.client import BrokerClient as BrokerClient
-    from standpipe_orchestrator.completed import PipesClientCompletedInvocation as PipesClientCompletedInvocation
+    from standpipe_orchestrator.archives.replay import Replay as Replay
+    from standpipe_orchestrator.archives.replay import replay as replay
+    from standpipe_orchestrator.client.asset_operations import Page as Page
+    from standpipe_orchestrator.client.broker_client import BrokerClient as BrokerClient
+    from standpipe_orchestrator.client.discovery import close_default_client as close_default_client
+    from standpipe_orchestrator.client.discovery import default_client as default_client
+    from standpipe_orchestrator.client.event_tail import EventPage as EventPage
+    from standpipe_orchestrator.client.invocation_operations import RegisteredInvocation as RegisteredInvocation
     from standpipe_orchestrator.definitions import AssetCheckExecutionContext as AssetCheckExecutionContext
     from standpipe_orchestrator.definitions import AssetCheckKey as AssetCheckKey
     from standpipe_orchestrator.definitions import AssetChecksDefinition as AssetChecksDefinition
@@ -36,69 +40,69 @@ if TYPE_CHECKING:
     from standpipe_orchestrator.definitions import file_relative_path as file_relative_path
     from standpipe_orchestrator.definitions import materialize as materialize
     from standpipe_orchestrator.definitions import multi_asset as multi_asset
-    from standpipe_orchestrator.discovery import close_default_client as close_default_client
-    from standpipe_orchestrator.discovery import default_client as default_client
+    from standpipe_orchestrator.definitions.io_managers import FilesystemIOManager as FilesystemIOManager
+    from standpipe_orchestrator.definitions.io_managers import InputContext as InputContext
+    from standpipe_orchestrator.definitions.io_managers import IOManager as IOManager
+    from standpipe_orchestrator.definitions.io_managers import OutputContext as OutputContext
     from standpipe_orchestrator.errors import BrokerError as BrokerError
     from standpipe_orchestrator.errors import BrokerNotFound as BrokerNotFound
     from standpipe_orchestrator.errors import BrokerUnreachable as BrokerUnreachable
     from standpipe_orchestrator.errors import DagsterPipesError as DagsterPipesError
-    from standpipe_orchestrator.errors import DagsterPipesExecutionError as DagsterPipesExecutionError
     from standpipe_orchestrator.errors import DefinitionError as DefinitionError
     from standpipe_orchestrator.errors import InvalidArchive as InvalidArchive
     from standpipe_orchestrator.errors import InvalidDefinition as InvalidDefinition
     from standpipe_orchestrator.errors import InvocationNotFound as InvocationNotFound
     from standpipe_orchestrator.errors import NotFound as NotFound
     from standpipe_orchestrator.errors import PipesError as PipesError
-    from standpipe_orchestrator.errors import PipesExecutionError as PipesExecutionError
-    from standpipe_orchestrator.errors import PipesLaunchError as PipesLaunchError
-    from standpipe_orchestrator.errors import PipesResultsIncomplete as PipesResultsIncomplete
     from standpipe_orchestrator.errors import ProblemError as ProblemError
     from standpipe_orchestrator.errors import ServerTooOld as ServerTooOld
     from standpipe_orchestrator.errors import StandpipeError as StandpipeError
     from standpipe_orchestrator.errors import UnexpectedAnswer as UnexpectedAnswer
-    from standpipe_orchestrator.events import EventPage as EventPage
-    from standpipe_orchestrator.invocations import RegisteredInvocation as RegisteredInvocation
-    from standpipe_orchestrator.io_managers import FilesystemIOManager as FilesystemIOManager
-    from standpipe_orchestrator.io_managers import InputContext as InputContext
-    from standpipe_orchestrator.io_managers import IOManager as IOManager
-    from standpipe_orchestrator.io_managers import OutputContext as OutputContext
     from standpipe_orchestrator.launchers.subprocess import PipesSubprocessClient as PipesSubprocessClient
-    from standpipe_orchestrator.metadata import BoolMetadataValue as BoolMetadataValue
-    from standpipe_orchestrator.metadata import DagsterAssetMetadataValue as DagsterAssetMetadataValue
-    from standpipe_orchestrator.metadata import DagsterRunMetadataValue as DagsterRunMetadataValue
-    from standpipe_orchestrator.metadata import FloatMetadataValue as FloatMetadataValue
-    from standpipe_orchestrator.metadata import IntMetadataValue as IntMetadataValue
-    from standpipe_orchestrator.metadata import JsonMetadataValue as JsonMetadataValue
-    from standpipe_orchestrator.metadata import MarkdownMetadataValue as MarkdownMetadataValue
-    from standpipe_orchestrator.metadata import MetadataValue as MetadataValue
-    from standpipe_orchestrator.metadata import NotebookMetadataValue as NotebookMetadataValue
-    from standpipe_orchestrator.metadata import NullMetadataValue as NullMetadataValue
-    from standpipe_orchestrator.metadata import PathMetadataValue as PathMetadataValue
-    from standpipe_orchestrator.metadata import TableColumnLineageMetadataValue as TableColumnLineageMetadataValue
-    from standpipe_orchestrator.metadata import TableMetadataValue as TableMetadataValue
-    from standpipe_orchestrator.metadata import TableSchemaMetadataValue as TableSchemaMetadataValue
-    from standpipe_orchestrator.metadata import TextMetadataValue as TextMetadataValue
-    from standpipe_orchestrator.metadata import TimestampMetadataValue as TimestampMetadataValue
-    from standpipe_orchestrator.metadata import UrlMetadataValue as UrlMetadataValue
-    from standpipe_orchestrator.opening import attach as attach
-    from standpipe_orchestrator.opening import open_pipes_session as open_pipes_session
-    from standpipe_orchestrator.replaying import Replay as Replay
-    from standpipe_orchestrator.replaying import replay as replay
-    from standpipe_orchestrator.results import AssetCheckResult as AssetCheckResult
-    from standpipe_orchestrator.results import AssetCheckSeverity as AssetCheckSeverity
-    from standpipe_orchestrator.results import AssetObservation as AssetObservation
-    from standpipe_orchestrator.results import DataVersion as DataVersion
-    from standpipe_orchestrator.results import MaterializeResult as MaterializeResult
-    from standpipe_orchestrator.run_context import PipesRunContext as PipesRunContext
-    from standpipe_orchestrator.session import PipesSession as PipesSession
-    from standpipe_orchestrator.stdio import forwarding_to as forwarding_to
-    from standpipe_orchestrator.tables import TableColumn as TableColumn
-    from standpipe_orchestrator.tables import TableColumnConstraints as TableColumnConstraints
-    from standpipe_orchestrator.tables import TableColumnDep as TableColumnDep
-    from standpipe_orchestrator.tables import TableColumnLineage as TableColumnLineage
-    from standpipe_orchestrator.tables import TableConstraints as TableConstraints
-    from standpipe_orchestrator.tables import TableRecord as TableRecord
-    from standpipe_orchestrator.tables import TableSchema as TableSchema
+    from standpipe_orchestrator.reading.completed_invocation import (
+        PipesClientCompletedInvocation as PipesClientCompletedInvocation,
+    )
+    from standpipe_orchestrator.reading.execution_errors import DagsterPipesExecutionError as DagsterPipesExecutionError
+    from standpipe_orchestrator.reading.execution_errors import PipesExecutionError as PipesExecutionError
+    from standpipe_orchestrator.reading.execution_errors import PipesLaunchError as PipesLaunchError
+    from standpipe_orchestrator.reading.execution_errors import PipesResultsIncomplete as PipesResultsIncomplete
+    from standpipe_orchestrator.reading.forwarded_output import forwarding_to as forwarding_to
+    from standpipe_orchestrator.sessions.opening import attach as attach
+    from standpipe_orchestrator.sessions.opening import open_pipes_session as open_pipes_session
+    from standpipe_orchestrator.sessions.pipes_session import PipesSession as PipesSession
+    from standpipe_orchestrator.sessions.run_context import PipesRunContext as PipesRunContext
+    from standpipe_orchestrator.values.asset_key import AssetKey as AssetKey
+    from standpipe_orchestrator.values.metadata_values import BoolMetadataValue as BoolMetadataValue
+    from standpipe_orchestrator.values.metadata_values import DagsterAssetMetadataValue as DagsterAssetMetadataValue
+    from standpipe_orchestrator.values.metadata_values import DagsterRunMetadataValue as DagsterRunMetadataValue
+    from standpipe_orchestrator.values.metadata_values import FloatMetadataValue as FloatMetadataValue
+    from standpipe_orchestrator.values.metadata_values import IntMetadataValue as IntMetadataValue
+    from standpipe_orchestrator.values.metadata_values import JsonMetadataValue as JsonMetadataValue
+    from standpipe_orchestrator.values.metadata_values import MarkdownMetadataValue as MarkdownMetadataValue
+    from standpipe_orchestrator.values.metadata_values import MetadataValue as MetadataValue
+    from standpipe_orchestrator.values.metadata_values import NotebookMetadataValue as NotebookMetadataValue
+    from standpipe_orchestrator.values.metadata_values import NullMetadataValue as NullMetadataValue
+    from standpipe_orchestrator.values.metadata_values import PathMetadataValue as PathMetadataValue
+    from standpipe_orchestrator.values.metadata_values import (
+        TableColumnLineageMetadataValue as TableColumnLineageMetadataValue,
+    )
+    from standpipe_orchestrator.values.metadata_values import TableMetadataValue as TableMetadataValue
+    from standpipe_orchestrator.values.metadata_values import TableSchemaMetadataValue as TableSchemaMetadataValue
+    from standpipe_orchestrator.values.metadata_values import TextMetadataValue as TextMetadataValue
+    from standpipe_orchestrator.values.metadata_values import TimestampMetadataValue as TimestampMetadataValue
+    from standpipe_orchestrator.values.metadata_values import UrlMetadataValue as UrlMetadataValue
+    from standpipe_orchestrator.values.results import AssetCheckResult as AssetCheckResult
+    from standpipe_orchestrator.values.results import AssetCheckSeverity as AssetCheckSeverity
+    from standpipe_orchestrator.values.results import AssetObservation as AssetObservation
+    from standpipe_orchestrator.values.results import DataVersion as DataVersion
+    from standpipe_orchestrator.values.results import MaterializeResult as MaterializeResult
+    from standpipe_orchestrator.values.tables import TableColumn as TableColumn
+    from standpipe_orchestrator.values.tables import TableColumnConstraints as TableColumnConstraints
+    from standpipe_orchestrator.values.tables import TableColumnDep as TableColumnDep
+    from standpipe_orchestrator.values.tables import TableColumnLineage as TableColumnLineage
+    from standpipe_orchestrator.values.tables import TableConstraints as TableConstraints
+    from standpipe_orchestrator.values.tables import TableRecord as TableRecord
+    from standpipe_orchestrator.values.tables import TableSchema as TableSchema
     from standpipe_protocol.context import ContextData as ContextData
     from standpipe_protocol.invocation import Event as Event
     from standpipe_protocol.invocation import Expected as Expected
@@ -107,10 +111,10 @@ if TYPE_CHECKING:
     from standpipe_protocol.process_end import Cause as Cause
 
 _MODULES = {
-    "standpipe_orchestrator.across": ("Page",),
-    "standpipe_orchestrator.asset_key": ("AssetKey",),
-    "standpipe_orchestrator.client": ("BrokerClient",),
-    "standpipe_orchestrator.completed": ("PipesClientCompletedInvocation",),
+    "standpipe_orchestrator.client.asset_operations": ("Page",),
+    "standpipe_orchestrator.values.asset_key": ("AssetKey",),
+    "standpipe_orchestrator.client.broker_client": ("BrokerClient",),
+    "standpipe_orchestrator.reading.completed_invocation": ("PipesClientCompletedInvocation",),
     "standpipe_orchestrator.definitions": (
         "AssetCheckExecutionContext",
         "AssetCheckKey",
@@ -135,40 +139,42 @@ _MODULES = {
         "materialize",
         "multi_asset",
     ),
-    "standpipe_orchestrator.discovery": (
+    "standpipe_orchestrator.client.discovery": (
         "close_default_client",
         "default_client",
     ),
-    "standpipe_orchestrator.events": ("EventPage",),
+    "standpipe_orchestrator.client.event_tail": ("EventPage",),
+    "standpipe_orchestrator.reading.execution_errors": (
+        "DagsterPipesExecutionError",
+        "PipesExecutionError",
+        "PipesLaunchError",
+        "PipesResultsIncomplete",
+    ),
     "standpipe_orchestrator.errors": (
         "BrokerError",
         "BrokerNotFound",
         "BrokerUnreachable",
         "DagsterPipesError",
-        "DagsterPipesExecutionError",
         "DefinitionError",
         "InvalidArchive",
         "InvalidDefinition",
         "InvocationNotFound",
         "NotFound",
         "PipesError",
-        "PipesExecutionError",
-        "PipesLaunchError",
-        "PipesResultsIncomplete",
         "ProblemError",
         "ServerTooOld",
         "StandpipeError",
         "UnexpectedAnswer",
     ),
-    "standpipe_orchestrator.invocations": ("RegisteredInvocation",),
-    "standpipe_orchestrator.io_managers": (
+    "standpipe_orchestrator.client.invocation_operations": ("RegisteredInvocation",),
+    "standpipe_orchestrator.definitions.io_managers": (
         "FilesystemIOManager",
         "IOManager",
         "InputContext",
         "OutputContext",
     ),
     "standpipe_orchestrator.launchers.subprocess": ("PipesSubprocessClient",),
-    "standpipe_orchestrator.metadata": (
+    "standpipe_orchestrator.values.metadata_values": (
         "BoolMetadataValue",
         "DagsterAssetMetadataValue",
         "DagsterRunMetadataValue",
@@ -187,25 +193,25 @@ _MODULES = {
         "TimestampMetadataValue",
         "UrlMetadataValue",
     ),
-    "standpipe_orchestrator.opening": (
+    "standpipe_orchestrator.sessions.opening": (
         "attach",
         "open_pipes_session",
     ),
-    "standpipe_orchestrator.replaying": (
+    "standpipe_orchestrator.archives.replay": (
         "Replay",
         "replay",
     ),
-    "standpipe_orchestrator.results": (
+    "standpipe_orchestrator.values.results": (
         "AssetCheckResult",
         "AssetCheckSeverity",
         "AssetObservation",
         "DataVersion",
         "MaterializeResult",
     ),
-    "standpipe_orchestrator.run_context": ("PipesRunContext",),
-    "standpipe_orchestrator.session": ("PipesSession",),
-    "standpipe_orchestrator.stdio": ("forwarding_to",),
-    "standpipe_orchestrator.tables": (
+    "standpipe_orchestrator.sessions.run_context": ("PipesRunContext",),
+    "standpipe_orchestrator.sessions.pipes_session": ("PipesSession",),
+    "standpipe_orchestrator.reading.forwarded_output": ("forwarding_to",),
+    "standpipe_orchestrator.values.tables": (
         "TableColumn",
         "TableColumnConstraints",
         "TableColumnDep",

@@ -2,7 +2,7 @@
 
     StandpipeError                               (standpipe.errors)
     ├── DagsterPipesError (also PipesError)      results are not as they were asked for (standpipe.errors)
-    ├── PipesExecutionError (also DagsterPipesExecutionError)
+    ├── PipesExecutionError (also DagsterPipesExecutionError)      (reading.execution_errors, with those below it)
     │   │                                        external work did not succeed; `completed` holds what was reported
     │   ├── PipesLaunchError                     it could not be started at all
     │   └── PipesResultsIncomplete               whatever the verdict: what was reported is not all here
@@ -33,8 +33,6 @@ Messages are full sentences and never hold a key or a token.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from standpipe.errors import (
     DagsterPipesError,
     PipesError,
@@ -47,11 +45,7 @@ from standpipe.errors import (
     PipesUnauthorized,
     StandpipeError,
 )
-from standpipe_protocol.invocation import Reason, VerdictName
 from standpipe_protocol.problems import Problem
-
-if TYPE_CHECKING:
-    from standpipe_orchestrator.completed import PipesClientCompletedInvocation
 
 
 class InvalidMetadata(StandpipeError, TypeError):
@@ -100,46 +94,6 @@ class InvalidArchive(StandpipeError, ValueError):
 
 class InvocationNotFound(StandpipeError, LookupError):
     """What was named is neither an id nor a key of an invocation on that broker."""
-
-
-class PipesExecutionError(StandpipeError):
-    """External work ended with another verdict than `succeeded`.
-
-    Attributes:
-        completed: what was reported all the same; None when the invocation could not be read any more.
-        verdict: the broker's word, None when the broker was not reached at the end.
-        reasons: why, each a code and a sentence.
-        exit_code: the process's, where there was one; negative for a signal.
-        stderr_tail: the end of what the process wrote to stderr.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        completed: PipesClientCompletedInvocation | None = None,
-        verdict: VerdictName | None = None,
-        reasons: tuple[Reason, ...] = (),
-        exit_code: int | None = None,
-        stderr_tail: str = "",
-    ) -> None:
-        super().__init__(message)
-        self.completed = completed
-        self.verdict = verdict
-        self.reasons = reasons
-        self.exit_code = exit_code
-        self.stderr_tail = stderr_tail
-
-
-class PipesLaunchError(PipesExecutionError):
-    """The external work could not be started: no such command, no permission, no such folder."""
-
-
-class PipesResultsIncomplete(PipesExecutionError):
-    """Not everything that the broker has of the work could be taken here, so that no result stands for all of it.
-
-    The message names positions and causes; `completed.partial_results` has what could be taken.
-    """
 
 
 class BrokerError(PipesServerError):
@@ -230,16 +184,12 @@ class InvocationRunning(Conflict):
     """The invocation has not ended yet."""
 
 
-# Upstream's name, which ported code imports.
-DagsterPipesExecutionError = PipesExecutionError
-
 __all__ = [
     "BrokerError",
     "BrokerNotFound",
     "BrokerUnreachable",
     "Conflict",
     "DagsterPipesError",
-    "DagsterPipesExecutionError",
     "DefinitionError",
     "IdempotencyConflict",
     "InvalidArchive",
@@ -254,9 +204,6 @@ __all__ = [
     "NotFound",
     "Overloaded",
     "PipesError",
-    "PipesExecutionError",
-    "PipesLaunchError",
-    "PipesResultsIncomplete",
     "ProblemError",
     "ServerFailed",
     "ServerTooOld",

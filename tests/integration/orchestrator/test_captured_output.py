@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from standpipe_orchestrator import BrokerClient, PipesSubprocessClient
-from standpipe_orchestrator.log_lines import LogLines
+from standpipe_orchestrator.reading.log_lines import LogLines
 from standpipe_protocol.invocation import Event
 from tests.support.waiting import wait_until
 

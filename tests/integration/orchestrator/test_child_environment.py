@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from standpipe_orchestrator import BrokerClient, PipesSubprocessClient, open_pipes_session
-from standpipe_orchestrator.errors import PipesExecutionError
+from standpipe_orchestrator.reading.execution_errors import PipesExecutionError
 from tests.support.server import Server
 
 TELLS = """

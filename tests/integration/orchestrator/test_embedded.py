@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from standpipe_orchestrator import close_default_client, default_client
-from standpipe_orchestrator.embedded import EmbeddedBroker
+from standpipe_orchestrator.client.embedded_broker import EmbeddedBroker
 from standpipe_orchestrator.errors import BrokerNotFound
 from standpipe_protocol.home import read_credentials
 from tests.conftest import ServerFactory
@@ -102,7 +102,7 @@ def test_without_the_server_installed_the_extra_is_named(home: Path, monkeypatch
 
 
 def answers(home: Path) -> bool:
-    from standpipe_orchestrator.discovery import proves_identity
+    from standpipe_orchestrator.client.discovery import proves_identity
 
     found = read_credentials(home)
     return found is not None and proves_identity(found)

@@ -93,7 +93,7 @@ except PipesExecutionError as error:
 
 def test_a_status_that_other_code_has_taken_is_not_known_and_makes_nothing_green(broker: Server) -> None:
     code = """
-from standpipe_orchestrator import exit_status
+from standpipe_orchestrator.sessions import exit_status
 inner = exit_status.wait_for_status
 def taken(process):
     os.waitpid(process.pid, 0)  # other code of this process is faster

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from standpipe_orchestrator.discovery import proves_identity
+from standpipe_orchestrator.client.discovery import proves_identity
 from standpipe_protocol.home import read_credentials
 from tests.conftest import ServerFactory
 from tests.support.processes import Process, child_environment, run, run_python

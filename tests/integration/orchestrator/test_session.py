@@ -161,7 +161,7 @@ def test_what_a_lost_process_reports_after_it_came_back_to_life_is_among_the_res
 def test_a_broker_that_is_gone_at_the_end_does_not_make_a_run_green(
     start_server: ServerFactory, sqlite_url: str, script: Script, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("standpipe_orchestrator.session.DELIVERY_SECONDS", 0.5)
+    monkeypatch.setattr("standpipe_orchestrator.sessions.pipes_session.DELIVERY_SECONDS", 0.5)
     monkeypatch.setenv("STANDPIPE_HOME", str(tmp_path / "spools"))
     server = start_server(database_url=sqlite_url)
     command = script(

@@ -16,8 +16,8 @@ from standpipe_orchestrator import (
     PipesSubprocessClient,
     open_pipes_session,
 )
-from standpipe_orchestrator.metadata import MetadataValue
-from standpipe_orchestrator.metadata_wire import metadata_from_wire
+from standpipe_orchestrator.values.metadata_conversion import metadata_from_wire
+from standpipe_orchestrator.values.metadata_values import MetadataValue
 from standpipe_protocol.json_text import JsonValue
 from tests.support.processes import child_environment, run, run_python
 
@@ -43,7 +43,7 @@ def b_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
             raise ZeroDivisionError("metadata nobody thought of")
         return values
 
-    monkeypatch.setattr("standpipe_orchestrator.event_values.metadata_from_wire", raising)
+    monkeypatch.setattr("standpipe_orchestrator.values.from_events.metadata_from_wire", raising)
 
 
 @pytest.mark.usefixtures("b_cannot_be_made")

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from standpipe_orchestrator.cli.arguments import moment, positive, seconds, whole
+from standpipe_orchestrator.cli.command_line.arguments import moment, positive, seconds, whole
 
 
 @pytest.mark.parametrize(

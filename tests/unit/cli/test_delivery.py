@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from standpipe_orchestrator.cli.delivery import delivery, superseded_producers
+from standpipe_orchestrator.cli.words.delivery import delivery, superseded_producers
 from standpipe_protocol.invocation import Invocation
 from standpipe_protocol.json_text import JsonValue
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from standpipe_orchestrator.cli.changes import among, change_words
-from standpipe_orchestrator.cli.ends import attempt_number, end_words, judge_sentence, why_it_ended
-from standpipe_orchestrator.cli.history import brief_state, standing
+from standpipe_orchestrator.cli.command_line.answering import brief_state, standing
+from standpipe_orchestrator.cli.words.process_ends import attempt_number, end_words, judge_sentence, why_it_ended
+from standpipe_orchestrator.cli.words.state_changes import among, change_words
 from standpipe_protocol.invocation import Event, Invocation
 from standpipe_protocol.json_text import JsonObject, JsonValue
 

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from standpipe_orchestrator.cli.lists import cell, print_rows
+from standpipe_orchestrator.cli.words.lists import cell, print_rows
 
 ID = "inv_01a20943-3f8f-76c8-a585-acd60cb7f845"
 COLUMNS = ("Materialized", "Partition", "Version", "Metadata", "Invocation")

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from standpipe_orchestrator.cli.ls import listing
+from standpipe_orchestrator.cli.history.ls import listing
 from standpipe_protocol.invocation import Invocation
 from standpipe_protocol.json_text import JsonValue
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from standpipe_orchestrator.cli.history import seconds_taken, standing
-from standpipe_orchestrator.cli.stages import spans, waiting_line, way
+from standpipe_orchestrator.cli.command_line.answering import seconds_taken, standing
+from standpipe_orchestrator.cli.words.launch_stages import spans, waiting_line, way
 from standpipe_protocol.invocation import Invocation
 from standpipe_protocol.json_text import JsonObject, JsonValue
 

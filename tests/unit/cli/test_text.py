@@ -11,7 +11,7 @@ from standpipe_orchestrator import (
     NullMetadataValue,
     TimestampMetadataValue,
 )
-from standpipe_orchestrator.cli.text import briefly, duration, metadata_line, one_line, visible
+from standpipe_orchestrator.cli.words.text import briefly, duration, metadata_line, one_line, visible
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from standpipe_orchestrator.asset_key import AssetKey
 from standpipe_orchestrator.definitions import (
     AssetCheckExecutionContext,
     AssetCheckSpec,
@@ -16,7 +15,8 @@ from standpipe_orchestrator.definitions import (
     materialize,
 )
 from standpipe_orchestrator.errors import InvalidResult
-from standpipe_orchestrator.results import AssetCheckResult, AssetCheckSeverity, MaterializeResult
+from standpipe_orchestrator.values.asset_key import AssetKey
+from standpipe_orchestrator.values.results import AssetCheckResult, AssetCheckSeverity, MaterializeResult
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from standpipe_orchestrator.definitions import AssetCheckSpec, RunEvent, asset, materialize
-from standpipe_orchestrator.results import AssetCheckResult, MaterializeResult
+from standpipe_orchestrator.values.results import AssetCheckResult, MaterializeResult
 
 
 @pytest.fixture(autouse=True)

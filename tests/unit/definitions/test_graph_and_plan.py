@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from standpipe_orchestrator.asset_key import AssetKey
 from standpipe_orchestrator.definitions import (
     AssetCheckSpec,
     AssetIn,
@@ -20,8 +19,9 @@ from standpipe_orchestrator.definitions import (
     asset_check,
     multi_asset,
 )
-from standpipe_orchestrator.definitions.plan import Plan, plan_run
+from standpipe_orchestrator.definitions.running.plan import Plan, plan_run
 from standpipe_orchestrator.errors import InvalidDefinition, InvalidPartition, InvalidSelection
+from standpipe_orchestrator.values.asset_key import AssetKey
 
 
 @asset(group_name="raw")

@@ -14,10 +14,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from standpipe_orchestrator.asset_key import AssetKey
 from standpipe_orchestrator.definitions import StaticPartitionsDefinition, asset, materialize
+from standpipe_orchestrator.definitions.io_managers import FilesystemIOManager, InputContext, OutputContext
 from standpipe_orchestrator.errors import ValueNotStorable, ValueNotStored
-from standpipe_orchestrator.io_managers import FilesystemIOManager, InputContext, OutputContext
+from standpipe_orchestrator.values.asset_key import AssetKey
 
 
 class Colour(enum.StrEnum):

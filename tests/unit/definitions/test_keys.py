@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from standpipe_orchestrator.asset_key import AssetKey
 from standpipe_orchestrator.definitions import (
     AssetCheckSpec,
     AssetIn,
@@ -21,9 +20,10 @@ from standpipe_orchestrator.definitions import (
     materialize,
     multi_asset,
 )
+from standpipe_orchestrator.definitions.io_managers import FilesystemIOManager, InputContext, OutputContext
 from standpipe_orchestrator.errors import InvalidDefinition, InvalidResult
-from standpipe_orchestrator.io_managers import FilesystemIOManager, InputContext, OutputContext
-from standpipe_orchestrator.results import AssetCheckResult, MaterializeResult
+from standpipe_orchestrator.values.asset_key import AssetKey
+from standpipe_orchestrator.values.results import AssetCheckResult, MaterializeResult
 
 ALIKE: Sequence[tuple[str, ...]] = (
     ("daily-orders",),

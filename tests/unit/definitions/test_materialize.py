@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from standpipe_orchestrator.asset_key import AssetKey
 from standpipe_orchestrator.definitions import (
     AssetExecutionContext,
     AssetIn,
@@ -21,10 +20,11 @@ from standpipe_orchestrator.definitions import (
     materialize,
     multi_asset,
 )
+from standpipe_orchestrator.definitions.io_managers import FilesystemIOManager, InputContext, IOManager, OutputContext
 from standpipe_orchestrator.errors import InvalidDefinition, InvalidResult, ValueNotStored
-from standpipe_orchestrator.io_managers import FilesystemIOManager, InputContext, IOManager, OutputContext
-from standpipe_orchestrator.metadata import IntMetadataValue, PathMetadataValue
-from standpipe_orchestrator.results import AssetCheckResult, MaterializeResult
+from standpipe_orchestrator.values.asset_key import AssetKey
+from standpipe_orchestrator.values.metadata_values import IntMetadataValue, PathMetadataValue
+from standpipe_orchestrator.values.results import AssetCheckResult, MaterializeResult
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from standpipe_orchestrator.asset_key import AssetKey
-from standpipe_orchestrator.cli.progress import Progress
+from standpipe_orchestrator.cli.launching.step_progress import Progress
 from standpipe_orchestrator.definitions import (
     AssetCheckSpec,
     AssetsDefinition,
@@ -20,7 +19,8 @@ from standpipe_orchestrator.definitions import (
     materialize,
     multi_asset,
 )
-from standpipe_orchestrator.results import AssetCheckResult, MaterializeResult
+from standpipe_orchestrator.values.asset_key import AssetKey
+from standpipe_orchestrator.values.results import AssetCheckResult, MaterializeResult
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 from standpipe_orchestrator import BrokerClient
-from standpipe_orchestrator.archive import ArchiveReader
+from standpipe_orchestrator.client.archive_operations import ArchiveReader
 from tests.support.stub_broker import Reply, Request, StubBroker
 
 EVENTS = 5000

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from standpipe_orchestrator import AssetCheckResult, AssetKey, MaterializeResult
-from standpipe_orchestrator.collected import CollectedResults
 from standpipe_orchestrator.errors import BrokerUnreachable
-from standpipe_orchestrator.event_values import message_of, report_key
-from standpipe_orchestrator.results import PipesResult
-from standpipe_orchestrator.retained import Item, Retained
+from standpipe_orchestrator.reading.bounded_items import Item, Retained
+from standpipe_orchestrator.reading.result_collection import CollectedResults
+from standpipe_orchestrator.values.from_events import message_of, report_key
+from standpipe_orchestrator.values.results import PipesResult
 from standpipe_protocol.invocation import Event
 from standpipe_protocol.json_text import JsonObject
 from standpipe_protocol.messages import (
@@ -29,8 +29,8 @@ Reported = ReportAssetMaterialization | ReportAssetCheck | ReportCustomMessage
 
 @pytest.fixture(autouse=True)
 def room_for_three(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("retained", "collected"):
-        monkeypatch.setattr(f"standpipe_orchestrator.{module}.MOST_ITEMS", 3)
+    for module in ("bounded_items", "result_collection"):
+        monkeypatch.setattr(f"standpipe_orchestrator.reading.{module}.MOST_ITEMS", 3)
 
 
 class History:
@@ -131,7 +131,7 @@ def test_what_was_rejected_or_could_not_be_handled_is_left_out_again() -> None:
 
 
 def test_one_large_message_is_not_held_either(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("standpipe_orchestrator.retained.MOST_CHARACTERS", 1000)
+    monkeypatch.setattr("standpipe_orchestrator.reading.bounded_items.MOST_CHARACTERS", 1000)
     history = History()
     payloads = ["small", "x" * 2000, "small again"]
     for payload in payloads:

@@ -12,9 +12,9 @@ from standpipe_orchestrator import (
     MaterializeResult,
     PipesClientCompletedInvocation,
 )
-from standpipe_orchestrator.collected import CollectedResults
 from standpipe_orchestrator.errors import DagsterPipesError
-from standpipe_orchestrator.result_getters import ResultGetters
+from standpipe_orchestrator.reading.result_collection import CollectedResults
+from standpipe_orchestrator.reading.result_getters import ResultGetters
 from standpipe_protocol.invocation import Event, Invocation
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from standpipe_orchestrator.discovery import find_broker
+from standpipe_orchestrator.client.discovery import find_broker
 from standpipe_orchestrator.errors import BrokerNotFound
 from standpipe_protocol.home import (
     IDENTITY_PROOF_HEADER,

@@ -19,8 +19,8 @@ import pytest
 from standpipe_orchestrator import AssetKey, ContextData, forwarding_to
 from standpipe_orchestrator.launchers.capture import StreamCapture
 from standpipe_orchestrator.launchers.child import Child
-from standpipe_orchestrator.run_context import context_data_for, logger_of
-from standpipe_orchestrator.stdio import forward_bytes
+from standpipe_orchestrator.reading.forwarded_output import forward_bytes
+from standpipe_orchestrator.sessions.run_context import context_data_for, logger_of
 from standpipe_protocol.context import KeyRange, TimeWindow
 from standpipe_protocol.messages import LogExternalStream
 from tests.support.waiting import wait_until

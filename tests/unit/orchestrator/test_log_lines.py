@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from standpipe_orchestrator.log_lines import LogLine, LogLines, Wanted
+from standpipe_orchestrator.reading.log_lines import LogLine, LogLines, Wanted
 from standpipe_protocol.invocation import Event
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from standpipe_orchestrator import BrokerClient, ContextData, open_pipes_session, provenance
+from standpipe_orchestrator import BrokerClient, ContextData, open_pipes_session
 from standpipe_orchestrator.errors import InvalidRequest
+from standpipe_orchestrator.sessions import provenance
 from tests.support.stub_broker import Reply, Request, StubBroker
 
 MADE = {"invocation_id": "inv_0", "position": 3, "received_at": "2026-01-01T00:00:00Z", "data_version": None}

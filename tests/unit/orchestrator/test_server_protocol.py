@@ -15,8 +15,8 @@ from standpipe_orchestrator import (
     ServerTooOld,
     open_pipes_session,
 )
-from standpipe_orchestrator.archive import ArchiveReader
-from standpipe_orchestrator.importing import import_archive
+from standpipe_orchestrator.archives.archive_import import import_archive
+from standpipe_orchestrator.client.archive_operations import ArchiveReader
 from tests.support.stub_broker import Reply, Request, StubBroker
 
 NOTHING = ContextData(run_id="r")

@@ -123,7 +123,11 @@ class SlowLog(logging.Logger):
 
 @pytest.fixture(autouse=True)
 def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    for where in ("reading.DRAIN_SECONDS", "reading._STOP_SECONDS", "session.DELIVERY_SECONDS"):
+    for where in (
+        "reading.event_reader.DRAIN_SECONDS",
+        "reading.event_reader._STOP_SECONDS",
+        "sessions.pipes_session.DELIVERY_SECONDS",
+    ):
         monkeypatch.setattr(f"standpipe_orchestrator.{where}", PATIENCE)
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from standpipe_orchestrator import BrokerClient
+from standpipe_orchestrator.client.event_tail import Tail
 from standpipe_orchestrator.errors import BrokerUnreachable, NotFound, UnexpectedAnswer
-from standpipe_orchestrator.reader import Tail
 from tests.support.stub_broker import Reply, Request, StubBroker
 
 ENDED = {"id": "inv_1", "status": "ended", "verdict": "succeeded", "last_position": 3}

@@ -36,7 +36,7 @@ from standpipe_orchestrator import (
     TimestampMetadataValue,
 )
 from standpipe_orchestrator.errors import InvalidMetadata
-from standpipe_orchestrator.metadata_wire import (
+from standpipe_orchestrator.values.metadata_conversion import (
     metadata_from_history,
     metadata_from_wire,
     metadata_to_wire,

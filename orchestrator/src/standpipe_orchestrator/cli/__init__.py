@@ -41,27 +41,31 @@ def _let_long_integers_be_shown() -> None:
 
 
 MATERIALIZE = Command(
-    help="run the assets and checks of a file of definitions", module="standpipe_orchestrator.cli.materialize"
+    help="run the assets and checks of a file of definitions", module="standpipe_orchestrator.cli.launching.materialize"
 )
-LS = Command(help="list invocations, newest first", module="standpipe_orchestrator.cli.ls")
-SHOW = Command(help="show one invocation and everything it reported", module="standpipe_orchestrator.cli.show")
-TAIL = Command(help="show the last events of an invocation, or follow it", module="standpipe_orchestrator.cli.tail")
-LOGS = Command(help="show log messages and captured output of an invocation", module="standpipe_orchestrator.cli.logs")
-CANCEL = Command(help="ask the processes of invocations to stop", module="standpipe_orchestrator.cli.cancel")
-COMPARE = Command(help="show in what invocations differ", module="standpipe_orchestrator.cli.compare")
-ASSETS = Command(help="list assets, and what was reported on one", module="standpipe_orchestrator.cli.assets")
+LS = Command(help="list invocations, newest first", module="standpipe_orchestrator.cli.history.ls")
+SHOW = Command(help="show one invocation and everything it reported", module="standpipe_orchestrator.cli.history.show")
+TAIL = Command(
+    help="show the last events of an invocation, or follow it", module="standpipe_orchestrator.cli.history.tail"
+)
+LOGS = Command(
+    help="show log messages and captured output of an invocation", module="standpipe_orchestrator.cli.history.logs"
+)
+CANCEL = Command(help="ask the processes of invocations to stop", module="standpipe_orchestrator.cli.history.cancel")
+COMPARE = Command(help="show in what invocations differ", module="standpipe_orchestrator.cli.history.compare")
+ASSETS = Command(help="list assets, and what was reported on one", module="standpipe_orchestrator.cli.history.assets")
 EXPORT = Command(
-    help="write an invocation with everything it reported to a file", module="standpipe_orchestrator.cli.export"
+    help="write an invocation with everything it reported to a file", module="standpipe_orchestrator.cli.history.export"
 )
-IMPORT = Command(help="store an exported invocation as a new one", module="standpipe_orchestrator.cli.import_")
+IMPORT = Command(help="store an exported invocation as a new one", module="standpipe_orchestrator.cli.history.import_")
 REPLAY = Command(
-    help="rebuild results from stored events or an exported file", module="standpipe_orchestrator.cli.replay"
+    help="rebuild results from stored events or an exported file", module="standpipe_orchestrator.cli.history.replay"
 )
 COMPLETION = Command(
     help="print what makes a shell complete verbs, options, ids and keys",
-    module="standpipe_orchestrator.cli.completion",
+    module="standpipe_orchestrator.cli.command_line.completion",
 )
-OPEN = Command(help="open the server's pages in a browser", module="standpipe_orchestrator.cli.open")
+OPEN = Command(help="open the server's pages in a browser", module="standpipe_orchestrator.cli.history.open")
 
 __all__ = [
     "ASSETS",

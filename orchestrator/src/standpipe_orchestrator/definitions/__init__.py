@@ -5,13 +5,18 @@ steps hand its results back. The one invariant: a run is green only if every ste
 have to run because a skippable asset was not made.
 """
 
-from standpipe_orchestrator.definitions.context import (
-    AssetCheckExecutionContext,
-    AssetExecutionContext,
-    StepExecutionContext,
-)
 from standpipe_orchestrator.definitions.definitions import Definitions
-from standpipe_orchestrator.definitions.events import (
+from standpipe_orchestrator.definitions.files import file_relative_path
+from standpipe_orchestrator.definitions.output import Output
+from standpipe_orchestrator.definitions.partitions import (
+    DailyPartitionsDefinition,
+    MonthlyPartitionsDefinition,
+    PartitionTimeWindow,
+    StaticPartitionsDefinition,
+)
+from standpipe_orchestrator.definitions.running.outcomes import ExecuteResult, StepOutcome
+from standpipe_orchestrator.definitions.running.run import materialize
+from standpipe_orchestrator.definitions.running.run_events import (
     InvocationRegistered,
     Recorded,
     Reported,
@@ -21,16 +26,12 @@ from standpipe_orchestrator.definitions.events import (
     StepEnded,
     StepStarted,
 )
-from standpipe_orchestrator.definitions.files import file_relative_path
-from standpipe_orchestrator.definitions.outcomes import ExecuteResult, StepOutcome
-from standpipe_orchestrator.definitions.output import Output
-from standpipe_orchestrator.definitions.partitions import (
-    DailyPartitionsDefinition,
-    MonthlyPartitionsDefinition,
-    PartitionTimeWindow,
-    StaticPartitionsDefinition,
+from standpipe_orchestrator.definitions.running.step_context import (
+    RUN_LOGGER,
+    AssetCheckExecutionContext,
+    AssetExecutionContext,
+    StepExecutionContext,
 )
-from standpipe_orchestrator.definitions.run import materialize
 from standpipe_orchestrator.definitions.specs import AssetCheckKey, AssetCheckSpec, AssetIn, AssetSpec
 from standpipe_orchestrator.definitions.steps import (
     AssetChecksDefinition,
@@ -41,6 +42,7 @@ from standpipe_orchestrator.definitions.steps import (
 )
 
 __all__ = [
+    "RUN_LOGGER",
     "AssetCheckExecutionContext",
     "AssetCheckKey",
     "AssetCheckSpec",

@@ -10,12 +10,12 @@ import graphlib
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from standpipe_orchestrator.asset_key import AssetKey
 from standpipe_orchestrator.definitions.naming import with_distinct_names
 from standpipe_orchestrator.definitions.partitions import PartitionsDefinition
 from standpipe_orchestrator.definitions.specs import AssetCheckKey, AssetSpec
 from standpipe_orchestrator.definitions.steps import AssetChecksDefinition, StepDefinition
 from standpipe_orchestrator.errors import InvalidDefinition
+from standpipe_orchestrator.values.asset_key import AssetKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

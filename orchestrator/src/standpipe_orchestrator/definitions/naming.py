@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from standpipe_orchestrator.asset_key import AssetKey
 from standpipe_orchestrator.definitions.specs import AssetCheckKey
 from standpipe_orchestrator.definitions.steps import StepDefinition
+from standpipe_orchestrator.values.asset_key import AssetKey
 
 
 def keys_named(output_name: str, keys: Iterable[AssetKey]) -> tuple[AssetKey, ...]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from standpipe_orchestrator.metadata import MetadataValue
-from standpipe_orchestrator.metadata_wire import normalise_values
+from standpipe_orchestrator.values.metadata_conversion import normalise_values
+from standpipe_orchestrator.values.metadata_values import MetadataValue
 
 T = TypeVar("T")
 

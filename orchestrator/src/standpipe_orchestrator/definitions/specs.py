@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from standpipe_orchestrator.asset_key import AssetKey, CoercibleToAssetKey
 from standpipe_orchestrator.definitions.partitions import PartitionsDefinition
 from standpipe_orchestrator.errors import InvalidDefinition
+from standpipe_orchestrator.values.asset_key import AssetKey, CoercibleToAssetKey
 
 
 def to_asset_key(given: object) -> AssetKey:

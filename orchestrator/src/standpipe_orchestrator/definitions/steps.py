@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import overload
 
-from standpipe_orchestrator.asset_key import AssetKey, CoercibleToAssetKey
 from standpipe_orchestrator.definitions.partitions import PartitionsDefinition
 from standpipe_orchestrator.definitions.specs import (
     AssetCheckSpec,
@@ -18,6 +17,7 @@ from standpipe_orchestrator.definitions.specs import (
     to_asset_key,
 )
 from standpipe_orchestrator.errors import InvalidDefinition
+from standpipe_orchestrator.values.asset_key import AssetKey, CoercibleToAssetKey
 
 CONTEXT_PARAMETERS = frozenset({"context", "_context", "_", "__"})
 """A function that takes the context takes it first, under one of these names."""

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-from standpipe_orchestrator.errors import PipesLaunchError
 from standpipe_orchestrator.launchers.child import Command
+from standpipe_orchestrator.reading.execution_errors import PipesLaunchError
 
 
 def require_command(command: Command) -> None:

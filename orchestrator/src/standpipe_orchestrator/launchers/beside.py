@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from standpipe_orchestrator.errors import BrokerError
-from standpipe_orchestrator.session import PipesSession
+from standpipe_orchestrator.sessions.pipes_session import PipesSession
 
 LOOK_SECONDS = 3.0
 _JOIN_SECONDS = 0.1

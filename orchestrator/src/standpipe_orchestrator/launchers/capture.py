@@ -16,8 +16,8 @@ from collections.abc import Callable
 from typing import IO
 
 from standpipe_orchestrator.launchers.captured_text import CapturedText, Pieces
-from standpipe_orchestrator.redraws import last_states
-from standpipe_orchestrator.stdio import forward_bytes
+from standpipe_orchestrator.reading.forwarded_output import forward_bytes
+from standpipe_orchestrator.reading.redrawn_lines import last_states
 from standpipe_protocol.messages import LogExternalStream
 
 READ_BYTES = 64 * 1024

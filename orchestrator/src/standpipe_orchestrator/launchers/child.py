@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TypeAlias
 
-from standpipe_orchestrator.exit_status import kept_statuses, wait_for_status
+from standpipe_orchestrator.sessions.exit_status import kept_statuses, wait_for_status
 
 Command: TypeAlias = "str | Sequence[str | os.PathLike[str]]"
 """The words of a command, or one text for the shell."""

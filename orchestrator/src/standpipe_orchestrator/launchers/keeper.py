@@ -22,15 +22,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from standpipe_orchestrator.client import BrokerClient
-from standpipe_orchestrator.errors import PipesExecutionError
-from standpipe_orchestrator.invocations import RegisteredInvocation
-from standpipe_orchestrator.launch_claims import claim_message
+from standpipe_orchestrator.client.broker_client import BrokerClient
+from standpipe_orchestrator.client.invocation_operations import RegisteredInvocation
+from standpipe_orchestrator.client.launch_claims import claim_message
 from standpipe_orchestrator.launchers.child import Command
 from standpipe_orchestrator.launchers.launch_lock import LaunchLock
 from standpipe_orchestrator.launchers.running import Launch, RunningSubprocess
-from standpipe_orchestrator.opening import seen_through
-from standpipe_orchestrator.session import PipesSession
+from standpipe_orchestrator.reading.execution_errors import PipesExecutionError
+from standpipe_orchestrator.sessions.opening import seen_through
+from standpipe_orchestrator.sessions.pipes_session import PipesSession
 from standpipe_protocol.context import ContextData
 from standpipe_protocol.json_text import JsonObject
 

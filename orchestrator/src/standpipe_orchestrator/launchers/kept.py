@@ -21,9 +21,9 @@ from standpipe_orchestrator.launchers.endings import Seen
 from standpipe_orchestrator.launchers.keeper import Instructions
 from standpipe_orchestrator.launchers.launch_lock import life, lock_path, log_end, open_log
 from standpipe_orchestrator.launchers.running import LOOK_SECONDS, RunningSubprocess
-from standpipe_orchestrator.results import PipesResult
-from standpipe_orchestrator.run_context import logger_of
-from standpipe_orchestrator.session import PipesSession
+from standpipe_orchestrator.sessions.pipes_session import PipesSession
+from standpipe_orchestrator.sessions.run_context import logger_of
+from standpipe_orchestrator.values.results import PipesResult
 from standpipe_protocol.bootstrap import HOME_VARIABLE, SPOOL_FOLDER_VARIABLE
 from standpipe_protocol.home import standpipe_home
 from standpipe_protocol.home_path import home_path

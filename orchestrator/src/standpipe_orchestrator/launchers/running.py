@@ -15,25 +15,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from standpipe_orchestrator.client import BrokerClient
-from standpipe_orchestrator.completed import PipesClientCompletedInvocation
-from standpipe_orchestrator.errors import (
-    BrokerError,
-    PipesExecutionError,
-    PipesLaunchError,
-    PipesResultsIncomplete,
-)
-from standpipe_orchestrator.invocations import PipesMode
+from standpipe_orchestrator.client.broker_client import BrokerClient
+from standpipe_orchestrator.client.invocation_operations import PipesMode
+from standpipe_orchestrator.errors import BrokerError
 from standpipe_orchestrator.launchers.arguments import no_such_folder, program_of
 from standpipe_orchestrator.launchers.beside import Beside
 from standpipe_orchestrator.launchers.capture import StreamCapture
 from standpipe_orchestrator.launchers.child import Child, Command
 from standpipe_orchestrator.launchers.endings import Seen, Stop, describe_end
-from standpipe_orchestrator.opening import is_interrupt, open_pipes_session
-from standpipe_orchestrator.results import PipesResult
-from standpipe_orchestrator.run_context import RunContext, logger_of
-from standpipe_orchestrator.session import PipesSession
-from standpipe_orchestrator.verdicts import execution_error
+from standpipe_orchestrator.reading.completed_invocation import PipesClientCompletedInvocation
+from standpipe_orchestrator.reading.execution_errors import (
+    PipesExecutionError,
+    PipesLaunchError,
+    PipesResultsIncomplete,
+    execution_error,
+)
+from standpipe_orchestrator.sessions.opening import is_interrupt, open_pipes_session
+from standpipe_orchestrator.sessions.pipes_session import PipesSession
+from standpipe_orchestrator.sessions.run_context import RunContext, logger_of
+from standpipe_orchestrator.values.results import PipesResult
 from standpipe_protocol.invocation import Expected
 from standpipe_protocol.json_text import JsonValue
 

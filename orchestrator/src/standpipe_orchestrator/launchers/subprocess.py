@@ -11,10 +11,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from standpipe_orchestrator.client import BrokerClient
-from standpipe_orchestrator.completed import PipesClientCompletedInvocation
-from standpipe_orchestrator.invocations import PipesMode, require_pipes_mode
-from standpipe_orchestrator.launch_claims import require_key
+from standpipe_orchestrator.client.broker_client import BrokerClient
+from standpipe_orchestrator.client.invocation_operations import PipesMode, require_pipes_mode
+from standpipe_orchestrator.client.launch_claims import require_key
 from standpipe_orchestrator.launchers.arguments import (
     require_command,
     require_environment,
@@ -23,10 +22,11 @@ from standpipe_orchestrator.launchers.arguments import (
     require_seconds,
 )
 from standpipe_orchestrator.launchers.child import Command
-from standpipe_orchestrator.launchers.environment import child_environment
 from standpipe_orchestrator.launchers.kept import KeptSubprocess
 from standpipe_orchestrator.launchers.running import Launch, RunningSubprocess
-from standpipe_orchestrator.run_context import RunContext, require_context
+from standpipe_orchestrator.reading.completed_invocation import PipesClientCompletedInvocation
+from standpipe_orchestrator.sessions.child_environment import child_environment
+from standpipe_orchestrator.sessions.run_context import RunContext, require_context
 from standpipe_protocol.invocation import Expected
 
 

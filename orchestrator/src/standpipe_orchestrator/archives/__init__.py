@@ -1,0 +1,1 @@
+"""An invocation as a file: written, stored again, and replayed."""

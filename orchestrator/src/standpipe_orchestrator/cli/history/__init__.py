@@ -1,0 +1,1 @@
+"""The verbs that read, export and cancel stored invocations; one module a verb."""

@@ -1,0 +1,107 @@
+"""`standpipe tail ID`: the last events of an invocation, and with `-f` those that come, until it has ended.
+
+Exit code 0 whatever the verdict is, unless `--exit-status` asks for it: then 1 for any but `succeeded`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from rich.console import Console
+
+from standpipe_orchestrator.cli.command_line.answering import answering, print_json, seconds_taken, state
+from standpipe_orchestrator.cli.command_line.arguments import add_id, add_json, whole
+from standpipe_orchestrator.cli.words.delivery import superseded_producers
+from standpipe_orchestrator.cli.words.event_lines import print_event
+from standpipe_orchestrator.cli.words.launch_stages import waiting_line
+from standpipe_orchestrator.cli.words.process_ends import why_it_ended
+from standpipe_orchestrator.cli.words.text import duration
+from standpipe_orchestrator.client.broker_client import BrokerClient
+from standpipe_protocol.invocation import Event, Invocation
+from standpipe_protocol.messages import METHODS
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """The last events there were, and the position after which to go on."""
+
+    events: Sequence[Event]
+    position: int
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Shows the last events of an invocation; with -f those that come, until it has ended."
+    add_id(parser)
+    add_following(parser, "events")
+    parser.add_argument(
+        "--method",
+        action="append",
+        choices=[*sorted(METHODS), "rejected"],
+        help="only these messages, or whatever was rejected; may be given several times",
+    )
+    add_json(parser, "one event a line; with -f the invocation as it ended comes last")
+
+
+def add_following(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("-f", "--follow", action="store_true", help="go on until the invocation has ended")
+    parser.add_argument("-n", type=whole, metavar="N", help=f"begin with the last N {what}")
+    parser.add_argument(
+        "--exit-status", action="store_true", help="exit 1 unless the invocation has ended and is succeeded"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    return answering("tail", lambda client, console: _tail(client, console, args))
+
+
+def _tail(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
+    invocation = client.invocations.get(args.id, mask=True)
+    show = print_json if args.json else partial(print_event, superseded=superseded_producers(invocation).named)
+    count: int = 20 if args.n is None else args.n
+    latest = latest_events(client, invocation, count, methods=args.method)
+    for event in latest.events:
+        show(console, event)
+    if args.follow:
+        if not args.json and (waits := waiting_line(invocation)) is not None:
+            console.print(waits, soft_wrap=True)
+        tail = client.events.stream(invocation.id, after=latest.position, methods=args.method, mask=True)
+        for event in tail:
+            show(console, event)
+        invocation = tail.invocation or invocation
+        if args.json:
+            print_json(console, invocation)
+        else:
+            print_end(console, invocation)
+    return exit_code(invocation, args)
+
+
+def latest_events(
+    client: BrokerClient, invocation: Invocation, count: int, *, methods: Sequence[str] | None = None
+) -> Latest:
+    """The last `count` events of some methods that are there now."""
+    # Without a filter the positions say where they begin; with one only reading tells.
+    after = 0 if methods else max(0, invocation.last_position - count)
+    position = invocation.last_position
+    kept: deque[Event] = deque(maxlen=count)
+    if count:
+        for event in client.events.iterate(invocation.id, after=after, methods=methods):
+            kept.append(event)
+            position = max(position, event.position)
+    return Latest(kept, position)
+
+
+def print_end(console: Console, invocation: Invocation) -> None:
+    """How it ended, and why."""
+    seconds = seconds_taken(invocation)
+    took = "" if seconds is None else f" after {duration(seconds)}"
+    console.print(state(invocation).append(took, style="dim"))
+    for _, line in why_it_ended(invocation):
+        console.print(line, soft_wrap=True)
+
+
+def exit_code(invocation: Invocation, args: argparse.Namespace) -> int:
+    return 1 if args.exit_status and invocation.verdict != "succeeded" else 0

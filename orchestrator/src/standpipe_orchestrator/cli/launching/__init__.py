@@ -1,0 +1,1 @@
+"""`standpipe materialize`: the terminal while steps run."""

@@ -1,0 +1,1 @@
+"""From an invocation's events to its results: the thread that reads, what each event means, what is collected."""
