@@ -105,3 +105,19 @@ def test_what_a_search_found_is_masked_too(shared_server: Server) -> None:
     (item,) = shared_server.http.get("/invocations", params=query).json()["items"]
     assert item["tags"] == {"db_password": "***"}
     assert "hunter2" not in str(item["matched"])
+
+
+def test_changes_of_state_are_masked_too_in_their_words(shared_server: Server) -> None:
+    job = _job(shared_server)
+    url = "https://me:hunter7@cluster.example.com/47"
+    job.server.http.post(f"{job.path}/launch", json={"state": "queued", "platform": "slurm", "url": url})
+    plain, masked = (
+        shared_server.http.get(f"{job.path}/history", params=query).json()["items"][-1]
+        for query in ({}, {"mask": "true"})
+    )
+    assert (plain["detail"]["url"], plain["description"]) == (url, f"queued on slurm, {url}")
+    assert masked["detail"]["url"] == "https://***@cluster.example.com/47"
+    assert masked["description"] == "queued on slurm, https://***@cluster.example.com/47"
+    shown = shared_server.http.get(job.path, params={"mask": "true"}).json()
+    assert shown["description"] == "Queued on `slurm`. No process has opened yet."
+    assert (shown["waiting"], [stage["name"] for stage in shown["stages"]]) == ("queued", ["queued"])

@@ -131,10 +131,16 @@ class Invocation:
     """The worst of verdict, checks and completeness in one word; None from a server that does not say it."""
     judged_by: str | None = None
     """`launcher` where no process opened and its word is the verdict."""
+    judge: str | None = None
+    """The same in words: `by exit code` or `by launcher`."""
     notes: Sequence[Mapping[str, JsonValue]] = ()
     """What is known besides and made nothing red, each `{"code", "detail"}`."""
     platform: Mapping[str, JsonValue] | None = None
     """The newest values that the launcher gave on the way: state, platform, job_id, node and their like."""
+    waiting: str | None = None
+    """What the launcher says of work of which no process, or none of the newest attempt, has opened."""
+    stages: Sequence[Mapping[str, JsonValue]] = ()
+    """Queue time, start and run of the newest attempt, each `{"name", "begin", "end"}`."""
     attempt: Sequence[int] | None = None
     """The newest number of the whole job."""
     attempts: Sequence[Mapping[str, JsonValue]] = ()
@@ -143,8 +149,12 @@ class Invocation:
     producers: Sequence[Mapping[str, JsonValue]] = ()
     """Who writes into it, as its own address shows them and no list: those that have not closed first, and of them the
     one that was silent longest."""
+    description: str | None = None
+    """How it stands, in a sentence or two; in the same place, and so is the next."""
+    ends: Sequence[Mapping[str, JsonValue]] = ()
+    """What was said of the end of the work, each `{"producer", "description", "detail"}`."""
     expected_progress: Mapping[str, JsonValue] | None = None
-    """What of `expected` has come and what is missing; in the same place."""
+    """What of `expected` has come and what is missing."""
     failed_checks: Mapping[str, JsonValue] | None = None
     """How many checks did not pass: `{"error": n, "warn": n}`."""
     duration_seconds: float | None = None
@@ -195,6 +205,8 @@ class Event:
     """What was sent where it was no object."""
     metadata: Mapping[str, JsonValue] | None = None
     """Of a report in normal form, where that was asked for."""
+    description: str | None = None
+    """Of a process's end in words, where the normal form was asked for."""
 
     @property
     def rejected(self) -> bool:

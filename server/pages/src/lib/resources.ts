@@ -255,11 +255,73 @@ export interface Change {
   at: string;
   change: string;
   detail: ChangeDetail;
+  /**
+   * What happened, in words.
+   */
+  description: string;
+  more: ChangeDetail1;
 }
 /**
  * What more is known of a change: which members there are depends on what changed.
  */
 export interface ChangeDetail {
+  reason?: string | null;
+  retry_of?: string;
+  producer?: string;
+  producers?: string[];
+  count?: number;
+  lease_seconds?: number;
+  verdict?: "cancelled" | "failed" | "incomplete" | "lost" | "succeeded";
+  /**
+   * Codes.
+   */
+  reasons?: string[];
+  revision?: number;
+  exit_code?: number | null;
+  launched?: boolean | null;
+  outcome?: "cancelled" | "failed" | "not-launched" | "succeeded" | "unknown";
+  cause?: Cause;
+  /**
+   * Whole numbers, compared in order; none is the first attempt.
+   */
+  about?: number[];
+  older_attempt?: boolean;
+  state?: "queued" | "running" | "starting" | "submitted";
+  platform?: string;
+  job_id?: string;
+  node?: string;
+  image?: string;
+  url?: string;
+  /**
+   * Whole numbers, compared in order; none is the first attempt.
+   */
+  attempt?: number[];
+  /**
+   * Of an attempt, as a text.
+   */
+  number?: string;
+  name?: string;
+  /**
+   * The name of a refused request's problem.
+   */
+  problem?: string;
+  status?: number;
+  detail?: string;
+  length?: number;
+  start?: string;
+  /**
+   * Refused requests that are not listed.
+   */
+  more?: number;
+  /**
+   * Refused requests that are not stored.
+   */
+  standing?: number;
+}
+/**
+ * What more is known of a change: which members there are depends on what changed.
+ */
+export interface ChangeDetail1 {
   reason?: string | null;
   retry_of?: string;
   producer?: string;
@@ -361,6 +423,7 @@ export interface ComparedInvocation {
   run_id: string | null;
   badge: "cancelled" | "cancelling" | "check-failed" | "failed" | "incomplete" | "lost" | "registered" | "running" | "succeeded" | "warned";
   judged_by: "launcher" | null;
+  judge: string | null;
   exit_code: number | null;
   created_at: string;
   duration_seconds: number | null;
@@ -540,6 +603,10 @@ export interface Event {
   metadata?: {
     [k: string]: MetadataEntry;
   };
+  /**
+   * Of a process's end, in words, where the normal form was asked for.
+   */
+  description?: string;
 }
 /**
  * How a process ended, as its supervisor reported it.
@@ -554,6 +621,23 @@ export interface End {
    * The attempt that all of it is about.
    */
   about?: number[];
+}
+/**
+ * What was said of the end of the work.
+ */
+export interface EndDescription {
+  /**
+   * The supervisor that said it; null for the launcher.
+   */
+  producer: string | null;
+  /**
+   * `failed, exit code 137, out-of-memory`.
+   */
+  description: string;
+  /**
+   * What no reason holds: the platform's sentence, the end of the output.
+   */
+  detail: string;
 }
 export interface ErrorPage {
   items: FirstError[];
@@ -693,7 +777,21 @@ export interface Invocation {
   producers?: Producer[];
   expected_progress?: ExpectedProgress | null;
   attempts?: NumberedAttempt[];
+  /**
+   * How it stands, in a sentence or two.
+   */
+  description?: string;
+  ends?: EndDescription[];
   badge: "cancelled" | "cancelling" | "check-failed" | "failed" | "incomplete" | "lost" | "registered" | "running" | "succeeded" | "warned";
+  /**
+   * What the launcher says of work of which no process, or none of the newest attempt, opened.
+   */
+  waiting: ("queued" | "running" | "starting" | "submitted") | null;
+  stages: Stage[];
+  /**
+   * `by exit code` or `by launcher`, where no process reported.
+   */
+  judge: string | null;
   failed_checks: FailedChecks;
   duration_seconds: number | null;
   heard_at: string | null;
@@ -831,6 +929,17 @@ export interface NumberedAttempt {
   names: string[];
   producers: number;
   superseded: boolean;
+}
+/**
+ * A part of the newest attempt's way: how long it was queued, how long it took to start, how long it ran.
+ */
+export interface Stage {
+  name: "queued" | "running" | "starting";
+  begin: string;
+  /**
+   * null while it goes on.
+   */
+  end: string | null;
 }
 /**
  * Where a searched text was found.

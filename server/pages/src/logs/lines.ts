@@ -1,6 +1,6 @@
 // Log events as the rows that are drawn: a row a line of text, whatever the message holds. Captured output comes in
 // pieces that end anywhere: what goes on with a line is joined to the row of its beginning.
-import { endDetail, endWords, isFailure } from "../lib/ends";
+import { endDetail, isFailure } from "../lib/ends";
 import { logLine } from "../lib/format";
 import type { End, Event } from "../lib/types";
 
@@ -64,7 +64,7 @@ export function levelOf(event: Event): string {
 
 export function rowsOf(event: Event): Row[] {
   const { params, position, producer } = event;
-  const text = event.method === "report_process_end" ? processEnd((params ?? {}) as End) : event.method === "log_external_stream" ? params?.["text"] : withTraceback(event);
+  const text = event.method === "report_process_end" ? processEnd(event) : event.method === "log_external_stream" ? params?.["text"] : withTraceback(event);
   const level = levelOf(event);
   const time = typeof event.sent_at === "string" ? event.sent_at : event.received_at;
   const lines = logLine(String(text ?? "")).replace(/\n+$/, "").split("\n");
@@ -87,8 +87,8 @@ function withTraceback({ params, details }: Event): string {
 }
 
 /** What a supervisor says of the end of its process, as the last line of the log. */
-function processEnd(end: End): string {
-  return [`the process ended: ${endWords(end) || "how is not known"}`, endDetail(end)].filter(Boolean).join("\n");
+function processEnd({ params, description }: Event): string {
+  return [`the process ended: ${description || "how is not known"}`, endDetail((params ?? {}) as End)].filter(Boolean).join("\n");
 }
 
 export function levelClass(level: string): string {

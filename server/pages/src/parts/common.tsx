@@ -3,15 +3,14 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { ApiError } from "../lib/api";
 import { fullTime, listTime, utc, visible } from "../lib/format";
-import { judgeWords } from "../lib/ends";
 import { badgeFor, badgeOf } from "../lib/standing";
 import type { Invocation } from "../lib/types";
 import { Icon } from "./icons";
 
-/** `invocation`: with the stage of work that waits. `judged`: who judged, where no process reported; drawn hollow. */
-export function Badge({ name, invocation, judged }: { name: string; invocation?: Invocation; judged?: { judged_by: string | null; exit_code: number | null } }) {
+/** `invocation`: with the stage of work that waits. `judged`: what the verdict rests on, where no process reported; drawn hollow. */
+export function Badge({ name, invocation, judged }: { name: string; invocation?: Invocation; judged?: string | null }) {
   const { kind, words } = invocation ? badgeFor(invocation) : badgeOf(name);
-  const by = judgeWords(judged ?? invocation ?? {});
+  const by = judged ?? invocation?.judge;
   return (
     <span class={`badge ${kind}${by ? " judged" : ""}`} title={by ? JUDGED : undefined}>
       <Icon name={kind} size={13} />

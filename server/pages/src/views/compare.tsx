@@ -99,7 +99,7 @@ function Table({ found, ids }: { found: Comparison; ids: string[] }) {
             {items.map((item) => (
               <th key={item.id} scope="col">
                 <Link to={invocationHref(item.id)}>
-                  <Badge name={item.badge} judged={item} />
+                  <Badge name={item.badge} judged={item.judge} />
                 </Link>{" "}
                 <Time value={item.created_at} short />
                 {ids.length > 2 && (

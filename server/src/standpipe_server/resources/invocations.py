@@ -171,6 +171,22 @@ class Platform(Struct, frozen=True):
     running_at: Time | UnsetType = UNSET
 
 
+class Stage(Struct, frozen=True):
+    """A part of the newest attempt's way: how long it was queued, how long it took to start, how long it ran."""
+
+    name: Literal["queued", "starting", "running"]
+    begin: Time
+    end: Annotated[Time | None, Meta(description="null while it goes on.")]
+
+
+class EndDescription(Struct, frozen=True):
+    """What was said of the end of the work."""
+
+    producer: Annotated[str | None, Meta(description="The supervisor that said it; null for the launcher.")]
+    description: Annotated[str, Meta(description="`failed, exit code 137, out-of-memory`.")]
+    detail: Annotated[str, Meta(description="What no reason holds: the platform's sentence, the end of the output.")]
+
+
 class NumberedAttempt(Struct, frozen=True):
     """One of several runs of the same work."""
 
@@ -249,7 +265,15 @@ class Invocation(Struct, frozen=True, kw_only=True):
     producers: list[Producer] | UnsetType = UNSET
     expected_progress: ExpectedProgress | UnsetType | None = UNSET
     attempts: list[NumberedAttempt] | UnsetType = UNSET
+    description: Annotated[str, Meta(description="How it stands, in a sentence or two.")] | UnsetType = UNSET
+    ends: list[EndDescription] | UnsetType = UNSET
     badge: Badge
+    waiting: Annotated[
+        LaunchStateName | None,
+        Meta(description="What the launcher says of work of which no process, or none of the newest attempt, opened."),
+    ]
+    stages: list[Stage]
+    judge: Annotated[str | None, Meta(description="`by exit code` or `by launcher`, where no process reported.")]
     failed_checks: FailedChecks
     duration_seconds: float | None
     heard_at: Time | None
@@ -337,6 +361,8 @@ class Change(Struct, frozen=True):
     at: Time
     change: str
     detail: ChangeDetail
+    description: Annotated[str, Meta(description="What happened, in words.")]
+    more: Annotated[ChangeDetail, Meta(description="The members of `detail` that the description does not hold.")]
 
 
 class History(Struct, frozen=True):

@@ -54,6 +54,10 @@ class Event(StoredMessage, frozen=True, kw_only=True):
         Annotated[dict[str, MetadataEntry], Meta(description="Of a report, where the normal form was asked for.")]
         | UnsetType
     ) = UNSET
+    description: (
+        Annotated[str, Meta(description="Of a process's end, in words, where the normal form was asked for.")]
+        | UnsetType
+    ) = UNSET
 
 
 class EventPage(Struct, frozen=True):
@@ -258,6 +262,7 @@ class ComparedInvocation(Struct, frozen=True):
     run_id: str | None
     badge: Badge
     judged_by: Literal["launcher"] | None
+    judge: str | None
     exit_code: int | None
     created_at: Time
     duration_seconds: float | None

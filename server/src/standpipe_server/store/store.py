@@ -275,8 +275,8 @@ class Store:
             invocations.list_invocations, filters, limit=limit, cursor=cursor, usual=usual, mask=mask
         )
 
-    async def read_history(self, invocation_id: str) -> list[dict[str, Any]]:
-        return await self._read(invocations.read_history, invocation_id)
+    async def read_history(self, invocation_id: str, *, mask: bool = False) -> list[dict[str, Any]]:
+        return await self._read(invocations.read_history, invocation_id, mask=mask)
 
     async def read_events(
         self,

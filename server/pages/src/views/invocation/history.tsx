@@ -1,5 +1,4 @@
 // The changes of state, kept beside the events, in words.
-import { changeWords } from "../../lib/changes";
 import { visible } from "../../lib/format";
 import type { Loaded } from "../../lib/load";
 import type { Change, JsonObject } from "../../lib/types";
@@ -11,18 +10,15 @@ export function HistoryTab({ history }: { history: Loaded<Change[]> }) {
   if (!history.value) return <Loading what="the history" />;
   return (
     <ol class="history">
-      {history.value.map((item, index) => {
-        const { words, rest } = changeWords(item);
-        return (
-          <li key={index}>
-            <Time value={item.at} />
-            <strong>
-              <Sentence text={words} />
-            </strong>
-            <Detail detail={rest} />
-          </li>
-        );
-      })}
+      {history.value.map(({ at, description, more }, index) => (
+        <li key={index}>
+          <Time value={at} />
+          <strong>
+            <Sentence text={description} />
+          </strong>
+          <Detail detail={more as JsonObject} />
+        </li>
+      ))}
     </ol>
   );
 }

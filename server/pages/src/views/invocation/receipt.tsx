@@ -1,5 +1,5 @@
 // What was sent against what is stored, producer by producer; those of older attempts last, and never red.
-import { attemptText, endWords, isFailure } from "../../lib/ends";
+import { attemptText, isFailure } from "../../lib/ends";
 import { ago, clockTime, count, utc, visible } from "../../lib/format";
 import { producerName } from "../../lib/standing";
 import type { Event, Invocation, Producer, ProducerReceipt } from "../../lib/types";
@@ -94,7 +94,7 @@ export function ReceiptPanel({ invocation, rejected, superseded, now }: Props) {
             </thead>
             <tbody>
               {producers.map((one) => (
-                <Row key={one.producer} one={one} columns={columns} ended={invocation.status === "ended"} now={now} />
+                <Row key={one.producer} one={one} end={invocation.ends?.find(({ producer }) => producer === one.producer)?.description} columns={columns} ended={invocation.status === "ended"} now={now} />
               ))}
             </tbody>
           </table>
@@ -120,12 +120,14 @@ export function ReceiptPanel({ invocation, rejected, superseded, now }: Props) {
 
 interface RowProps {
   one: Producer | ProducerReceipt;
+  /** How its process ended, in words. */
+  end: string | undefined;
   columns: { named: boolean; numbered: boolean };
   ended: boolean;
   now: number;
 }
 
-function Row({ one, columns, ended, now }: RowProps) {
+function Row({ one, end, columns, ended, now }: RowProps) {
   const sent = "sent" in one ? one.sent : one.numbered;
   const open = one.opened && !one.closed;
   const stale = one.superseded === true;
@@ -146,7 +148,7 @@ function Row({ one, columns, ended, now }: RowProps) {
         ) : (
           state
         )}
-        {one.end && <small class={wrong(isFailure(one.end)) ?? "quiet"}>its process ended: {visible(endWords(one.end)) || "not said how"}</small>}
+        {one.end && <small class={wrong(isFailure(one.end)) ?? "quiet"}>its process ended: {visible(end ?? "") || "not said how"}</small>}
       </td>
       <td class="number">{count(one.stored)}</td>
       <td class={`number ${wrong(sent !== null && sent > one.stored) ?? ""}`}>{sent === null ? "—" : count(sent)}</td>

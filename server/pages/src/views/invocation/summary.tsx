@@ -3,7 +3,7 @@ import type { ComponentChildren } from "preact";
 import { ago, count, duration } from "../../lib/format";
 import { assetKeys, launcherText, partitionText, taken } from "../../lib/group";
 import { assetHref, href, invocationHref, Link } from "../../lib/router";
-import { spanMillis, spansOf, webAddress } from "../../lib/stages";
+import { stageMillis, webAddress } from "../../lib/stages";
 import type { Invocation } from "../../lib/types";
 import { Text, Time } from "../../parts/common";
 
@@ -55,18 +55,17 @@ function places(invocation: Invocation): Row[] {
   return rows;
 }
 
-const SPANS = { queued: "Queued", starting: "Starting", running: "Running" };
+const STAGES = { queued: "Queued", starting: "Starting", running: "Running" };
 
 /** Queue time apart from running time where its launcher told of it, else from the opening on. */
 function times(invocation: Invocation, now: number): Row[] {
-  const spans = spansOf(invocation);
+  const { stages } = invocation;
   const ended = invocation.status === "ended";
-  const rows = spans.map((span): Row => {
-    const name = span.end === null ? `${SPANS[span.name]} for` : span.name === "running" ? "Ran" : SPANS[span.name];
-    const since = `since ${new Date(span.begin).toISOString()}`;
-    return [name, <span title={since}>{duration(spanMillis(span, now))}{span.name === "running" && !invocation.platform?.attempt?.length && usual(invocation)}</span>];
+  const rows = stages.map((stage): Row => {
+    const name = stage.end === null ? `${STAGES[stage.name]} for` : stage.name === "running" ? "Ran" : STAGES[stage.name];
+    return [name, <span title={`since ${stage.begin}`}>{duration(stageMillis(stage, now))}{stage.name === "running" && !invocation.platform?.attempt?.length && usual(invocation)}</span>];
   });
-  if (!spans.some(({ name }) => name === "running") && invocation.opened_at && !invocation.platform) {
+  if (!stages.some(({ name }) => name === "running") && invocation.opened_at && !invocation.platform) {
     rows.push([ended ? "Took" : "Running for", <span title={`since ${invocation.opened_at}`}>{duration(taken(invocation, now))}{usual(invocation)}</span>]);
   }
   return rows;

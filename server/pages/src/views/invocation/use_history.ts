@@ -9,7 +9,7 @@ const AGAIN_MILLISECONDS = 5000;
 
 export function useHistory(invocation: Invocation): Loaded<Change[]> {
   const { id, status, revision, cancel_requested: cancel, pinned, opened_at: opened, platform, attempts } = invocation;
-  const loaded = useLoaded(id, async (signal) => (await get<{ items: Change[] }>(`/invocations/${id}/history`, {}, signal)).items, {
+  const loaded = useLoaded(id, async (signal) => (await get<{ items: Change[] }>(`/invocations/${id}/history`, { mask: true }, signal)).items, {
     every: status === "ended" ? undefined : AGAIN_MILLISECONDS,
   });
   const state = JSON.stringify([id, status, revision, cancel, pinned, opened, platform, attempts]);

@@ -1,9 +1,8 @@
 // Why an invocation stands as it does: the sentence, all reasons with what they explain, what its launcher and
 // supervisors said of the end, and what is known besides and made nothing red.
-import { endDetail, endWords } from "../../lib/ends";
 import { visible } from "../../lib/format";
-import { producerName, verdictSentence } from "../../lib/standing";
-import type { End, Invocation, Reason } from "../../lib/types";
+import { producerName } from "../../lib/standing";
+import type { EndDescription, Invocation, Reason } from "../../lib/types";
 import { Sentence, Text } from "../../parts/common";
 
 export function Verdict({ invocation }: { invocation: Invocation }) {
@@ -13,7 +12,7 @@ export function Verdict({ invocation }: { invocation: Invocation }) {
   return (
     <>
       <p class="verdict-words">
-        <Sentence text={verdictSentence(invocation)} />
+        <Sentence text={invocation.description ?? ""} />
         {verdict === "succeeded" && failed.error === 0 && failed.warn > 0 && " A check of severity WARN did not pass."}
         {verdict === "succeeded" && failed.error > 0 && (
           <strong>
@@ -28,7 +27,7 @@ export function Verdict({ invocation }: { invocation: Invocation }) {
           <Reasons reasons={reasons} />
         </details>
       )}
-      <Ends invocation={invocation} />
+      <Ends ends={invocation.ends ?? []} />
       {end && (
         <pre class="stderr" tabIndex={0} aria-label="The end of what the process wrote">
           <Text>{end}</Text>
@@ -65,27 +64,16 @@ function Reasons({ reasons }: { reasons: Reason[] }) {
   );
 }
 
-/** The words on the end, each with who said it. That of a plain end without trouble is told by the verdict. */
-function Ends({ invocation }: { invocation: Invocation }) {
-  const { outcome, exit_code, cause, reasons, verdict } = invocation;
-  const said: [string, End][] = [];
-  // That it went well goes without saying where it did.
-  const told = outcome !== "succeeded" || verdict !== "succeeded" ? outcome : null;
-  if (told || cause || exit_code) said.push(["The launcher", { outcome, exit_code, cause }]);
-  for (const one of invocation.receipt?.producers ?? invocation.producers ?? []) {
-    if (one.end) said.push([`Supervisor ${producerName(one.producer)}`, one.end]);
-  }
-  // What the reasons tell in full is not told again.
-  const known = (text: string) => reasons.some((reason) => reason.detail.includes(text) || reason.end?.includes(text));
-  const rows = said.map(([who, end]) => ({ who, words: endWords(end), detail: known(endDetail(end)) ? "" : endDetail(end) })).filter(({ words, detail }) => words || detail);
-  if (!rows.length) return null;
+/** What launcher and supervisors said of the end. */
+function Ends({ ends }: { ends: EndDescription[] }) {
+  if (!ends.length) return null;
   return (
     <dl class="ends">
-      {rows.map(({ who, words, detail }) => (
-        <div key={who}>
-          <dt>{visible(who)}</dt>
+      {ends.map(({ producer, description, detail }) => (
+        <div key={producer}>
+          <dt>{producer === null ? "The launcher" : `Supervisor ${visible(producerName(producer))}`}</dt>
           <dd>
-            <Text>{words}</Text>
+            <Text>{description}</Text>
             {detail && (
               <span class="quiet">
                 {" "}

@@ -4,7 +4,7 @@ import { get } from "../../lib/api";
 import { ago, count, duration } from "../../lib/format";
 import { assetKeys, launcherText, partitionText, sinceOpening, taken } from "../../lib/group";
 import { useLoaded, useNow } from "../../lib/load";
-import { millisIn, waitingState } from "../../lib/stages";
+import { millisIn } from "../../lib/stages";
 import { changeQuery, href, invocationHref, Link, navigate } from "../../lib/router";
 import type { Invocation, Page } from "../../lib/types";
 import { Badge, Empty, Failure, Loading, Text, Time, useTitle } from "../../parts/common";
@@ -181,8 +181,8 @@ function Row({ invocation, now, chosen, choose }: RowProps) {
   const assets = assetKeys(invocation);
   const to = invocationHref(invocation.id);
   const queued = millisIn(invocation, "queued", now);
-  const runs = waitingState(invocation) === "running" && invocation.pipes === "optional";
-  const waits = !runs && (invocation.status === "registered" || waitingState(invocation) !== null);
+  const runs = invocation.waiting === "running" && invocation.pipes === "optional";
+  const waits = !runs && (invocation.status === "registered" || invocation.waiting !== null);
   const open = (event: MouseEvent) => {
     if ((event.target as HTMLElement).closest("a,button,input,label") || getSelection()?.toString()) return;
     navigate(to);

@@ -1,6 +1,5 @@
 // What the timeline draws: a lane per producer with what it reported, grouped by attempts, and the invocation's own states.
-import { changeWords } from "../../lib/changes";
-import { compareAttempts, endWords, isFailure } from "../../lib/ends";
+import { compareAttempts, isFailure } from "../../lib/ends";
 import { clockTime, milliseconds, visible } from "../../lib/format";
 import { attemptOf } from "../../lib/superseded";
 import type { Change, End, Event, Producer } from "../../lib/types";
@@ -87,9 +86,9 @@ export function statesOf(history: Change[]): Mark[] {
   return history
     .filter(({ change }) => !LATER.has(change))
     .map((item) => {
-      const { at, change, detail } = item;
+      const { at, change, detail, description } = item;
       const verdict = typeof detail?.["verdict"] === "string" ? `, ${visible(detail["verdict"])}` : "";
-      return { at: milliseconds(at), kind: KINDS[change] ?? "registered", words: `${clockTime(at, { millis: true })} ${changeWords(item).words}${verdict}` };
+      return { at: milliseconds(at), kind: KINDS[change] ?? "registered", words: `${clockTime(at, { millis: true })} ${visible(description)}${verdict}` };
     });
 }
 
@@ -103,7 +102,7 @@ function markOf(event: Event, at: number): Mark {
       return { at, kind: params?.["exception"] ? "bad" : "closed", words: `${when} closed${params?.["exception"] ? " with an exception" : ""}` };
     case "report_process_end": {
       const end = (params ?? {}) as End;
-      return { at, kind: isFailure(end) ? "bad" : "closed", words: `${when} its process ended: ${visible(endWords(end)) || "not said how"}` };
+      return { at, kind: isFailure(end) ? "bad" : "closed", words: `${when} its process ended: ${visible(event.description ?? "") || "not said how"}` };
     }
     case "report_asset_materialization":
       return { at, kind: "result", words: `${when} materialized ${visible(String(params?.["asset_key"]))}` };

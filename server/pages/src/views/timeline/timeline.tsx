@@ -5,7 +5,7 @@ import { Fragment } from "preact";
 import { useMemo, useState } from "preact/hooks";
 import { attemptText, compareAttempts } from "../../lib/ends";
 import { clockTime, count, duration, milliseconds, visible } from "../../lib/format";
-import { stagesOf, type Stage } from "../../lib/stages";
+import { stagesOf, type DrawnStage } from "../../lib/stages";
 import { producerName } from "../../lib/standing";
 import { excuseOf } from "../../lib/superseded";
 import type { Change, Invocation } from "../../lib/types";
@@ -99,8 +99,8 @@ export function Timeline({ invocation, results, superseded, history, now }: Prop
 }
 
 /** Where its platform had it: queue time, start and run, of each attempt. */
-function PlatformLane({ stages, x }: { stages: Stage[]; x: (at: number) => number }) {
-  const words = (stage: Stage) => `${visible(stage.state)}${stage.attempt.length ? ` (attempt ${attemptText(stage.attempt)})` : ""} ${duration(stage.end - stage.begin)}`;
+function PlatformLane({ stages, x }: { stages: DrawnStage[]; x: (at: number) => number }) {
+  const words = (stage: DrawnStage) => `${visible(stage.state)}${stage.attempt.length ? ` (attempt ${attemptText(stage.attempt)})` : ""} ${duration(stage.end - stage.begin)}`;
   return (
     <div class="lane">
       <span class="lane-name quiet">platform</span>
@@ -165,7 +165,7 @@ const STAGES: [string, string][] = [
   ["stage running", "running"],
 ];
 
-function Legend({ stages, stale }: { stages: Stage[]; stale: boolean }) {
+function Legend({ stages, stale }: { stages: DrawnStage[]; stale: boolean }) {
   const platform = STAGES.filter(([kind]) => stages.some(({ state }) => kind === `stage ${state === "submitted" ? "queued" : state}`));
   return (
     <span class="legend">

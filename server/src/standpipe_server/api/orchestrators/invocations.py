@@ -88,9 +88,9 @@ def invocation_routes(parts: ApiParts) -> APIRouter:
         return json_answer(invocation.json, headers=etag)
 
     @routes.get("/{invocation_id}/history", responses=describe("History"))
-    async def get_history(invocation_id: InvocationId) -> Response:
+    async def get_history(invocation_id: InvocationId, mask: Mask = False) -> Response:
         """The invocation's changes of state, oldest first."""
-        return json_answer({"items": await store.read_history(invocation_id), "next_cursor": None})
+        return json_answer({"items": await store.read_history(invocation_id, mask=mask), "next_cursor": None})
 
     @routes.post(
         "/{invocation_id}/cancel",

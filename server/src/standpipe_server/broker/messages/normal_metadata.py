@@ -1,4 +1,5 @@
-"""Metadata in normal form beside an event that reports some. What was sent stays in the event as it came. Pure."""
+"""What an event is shown with: its metadata in normal form, or how a process ended in words. What was sent stays in the
+event as it came. Pure."""
 
 from __future__ import annotations
 
@@ -7,8 +8,9 @@ from typing import Any, Final
 
 import msgspec
 
+from standpipe_protocol.end_words import end_words
 from standpipe_protocol.json_text import JsonValue
-from standpipe_protocol.messages import MESSAGE_CLASSES
+from standpipe_protocol.messages import MESSAGE_CLASSES, ReportProcessEnd
 from standpipe_protocol.metadata import normal_form
 from standpipe_server.broker.values.long_integers import LongIntegers
 from standpipe_server.broker.values.masking import MASK, mask_text, mask_values, names_secret
@@ -30,19 +32,29 @@ _decode = msgspec.json.Decoder(_Reported).decode
 
 
 def with_metadata(event: bytes, *, mask: bool) -> bytes:
-    """The event with `metadata`, if it is an accepted report; with `mask` what looks like a credential is masked."""
+    """The event with `metadata`, if it is an accepted report that has some, or with `description`, if it is of an end.
+
+    With `mask` what looks like a credential is masked.
+    """
     reported = _decode(event)
-    if reported.problem is not None or reported.method not in _METHODS:
+    is_end = reported.method == ReportProcessEnd.method
+    if reported.problem is not None or not (is_end or reported.method in _METHODS):
         return event
     integers = LongIntegers()
     params = integers.decode(bytes(reported.params))
+    if is_end:
+        return _with(event, {"description": end_words(params if isinstance(params, dict) else {})}, integers)
     sent = params.get("metadata") if isinstance(params, dict) else None
     if mask and isinstance(sent, dict):
         sent = {label: _with_masked_type(entry) for label, entry in sent.items()}
     metadata = normal_form(sent)
     if mask:
         metadata = {label: _masked(label, entry) for label, entry in metadata.items()}
-    return b"%b,%b" % (event[:-1], integers.encode({"metadata": metadata})[1:])
+    return _with(event, {"metadata": metadata}, integers)
+
+
+def _with(event: bytes, members: dict[str, Any], integers: LongIntegers) -> bytes:
+    return b"%b,%b" % (event[:-1], integers.encode(members)[1:])
 
 
 def with_all_metadata(events: list[bytes], *, mask: bool) -> list[bytes]:

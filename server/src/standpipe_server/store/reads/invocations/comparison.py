@@ -26,6 +26,7 @@ from standpipe_server.broker.comparison.differences import (
     shortened,
     template_of,
 )
+from standpipe_server.broker.outcome.descriptions import judge_of
 from standpipe_server.broker.values.long_integers import LongIntegers
 from standpipe_server.broker.values.masking import mask_values
 from standpipe_server.broker.values.times import to_rfc3339
@@ -153,6 +154,7 @@ def _item(row: Mapping[Any, Any], summaries: Summaries) -> dict[str, JsonValue]:
         "badge": summary["badge"],
         # A green that is its launcher's word alone is to be told from a reported one here, too.
         "judged_by": row["judged_by"],
+        "judge": judge_of(judged_by=row["judged_by"], exit_code=cast("int | None", finish.get("exit_code"))),
         "exit_code": finish.get("exit_code"),
         "created_at": to_rfc3339(row["created_at"]),
         "duration_seconds": summary["duration_seconds"],

@@ -6,15 +6,16 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import zstandard
 from msgspec import Raw
 from sqlalchemy import Connection, RowMapping, Select, select
 
-from standpipe_protocol.json_text import JsonValue, encode_json
+from standpipe_protocol.json_text import JsonObject, JsonValue, encode_json
 from standpipe_server.broker.lifecycle.refusals import MOST_SHOWN
+from standpipe_server.broker.outcome import descriptions
 from standpipe_server.broker.values.long_integers import LongIntegers
 from standpipe_server.broker.values.masking import mask_values
 from standpipe_server.broker.values.times import to_rfc3339
@@ -70,8 +71,10 @@ def read_invocation(connection: Connection, invocation_id: str, *, mask: bool = 
     if row is None:
         raise NotFound(f"There is no invocation {invocation_id[:80]!r}.")
     progress = read_progress(connection, row)
-    attempts: dict[str, JsonValue] = {"attempts": read_attempts(connection, row["pk"], row["attempts"])}
+    members = progress.to_wire()
+    members["attempts"] = read_attempts(connection, row["pk"], row["attempts"])
     summary = read_summaries(connection, [row], usual=True).of(row)
+    members |= _described(row, members["producers"], heard_at=summary["heard_at"], mask=mask)
     return InvocationView(
         id=row["id"],
         ended=row["status"] == "ended",
@@ -82,7 +85,7 @@ def read_invocation(connection: Connection, invocation_id: str, *, mask: bool = 
             row,
             mask=mask,
             context=zstandard.ZstdDecompressor().decompress(row["context"]),
-            more={name: Raw(encode_json(value)) for name, value in (progress.to_wire() | attempts).items()} | summary,
+            more={name: Raw(encode_json(value)) for name, value in members.items()} | summary,
         ),
     )
 
@@ -121,8 +124,11 @@ def list_invocations(
     return InvocationPage(items, next_cursor, searched_to=_time(found.window_ended))
 
 
-def read_history(connection: Connection, invocation_id: str) -> list[dict[str, JsonValue]]:
-    """The state changes of an invocation, oldest first. Raises NotFound."""
+def read_history(connection: Connection, invocation_id: str, *, mask: bool = False) -> list[dict[str, JsonValue]]:
+    """The state changes of an invocation, oldest first; with `mask` what looks like a credential is masked.
+
+    Raises NotFound.
+    """
     pk = connection.scalar(select(tables.invocation.c.pk).where(tables.invocation.c.id == invocation_id))
     if pk is None:
         raise NotFound(f"There is no invocation {invocation_id[:80]!r}.")
@@ -134,7 +140,12 @@ def read_history(connection: Connection, invocation_id: str) -> list[dict[str, J
         more = (refused.last_at, "refused", {"more": refused.count - MOST_SHOWN})
         place = next((index for index, (at, *_) in enumerate(found) if at > refused.last_at), len(found))
         found.insert(place, more)
-    return [{"at": to_rfc3339(at), "change": kind, "detail": detail} for at, kind, detail in found]
+    if mask:
+        found = [(at, kind, cast("JsonObject", mask_values(detail))) for at, kind, detail in found]
+    return [
+        {"at": to_rfc3339(at), "change": kind, "detail": detail, **descriptions.describe_change(kind, detail)}
+        for at, kind, detail in found
+    ]
 
 
 def _with_context() -> Select[Any]:
@@ -173,12 +184,46 @@ def _etag(row: RowMapping, *, heard_at: int, mask: bool) -> str:
     return 'W/"' + "-".join(str(part or 0) for part in parts if part != "") + '"'
 
 
+def _described(row: Mapping[Any, Any], producers: Any, *, heard_at: Any, mask: bool) -> dict[str, Any]:
+    """The members that say in words what the others hold."""
+    reasons, end = _json(row["reasons"], []), _json(row["finish"], {})
+    platform = _json(row["platform"], None)
+    if mask:
+        platform = cast("JsonObject | None", mask_values(platform))
+    standing = {
+        "status": row["status"],
+        "verdict": row["verdict"],
+        "cancel_requested": row["cancel_requested_at"] is not None,
+        "pipes": "optional" if row["pipes_optional"] else "required",
+        "judged_by": row["judged_by"],
+        "outcome": end.get("outcome"),
+        "exit_code": end.get("exit_code"),
+        "heard_at": heard_at,
+    }
+    return {
+        "description": descriptions.describe_invocation(standing, reasons=reasons, platform=platform),
+        "ends": descriptions.describe_ends(end, verdict=row["verdict"], reasons=reasons, producers=producers),
+    }
+
+
+def _json(text: str | None, default: Any) -> Any:
+    return default if text is None else json.loads(text)
+
+
 def _invocation_json(row: Mapping[Any, Any], *, context: bytes, more: Mapping[str, Any], mask: bool = False) -> bytes:
     """`more` may hold no text from outside, unless it is JSON already: there may be surrogates in it."""
     # What is JSON goes in as it is stored: decoding and encoding the context or the launcher would change numbers that
     # Python cannot hold. A cause is JSON that this program wrote; surrogates are escaped in it.
     stored = {name: _stored(row[name], mask=mask and name in _MASKED_COLUMNS) for name in _CARRIED_COLUMNS}
     finish: dict[str, Any] = msgspec.json.decode(row["finish"], type=dict[str, Raw]) if row["finish"] else {}
+    opened_at, ended_at = _time(row["opened_at"]), _time(row["ended_at"])
+    platform = _json(row["platform"], None)
+    end = _json(row["finish"], {})
+    described: dict[str, Any] = {
+        "waiting": descriptions.waiting_state(status=row["status"], platform=platform, heard_at=more["heard_at"]),
+        "stages": Raw(encode_json(descriptions.stages_of(platform, opened_at=opened_at, ended_at=ended_at))),
+        "judge": descriptions.judge_of(judged_by=row["judged_by"], exit_code=end.get("exit_code")),
+    }
     answer = Invocation(
         id=row["id"],
         status=row["status"],
@@ -188,8 +233,8 @@ def _invocation_json(row: Mapping[Any, Any], *, context: bytes, more: Mapping[st
         revision=row["revision"],
         retry_of=row["retry_of"],
         created_at=to_rfc3339(row["created_at"]),
-        opened_at=_time(row["opened_at"]),
-        ended_at=_time(row["ended_at"]),
+        opened_at=opened_at,
+        ended_at=ended_at,
         lease_expires_at=_time(row["lease_expires_at"]),
         last_position=row["last_position"],
         cancel_requested=row["cancel_requested_at"] is not None,
@@ -200,6 +245,7 @@ def _invocation_json(row: Mapping[Any, Any], *, context: bytes, more: Mapping[st
         judged_by=row["judged_by"],
         notes=_stored(row["notes"] or "[]"),
         attempt=msgspec.json.decode(row["attempts"]).get("newest") if row["attempts"] else None,
+        **described,
         **more,
     )
     return msgspec.json.encode(answer)

@@ -1,0 +1,60 @@
+"""How work ended, in words, from what its launcher or a supervisor reported. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from standpipe_protocol.json_text import JsonValue
+
+_OUTCOMES = {
+    "cancelled": "stopped from outside",
+    "not-launched": "not launched",
+    "unknown": "ended, and how is not known",
+}
+_UNITS = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
+
+
+def end_words(end: Mapping[str, JsonValue]) -> str:
+    """`failed, exit code 137, out-of-memory, signal SIGKILL, node n7`: what is not known is left out.
+
+    Args:
+        end: the members of `finish`, or the parameters of `report_process_end`.
+    """
+    outcome, cause = end.get("outcome"), end.get("cause")
+    words: list[str] = []
+    if isinstance(outcome, str):
+        words.append(_OUTCOMES.get(outcome, outcome))
+    elif end.get("launched") is False:
+        words.append(_OUTCOMES["not-launched"])
+    if isinstance(code := end.get("exit_code"), int):
+        words.append(f"exit code {code}")
+    return ", ".join([*words, *(_cause_words(cause) if isinstance(cause, dict) else ())])
+
+
+def attempt_words(attempt: JsonValue) -> str:
+    """`1`, or `1.3` for several numbers; the first attempt is `0`."""
+    return ".".join(map(str, attempt if isinstance(attempt, list | tuple) else ())) or "0"
+
+
+def byte_size(size: int) -> str:
+    """`512 MiB`: in the largest unit of which there is at least one."""
+    return next((f"{size / unit:.4g} {name}" for unit, name in _UNITS if size >= unit), f"{size} bytes")
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """`1 byte`, `1,024 bytes`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def _cause_words(cause: Mapping[str, JsonValue]) -> Iterator[str]:
+    yield str(cause.get("code"))
+    if (signal := cause.get("signal")) is not None:
+        yield f"signal {signal}"
+    if isinstance(code := cause.get("exit_code"), int):
+        yield f"exit code {code} of the program"
+    if isinstance(peak := cause.get("peak_memory_bytes"), int):
+        yield f"at most {byte_size(peak)} in use"
+    if isinstance(node := cause.get("node"), str):
+        yield f"node {node}"
+    if "attempt" in cause:
+        yield f"attempt {attempt_words(cause['attempt'])}"
