@@ -26,7 +26,7 @@ from standpipe_server.store.commands.lifecycle import Register
 from standpipe_server.store.database import engines, tables
 from standpipe_server.store.database.schema_upgrade import upgrade_database
 from standpipe_server.store.events.segments import encode_batch
-from standpipe_server.store.reads.lookups import find
+from standpipe_server.store.reads.lookups import find_target
 from standpipe_server.store.transactions.caches import Caches
 from standpipe_server.store.transactions.live_states import LiveStates
 from standpipe_server.store.transactions.unit_of_work import UnitOfWork
@@ -125,7 +125,7 @@ class _Writing:
         context = {"job_name": f"job-{number % JOBS}", "partition_key": partition, "extras": {"n": number}}
         wire = json.dumps({"context": context, "tags": {"team": _random.choice(WORDS[:20])}}).encode()
         registered = Register(parse_registration(wire, limits=_LIMITS), None, json_digest(wire)).execute(unit)
-        pk = find(unit.connection, registered.id).pk
+        pk = find_target(unit.connection, registered.id).pk
         unit.now += _SECOND
         for start in range(0, len(messages), _LARGE_BATCH):
             body = json.dumps(messages[start : start + _LARGE_BATCH]).encode()

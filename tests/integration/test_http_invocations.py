@@ -56,6 +56,20 @@ def test_the_process_is_told_its_context_limits_and_lease(shared_server: Server)
     assert answer["control"] == {"cancel_requested": False}
 
 
+def test_reading_the_context_renews_the_lease_for_the_process_and_not_for_an_operator(shared_server: Server) -> None:
+    job = register(shared_server, context=CONTEXT, lease_seconds=60)
+    assert job.append(opened()).status_code == 200
+
+    def lease_end() -> str:
+        return shared_server.http.get(job.path).json()["lease_expires_at"]
+
+    before = lease_end()
+    told = shared_server.http.get(f"{job.path}/context").json()["lease"]["expires_at"]
+    assert told == lease_end() == before
+    told = job.http.get(f"{job.path}/context").json()["lease"]["expires_at"]
+    assert told == lease_end() > before
+
+
 def test_extras_travel_unchanged_to_the_last_digit(shared_server: Server) -> None:
     body = '{"context":{"extras":{"n":123456789012345678901234567890,"f":0.1000000000000000055511151231257827}}}'
     registered = shared_server.http.post("/invocations", content=body).json()

@@ -14,12 +14,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, text
 
 from standpipe_server.broker.outcome.badge import family_of
-from standpipe_server.store.commands.take_numbers import has_numbers_left
 from standpipe_server.store.database.engines import database_url as parse_url
 from standpipe_server.store.database.schema_upgrade import HEAD, alembic_config, upgrade_database
 from standpipe_server.store.database.tables import metadata
 from standpipe_server.store.errors import MigrationNeeded
-from standpipe_server.store.reads.assets.number_series import SeriesFilter, read_series
+from standpipe_server.store.reads.assets.number_series import SeriesFilter, has_numbers_left, read_series
 
 _INSERT_0001 = (
     "INSERT INTO invocation (id, request_digest, status, reasons, revision, last_position, context, asset_keys, tags,"

@@ -59,7 +59,7 @@ def create_control_plane(parts: ApiParts) -> FastAPI:
         """The one place where a failure of a route becomes an answer."""
         exchange = exchange_of(request)
         problem = _problem_of(error) or internal(exchange)
-        body = problem_body(problem, await control_members(parts.store, exchange.target))
+        body = problem_body(problem, await control_members(parts.store.reads, exchange.target))
         response = Response(body, problem.status, media_type=PROBLEM_MEDIA_TYPE)
         response.raw_headers.extend(problem_headers(problem))
         return response

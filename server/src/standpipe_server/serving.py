@@ -79,7 +79,7 @@ class StreamingServer(uvicorn.Server):
         self.wiring.feed.stop()
         loop = asyncio.get_running_loop()
         steps = (
-            loop.call_later(_READS_SECONDS, self.wiring.store.end_reads),
+            loop.call_later(_READS_SECONDS, self.wiring.store.reads.end),
             loop.call_later(_PATIENCE_SECONDS, self._cut_connections),
         )
         await super().shutdown(sockets=sockets)
@@ -135,18 +135,18 @@ def serve(settings: Settings, *, on_ready: Callable[[Credentials, str], None]) -
                 on_ready(published, login_link(settings.public_url or published.url, code=code))
 
             server = StreamingServer(_uvicorn_config(wiring), wiring=wiring, on_started=started)
-            wiring.store.when_lost(server.end)
+            wiring.store.fence.on_down = server.end
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(_run(server, [listener, *others], settings))
             if server.unneeded:
                 lock.leave_nothing()
-        if wiring.store.is_lost:
+        if wiring.store.fence.is_down:
             return DATABASE_LOST
         return 130 if server.interrupted else 0
 
 
 async def _run(server: StreamingServer, listeners: list[socket.socket], settings: Settings) -> None:
-    beside = [asyncio.create_task(_say_that_it_listens(server.wiring.store.hearing), name="standpipe-hearing")]
+    beside = [asyncio.create_task(_say_that_it_listens(server.wiring.store.activity), name="standpipe-hearing")]
     if settings.stop_with_stdin:
         beside.append(asyncio.create_task(_end_with_stdin(server), name="standpipe-stdin"))
         beside.append(asyncio.create_task(_give_way(server, settings.home), name="standpipe-hand-over"))

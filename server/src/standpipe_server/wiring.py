@@ -46,7 +46,7 @@ class Wiring:
 def open_wiring(settings: Settings, credentials: Credentials) -> Generator[Wiring]:
     """Opens store, feed and api parts; at the end the store has written everything it took."""
     with ExitStack() as stack:
-        store = Store.open(
+        store = Store(
             StoreSettings(
                 database_url=settings.database_url, migrate=settings.migrate, synchronous=settings.synchronous
             ),
@@ -97,7 +97,7 @@ def _api_parts(
         store=store,
         feed=feed,
         guard=Guard(
-            store=store,
+            callers=store.callers,
             operator_key=credentials.api_key,
             sessions=sessions,
             hosts=_served_hosts(settings),

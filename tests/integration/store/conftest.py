@@ -13,7 +13,9 @@ from standpipe_protocol.limits import Limits
 from standpipe_server.broker.lifecycle.requests import json_digest, parse_registration
 from standpipe_server.broker.messages.batches import parse_batch
 from standpipe_server.broker.values.ids import token_digest
-from standpipe_server.store import AppendOutcome, AppendRequest, Store, StoreSettings, Target, Wake
+from standpipe_server.store import Store, StoreSettings, Target, Wake
+from standpipe_server.store.commands import Append, AppendOutcome, Register
+from standpipe_server.store.reads.invocations import read_invocation
 from tests.support.wire import closed, opened
 
 LIMITS = Limits()
@@ -53,27 +55,27 @@ class Bench:
 
     async def register(self, body: bytes = b'{"context":{}}', *, key: str | None = None) -> Target:
         registration = parse_registration(body, limits=LIMITS)
-        registered, _ = await self.store.register(registration, idempotency_key=key, request_digest=json_digest(body))
-        target = await self.store.authenticate(token_digest(registered.token))
+        registered = await self.store.writes.run(Register(registration, key, json_digest(body)))
+        target = await self.store.callers.find(token_digest(registered.token))
         assert target is not None
         return target
 
     async def append(self, target: Target, body: bytes, **how: object) -> AppendOutcome:
         batch = parse_batch(body, media="json", limits=LIMITS)
-        return await self.store.append(AppendRequest(target=target, batch=batch, body=body, **how))  # type: ignore[arg-type]
+        return await self.store.appends.run(Append.of(target.pk, batch, body, **how))  # type: ignore[arg-type]
 
     async def events(self, target: Target) -> list[dict[str, Any]]:
-        page = await self.store.read_events(target.pk, after=0, limit=10_000)
+        page = await self.store.events.page(target.pk, after=0, limit=10_000)
         return [json.loads(event) for event in page.events]
 
     async def invocation(self, target: Target) -> dict[str, Any]:
-        return json.loads((await self.store.read_invocation(target.id)).json)
+        return json.loads((await self.store.reads.run(read_invocation, target.id)).json)
 
 
 @pytest.fixture
 def bench(database_url: str) -> Iterator[Bench]:
     clock = Clock()
-    store = Store.open(settings(database_url), clock=clock)
+    store = Store(settings(database_url), clock=clock)
     made = Bench(store, clock, database_url)
     store.on_commit = made.wakes.extend
     yield made

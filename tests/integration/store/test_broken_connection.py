@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def postgres_bench(postgres_url: str) -> Iterator[Bench]:
-    store = Store.open(StoreSettings(database_url=postgres_url), clock=Clock())
+    store = Store(StoreSettings(database_url=postgres_url), clock=Clock())
     yield Bench(store, Clock(), postgres_url)
     assert store.close()
 

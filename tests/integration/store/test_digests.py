@@ -12,11 +12,13 @@ from sqlalchemy import Connection
 from standpipe_server.broker.lifecycle.requests import Heartbeat
 from standpipe_server.broker.outcome.ledgers import Digests
 from standpipe_server.broker.values.state import Finish
-from standpipe_server.store import Overloaded, store
+from standpipe_server.store import Overloaded
+from standpipe_server.store.commands import Beat, stored_digests
 from standpipe_server.store.commands.append import Append
 from standpipe_server.store.commands.stored_digests import digest_stored
 from standpipe_server.store.reads.invocations.views import read_invocation
 from tests.integration.store.conftest import OPENED, Bench, body
+from tests.support.stores import finished
 from tests.support.wire import closed, custom, opened
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +32,7 @@ def closing(*before: bytes) -> bytes:
 async def test_the_lease_is_kept_from_the_moment_the_word_came(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     target = await bench.register()
     await bench.append(target, OPENED, producer="p", first_seq=1)
-    await bench.store.heartbeat(target, Heartbeat())
+    await bench.store.writes.run(Beat(target.pk, Heartbeat(), start=True))
     bench.clock.pass_seconds(50)
     leases: list[str] = []
 
@@ -39,7 +41,7 @@ async def test_the_lease_is_kept_from_the_moment_the_word_came(bench: Bench, mon
         return digest_stored(connection, command)
 
     before = (await bench.invocation(target))["lease_expires_at"]
-    monkeypatch.setattr(store, "digest_stored", slow)
+    monkeypatch.setattr(stored_digests, "digest_stored", slow)
     await bench.append(target, closing(OPENED), producer="p", first_seq=2)
     assert leases[0] > before
 
@@ -61,8 +63,9 @@ async def test_what_is_stored_in_between_is_read_as_well_and_whoever_does_not_ce
             await bench.append(target, texts[-1])
         return found
 
-    read = bench.store._read  # type: ignore[reportPrivateUsage]  # the one place where something can come in between
-    monkeypatch.setattr(bench.store, "_read", crowded)
+    # The one place where something can come in between.
+    read = bench.store.reads.run
+    monkeypatch.setattr(bench.store.reads, "run", crowded)
     ledger = {"messages": 3, "sha256": "0" * 64}
     closed_with_it = body(closed(ledger=ledger))
     if times == 9:
@@ -70,6 +73,6 @@ async def test_what_is_stored_in_between_is_read_as_well_and_whoever_does_not_ce
             await bench.append(target, closed_with_it)
         return
     assert (await bench.append(target, closed_with_it)).status == 200
-    ended = json.loads((await bench.store.finish(target.id, Finish())).json)
+    ended = json.loads((await finished(bench.store, target.id, Finish())).json)
     stored = hashlib.sha256(b"".join(text + b"\n" for text in texts)).hexdigest()
     assert f"what is stored of it {stored[:12]}…" in ended["reasons"][0]["detail"]

@@ -11,11 +11,11 @@ from sqlalchemy import Engine, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from standpipe_server.store import Overloaded, StoreSettings
-from standpipe_server.store.commands.lifecycle import Command
 from standpipe_server.store.database import tables
 from standpipe_server.store.database.engines import database_url as parse_url
 from standpipe_server.store.database.engines import open_engine
 from standpipe_server.store.store import Store
+from standpipe_server.store.transactions.command import Command
 from standpipe_server.store.upkeep.lease_grace import Forgiveness
 from standpipe_server.store.upkeep.sweeper import Sweeper
 from standpipe_server.store.upkeep.watched_clock import WatchedClock
@@ -58,7 +58,7 @@ def test_a_read_or_an_idle_transaction_on_postgresql_is_bounded_and_a_migration_
 
 
 def test_what_cannot_be_ended_now_is_not_tried_again_at_once(database_url: str) -> None:
-    Store.open(StoreSettings(database_url=database_url), clock=lambda: 1).close()
+    Store(StoreSettings(database_url=database_url), clock=lambda: 1).close()
     engine = open_engine(parse_url(database_url), synchronous="FULL", connections=2, writes=True)
     again = threading.Event()
     tried: list[Command[None]] = []
@@ -85,7 +85,7 @@ def test_what_cannot_be_ended_now_is_not_tried_again_at_once(database_url: str) 
 def test_reaping_goes_on_after_a_failure_that_nobody_thought_of(
     database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    Store.open(StoreSettings(database_url=database_url), clock=lambda: 1).close()
+    Store(StoreSettings(database_url=database_url), clock=lambda: 1).close()
     engine = open_engine(parse_url(database_url), synchronous="FULL", connections=2, writes=True)
     again = threading.Event()
     tried: list[Command[None]] = []
@@ -115,7 +115,7 @@ def _sweeper(engine: Engine, *, submit: Callable[[Command[None]], Future[None]])
         engine,
         clock=clock,
         submit=submit,
-        forgiveness=Forgiveness(engine, submit=submit),
+        forgiveness=Forgiveness(engine),
         look=lambda: None,
         longest_sleep=5.0,
     )

@@ -8,7 +8,8 @@ import pytest
 
 from standpipe_server.broker.values.ids import ANONYMOUS_PRODUCER
 from standpipe_server.broker.values.times import to_rfc3339
-from standpipe_server.store import Target, Word
+from standpipe_server.store import Target
+from standpipe_server.store.upkeep.activity import Word
 from tests.integration.store.conftest import CLOSED, OPENED, Bench
 from tests.integration.store.test_leases import lease_end, until, verdicts
 
@@ -23,7 +24,7 @@ async def _leased(bench: Bench) -> Target:
 
 
 def _word(bench: Bench, target: Target) -> AbstractContextManager[Word]:
-    return bench.store.hearing.word(target.pk, ANONYMOUS_PRODUCER)
+    return bench.store.activity.word(target.pk, ANONYMOUS_PRODUCER)
 
 
 async def _ends(bench: Bench, target: Target, end: str) -> bool:
@@ -34,7 +35,7 @@ def _listen(bench: Bench, *, seconds: float) -> None:
     """Time passes while the server listens."""
     while seconds > 0:
         bench.clock.pass_seconds(0.25)
-        bench.store.hearing.tick()
+        bench.store.activity.tick()
         seconds -= 0.25
 
 
@@ -98,7 +99,7 @@ async def test_a_request_of_a_producer_that_has_not_opened_hides_no_process_that
 ) -> None:
     target = await bench.register(_LEASE)
     await bench.append(target, OPENED, producer="p", first_seq=1)
-    with bench.store.hearing.word(target.pk, producer) as word:
+    with bench.store.activity.word(target.pk, producer) as word:
         word.complete()
         bench.clock.pass_seconds(61)
         await until(lambda: verdicts(bench, target), ["lost"])

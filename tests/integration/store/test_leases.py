@@ -12,6 +12,8 @@ from sqlalchemy.exc import OperationalError
 from standpipe_server.broker.lifecycle.requests import Heartbeat
 from standpipe_server.broker.values.times import to_rfc3339
 from standpipe_server.store import Overloaded, Store, Target
+from standpipe_server.store.commands import Beat
+from standpipe_server.store.reads import read_context
 from standpipe_server.store.transactions.unit_of_work import UnitOfWork
 from tests.integration.store.conftest import CLOSED, OPENED, Bench, Clock, settings
 
@@ -43,14 +45,14 @@ def _refuse(*_: object, **__: object) -> NoReturn:
 async def test_words_that_could_not_be_stored_are_not_missed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     beating = await bench.register()
     await bench.append(beating, OPENED)
-    await bench.store.heartbeat(beating, Heartbeat())
+    await bench.store.writes.run(Beat(beating.pk, Heartbeat(), start=True))
     with monkeypatch.context() as broken:
         broken.setattr(UnitOfWork, "load", _refuse)
         with pytest.raises(Overloaded):
-            await bench.store.heartbeat(beating, Heartbeat())
+            await bench.store.writes.run(Beat(beating.pk, Heartbeat(), start=True))
         bench.clock.pass_seconds(3600)
         with pytest.raises(Overloaded):
-            await bench.store.heartbeat(beating, Heartbeat())
+            await bench.store.writes.run(Beat(beating.pk, Heartbeat(), start=True))
     await _after_a_sweep(bench)
     assert await verdicts(bench, beating) == [None]
     # Who is silent now is missed as ever.
@@ -81,9 +83,11 @@ async def _after_a_sweep(bench: Bench) -> None:
 async def test_leases_start_anew_when_the_server_was_away(bench: Bench) -> None:
     leased = await bench.register(b'{"context":{},"lease_seconds":3}')
     await bench.append(leased, OPENED)
-    # The clock of the first store stands still, or its sweeper would be the one that was not away.
+    # What the first store had to forgive at its start is done, and then its clock stands still: a lease that it renewed
+    # later would end an hour ago for the second one.
+    await _after_a_sweep(bench)
     later = Clock(bench.clock.now + 3_600_000_000)
-    store = Store.open(settings(bench.database_url), clock=later)
+    store = Store(settings(bench.database_url), clock=later)
     try:
         other = Bench(store, later, bench.database_url)
         due = await other.register(b'{"context":{},"open_within_seconds":0.01}')
@@ -99,13 +103,14 @@ async def test_a_store_that_cannot_write_starts_and_forgives_later(
 ) -> None:
     leased = await bench.register(b'{"context":{},"lease_seconds":3}')
     await bench.append(leased, OPENED)
+    await _after_a_sweep(bench)
     later = Clock(bench.clock.now + 3_600_000_000)
     with monkeypatch.context() as broken:
         broken.setattr(UnitOfWork, "load", _refuse)
-        store = Store.open(settings(bench.database_url), clock=later)
+        store = Store(settings(bench.database_url), clock=later)
         other = Bench(store, later, bench.database_url)
         with pytest.raises(Overloaded):
-            await store.heartbeat(leased, Heartbeat())
+            await store.writes.run(Beat(leased.pk, Heartbeat(), start=True))
         assert (await other.invocation(leased))["status"] == "running"
     try:
         await _after_a_sweep(other)
@@ -119,9 +124,9 @@ async def test_whoever_looks_at_the_context_with_the_operator_key_is_not_the_pro
     await bench.append(leased, OPENED)
     before = await lease_end(bench, leased)
     bench.clock.pass_seconds(30)
-    await bench.store.read_context(leased, by_token=False)
+    await bench.store.reads.run(read_context, leased, by_token=False)
     assert await lease_end(bench, leased) == before
-    await bench.store.read_context(leased, by_token=True)
+    await bench.store.writes.run(Beat(leased.pk, Heartbeat(), start=False))
     assert await lease_end(bench, leased) != before
 
 
@@ -137,7 +142,7 @@ def wall() -> Clock:
 def steady_bench(database_url: str, wall: Clock) -> Iterator[Bench]:
     """`bench.clock` is the monotonic one; `wall` is what the store takes its instants from."""
     steady = Clock(0)
-    store = Store.open(settings(database_url), clock=wall, monotonic=steady)
+    store = Store(settings(database_url), clock=wall, monotonic=steady)
     yield Bench(store, steady, database_url)
     assert store.close()
 

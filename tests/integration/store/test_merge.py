@@ -16,6 +16,7 @@ from standpipe_server.store.database import tables
 from standpipe_server.store.database.engines import database_url
 from standpipe_server.store.events.segments import Run, StoredSegment, decoded_size
 from tests.integration.store.conftest import CLOSED, OPENED, Bench, body
+from tests.support.stores import finished
 from tests.support.wire import check, custom, log
 
 pytestmark = pytest.mark.anyio
@@ -47,7 +48,7 @@ def _is_at_rest(bench: Bench, target: Target) -> bool:
 
 
 async def _end_and_merge(bench: Bench, target: Target) -> None:
-    await bench.store.finish(target.id, Finish(exit_code=0))
+    await finished(bench.store, target.id, Finish(exit_code=0))
     bench.clock.pass_seconds(61)
     with anyio.fail_after(30):
         while not _is_at_rest(bench, target):  # noqa: ASYNC110  the sweeper tells nobody
@@ -105,7 +106,7 @@ async def test_problems_notes_producers_and_methods_are_those_of_the_same_messag
     assert len(_segments(bench, target)) == 1
     assert await bench.events(target) == before
     for method, position in by_method.items():
-        page = await bench.store.read_events(target.pk, after=0, limit=10, methods=frozenset({str(method)}))
+        page = await bench.store.events.page(target.pk, after=0, limit=10, methods=frozenset({str(method)}))
         assert position in page.positions
     again = await bench.append(target, body({"method": "nonsense"}), producer="q", first_seq=1)
     assert [result["seq"] for result in again.body["results"]] == [1]  # type: ignore[union-attr, index]

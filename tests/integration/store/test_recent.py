@@ -13,7 +13,9 @@ from standpipe_server.broker.lifecycle.requests import parse_finish
 from standpipe_server.feed.tail import Ended, tail
 from standpipe_server.feed.wakeups import Feed
 from standpipe_server.store import EventPage, NotFound, Store, StoreSettings, Target
+from standpipe_server.store.commands import Delete
 from tests.integration.store.conftest import CLOSED, OPENED, Bench, Clock, body
+from tests.support.stores import finished
 from tests.support.wire import custom
 
 pytestmark = pytest.mark.anyio
@@ -23,8 +25,7 @@ pytestmark = pytest.mark.anyio
 def two(postgres_url: str) -> Iterator[tuple[Bench, Bench]]:
     """Two servers' stores on one database."""
     first, second = (
-        Bench(Store.open(StoreSettings(database_url=postgres_url), clock=Clock()), Clock(), postgres_url)
-        for _ in range(2)
+        Bench(Store(StoreSettings(database_url=postgres_url), clock=Clock()), Clock(), postgres_url) for _ in range(2)
     )
     yield first, second
     assert first.store.close()
@@ -32,7 +33,7 @@ def two(postgres_url: str) -> Iterator[tuple[Bench, Bench]]:
 
 
 async def _follow(store: Store, target: Target, *, after: int, methods: frozenset[str] | None = None) -> EventPage:
-    return await store.read_events(target.pk, after=after, limit=1000, methods=methods, following=True)
+    return await store.events.page(target.pk, after=after, limit=1000, methods=methods, following=True)
 
 
 def _refuse_reads(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +59,7 @@ async def test_memory_gives_what_the_database_gives(bench: Bench) -> None:
     await bench.append(target, CLOSED, producer="p", first_seq=6)
     for after in range(6):
         for methods in (None, frozenset({"report_custom_message"}), frozenset({"closed"})):
-            stored = await bench.store.read_events(target.pk, after=after, limit=1000, methods=methods)
+            stored = await bench.store.events.page(target.pk, after=after, limit=1000, methods=methods)
             recent = await _follow(bench.store, target, after=after, methods=methods)
             assert (recent.events, recent.positions, recent.next_after) == (
                 stored.events,
@@ -81,7 +82,7 @@ async def test_what_memory_does_not_hold_comes_from_the_database(bench: Bench) -
 async def test_what_is_deleted_is_not_in_memory_any_more(bench: Bench) -> None:
     target = await bench.register()
     await bench.append(target, body(custom(1)))
-    await bench.store.delete(target.id, force=True)
+    await bench.store.writes.run(Delete(target.pk, force=True))
     with pytest.raises(NotFound):
         await _follow(bench.store, target, after=0)
 
@@ -117,7 +118,7 @@ async def test_readers_get_every_position_once_while_writers_race(bench: Bench) 
         positions: list[int] = []
         with feed.subscribe(target.pk) as subscription:
             steps = tail(
-                bench.store,
+                bench.store.events,
                 subscription,
                 after=after,
                 methods=None,
@@ -143,6 +144,6 @@ async def test_readers_get_every_position_once_while_writers_race(bench: Bench) 
         await asyncio.gather(*(write(f"p{n}") for n in range(4)))
         await bench.append(target, CLOSED, producer="main", first_seq=2)
         finish = parse_finish(b'{"receipt":{"exit_code":0}}')
-        await bench.store.finish(target.id, finish)
+        await finished(bench.store, target.id, finish)
         read_by = await asyncio.gather(*readers)
     assert read_by == [list(range(1, 163)), list(range(1, 163)), list(range(2, 163))]

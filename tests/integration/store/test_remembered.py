@@ -15,9 +15,11 @@ from standpipe_server.broker.lifecycle.requests import Heartbeat
 from standpipe_server.broker.values.state import Finish
 from standpipe_server.broker.values.times import to_rfc3339
 from standpipe_server.store import Overloaded, Store, Target, Wake
+from standpipe_server.store.commands import Beat
 from standpipe_server.store.transactions import writer
 from standpipe_server.store.transactions.unit_of_work import UnitOfWork
 from tests.integration.store.conftest import OPENED, Bench, body, settings
+from tests.support.stores import cancelled, finished
 from tests.support.wire import check, closed, custom, materialization, opened
 
 pytestmark = pytest.mark.anyio
@@ -26,7 +28,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def other(bench: Bench) -> Iterator[Bench]:
     """A second store on the same database."""
-    store = Store.open(settings(bench.database_url), clock=bench.clock)
+    store = Store(settings(bench.database_url), clock=bench.clock)
     yield Bench(store, bench.clock, bench.database_url)
     assert store.close()
 
@@ -55,11 +57,11 @@ async def test_a_report_that_another_store_took_is_known(bench: Bench, other: Be
 async def test_a_word_at_another_store_is_known(bench: Bench, other: Bench) -> None:
     target = await bench.register()
     await bench.append(target, body(opened()), producer="p", first_seq=1)
-    await other.store.request_cancel(target.id)
+    await cancelled(other.store, target.id)
     outcome = await bench.append(target, body(custom(1)), producer="p", first_seq=2)
     assert outcome.body["control"] == {"cancel_requested": True}
     await bench.append(target, body(closed()), producer="p", first_seq=3)
-    await other.store.finish(target.id, Finish(exit_code=0))
+    await finished(other.store, target.id, Finish(exit_code=0))
     assert (await bench.append(target, body(custom(2)), producer="p", first_seq=4)).status == 409
 
 
@@ -68,9 +70,9 @@ async def test_a_word_at_another_store_is_known(bench: Bench, other: Bench) -> N
 
 async def read_by_another(bench: Bench, target: Target) -> dict[str, Any]:
     """The invocation as a store judges it that remembers nothing."""
-    store = Store.open(settings(bench.database_url), clock=bench.clock)
+    store = Store(settings(bench.database_url), clock=bench.clock)
     try:
-        return json.loads((await store.finish(target.id, Finish())).json)
+        return json.loads((await finished(store, target.id, Finish())).json)
     finally:
         assert store.close()
 
@@ -128,7 +130,7 @@ async def test_a_deadline_that_comes_nearer_is_written(bench: Bench) -> None:
     target = await bench.register()
     await bench.append(target, OPENED)
     # The first heartbeat begins a lease, and moves nothing else.
-    await bench.store.heartbeat(target, Heartbeat())
+    await bench.store.writes.run(Beat(target.pk, Heartbeat(), start=True))
     bench.clock.pass_seconds(61)
     async with asyncio.timeout(30):
         while (await bench.invocation(target))["verdict"] != "lost":  # noqa: ASYNC110  the sweeper tells nobody
@@ -162,7 +164,7 @@ class Broken:
 async def commits_of(bench: Bench, target: Target, *commands: Any) -> tuple[list[int], list[Any]]:
     """Has these awaited at once while the writer is busy: how many wakes each commit after that made, and results."""
     gate = Gate(target.pk)
-    held = asyncio.create_task(bench.store._write(gate))  # pyright: ignore[reportPrivateUsage]
+    held = asyncio.create_task(bench.store.writes.run(gate))  # pyright: ignore[reportPrivateUsage]
     await asyncio.to_thread(gate.entered.wait, 30)
     commits: list[list[Wake]] = []
     bench.store.on_commit = lambda wakes: commits.append(list(wakes))
@@ -196,7 +198,7 @@ async def test_what_is_committed_together_is_bounded_in_bytes(bench: Bench, monk
 async def test_one_that_fails_takes_no_other_with_it(bench: Bench) -> None:
     target = await bench.register()
     appends = [bench.append(target, body(custom(n)), producer=f"p{n}", first_seq=1) for n in range(5)]
-    broken = bench.store._write(Broken(target.pk))  # pyright: ignore[reportPrivateUsage]
+    broken = bench.store.writes.run(Broken(target.pk))  # pyright: ignore[reportPrivateUsage]
     _, (*before, failed, last) = await commits_of(bench, target, *appends[:4], broken, appends[4])
     assert isinstance(failed, ZeroDivisionError)
     assert [outcome.status for outcome in (*before, last)] == [200] * 5

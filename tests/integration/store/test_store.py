@@ -14,12 +14,16 @@ from standpipe_server.store import (
     Conflict,
     NotFound,
     Overloaded,
-    ReportFilter,
     Store,
 )
+from standpipe_server.store.commands import Beat, Delete
 from standpipe_server.store.commands.lifecycle import EndDue
 from standpipe_server.store.commands.merge_segments import Merge
+from standpipe_server.store.reads import find_target
+from standpipe_server.store.reads.assets import MATERIALIZATIONS, ReportFilter, list_reports, read_asset
+from standpipe_server.store.reads.invocations import read_history
 from tests.integration.store.conftest import CLOSED, OPENED, Bench, body, settings
+from tests.support.stores import cancelled, finished
 from tests.support.wire import log, materialization
 
 pytestmark = pytest.mark.anyio
@@ -57,9 +61,9 @@ async def test_a_retry_after_the_merge_is_told_the_same_too(bench: Bench) -> Non
     first = await bench.append(target, batch, producer="p", first_seq=1)
     await bench.append(target, OPENED)
     await bench.append(target, CLOSED)
-    await bench.store.finish(target.id, Finish(exit_code=0))
+    await finished(bench.store, target.id, Finish(exit_code=0))
     before = await bench.events(target)
-    await bench.store._write(Merge(target.pk))
+    await bench.store.writes.run(Merge(target.pk))
     assert await bench.events(target) == before
     again = await bench.append(target, batch, producer="p", first_seq=1)
     assert again.body["results"] == first.body["results"]
@@ -115,7 +119,7 @@ async def test_a_second_materialization_is_rejected_across_producers_and_batches
     assert outcome.status == 207
     results: Any = outcome.body["results"]
     assert [result["index"] for result in results] == [0]
-    page = await bench.store.list_materializations("a", ReportFilter(), limit=10, cursor=None)
+    page = await bench.store.reads.run(list_reports, MATERIALIZATIONS, "a", ReportFilter(), limit=10, cursor=None)
     assert len(page.items) == 1
 
 
@@ -124,8 +128,8 @@ async def test_a_finish_ends_with_the_verdict_and_repeated_changes_nothing(bench
     await bench.append(target, OPENED)
     await bench.append(target, body(materialization("a")))
     await bench.append(target, CLOSED)
-    first = await bench.store.finish(target.id, Finish(exit_code=0))
-    again = await bench.store.finish(target.id, Finish(exit_code=0))
+    first = await finished(bench.store, target.id, Finish(exit_code=0))
+    again = await finished(bench.store, target.id, Finish(exit_code=0))
     assert json.loads(first.json) == json.loads(again.json)
     told = json.loads(first.json)
     assert (told["status"], told["verdict"], told["revision"]) == ("ended", "succeeded", 0)
@@ -137,7 +141,7 @@ async def test_a_finish_ends_with_the_verdict_and_repeated_changes_nothing(bench
 async def test_a_late_tail_revises_an_incomplete_verdict(bench: Bench) -> None:
     target = await bench.register()
     await bench.append(target, body(json.loads(OPENED)), producer="p", first_seq=1, numbered=3)
-    await bench.store.finish(target.id, Finish(exit_code=0))
+    await finished(bench.store, target.id, Finish(exit_code=0))
     told = await bench.invocation(target)
     assert (told["verdict"], told["revision"]) == ("incomplete", 0)
     assert {reason["code"] for reason in told["reasons"]} == {"never-closed", "missing-tail"}
@@ -145,7 +149,7 @@ async def test_a_late_tail_revises_an_incomplete_verdict(bench: Bench) -> None:
     assert outcome.status == 200
     told = await bench.invocation(target)
     assert (told["verdict"], told["revision"], told["reasons"]) == ("succeeded", 1, [])
-    changes = [change["change"] for change in await bench.store.read_history(target.id)]
+    changes = [change["change"] for change in await bench.store.reads.run(read_history, target.id)]
     assert changes == ["registered", "opened", "finished", "ended", "revised"]
 
 
@@ -154,9 +158,9 @@ async def test_a_later_finish_changes_a_settled_verdict(bench: Bench) -> None:
     await bench.append(target, OPENED)
     await bench.append(target, CLOSED)
     bench.clock.pass_seconds(2)
-    await bench.store._write(EndDue(target.pk))
+    await bench.store.writes.run(EndDue(target.pk))
     assert (await bench.invocation(target))["verdict"] == "succeeded"
-    told = json.loads((await bench.store.finish(target.id, Finish(exit_code=9))).json)
+    told = json.loads((await finished(bench.store, target.id, Finish(exit_code=9))).json)
     assert (told["verdict"], told["revision"]) == ("failed", 1)
 
 
@@ -165,10 +169,10 @@ async def test_deadlines_end_what_nobody_finishes(bench: Bench) -> None:
     leased = await bench.register(b'{"context":{},"lease_seconds":3}')
     beating = await bench.register()
     await bench.append(leased, OPENED)
-    await bench.store.heartbeat(beating, Heartbeat())
+    await bench.store.writes.run(Beat(beating.pk, Heartbeat(), start=True))
     bench.clock.pass_seconds(100)
     for target in (never, leased, beating):
-        await bench.store._write(EndDue(target.pk))
+        await bench.store.writes.run(EndDue(target.pk))
     assert [(await bench.invocation(t))["verdict"] for t in (never, leased, beating)] == ["incomplete", "lost", "lost"]
 
 
@@ -176,7 +180,7 @@ async def test_a_lost_process_that_speaks_again_is_heard(bench: Bench) -> None:
     target = await bench.register(b'{"context":{},"lease_seconds":3}')
     await bench.append(target, body(json.loads(OPENED)), producer="p", first_seq=1)
     bench.clock.pass_seconds(10)
-    await bench.store._write(EndDue(target.pk))
+    await bench.store.writes.run(EndDue(target.pk))
     assert (await bench.invocation(target))["verdict"] == "lost"
     await bench.append(target, body(json.loads(CLOSED)), producer="p", first_seq=2)
     assert (await bench.invocation(target))["verdict"] == "succeeded"
@@ -185,11 +189,11 @@ async def test_a_lost_process_that_speaks_again_is_heard(bench: Bench) -> None:
 async def test_cancel_is_heard_in_the_next_answer(bench: Bench) -> None:
     target = await bench.register()
     await bench.append(target, OPENED)
-    view = await bench.store.request_cancel(target.id)
+    view = await cancelled(bench.store, target.id)
     assert view.cancel_requested
     outcome = await bench.append(target, body(log("x")))
     assert outcome.body["control"] == {"cancel_requested": True}
-    told = json.loads((await bench.store.finish(target.id, Finish(exit_code=-15))).json)
+    told = json.loads((await finished(bench.store, target.id, Finish(exit_code=-15))).json)
     assert told["verdict"] == "cancelled"
 
 
@@ -199,19 +203,19 @@ async def test_a_running_invocation_is_deleted_only_by_force(bench: Bench) -> No
         target, body(materialization("a"), {"method": "log", "params": {"message": "e", "level": "ERROR"}})
     )
     with pytest.raises(Conflict):
-        await bench.store.delete(target.id, force=False)
-    await bench.store.delete(target.id, force=True)
+        await bench.store.writes.run(Delete(target.pk, force=False))
+    await bench.store.writes.run(Delete(target.pk, force=True))
     with pytest.raises(NotFound):
-        await bench.store.find(target.id)
+        await bench.store.reads.run(find_target, target.id)
     with pytest.raises(NotFound):
         await bench.append(target, body(log("x")))
     with pytest.raises(NotFound):
-        await bench.store.read_asset("a")
+        await bench.store.reads.run(read_asset, "a")
 
 
 async def test_a_full_queue_refuses_and_says_when_to_come_again(bench: Bench) -> None:
     target = await bench.register()
-    store = Store.open(settings(bench.database_url, queue_size=1), clock=bench.clock)
+    store = Store(settings(bench.database_url, queue_size=1), clock=bench.clock)
     narrow = Bench(store, bench.clock, bench.database_url)
     try:
         calls = [narrow.append(target, body(log(str(n)))) for n in range(200)]
@@ -228,7 +232,7 @@ async def test_a_full_queue_refuses_and_says_when_to_come_again(bench: Bench) ->
 
 async def test_closing_stores_what_waits(bench: Bench) -> None:
     target = await bench.register()
-    store = Store.open(settings(bench.database_url), clock=bench.clock)
+    store = Store(settings(bench.database_url), clock=bench.clock)
     other = Bench(store, bench.clock, bench.database_url)
     calls = asyncio.gather(*(other.append(target, body(log(str(n)))) for n in range(50)))
     await asyncio.sleep(0)
@@ -240,7 +244,7 @@ async def test_closing_stores_what_waits(bench: Bench) -> None:
 async def test_every_commit_wakes_whoever_listens(bench: Bench) -> None:
     target = await bench.register()
     await bench.append(target, OPENED)
-    await bench.store.finish(target.id, Finish())
+    await finished(bench.store, target.id, Finish())
     seen = [(wake.last_position, wake.ended) for wake in bench.wakes if wake.pk == target.pk]
     assert seen[0] == (1, False)
     assert seen[-1] == (1, True)
@@ -253,9 +257,9 @@ async def test_a_retry_that_holds_nothing_new_is_a_word_of_the_process_all_the_s
     bench.clock.pass_seconds(7)
     await bench.append(target, batch, producer="p", first_seq=1, numbered=4)
     bench.clock.pass_seconds(7)
-    await bench.store._write(EndDue(target.pk))
+    await bench.store.writes.run(EndDue(target.pk))
     assert (await bench.invocation(target))["status"] == "running"
-    await bench.store.finish(target.id, Finish())
+    await finished(bench.store, target.id, Finish())
     assert "2-4 never arrived" in str((await bench.invocation(target))["reasons"])
 
 

@@ -14,8 +14,6 @@ from sqlalchemy import Connection, Engine
 from standpipe_server.store.database import engines
 from standpipe_server.store.database.schema_upgrade import upgrade_database
 from standpipe_server.store.errors import DatabaseLost
-from standpipe_server.store.transactions.caches import Caches
-from standpipe_server.store.transactions.unit_of_work import UnitOfWork
 from standpipe_server.store.watch import Fence, Watch, open_watch
 
 
@@ -44,7 +42,7 @@ def watch(engine: Engine, fence: Fence) -> Iterator[Watch]:
 def _write(connection: Connection, watch: Watch, *, writer: int = 0) -> None:
     """A writer's transaction up to its commit."""
     connection.exec_driver_sql("INSERT INTO asset (asset_key) SELECT 'a' || count(*) FROM asset")
-    watch.before_commit(UnitOfWork(connection, now=1, caches=Caches()), writer=writer)
+    watch.before_commit(connection, now=1, writer=writer, wakes=[])
 
 
 def _commit(engine: Engine, watch: Watch, *, writer: int = 0) -> None:

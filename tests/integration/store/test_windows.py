@@ -7,8 +7,9 @@ import json
 import pytest
 
 from standpipe_server.broker.values.state import Finish
-from standpipe_server.store import InvocationFilter
+from standpipe_server.store.reads.invocations import InvocationFilter, list_invocations
 from tests.integration.store.conftest import OPENED, Bench, body
+from tests.support.stores import finished
 from tests.support.wire import check, materialization
 
 pytestmark = pytest.mark.anyio
@@ -27,7 +28,7 @@ async def _fill(bench: Bench) -> list[str]:
         await bench.append(target, OPENED)
         await bench.append(target, body(materialization("a"), check("a", "c", passed=number % 4 > 0)))
         reason = "a needle in it" if number % 5 == 0 else "hay"
-        await bench.store.finish(target.id, Finish(exit_code=1, reason=reason))
+        await finished(bench.store, target.id, Finish(exit_code=1, reason=reason))
         made.append(target.id)
     return made
 
@@ -37,7 +38,7 @@ async def _pages(bench: Bench, filters: InvocationFilter, *, limit: int) -> tupl
     looked: list[str | None] = []
     cursor = None
     for _ in range(2 * _COUNT):
-        page = await bench.store.list_invocations(filters, limit=limit, cursor=cursor)
+        page = await bench.store.reads.run(list_invocations, filters, limit=limit, cursor=cursor)
         ids += [json.loads(item)["id"] for item in page.items]
         looked.append(page.searched_to)
         cursor = page.next_cursor

@@ -11,9 +11,9 @@ from standpipe_server.broker.lifecycle.attempts import (
     is_newer,
     numbered_by,
     place_producers,
-    read_lineage,
     with_number,
 )
+from standpipe_server.broker.messages.parsed_message import read_lineage
 from standpipe_server.broker.values.state import AttemptNumbers, InvocationState, Lineage, ProducerState, replace
 
 INVOCATION = InvocationState(pk=1, id="inv", created_at=0, open_within=60.0, settle=10.0, lease_seconds=60.0)

@@ -93,8 +93,7 @@ async def test_a_failure_of_our_own_is_told_without_its_reason(
         raise ValueError("a secret reason")
 
     # On both paths: a FastAPI route and a raw endpoint.
-    monkeypatch.setattr(wiring.store, "count_by_status", fail)
-    monkeypatch.setattr(wiring.store, "find", fail)
+    monkeypatch.setattr(wiring.store.reads, "run", fail)
     async with _client(wiring, **{"Authorization": f"Bearer {KEY}", "X-Request-ID": "look-here"}) as client:
         for path in ("/metrics", "/api/v1/invocations/inv_x/events"):
             caplog.clear()
@@ -136,8 +135,7 @@ async def test_a_full_queue_is_told_with_the_time_to_come_again(
     async with _client(wiring, Authorization=f"Bearer {KEY}") as operator:
         registered = (await operator.post("/api/v1/invocations", json={})).json()
     path = f"/api/v1/invocations/{registered['invocation']['id']}"
-    monkeypatch.setattr(wiring.store, "append", refuse)
-    monkeypatch.setattr(wiring.store, "heartbeat", refuse)
+    monkeypatch.setattr(wiring.store.writes, "run", refuse)
     async with _client(wiring, Authorization=f"Bearer {registered['token']}") as process:
         for call in ("events", "heartbeat"):
             answer = await process.post(f"{path}/{call}", content=b"{}")

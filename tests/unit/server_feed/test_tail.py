@@ -16,8 +16,10 @@ from standpipe_server.broker.messages.batches import parse_batch
 from standpipe_server.feed.tail import Ended, Idle, Step, Stopping, tail
 from standpipe_server.feed.wakeups import Subscription
 from standpipe_server.settings import Settings
-from standpipe_server.store import AppendRequest, EventPage, Target
+from standpipe_server.store import EventPage, Target
+from standpipe_server.store.commands import Append
 from standpipe_server.wiring import Wiring, open_wiring
+from tests.support.stores import finished, registered
 
 pytestmark = pytest.mark.anyio
 
@@ -31,19 +33,18 @@ def wiring(tmp_path: Path) -> Iterator[Wiring]:
 
 async def _registered(wiring: Wiring) -> Target:
     registration = parse_registration(b"{}", limits=Limits())
-    registered, _ = await wiring.store.register(registration, idempotency_key=None, request_digest=b"")
-    return await wiring.store.find(registered.id)
+    return await registered(wiring.store, registration)
 
 
 async def _append(wiring: Wiring, target: Target) -> None:
     body = b'{"method":"report_custom_message","params":{"payload":1}}'
     batch = parse_batch(body, media="json", limits=Limits())
-    await wiring.store.append(AppendRequest(target=target, batch=batch, body=body))
+    await wiring.store.appends.run(Append.of(target.pk, batch, body))
 
 
 def _tail(wiring: Wiring, subscription: Subscription, *, idle_seconds: float = 30) -> AsyncGenerator[Step]:
     return tail(
-        wiring.store, subscription, after=0, methods=None, limit=10, max_bytes=1 << 20, idle_seconds=idle_seconds
+        wiring.store.events, subscription, after=0, methods=None, limit=10, max_bytes=1 << 20, idle_seconds=idle_seconds
     )
 
 
@@ -66,7 +67,7 @@ async def test_what_is_stored_comes_first_and_then_what_is_committed(wiring: Wir
             assert isinstance(came, EventPage)
             assert came.positions == [2]
             ending = asyncio.create_task(_next(steps))
-            await wiring.store.finish(target.id, parse_finish(b""))
+            await finished(wiring.store, target.id, parse_finish(b""))
             assert await ending == Ended(2)
             await _append(wiring, target)
             late = await _next(steps)

@@ -19,6 +19,7 @@ from standpipe_server.api.processes.append import append_events
 from standpipe_server.api.processes.control import control_members
 from standpipe_server.broker.messages.batches import Refused
 from standpipe_server.store import StoreError
+from standpipe_server.store.reads import find_target
 
 _log = logging.getLogger("standpipe.server")
 
@@ -96,11 +97,11 @@ class Entrance:
         match exchange.segments:
             case ["", "api", "v1", "invocations", invocation, "events"] if exchange.method == "POST":
                 exchange.route = EVENTS_ROUTE
-                exchange.target = exchange.target or await self.parts.store.find(invocation)
+                exchange.target = exchange.target or await self.parts.store.reads.run(find_target, invocation)
                 await append_events(self.parts, exchange, exchange.target)
             case ["", "api", "v1", "invocations", invocation, "events"] if exchange.method == "GET":
                 exchange.route = EVENTS_ROUTE
-                await read_events(self.parts, exchange, await self.parts.store.find(invocation))
+                await read_events(self.parts, exchange, await self.parts.store.reads.run(find_target, invocation))
             case ["", "api", "v1", "invocations", _, "events"]:
                 raise Refused(
                     Problem(
@@ -117,7 +118,7 @@ class Entrance:
             _log.warning("Request %s was answered %s: %s", exchange.request_id.decode(), problem.name, problem.detail)
         if exchange.status:
             return  # The answer has begun; that it breaks off is all that can be told now.
-        await exchange.answer_problem(problem, more=await control_members(self.parts.store, exchange.target))
+        await exchange.answer_problem(problem, more=await control_members(self.parts.store.reads, exchange.target))
 
     def _normalise(self, scope: Scope) -> None:
         """Takes the base path off, if it is still there, and keeps a slash in an asset's key from splitting it."""

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TypeAlias
 
 from standpipe_server.feed.wakeups import Subscription
-from standpipe_server.store import EventMatch, EventPage, Store
+from standpipe_server.store import EventMatch, EventPage, EventReads
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ Step: TypeAlias = EventPage | CancelRequested | Idle | Ended | Stopping
 
 
 async def tail(
-    store: Store,
+    events: EventReads,
     subscription: Subscription,
     *,
     after: int,
@@ -57,7 +57,7 @@ async def tail(
         if subscription.stopping:
             yield Stopping()
             return
-        page = await store.read_events(
+        page = await events.page(
             subscription.pk,
             after=after,
             limit=limit,

@@ -1,10 +1,10 @@
 """The store: the only room that knows SQLAlchemy. It keeps what the broker's rules decided, and reads it back.
 
 Rules are asked inside the transaction that carries them out; callers get domain errors, never a driver's. The one
-invariant: acknowledged means committed, and each numbered message is stored exactly once.
+invariant: acknowledged means committed, and each numbered message is stored exactly once. Reads are functions of
+`store.reads`, writes are commands of `store.commands`; `Store.reads` and `Store.writes` run them.
 """
 
-from standpipe_server.store.commands.append import AppendOutcome, AppendRequest
 from standpipe_server.store.database.settings import StoreSettings
 from standpipe_server.store.errors import (
     BadCursor,
@@ -19,39 +19,30 @@ from standpipe_server.store.errors import (
 from standpipe_server.store.events.event_match import EventMatch, canonical_level
 from standpipe_server.store.events.event_pages import EventPage
 from standpipe_server.store.events.segments import REJECTED
-from standpipe_server.store.reads.assets.number_series import SeriesFilter
-from standpipe_server.store.reads.assets.reports import ReportFilter
 from standpipe_server.store.reads.cursors import Page
-from standpipe_server.store.reads.invocations.filters import InvocationFilter
-from standpipe_server.store.reads.invocations.first_errors import ErrorFilter
-from standpipe_server.store.reads.invocations.views import InvocationPage, InvocationView
-from standpipe_server.store.reads.lookups import ContextAnswer, Target
+from standpipe_server.store.reads.following import EventReads
+from standpipe_server.store.reads.lookups import Callers, Target
+from standpipe_server.store.reads.runner import Reads
 from standpipe_server.store.store import Store
-from standpipe_server.store.transactions.wakes import NOTIFY_CHANNEL, Wake
-from standpipe_server.store.upkeep.activity import TICK_SECONDS, Hearing, Word
+from standpipe_server.store.upkeep.activity import TICK_SECONDS, Hearing
+from standpipe_server.store.wakes import NOTIFY_CHANNEL, Wake
 
 __all__ = [
     "NOTIFY_CHANNEL",
     "REJECTED",
     "TICK_SECONDS",
-    "AppendOutcome",
-    "AppendRequest",
     "BadCursor",
+    "Callers",
     "Conflict",
-    "ContextAnswer",
-    "ErrorFilter",
     "EventMatch",
     "EventPage",
+    "EventReads",
     "Hearing",
-    "InvocationFilter",
-    "InvocationPage",
-    "InvocationView",
     "MigrationNeeded",
     "NotFound",
     "Overloaded",
     "Page",
-    "ReportFilter",
-    "SeriesFilter",
+    "Reads",
     "Store",
     "StoreClosed",
     "StoreError",
@@ -59,6 +50,5 @@ __all__ = [
     "Target",
     "UnusableDatabase",
     "Wake",
-    "Word",
     "canonical_level",
 ]

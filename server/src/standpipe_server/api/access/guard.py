@@ -23,7 +23,7 @@ from standpipe_server.api.http.parameters import refuse_repeated
 from standpipe_server.api.http.problems import malformed_header, not_found, rate_limited, unauthorized, wrong_csrf_token
 from standpipe_server.broker.messages.batches import Refused
 from standpipe_server.broker.values.ids import token_digest
-from standpipe_server.store import Store
+from standpipe_server.store import Callers
 
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/login"})
 _PAGES: Final = frozenset({"", "login", "logout", "static", "invocations", "assets", "compare", "connect", "errors"})
@@ -41,10 +41,10 @@ class Guard:
     """Decides about a request before anything of its body is read."""
 
     def __init__(
-        self, *, store: Store, operator_key: str, sessions: Sessions, hosts: frozenset[str] | None, rates: Rates
+        self, *, callers: Callers, operator_key: str, sessions: Sessions, hosts: frozenset[str] | None, rates: Rates
     ) -> None:
         """`hosts`: the host names that requests may carry; None allows any."""
-        self._store = store
+        self._callers = callers
         self.operator_digest = token_digest(operator_key)
         self._sessions = sessions
         self._hosts = hosts
@@ -70,7 +70,7 @@ class Guard:
         # Digests are compared, so that neither content nor length of the key shows in the time it takes.
         if hmac.compare_digest(digest, self.operator_digest):
             return
-        caller = self._store.known_caller(digest) or await self._store.authenticate(digest)
+        caller = await self._callers.find(digest)
         if caller is None:
             raise Refused(unauthorized())
         if process_call(exchange.method, exchange.segments) != caller.id:

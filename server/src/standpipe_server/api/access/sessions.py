@@ -13,10 +13,10 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from standpipe_server.api.access.ended_sessions import EndedSessions
+from standpipe_server.api.http.exchange import Session
 
 SESSION_SECONDS: Final = 7 * 24 * 3600
 CODE_SECONDS: Final = 15 * 60
@@ -25,14 +25,6 @@ FIRST_CODE_SECONDS: Final = 60 * 60
 CSRF_HEADER: Final = b"standpipe-csrf"
 _MOST_CODES: Final = 1000
 _LONGEST_COOKIE: Final = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """What a valid cookie says."""
-
-    csrf_token: str
-    """What a request that changes something carries beside the cookie, which a foreign page cannot know."""
 
 
 class Sessions:

@@ -8,11 +8,39 @@ from urllib.parse import unquote
 from fastapi import APIRouter, Depends, Path, Query, Response
 
 from standpipe_protocol.asset_keys import canonical_asset_key
-from standpipe_server.api.http.answers import describe, json_answer, page_answer
+from standpipe_server.api.http.answers import (
+    MOST_ITEMS,
+    Cursor,
+    Limit,
+    Since,
+    Until,
+    describe,
+    json_answer,
+    page_answer,
+)
 from standpipe_server.api.http.parameters import instant
-from standpipe_server.api.orchestrators.invocations import MOST_ITEMS, Cursor, Limit
 from standpipe_server.api.parts import ApiParts
-from standpipe_server.store import ReportFilter, SeriesFilter
+from standpipe_server.store.reads.assets import (
+    CHECKS,
+    MATERIALIZATIONS,
+    OBSERVATIONS,
+    ReportFilter,
+    SeriesFilter,
+    list_reports,
+    read_asset,
+)
+from standpipe_server.store.reads.assets import (
+    list_assets as read_assets,
+)
+from standpipe_server.store.reads.assets import (
+    list_labels as read_labels,
+)
+from standpipe_server.store.reads.assets import (
+    list_schema_changes as read_schema_changes,
+)
+from standpipe_server.store.reads.assets import (
+    read_series as read_points,
+)
 
 
 async def _asset_key(
@@ -23,8 +51,6 @@ async def _asset_key(
 
 
 AssetKey = Annotated[str, Depends(_asset_key)]
-Since = Annotated[str | None, Query(description="Received at or after this RFC 3339 time.")]
-Until = Annotated[str | None, Query(description="Received before this RFC 3339 time.")]
 CheckName = Annotated[str, Query(description="The numbers of this check instead of those of materializations.")]
 MOST_POINTS = 5_000
 Partition = Annotated[str | None, Query(description="Only what was reported for this partition.")]
@@ -33,7 +59,7 @@ Partition = Annotated[str | None, Query(description="Only what was reported for 
 def asset_routes(parts: ApiParts) -> APIRouter:
     """The routes under `/api/v1/assets`."""
     routes = APIRouter(prefix="/api/v1/assets", tags=["assets"])
-    store = parts.store
+    reads, numbers = parts.store.reads, parts.store.numbers
 
     @routes.get("", responses=describe("AssetPage", "malformed"))
     async def list_assets(
@@ -42,12 +68,13 @@ def asset_routes(parts: ApiParts) -> APIRouter:
         cursor: Cursor = None,
     ) -> Response:
         """The assets for which something was reported, by key."""
-        return page_answer(await store.list_assets(limit=min(limit, MOST_ITEMS), cursor=cursor, text=text))
+        return page_answer(await reads.run(read_assets, limit=min(limit, MOST_ITEMS), cursor=cursor, text=text))
 
     @routes.get("/{key}", responses=describe("Asset"))
     async def get_asset(key: AssetKey) -> Response:
         """One asset with the latest that was reported for it."""
-        return json_answer(await store.read_asset(key))
+        await numbers.take(key)
+        return json_answer(await reads.run(read_asset, key))
 
     @routes.get("/{key}/materializations", responses=describe("MaterializationPage", "malformed"))
     async def list_materializations(
@@ -60,10 +87,10 @@ def asset_routes(parts: ApiParts) -> APIRouter:
         cursor: Cursor = None,
     ) -> Response:
         """The asset's materializations, newest first."""
-        filters = ReportFilter(
-            partition_key=partition_key, since=instant("since", since), until=instant("until", until)
+        filters = _filter(partition_key, since, until)
+        return page_answer(
+            await reads.run(list_reports, MATERIALIZATIONS, key, filters, limit=min(limit, MOST_ITEMS), cursor=cursor)
         )
-        return page_answer(await store.list_materializations(key, filters, limit=min(limit, MOST_ITEMS), cursor=cursor))
 
     @routes.get("/{key}/observations", responses=describe("ObservationPage", "malformed"))
     async def list_observations(
@@ -76,10 +103,10 @@ def asset_routes(parts: ApiParts) -> APIRouter:
         cursor: Cursor = None,
     ) -> Response:
         """The asset's observations, newest first."""
-        filters = ReportFilter(
-            partition_key=partition_key, since=instant("since", since), until=instant("until", until)
+        filters = _filter(partition_key, since, until)
+        return page_answer(
+            await reads.run(list_reports, OBSERVATIONS, key, filters, limit=min(limit, MOST_ITEMS), cursor=cursor)
         )
-        return page_answer(await store.list_observations(key, filters, limit=min(limit, MOST_ITEMS), cursor=cursor))
 
     @routes.get("/{key}/checks", responses=describe("CheckPage", "malformed"))
     async def list_checks(
@@ -93,21 +120,19 @@ def asset_routes(parts: ApiParts) -> APIRouter:
         cursor: Cursor = None,
     ) -> Response:
         """The asset's check results, newest first."""
-        filters = ReportFilter(
-            partition_key=partition_key,
-            check_name=check_name,
-            since=instant("since", since),
-            until=instant("until", until),
+        filters = _filter(partition_key, since, until, check_name)
+        return page_answer(
+            await reads.run(list_reports, CHECKS, key, filters, limit=min(limit, MOST_ITEMS), cursor=cursor)
         )
-        return page_answer(await store.list_checks(key, filters, limit=min(limit, MOST_ITEMS), cursor=cursor))
 
     @routes.get("/{key}/metadata", responses=describe("LabelPage", "malformed"))
     async def list_labels(
         key: AssetKey, check_name: CheckName = "", limit: Limit = MOST_ITEMS, cursor: Cursor = None
     ) -> Response:
         """The labels of metadata under which numbers were reported, each with its last point."""
-        found = await store.browse.list_labels(key, check_name=check_name, limit=min(limit, MOST_ITEMS), cursor=cursor)
-        return json_answer({"items": found.items, "next_cursor": found.next_cursor, "left_out": found.left_out})
+        await numbers.take(key, of_checks=bool(check_name))
+        labels = await reads.run(read_labels, key, check_name=check_name, limit=min(limit, MOST_ITEMS), cursor=cursor)
+        return json_answer({"items": labels.items, "next_cursor": labels.next_cursor, "left_out": labels.left_out})
 
     @routes.get("/{key}/metadata/{label}/series", responses=describe("Series", "invalid-request"))
     async def read_series(
@@ -121,7 +146,7 @@ def asset_routes(parts: ApiParts) -> APIRouter:
         max_points: Annotated[int, Query(ge=1, description=f"At most {MOST_POINTS} are given.")] = 500,
     ) -> Response:
         """The numbers under one label over time, oldest first; where there are more, the last of each bin."""
-        wanted = SeriesFilter(
+        filters = SeriesFilter(
             max_points=min(max_points, MOST_POINTS),
             check_name=check_name,
             partition_key=partition_key,
@@ -129,12 +154,24 @@ def asset_routes(parts: ApiParts) -> APIRouter:
             until=instant("until", until),
         )
         name = unquote(label)
-        series = await store.browse.read_series(key, name, wanted)
+        await numbers.take(key, of_checks=bool(check_name))
+        series = await reads.run(read_points, key, name, filters)
         return json_answer({"asset_key": key, "label": name, "points": series.points, "binned": series.binned})
 
     @routes.get("/{key}/schema-changes", responses=describe("SchemaChangePage", "malformed"))
     async def list_schema_changes(key: AssetKey, limit: Limit = 50, cursor: Cursor = None) -> Response:
         """How the asset's table schema changed, newest first. A page may be short before the last one."""
-        return page_answer(await store.browse.list_schema_changes(key, limit=min(limit, MOST_ITEMS), cursor=cursor))
+        return page_answer(await reads.run(read_schema_changes, key, limit=min(limit, MOST_ITEMS), cursor=cursor))
 
     return routes
+
+
+def _filter(
+    partition_key: str | None, since: str | None, until: str | None, check_name: str | None = None
+) -> ReportFilter:
+    return ReportFilter(
+        partition_key=partition_key,
+        check_name=check_name,
+        since=instant("since", since),
+        until=instant("until", until),
+    )

@@ -6,12 +6,11 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 
-from standpipe_server.api.browsers.assets import Since, Until
-from standpipe_server.api.http.answers import describe, page_answer
+from standpipe_server.api.http.answers import MOST_ITEMS, Cursor, Limit, Since, Until, describe, page_answer
 from standpipe_server.api.http.parameters import instant
-from standpipe_server.api.orchestrators.invocations import MOST_ITEMS, Cursor, Limit
 from standpipe_server.api.parts import ApiParts
-from standpipe_server.store import ErrorFilter
+from standpipe_server.store.reads.invocations import ErrorFilter
+from standpipe_server.store.reads.invocations import list_errors as read_errors
 
 Kind = Annotated[
     Literal["exception", "rejected", "log"] | None,
@@ -29,6 +28,8 @@ def error_routes(parts: ApiParts) -> APIRouter:
     ) -> Response:
         """The first error of each kind in each invocation, newest first."""
         filters = ErrorFilter(kind=kind, since=instant("since", since), until=instant("until", until))
-        return page_answer(await parts.store.list_errors(filters, limit=min(limit, MOST_ITEMS), cursor=cursor))
+        return page_answer(
+            await parts.store.reads.run(read_errors, filters, limit=min(limit, MOST_ITEMS), cursor=cursor)
+        )
 
     return routes

@@ -12,17 +12,29 @@ from pydantic import BaseModel, Field
 from standpipe_protocol.asset_keys import canonical_asset_key
 from standpipe_protocol.invocation import Status, VerdictName
 from standpipe_protocol.json_text import encode_json
-from standpipe_server.api.http.answers import InvocationId, Mask, describe, json_answer
+from standpipe_server.api.http.answers import MOST_ITEMS, InvocationId, Mask, describe, json_answer
 from standpipe_server.api.http.parameters import instant
 from standpipe_server.api.http.problems import invalid_parameter, not_found
 from standpipe_server.api.http.query_models import describe_query, read_query
-from standpipe_server.api.orchestrators.invocations import MOST_ITEMS
 from standpipe_server.api.parts import ApiParts
 from standpipe_server.broker.messages.batches import Refused
 from standpipe_server.broker.outcome.badge import Badge
 from standpipe_server.broker.values.ids import INVOCATION_ID
 from standpipe_server.broker.values.times import seconds, to_rfc3339
-from standpipe_server.store import InvocationFilter
+from standpipe_server.store.reads.invocations import (
+    InvocationFilter,
+    last_good,
+    read_invocation,
+)
+from standpipe_server.store.reads.invocations import (
+    compare_invocations as read_comparison,
+)
+from standpipe_server.store.reads.invocations import (
+    count_invocations as read_counts,
+)
+from standpipe_server.store.reads.invocations import (
+    list_invocations as read_page,
+)
 
 MOST_BINS = 2_000
 MOST_COMPARED = 20
@@ -96,7 +108,7 @@ class CountQuery(FilterQuery):
 def browsing_routes(parts: ApiParts) -> APIRouter:
     """Routes under `/api/v1/invocations` that stand before the one that takes an id."""
     routes = APIRouter(prefix="/api/v1/invocations", tags=["history"])
-    store = parts.store
+    reads = parts.store.reads
 
     @routes.get(
         "",
@@ -106,8 +118,13 @@ def browsing_routes(parts: ApiParts) -> APIRouter:
     async def list_invocations(request: Request) -> Response:
         """Lists invocations, newest registration first. A page may be short, or empty, before the last one."""
         query = read_query(ListQuery, request)
-        page = await store.list_invocations(
-            query.filters(), limit=min(query.limit, MOST_ITEMS), cursor=query.cursor, usual=query.usual, mask=query.mask
+        page = await reads.run(
+            read_page,
+            query.filters(),
+            limit=min(query.limit, MOST_ITEMS),
+            cursor=query.cursor,
+            usual=query.usual,
+            mask=query.mask,
         )
         told = (b",".join(page.items), encode_json(page.next_cursor), encode_json(page.searched_to))
         return json_answer(b'{"items":[%b],"next_cursor":%b,"searched_to":%b}' % told)
@@ -122,7 +139,7 @@ def browsing_routes(parts: ApiParts) -> APIRouter:
         query = read_query(CountQuery, request)
         width = query.width
         ranged = _with_range(query.filters(), width)
-        counts = await store.browse.count_invocations(ranged, width=_WIDTHS[width], by_badge=query.by == "badge")
+        counts = await reads.run(read_counts, ranged, width=_WIDTHS[width], by_badge=query.by == "badge")
         bins = [{"start": to_rfc3339(start), "counts": found} for start, found in counts.bins.items()]
         told = {"bin": width, "since": to_rfc3339(ranged.since or 0), "until": to_rfc3339(ranged.until or 0)}
         return json_answer({**told, "bins": bins, "total": counts.total})
@@ -138,7 +155,7 @@ def browsing_routes(parts: ApiParts) -> APIRouter:
             raise Refused(invalid_parameter("ids", expected=expected, got=ids[:80]))
         if not all(INVOCATION_ID.fullmatch(one) for one in wanted):
             raise Refused(not_found())
-        return json_answer(await store.browse.compare(wanted))
+        return json_answer(await reads.run(read_comparison, wanted))
 
     @routes.get("/{invocation_id}/last-good", responses=describe("LastGood"))
     async def get_last_good(
@@ -147,9 +164,9 @@ def browsing_routes(parts: ApiParts) -> APIRouter:
         mask: Mask = False,
     ) -> Response:
         """The last green invocation before this one of the same job on the same assets, if there is one."""
-        found, same = await store.browse.last_good(invocation_id, clean=clean)
+        found, same = await reads.run(last_good, invocation_id, clean=clean)
         if found is not None and mask:
-            found = await store.read_invocation(found.id, mask=True)
+            found = await reads.run(read_invocation, found.id, mask=True)
         shown = b"null" if found is None else found.json
         return json_answer(b'{"invocation":%b,"same":%b}' % (shown, encode_json(list(same))))
 

@@ -30,6 +30,11 @@ async def _invocation_id(invocation_id: Annotated[str, Path(description="`inv_` 
 InvocationId = Annotated[str, Depends(_invocation_id)]
 
 
+MOST_ITEMS = 500
+Limit = Annotated[int, Query(ge=1, description=f"Items a page; at most {MOST_ITEMS} are given.")]
+Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before, with the same filter.")]
+Since = Annotated[str | None, Query(description="Received at or after this RFC 3339 time.")]
+Until = Annotated[str | None, Query(description="Received before this RFC 3339 time.")]
 Mask = Annotated[bool, Query(description="With `***` for what looks like a credential.")]
 
 

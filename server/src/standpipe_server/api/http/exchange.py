@@ -6,13 +6,13 @@ import itertools
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.types import Message, Receive, Scope, Send
 
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.problems import PROBLEM_MEDIA_TYPE, Problem
-from standpipe_server.api.access.sessions import Session
 from standpipe_server.api.http.problems import problem_body, problem_headers
 from standpipe_server.store import Target
 
@@ -30,6 +30,14 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _prefix = secrets.token_hex(4).encode()
 _numbers = itertools.count(1)
 _MARKS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a valid cookie says."""
+
+    csrf_token: str
+    """What a request that changes something carries beside the cookie, which a foreign page cannot know."""
 
 
 class ClientGone(Exception):

@@ -21,6 +21,8 @@ from standpipe_server.broker.messages.normal_metadata import with_all_metadata
 from standpipe_server.feed.tail import CancelRequested, Ended, Idle, Stopping, tail
 from standpipe_server.feed.wakeups import Subscription
 from standpipe_server.store import EventPage, StoreError, Target
+from standpipe_server.store.events import read_event_page_before
+from standpipe_server.store.reads.invocations import read_invocation
 
 SSE_MEDIA: Final = b"text/event-stream; charset=utf-8"
 NDJSON_MEDIA: Final = b"application/x-ndjson"
@@ -50,7 +52,7 @@ async def read_events(parts: ApiParts, exchange: Exchange, target: Target) -> No
 
 
 async def _page(parts: ApiParts, pk: int, query: ReadQuery, *, after: int, following: bool = False) -> EventPage:
-    return await parts.store.read_events(
+    return await parts.store.events.page(
         pk,
         after=after,
         limit=query.limit,
@@ -62,12 +64,14 @@ async def _page(parts: ApiParts, pk: int, query: ReadQuery, *, after: int, follo
 
 
 async def _answer_before(parts: ApiParts, exchange: Exchange, pk: int, query: ReadQuery) -> None:
-    page = await parts.store.read_events_before(
+    page = await parts.store.reads.run(
+        read_event_page_before,
         pk,
         before=None if query.before == "end" else query.before,
         limit=query.limit,
         methods=query.methods,
         match=query.match,
+        max_bytes=_PAGE_BYTES,
     )
     control = b',"control":%b' % _control(page.cancel_requested) if query.control else b""
     told = (encode_json(page.next_before), b"true" if page.ended else b"false", page.last_position, control)
@@ -126,7 +130,7 @@ async def _stream_sse(parts: ApiParts, exchange: Exchange, target: Target, query
                         case Idle():
                             await exchange.write(b": still here\n\n")
                         case Ended(last_position):
-                            invocation = await parts.store.read_invocation(target.id, mask=query.mask)
+                            invocation = await parts.store.reads.run(read_invocation, target.id, mask=query.mask)
                             if invocation.last_position > last_position:
                                 continue  # A late message came in between: `end` must not overtake it.
                             await exchange.write(b"event: end\ndata: %b\n\n" % _one_line(invocation.json), more=False)
@@ -177,7 +181,7 @@ def _control(cancel_requested: bool) -> bytes:
 
 def _tail(parts: ApiParts, subscription: Subscription, query: ReadQuery):
     return tail(
-        parts.store,
+        parts.store.events,
         subscription,
         after=query.after,
         methods=query.methods,

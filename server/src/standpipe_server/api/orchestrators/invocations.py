@@ -28,21 +28,16 @@ from standpipe_server.broker.lifecycle.requests import (
     parse_reason,
     parse_registration,
 )
-from standpipe_server.store import Conflict, InvocationView
-from standpipe_server.store.commands.lifecycle import Registered
-
-MOST_ITEMS = 500
-Limit = Annotated[int, Query(ge=1, description=f"Items a page; at most {MOST_ITEMS} are given.")]
-Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before, with the same filter.")]
+from standpipe_server.store import Conflict
+from standpipe_server.store.commands import Delete, Pin, Register, Registered, RequestCancel
+from standpipe_server.store.reads import find_target
+from standpipe_server.store.reads.invocations import InvocationView, read_history, read_invocation
 
 
 def invocation_routes(parts: ApiParts) -> APIRouter:
     """The routes under `/api/v1/invocations` that an orchestrator calls."""
     routes = APIRouter(prefix="/api/v1/invocations", tags=["orchestrator"])
-    store, bodies = parts.store, parts.bodies
-
-    async def changed(invocation: InvocationView, *, mask: bool) -> Response:
-        return json_answer((await store.read_invocation(invocation.id, mask=True) if mask else invocation).json)
+    reads, writes, bodies = parts.store.reads, parts.store.writes, parts.bodies
 
     @routes.post(
         "",
@@ -68,20 +63,20 @@ def invocation_routes(parts: ApiParts) -> APIRouter:
 
         registration, digest = await bodies.parsed(exchange, bodies.of_registration, parse)
         try:
-            registered, invocation = await store.register(registration, idempotency_key=key, request_digest=digest)
+            registered = await writes.run(Register(registration, key, digest))
         except Conflict:
             # One that a server of protocol 1.0 registered is known by other digests beyond this size.
             body = exchange.received or b""
             if len(body) <= COMPARED_BYTES:
                 raise
             digest = await bodies.off_loop(ordered_digest, body, size=len(body))
-            registered, invocation = await store.register(registration, idempotency_key=key, request_digest=digest)
-        return _registered(registered, invocation, url=origin)
+            registered = await writes.run(Register(registration, key, digest))
+        return _registered(registered, await reads.run(read_invocation, registered.id), url=origin)
 
     @routes.get("/{invocation_id}", responses={**describe("Invocation"), 304: {"description": "Nothing has changed."}})
     async def get_invocation(request: Request, invocation_id: InvocationId, mask: Mask = False) -> Response:
         """The invocation itself, with an ETag for conditional reads."""
-        invocation = await store.read_invocation(invocation_id, mask=mask)
+        invocation = await reads.run(read_invocation, invocation_id, mask=mask)
         etag = {"ETag": invocation.etag}
         if not_modified(request, invocation.etag):
             return Response(status_code=304, headers=etag)
@@ -90,7 +85,7 @@ def invocation_routes(parts: ApiParts) -> APIRouter:
     @routes.get("/{invocation_id}/history", responses=describe("History"))
     async def get_history(invocation_id: InvocationId, mask: Mask = False) -> Response:
         """The invocation's changes of state, oldest first."""
-        return json_answer({"items": await store.read_history(invocation_id, mask=mask), "next_cursor": None})
+        return json_answer({"items": await reads.run(read_history, invocation_id, mask=mask), "next_cursor": None})
 
     @routes.post(
         "/{invocation_id}/cancel",
@@ -100,7 +95,9 @@ def invocation_routes(parts: ApiParts) -> APIRouter:
     async def cancel_invocation(request: Request, invocation_id: InvocationId, mask: Mask = False) -> Response:
         """Asks the external process to stop; it hears it in its next answer."""
         reason = await bodies.parsed(exchange_of(request), bodies.of_control, parse_reason)
-        return await changed(await store.request_cancel(invocation_id, reason=reason), mask=mask)
+        target = await reads.run(find_target, invocation_id)
+        await writes.run(RequestCancel(target.pk, reason))
+        return json_answer((await reads.run(read_invocation, invocation_id, mask=mask)).json)
 
     @routes.post(
         "/{invocation_id}/pin",
@@ -110,12 +107,16 @@ def invocation_routes(parts: ApiParts) -> APIRouter:
     async def pin_invocation(request: Request, invocation_id: InvocationId, mask: Mask = False) -> Response:
         """Keeps the invocation until somebody unpins it, or deletes it with force. Idempotent."""
         reason = await bodies.parsed(exchange_of(request), bodies.of_control, parse_reason)
-        return await changed(await store.pin(invocation_id, pinned=True, reason=reason), mask=mask)
+        target = await reads.run(find_target, invocation_id)
+        await writes.run(Pin(target.pk, pinned=True, reason=reason))
+        return json_answer((await reads.run(read_invocation, invocation_id, mask=mask)).json)
 
     @routes.delete("/{invocation_id}/pin", responses=describe("Invocation", "overloaded"))
     async def unpin_invocation(invocation_id: InvocationId, mask: Mask = False) -> Response:
         """Takes the pin away. Idempotent."""
-        return await changed(await store.pin(invocation_id, pinned=False), mask=mask)
+        target = await reads.run(find_target, invocation_id)
+        await writes.run(Pin(target.pk, pinned=False))
+        return json_answer((await reads.run(read_invocation, invocation_id, mask=mask)).json)
 
     @routes.delete(
         "/{invocation_id}",
@@ -127,7 +128,8 @@ def invocation_routes(parts: ApiParts) -> APIRouter:
         force: Annotated[bool, Query(description="Also while it runs, or is pinned.")] = False,
     ) -> Response:
         """Deletes an invocation with its events."""
-        await store.delete(invocation_id, force=force)
+        target = await reads.run(find_target, invocation_id)
+        await writes.run(Delete(target.pk, force=force))
         return Response(status_code=204)
 
     return routes

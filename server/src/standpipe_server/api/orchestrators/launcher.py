@@ -11,6 +11,9 @@ from standpipe_server.api.parts import ApiParts
 from standpipe_server.broker.lifecycle.requests import parse_attempt_number, parse_finish, parse_launch
 from standpipe_server.broker.values.state import Finish
 from standpipe_server.store import Target
+from standpipe_server.store.commands import FinishInvocation, Launch, NumberAttempt
+from standpipe_server.store.reads import find_target
+from standpipe_server.store.reads.invocations import read_invocation
 
 CHILDREN_SECONDS = 5.0
 """How long an end waits for child processes whose parent has closed."""
@@ -19,7 +22,7 @@ CHILDREN_SECONDS = 5.0
 def launcher_routes(parts: ApiParts) -> APIRouter:
     """The routes under `/api/v1/invocations/{id}` by which a launcher tells of its work."""
     routes = APIRouter(prefix="/api/v1/invocations", tags=["orchestrator"])
-    store, bodies = parts.store, parts.bodies
+    reads, writes, bodies = parts.store.reads, parts.store.writes, parts.bodies
 
     @routes.post(
         "/{invocation_id}/finish",
@@ -32,10 +35,10 @@ def launcher_routes(parts: ApiParts) -> APIRouter:
         It waits up to five seconds for child processes that are open while their parent has closed.
         """
         finish = await bodies.parsed(exchange_of(request), bodies.of_finish, parse_finish)
-        target = await store.find(invocation_id)
-        if not await store.launcher.finish(target.pk, finish, patient=True):
+        target = await reads.run(find_target, invocation_id)
+        if not await writes.run(FinishInvocation(target.pk, finish, patient=True)):
             await _finish_after_children(parts, target, finish)
-        return json_answer((await store.read_invocation(invocation_id, mask=mask)).json)
+        return json_answer((await reads.run(read_invocation, invocation_id, mask=mask)).json)
 
     @routes.post(
         "/{invocation_id}/launch",
@@ -45,8 +48,9 @@ def launcher_routes(parts: ApiParts) -> APIRouter:
     async def launch_invocation(request: Request, invocation_id: InvocationId, mask: Mask = False) -> Response:
         """What the launcher knows of the work on the way: its state, and where it is. Idempotent."""
         launch = await bodies.parsed(exchange_of(request), bodies.of_control, parse_launch)
-        await store.launcher.launch((await store.find(invocation_id)).pk, launch)
-        return json_answer((await store.read_invocation(invocation_id, mask=mask)).json)
+        target = await reads.run(find_target, invocation_id)
+        await writes.run(Launch(target.pk, launch))
+        return json_answer((await reads.run(read_invocation, invocation_id, mask=mask)).json)
 
     @routes.post(
         "/{invocation_id}/attempts",
@@ -56,8 +60,9 @@ def launcher_routes(parts: ApiParts) -> APIRouter:
     async def number_attempt(request: Request, invocation_id: InvocationId, mask: Mask = False) -> Response:
         """The number of the attempt that begins, or of the one with that name. Idempotent."""
         attempt, name = await bodies.parsed(exchange_of(request), bodies.of_control, parse_attempt_number)
-        await store.launcher.number_attempt((await store.find(invocation_id)).pk, attempt, name=name)
-        return json_answer((await store.read_invocation(invocation_id, mask=mask)).json)
+        target = await reads.run(find_target, invocation_id)
+        await writes.run(NumberAttempt(target.pk, attempt, name))
+        return json_answer((await reads.run(read_invocation, invocation_id, mask=mask)).json)
 
     return routes
 
@@ -66,7 +71,7 @@ async def _finish_after_children(parts: ApiParts, target: Target, finish: Finish
     deadline = monotonic() + CHILDREN_SECONDS
     with parts.feed.subscribe(target.pk) as subscription:
         while (left := deadline - monotonic()) > 0 and not subscription.stopping:
-            if await parts.store.launcher.finish(target.pk, finish, patient=True):
+            if await parts.store.writes.run(FinishInvocation(target.pk, finish, patient=True)):
                 return
             await subscription.wait(min(left, subscription.poll_seconds))
-    await parts.store.launcher.finish(target.pk, finish)
+    await parts.store.writes.run(FinishInvocation(target.pk, finish))

@@ -8,9 +8,11 @@ from standpipe_protocol import PROTOCOL_VERSION
 from standpipe_protocol.json_text import JsonValue, encode_json
 from standpipe_server.api.http.answers import InvocationId, describe, describe_body, exchange_of, json_answer
 from standpipe_server.api.parts import ApiParts
-from standpipe_server.broker.lifecycle.requests import parse_heartbeat
+from standpipe_server.broker.lifecycle.requests import Heartbeat, parse_heartbeat
 from standpipe_server.broker.values.times import to_rfc3339
-from standpipe_server.store import ContextAnswer, Target
+from standpipe_server.store import Target
+from standpipe_server.store.commands import Beat
+from standpipe_server.store.reads import find_target, read_context
 
 
 def process_routes(parts: ApiParts) -> APIRouter:
@@ -21,8 +23,22 @@ def process_routes(parts: ApiParts) -> APIRouter:
     async def get_context(request: Request, invocation_id: InvocationId) -> Response:
         """What the process is told: its context, the limits it must keep, its lease."""
         by_token = exchange_of(request).target is not None
-        answer = await parts.store.read_context(await _target(parts, request, invocation_id), by_token=by_token)
-        return json_answer(_context_body(answer, parts))
+        target = await _target(parts, request, invocation_id)
+        answer = await parts.store.reads.run(read_context, target, by_token=by_token)
+        if by_token and answer.lease_expires_at is not None:
+            # The request is activity of the process, which renews a running lease.
+            beaten = await parts.store.writes.run(Beat(target.pk, Heartbeat(), start=False))
+            lease, control = _lease(beaten.lease_seconds, beaten.lease_expires_at), beaten.control
+        else:
+            lease, control = _lease(answer.lease_seconds, answer.lease_expires_at), answer.control
+        # The context goes out as it was stored, so that numbers of any size and precision arrive as they were sent.
+        rest: dict[str, JsonValue] = {
+            "protocol": PROTOCOL_VERSION,
+            "limits": parts.limits.to_wire(),
+            "lease": lease,
+            "control": control.to_wire(),
+        }
+        return json_answer(b'{"context":' + answer.context_json + b"," + encode_json(rest)[1:])
 
     @routes.post(
         "/{invocation_id}/heartbeat",
@@ -36,9 +52,9 @@ def process_routes(parts: ApiParts) -> APIRouter:
         target = await _target(parts, request, invocation_id)
         bodies = parts.bodies
         beat = await bodies.parsed(exchange_of(request), bodies.of_control, parse_heartbeat)
-        with parts.store.hearing.word(target.pk, beat.producer) as word:
+        with parts.store.activity.word(target.pk, beat.producer) as word:
             word.complete()
-            beaten = await parts.store.heartbeat(target, beat)
+            beaten = await parts.store.writes.run(Beat(target.pk, beat, start=True))
         lease = _lease(beaten.lease_seconds, beaten.lease_expires_at)
         return json_answer({"control": beaten.control.to_wire(), "lease": lease})
 
@@ -49,19 +65,8 @@ async def _target(parts: ApiParts, request: Request, invocation_id: str) -> Targ
     """The invocation of the token, or with the operator key the one that the path names."""
     exchange = exchange_of(request)
     if exchange.target is None:
-        exchange.target = await parts.store.find(invocation_id)
+        exchange.target = await parts.store.reads.run(find_target, invocation_id)
     return exchange.target
-
-
-def _context_body(answer: ContextAnswer, parts: ApiParts) -> bytes:
-    # The context goes out as it was stored, so that numbers of any size and precision arrive as they were sent.
-    rest: dict[str, JsonValue] = {
-        "protocol": PROTOCOL_VERSION,
-        "limits": parts.limits.to_wire(),
-        "lease": _lease(answer.lease_seconds, answer.lease_expires_at),
-        "control": answer.control.to_wire(),
-    }
-    return b'{"context":' + answer.context_json + b"," + encode_json(rest)[1:]
 
 
 def _lease(seconds: float, expires_at: int | None) -> dict[str, JsonValue]:

@@ -15,6 +15,7 @@ from standpipe_server.api.parts import ApiParts
 from standpipe_server.broker.lifecycle.refusals import Refusal, leaves_trace
 from standpipe_server.broker.messages.batches import Refused
 from standpipe_server.store import NotFound, Target
+from standpipe_server.store.commands import Refuse
 
 _LARGE_BODY: Final = 64 * 1024
 _START_BYTES: Final = 4 * 1024
@@ -44,7 +45,7 @@ async def keep_refusal(parts: ApiParts, exchange: Exchange, target: Target, prob
         key=(exchange.header(b"idempotency-key") or "")[:_LONGEST_KEY] or None,
     )
     with contextlib.suppress(NotFound):
-        await parts.store.refuse(target, refusal)
+        await parts.store.writes.run(Refuse(target.pk, refusal))
 
 
 async def _digest(parts: ApiParts, body: bytes) -> bytes:

@@ -12,6 +12,7 @@ from standpipe_server.api import metrics
 from standpipe_server.api.http.answers import describe, json_answer
 from standpipe_server.api.parts import ApiParts
 from standpipe_server.api.service.docs_page import CONTENT_SECURITY_POLICY, docs_page
+from standpipe_server.store.reads import count_by_status
 
 _LONGEST_CHALLENGE = 256
 _PING_SECONDS = 5.0
@@ -52,7 +53,7 @@ def root_routes(parts: ApiParts) -> APIRouter:
     @routes.get("/metrics", responses={200: {"content": {"text/plain": {}}, "description": "Prometheus text."}})
     async def get_metrics() -> Response:
         """Counts for Prometheus."""
-        by_status = await parts.store.count_by_status()
+        by_status = await parts.store.reads.run(count_by_status)
         return Response(parts.metrics.render(by_status), headers={"Content-Type": metrics.CONTENT_TYPE.decode()})
 
     @routes.get("/openapi.json")
@@ -74,7 +75,7 @@ async def _ready(parts: ApiParts) -> bool:
         return False
     try:
         async with asyncio.timeout(_PING_SECONDS):
-            await parts.store.ping()
+            await parts.store.reads.run(parts.store.identity.now)
     except Exception:  # whatever the driver says, the answer is the same word
         return False
     return True

@@ -8,34 +8,17 @@ is a producer that never opened, nor the anonymous one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
-from standpipe_protocol.acceptance import role_in
-from standpipe_protocol.json_text import JsonValue
-from standpipe_protocol.process_end import NAME_CHARACTERS, Attempt, read_attempt
-from standpipe_server.broker.values.ids import ANONYMOUS_PRODUCER, PRODUCER_ID
+from standpipe_protocol.process_end import Attempt
+from standpipe_server.broker.messages.parsed_message import Opening
+from standpipe_server.broker.values.ids import ANONYMOUS_PRODUCER
 from standpipe_server.broker.values.state import AttemptNumbers, InvocationState, Lineage, ProducerState, replace
 from standpipe_server.broker.values.times import from_rfc3339
-
-if TYPE_CHECKING:
-    from standpipe_server.broker.messages.parsed_message import Opening
 
 MOST_NAMES = 200
 """Names of attempts that have a number; of more, those with the highest are kept."""
 _DEEPEST = 64
 """Generations of processes that are followed; a longer line of parents is cut, and so is a circle."""
-
-
-def read_lineage(extras: Mapping[str, JsonValue]) -> Lineage:
-    """Where a producer says in the extras of its `opened` that it comes from. What has another shape means nothing."""
-    parent, name = extras.get("parent"), extras.get("attempt_name")
-    return Lineage(
-        role=role_in(extras),
-        parent=parent if isinstance(parent, str) and PRODUCER_ID.fullmatch(parent) else None,
-        own_attempt=read_attempt(extras.get("attempt")),
-        rank_attempt=read_attempt(extras.get("rank_attempt")) or (),
-        attempt_name=name if isinstance(name, str) and 0 < len(name) <= NAME_CHARACTERS else None,
-    )
 
 
 def lineage_of(opening: Opening, before: Lineage, *, now: int) -> Lineage:

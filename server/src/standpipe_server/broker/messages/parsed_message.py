@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Raw
 
-from standpipe_protocol.acceptance import invalid_message, long_integer, report_key
+from standpipe_protocol.acceptance import invalid_message, long_integer, report_key, role_in
 from standpipe_protocol.asset_keys import canonical_asset_key
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import (
@@ -34,9 +34,10 @@ from standpipe_protocol.messages import (
     parse_message,
 )
 from standpipe_protocol.problems import Problem
-from standpipe_server.broker.lifecycle.attempts import read_lineage
+from standpipe_protocol.process_end import NAME_CHARACTERS, read_attempt
 from standpipe_server.broker.messages.lean_structs import LEAN_MESSAGES, LeanMessage, decode_lean
 from standpipe_server.broker.messages.outline import outline, place_of_long_integer
+from standpipe_server.broker.values.ids import PRODUCER_ID
 from standpipe_server.broker.values.state import Finish, Lineage
 
 PROCESS_MEMBERS = ("rank", "world_size", "host", "pid")
@@ -262,3 +263,15 @@ def _process(extras: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
             case _:
                 pass
     return told
+
+
+def read_lineage(extras: Mapping[str, JsonValue]) -> Lineage:
+    """Where a producer says in the extras of its `opened` that it comes from. What has another shape means nothing."""
+    parent, name = extras.get("parent"), extras.get("attempt_name")
+    return Lineage(
+        role=role_in(extras),
+        parent=parent if isinstance(parent, str) and PRODUCER_ID.fullmatch(parent) else None,
+        own_attempt=read_attempt(extras.get("attempt")),
+        rank_attempt=read_attempt(extras.get("rank_attempt")) or (),
+        attempt_name=name if isinstance(name, str) and 0 < len(name) <= NAME_CHARACTERS else None,
+    )

@@ -23,47 +23,19 @@ from standpipe_server.broker.messages.batches import Batch
 from standpipe_server.broker.messages.error_summary import error_summary
 from standpipe_server.broker.messages.parsed_message import Check, Materialization, Observation
 from standpipe_server.broker.outcome.ledgers import Digests
-from standpipe_server.broker.values import ids
 from standpipe_server.broker.values.state import InvocationState, ProducerState, replace
 from standpipe_server.store.commands import attempt_numbers as attempts
 from standpipe_server.store.commands import lifecycle as commands
-from standpipe_server.store.commands import refuse as refusals
+from standpipe_server.store.commands.refuse import take_back
 from standpipe_server.store.database import tables
 from standpipe_server.store.database.carried_text import carry
 from standpipe_server.store.errors import Conflict
-from standpipe_server.store.events.segments import EncodedBody, Run, StoredSegment, encode_batch, segment_runs
-from standpipe_server.store.reads.lookups import Target
+from standpipe_server.store.events.segments import Run, StoredSegment, encode_batch, segment_runs
+from standpipe_server.store.transactions.command import BatchCommand
 from standpipe_server.store.transactions.unit_of_work import UnitOfWork
 
 _DIGESTED_BYTES = 64 * 1024
 _NOTHING_KNOWN = intake.Known()
-
-
-class AppendRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    target: Target
-    batch: Batch
-    body: bytes
-    """As decompressed; its digest guards an Idempotency-Key."""
-    producer: str | None = None
-    first_seq: int | None = None
-    idempotency_key: str | None = None
-    numbered: int | None = None
-
-    def command(self) -> Append:
-        """The command for the writer, with the batch as a segment's body. It takes time for a large one."""
-        key = self.idempotency_key if self.producer is None else None
-        # Without a key it is what a request is known by that was refused before.
-        has_digest = key is not None or (self.producer is None and len(self.body) <= _DIGESTED_BYTES)
-        return Append(
-            pk=self.target.pk,
-            batch=self.batch,
-            encoded=encode_batch(self.batch),
-            producer=self.producer,
-            first_seq=self.first_seq,
-            idempotency_key=key,
-            body_digest=hashlib.sha256(self.body).digest() if has_digest else b"",
-            numbered=self.numbered,
-        )
 
 
 class AppendOutcome(msgspec.Struct, frozen=True, gc=False):
@@ -77,16 +49,13 @@ class AppendOutcome(msgspec.Struct, frozen=True, gc=False):
         return self.status >= 400
 
 
-class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Messages `first_seq`, `first_seq`+1, ... of a producer; without a producer the server numbers.
+class Append(BatchCommand, frozen=True, kw_only=True, gc=False):
+    """Messages `first_seq`, `first_seq`+1, ... of a producer; without a producer the server numbers them.
 
-    `encoded` is the whole batch as a segment's body, made before the writer's turn.
+    `encoded` is the whole batch as a segment's body.
     """
 
-    pk: int
     batch: Batch
-    encoded: EncodedBody
-    producer: str | None = None
     first_seq: int | None = None
     idempotency_key: str | None = None
     body_digest: bytes = b""
@@ -94,9 +63,32 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     digests: Digests | None = None
     """What the ledgers of the batch are compared with; made when `execute` asked for it."""
 
-    @property
-    def producer_name(self) -> str:
-        return self.producer or ids.ANONYMOUS_PRODUCER
+    @classmethod
+    def of(
+        cls,
+        pk: int,
+        batch: Batch,
+        body: bytes,
+        *,
+        producer: str | None = None,
+        first_seq: int | None = None,
+        idempotency_key: str | None = None,
+        numbered: int | None = None,
+    ) -> Append:
+        """The command for a request's `body`, decompressed, and the batch in it. Encoding a large batch takes time."""
+        key = idempotency_key if producer is None else None
+        # Without a key the digest identifies a request that was refused before.
+        has_digest = key is not None or (producer is None and len(body) <= _DIGESTED_BYTES)
+        return cls(
+            pk=pk,
+            batch=batch,
+            encoded=encode_batch(batch),
+            producer=producer,
+            first_seq=first_seq,
+            idempotency_key=key,
+            body_digest=hashlib.sha256(body).digest() if has_digest else b"",
+            numbered=numbered,
+        )
 
     def execute(self, unit: UnitOfWork) -> AppendOutcome | NeedsDigests:
         invocation = unit.invocation(self.pk)
@@ -128,7 +120,8 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
                 retold = self._retold(unit, decision, producer, first_seq=first_seq)
                 if decision.skip < len(self.batch.messages):
                     attempts.put_superseded(unit, self.pk, placed.others)
-                    refusals.take_back(unit, self)
+                    if self.producer is None:
+                        take_back(unit, self.pk, digest=self.body_digest, key=self.idempotency_key)
                     decision = self._store(unit, decision, inserted=known_producer is not None)
                     self._remember(unit, first_seq)
                 else:

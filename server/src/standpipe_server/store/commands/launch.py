@@ -1,24 +1,20 @@
 """What a launcher says of its work: on the way, of its attempts, and of its end.
 
-The commands beside `commands`, and the store's door for them. Invariant: a word that was answered is committed.
+Invariant: what was answered is committed.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import func, select, update
 
 from standpipe_protocol.json_text import JsonValue
-from standpipe_protocol.process_end import Attempt
 from standpipe_server.broker.lifecycle.attempts import has_open_children
 from standpipe_server.broker.lifecycle.end_reports import merge_words
 from standpipe_server.broker.lifecycle.launches import LaunchState, merge_launch
 from standpipe_server.broker.values.state import Finish, replace
-from standpipe_server.store.commands.attempt_numbers import NumberAttempt
 from standpipe_server.store.commands.lifecycle import conclude
 from standpipe_server.store.database import tables
 from standpipe_server.store.transactions.unit_of_work import UnitOfWork
@@ -91,20 +87,3 @@ class Launch:
         if self.launch.attempt:
             detail["attempt"] = list(self.launch.attempt)
         unit.add_history(self.pk, "launch", detail)
-
-
-class LauncherCalls:
-    """The store's door for a launcher's words. `write` runs a command and answers when it is committed."""
-
-    def __init__(self, write: Callable[[Any], Awaitable[Any]]) -> None:
-        self._write = write
-
-    async def finish(self, pk: int, finish: Finish, *, patient: bool = False) -> bool:
-        """False: it was patient, and a child process is still to close."""
-        return await self._write(FinishInvocation(pk, finish, patient))
-
-    async def launch(self, pk: int, launch: LaunchState) -> None:
-        await self._write(Launch(pk, launch))
-
-    async def number_attempt(self, pk: int, attempt: Attempt, *, name: str | None) -> None:
-        await self._write(NumberAttempt(pk, attempt, name))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import zstandard
 from sqlalchemy import delete, insert, select, update
@@ -30,20 +30,10 @@ from standpipe_server.store.database import tables
 from standpipe_server.store.errors import Conflict, Overloaded
 from standpipe_server.store.transactions.unit_of_work import UnitOfWork
 
-_Result_co = TypeVar("_Result_co", covariant=True)
 _FIRST_TOKENS, _LAST_TOKENS = 8, 16
 """Tokens that work for one invocation: each repeated registration gives a new one. The work was launched with one of
 the first, and goes on however often it is taken up again."""
 _SEARCHED_CHARACTERS = 8192
-
-
-class Command(Protocol[_Result_co]):
-    """`pk` is the invocation it is about (None: none yet); it decides which writer runs it and what is locked first."""
-
-    @property
-    def pk(self) -> int | None: ...
-
-    def execute(self, unit: UnitOfWork) -> _Result_co: ...
 
 
 @dataclass(frozen=True, slots=True)

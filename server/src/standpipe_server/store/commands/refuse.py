@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
 from standpipe_server.broker.lifecycle import refusals
 from standpipe_server.broker.lifecycle.refusals import Refusal
-from standpipe_server.broker.values.state import InvocationState
-from standpipe_server.store.commands import lifecycle as commands
+from standpipe_server.store.commands.lifecycle import conclude
 from standpipe_server.store.database import tables
 from standpipe_server.store.transactions.unit_of_work import UnitOfWork
-
-if TYPE_CHECKING:
-    from standpipe_server.store.commands.append import Append
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +30,8 @@ class Refuse:
         if before.count == after.count or after.count > refusals.MOST_SHOWN:
             return
         unit.add_history(self.pk, "refused", self.refusal.to_wire())
-        _conclude_again(unit, state, standing=(before.standing, after.standing))
+        if state.ended and before.standing != after.standing:
+            conclude(unit, state)
 
     def _is_stored(self, unit: UnitOfWork) -> bool:
         if self.refusal.key is None:
@@ -45,19 +41,12 @@ class Refuse:
         return unit.connection.execute(statement).first() is not None
 
 
-def take_back(unit: UnitOfWork, append: Append) -> None:
-    """What is stored now may have been refused before; before the verdict is computed again for what is stored."""
-    if append.producer is not None:
-        return
-    before = unit.refusals.of(append.pk)
+def take_back(unit: UnitOfWork, pk: int, *, digest: bytes, key: str | None) -> None:
+    """Takes back the refusal of a request that is stored now, before the verdict is computed again."""
+    before = unit.refusals.of(pk)
     if not before.standing:
         return
-    after = refusals.take_back(before, digest=append.body_digest, key=append.idempotency_key)
+    after = refusals.take_back(before, digest=digest, key=key)
     if after is not before:
-        unit.refusals.put(append.pk, after)
-        unit.add_history(append.pk, "refusal-taken-back", {"standing": after.standing})
-
-
-def _conclude_again(unit: UnitOfWork, state: InvocationState, *, standing: tuple[int, int]) -> None:
-    if state.ended and standing[0] != standing[1]:
-        commands.conclude(unit, state)
+        unit.refusals.put(pk, after)
+        unit.add_history(pk, "refusal-taken-back", {"standing": after.standing})

@@ -7,14 +7,14 @@ again. Invariant: a digest says up to which number it counts, and holds only for
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 
 from msgspec import Raw
 from msgspec.structs import replace
 from sqlalchemy import Connection, or_, select
 
-from standpipe_server.broker.intake.decide_append import NeedsDigests
 from standpipe_server.broker.messages.batches import array_texts
 from standpipe_server.broker.messages.parsed_message import Closing
 from standpipe_server.broker.outcome.ledgers import Digests
@@ -22,27 +22,38 @@ from standpipe_server.store.commands.append import Append, AppendOutcome
 from standpipe_server.store.database import tables
 from standpipe_server.store.errors import Overloaded
 from standpipe_server.store.events.segments import read_texts, segment_runs
+from standpipe_server.store.reads.runner import Reads
+from standpipe_server.store.transactions.writer import Writes
 
 _SEGMENTS_AT_A_TIME = 16
-_TRIES = 5
+_TRIES = 6
+_DIGESTS_AT_ONCE = 2
+"""Reads of digests at a time; other reads must not wait for many producers that close together."""
 
 
-async def append_with_digests(
-    command: Append,
-    *,
-    take: Callable[[], Awaitable[Digests]],
-    run: Callable[[Append], Awaitable[AppendOutcome | NeedsDigests]],
-) -> AppendOutcome:
-    """Takes the digests and stores the batch; again when messages of its producer came in between.
+class Appends:
+    """Stores batches. A batch with a ledger's SHA-256 needs the digests of what is stored, which are read first."""
 
-    Raises:
-        Overloaded: they kept coming, which one request at a time does not do.
-    """
-    for _ in range(_TRIES):
-        outcome = await run(replace(command, digests=await take()))
-        if isinstance(outcome, AppendOutcome):
-            return outcome
-    raise Overloaded(f"Messages of producer {command.producer_name} kept coming beside its `closed`. Send it again.")
+    def __init__(self, reads: Reads, writes: Writes) -> None:
+        self._reads = reads
+        self._writes = writes
+        self._digesting = asyncio.Semaphore(_DIGESTS_AT_ONCE)
+
+    async def run(self, command: Append) -> AppendOutcome:
+        """Stores the batch; again when messages of its producer were stored while its digests were read.
+
+        Raises:
+            Overloaded: such messages kept coming, which one request at a time does not cause.
+        """
+        for _ in range(_TRIES):
+            outcome = await self._writes.run(command)
+            if isinstance(outcome, AppendOutcome):
+                return outcome
+            async with self._digesting:
+                command = replace(command, digests=await self._reads.run(digest_stored, command))
+        raise Overloaded(
+            f"Messages of producer {command.producer_name} kept coming beside its `closed`. Send it again."
+        )
 
 
 def digest_stored(connection: Connection, command: Append) -> Digests:

@@ -8,11 +8,12 @@ time to have ended: on PostgreSQL a row may appear below one that is there alrea
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Connection, Table, exists, func, select, update
+from sqlalchemy import Connection, Table, func, select, update
 
 from standpipe_protocol.json_text import JsonValue
 from standpipe_server.broker.messages.metadata_numbers import NotFinite, Numbers, numbers_of
@@ -21,9 +22,14 @@ from standpipe_server.broker.values.times import seconds
 from standpipe_server.store.database import tables
 from standpipe_server.store.database.carried_text import carry
 from standpipe_server.store.database.raw_sql import insert_rows
-from standpipe_server.store.events.event_pages import ProducerNames, read_events_at
+from standpipe_server.store.errors import Overloaded
+from standpipe_server.store.events.event_pages import read_events_at
 from standpipe_server.store.events.segments import StoredEvent
+from standpipe_server.store.reads.assets.number_series import NO_LABEL, has_numbers_left, not_taken, taken_through
+from standpipe_server.store.reads.assets.reports import asset_pk_of
+from standpipe_server.store.reads.runner import Reads
 from standpipe_server.store.transactions.unit_of_work import UnitOfWork
+from standpipe_server.store.transactions.writer import Writes
 
 COLUMNS = (
     "invocation_pk",
@@ -36,12 +42,12 @@ COLUMNS = (
     "partition_key",
     "received_at",
 )
-NO_LABEL = ""
 _AT_A_TIME = 200
 _ROWS_AT_A_TIME = 20_000
 """With the report that goes beyond it."""
 _SURELY_COMMITTED = seconds(600)
-_LOOKED_AT_AGAIN = 500
+_TURNS = 100
+"""Commands of 200 reports each for one request; the next request goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +56,17 @@ class TakeNumbers:
 
     asset_pk: int
     table: Table
-    names: ProducerNames
     pk: int | None = None
 
     def execute(self, unit: UnitOfWork) -> bool:
         connection, table = unit.connection, self.table
-        through = _taken_through(connection, self.asset_pk, table, lock=True)
+        through = taken_through(connection, self.asset_pk, table, lock=True)
         check_name = [table.c.check_name] if "check_name" in table.c else []
         columns = (table.c.invocation_pk, table.c.position, table.c.partition_key, table.c.received_at, *check_name)
-        left = select(*columns).where(*_not_taken(table, self.asset_pk, through)).order_by(table.c.pk).limit(_AT_A_TIME)
+        left = select(*columns).where(*not_taken(table, self.asset_pk, through)).order_by(table.c.pk).limit(_AT_A_TIME)
         found = connection.execute(left).mappings().all()
         places = [(row["invocation_pk"], row["position"]) for row in found]
-        events = read_events_at(connection, places, names=self.names)
+        events = read_events_at(connection, places)
         rows: list[tuple[Any, ...]] = []
         more = len(found) == _AT_A_TIME
         for row, place in zip(found, places, strict=True):
@@ -89,26 +94,28 @@ class TakeNumbers:
             connection.execute(update(asset).where(asset.c.pk == self.asset_pk).values(change))
 
 
-def has_numbers_left(connection: Connection, asset_pk: int, table: Table) -> bool:
-    """Whether there is something for `TakeNumbers`: reports to take, or many to remember as taken."""
-    through = _taken_through(connection, asset_pk, table)
-    left = select(table.c.pk).where(*_not_taken(table, asset_pk, through)).limit(1)
-    if connection.scalar(left) is not None:
-        return True
-    beyond = select(table.c.pk).where(table.c.asset_pk == asset_pk, table.c.pk > through).limit(_LOOKED_AT_AGAIN)
-    return len(connection.execute(beyond).all()) == _LOOKED_AT_AGAIN
+class NumberTaker:
+    """Takes the numbers that were reported on an asset since the last request for them."""
 
+    def __init__(self, reads: Reads, writes: Writes) -> None:
+        self._reads = reads
+        self._writes = writes
 
-def _taken_through(connection: Connection, asset_pk: int, table: Table, *, lock: bool = False) -> int:
-    statement = select(tables.asset.c[f"numbered_{table.name}"]).where(tables.asset.c.pk == asset_pk)
-    # Two servers must not take the same report.
-    return connection.scalar(statement.with_for_update() if lock else statement) or 0
+    async def take(self, asset_key: str, *, of_checks: bool = False) -> None:
+        """Takes the numbers of a bounded number of reports.
 
-
-def _not_taken(table: Table, asset_pk: int, through: int) -> list[ColumnElement[bool]]:
-    taken = tables.metadata_number
-    is_taken = exists().where(taken.c.invocation_pk == table.c.invocation_pk, taken.c.position == table.c.position)
-    return [table.c.asset_pk == asset_pk, table.c.pk > through, ~is_taken]
+        Raises:
+            NotFound: nothing was reported on the asset.
+        """
+        table = tables.asset_check if of_checks else tables.materialization
+        asset_pk = await self._reads.run(asset_pk_of, asset_key)
+        if not await self._reads.run(has_numbers_left, asset_pk, table):
+            return
+        # A database that takes no writes must not fail a read: the answer then lacks the newest numbers.
+        with contextlib.suppress(Overloaded):
+            for _ in range(_TURNS):
+                if not await self._writes.run(TakeNumbers(asset_pk, table)):
+                    return
 
 
 def _stored(numbers: Numbers) -> Iterator[tuple[str, float | None, NotFinite | None]]:

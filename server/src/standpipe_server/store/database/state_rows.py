@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import msgspec
+from sqlalchemy import Connection, bindparam, select
 
 from standpipe_protocol.invocation import Expected, ExpectedCheck, Status, VerdictName
 from standpipe_protocol.json_text import JsonValue
 from standpipe_server.broker.lifecycle.leases import next_due
+from standpipe_server.broker.lifecycle.refusals import NONE, Refusals
 from standpipe_server.broker.values.state import (
     AttemptNumbers,
     Finish,
@@ -19,7 +21,11 @@ from standpipe_server.broker.values.state import (
     ProducerState,
     replace,
 )
+from standpipe_server.store.database import tables
 from standpipe_server.store.database.carried_text import carry
+
+_decode_refusals = msgspec.json.Decoder(Refusals).decode
+_refusals_of = select(tables.refusals.c.entries).where(tables.refusals.c.invocation_pk == bindparam("pk"))
 
 STATE_COLUMNS = (
     "status",
@@ -272,3 +278,9 @@ def _read_finish(text: str | None) -> Finish | None:
 
 def _object(text: str | None) -> Mapping[str, JsonValue] | None:
     return None if text is None else _loads(text)
+
+
+def read_refusals(connection: Connection, invocation_pk: int) -> Refusals:
+    """The refused requests of an invocation."""
+    entries = connection.scalar(_refusals_of, {"pk": invocation_pk})
+    return NONE if entries is None else _decode_refusals(entries)

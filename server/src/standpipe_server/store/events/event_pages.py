@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Integer, bindparam, func, or_, select
 
@@ -72,8 +72,8 @@ _SEGMENTS_AT = (
     " AND held.first_position <= place.position ORDER BY held.first_position DESC LIMIT 1) FROM place)"
 )
 
-ProducerNames = RecentlyUsed[tuple[int, int], str]
-"""Names of producers by invocation row and producer row."""
+_NAMES = "standpipe_producer_names"
+"""Where a connection keeps the names of producers, by invocation row and producer row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,6 @@ def read_event_page(
     limit: int,
     methods: frozenset[str] | None,
     max_bytes: int,
-    names: ProducerNames,
     match: EventMatch | None = None,
 ) -> EventPage:
     """The events beyond position `after`: at most `limit`, and no more once they weigh `max_bytes`.
@@ -117,7 +116,7 @@ def read_event_page(
 
     def found() -> Iterator[StoredEvent]:
         nonlocal seen, cut_short
-        for segment in _segments(connection, pk, after=after, methods=methods, names=names):
+        for segment in _segments(connection, pk, after=after, methods=methods):
             if match is not None and share.used_up:
                 cut_short = True
                 return
@@ -148,7 +147,6 @@ def read_event_page_before(
     limit: int,
     methods: frozenset[str] | None,
     max_bytes: int,
-    names: ProducerNames,
     match: EventMatch | None = None,
 ) -> EventPage:
     """The last events before position `before` (None: before the end), in their order; bounded as above.
@@ -163,7 +161,7 @@ def read_event_page_before(
     taken: list[StoredEvent] = []
     size, share = 0, _Share()
     next_before: int | None = None
-    for segment in _segments_before(connection, pk, before=end, methods=methods, names=names):
+    for segment in _segments_before(connection, pk, before=end, methods=methods):
         # The first of the next ones would lie before this.
         if share.used_up:
             next_before = segment.first_position + _count(segment)
@@ -222,9 +220,7 @@ def take_events(
     return events, positions, True
 
 
-def read_events_at(
-    connection: Connection, places: list[tuple[int, int]], *, names: ProducerNames
-) -> Mapping[tuple[int, int], StoredEvent]:
+def read_events_at(connection: Connection, places: list[tuple[int, int]]) -> Mapping[tuple[int, int], StoredEvent]:
     """The events at these places (invocation row, position); each segment is read once."""
     found: dict[tuple[int, int], StoredEvent] = {}
     left, most = sorted(set(places)), _SEGMENTS_AT_FIRST
@@ -232,7 +228,7 @@ def read_events_at(
         some, left = left[:most], left[most:]
         rows = _rows_at(connection, some)
         for row in rows:
-            segment, pk = _stored(connection, row, names=names), row["invocation_pk"]
+            segment, pk = _stored(connection, row), row["invocation_pk"]
             end = segment.first_position + _count(segment)
             # What else of this segment is wanted need not wait for its turn.
             inside = [place for place in (*some, *left) if place[0] == pk and segment.first_position <= place[1] < end]
@@ -273,7 +269,7 @@ def _count(segment: StoredSegment) -> int:
 
 
 def _segments(
-    connection: Connection, pk: int, *, after: int, methods: frozenset[str] | None, names: ProducerNames
+    connection: Connection, pk: int, *, after: int, methods: frozenset[str] | None
 ) -> Iterator[StoredSegment]:
     start = connection.scalar(_segment_at, {"pk": pk, "position": after + 1}) or 0
     statement, mask = _segments_from, {}
@@ -284,7 +280,7 @@ def _segments(
     while True:
         found = connection.execute(statement, {"pk": pk, "start": start, "most": most, **mask}).mappings().all()
         for row in found:
-            yield _stored(connection, row, names=names)
+            yield _stored(connection, row)
         if len(found) < most:
             return
         start = found[-1]["first_position"] + 1
@@ -293,7 +289,7 @@ def _segments(
 
 
 def _segments_before(
-    connection: Connection, pk: int, *, before: int, methods: frozenset[str] | None, names: ProducerNames
+    connection: Connection, pk: int, *, before: int, methods: frozenset[str] | None
 ) -> Iterator[StoredSegment]:
     """From the one that holds the last position before `before` backwards. A few first: often they are enough."""
     statement, mask = _segments_until, {}
@@ -304,22 +300,25 @@ def _segments_before(
     while True:
         found = connection.execute(statement, {"pk": pk, "end": end, "count": count, **mask}).mappings().all()
         for row in found:
-            yield _stored(connection, row, names=names)
+            yield _stored(connection, row)
         if len(found) < count:
             return
         end, count = found[-1]["first_position"], _SEGMENTS_AT_A_TIME
 
 
-def _stored(connection: Connection, row: Mapping[Any, Any], *, names: ProducerNames) -> StoredSegment:
+def _stored(connection: Connection, row: Mapping[Any, Any]) -> StoredSegment:
     pk = row["invocation_pk"]
     runs = [
-        Run(_producer_name(connection, pk, producer_pk, names=names), first_seq, count, received_at)
+        Run(_producer_name(connection, pk, producer_pk), first_seq, count, received_at)
         for producer_pk, first_seq, count, received_at in segment_runs(row)
     ]
     return stored_segment(row, runs)
 
 
-def _producer_name(connection: Connection, pk: int, producer_pk: int, *, names: ProducerNames) -> str:
+def _producer_name(connection: Connection, pk: int, producer_pk: int) -> str:
+    names = cast("RecentlyUsed[tuple[int, int], str] | None", connection.info.get(_NAMES))
+    if names is None:
+        connection.info[_NAMES] = names = RecentlyUsed[tuple[int, int], str](10_000)
     known = names.get((pk, producer_pk))
     if known is None:
         table = tables.producer

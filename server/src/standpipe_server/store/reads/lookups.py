@@ -11,7 +11,9 @@ from standpipe_protocol.invocation import Control
 from standpipe_server.broker.lifecycle.leases import FINAL
 from standpipe_server.broker.values import ids
 from standpipe_server.store.database import tables
+from standpipe_server.store.database.recently_used import RecentlyUsed
 from standpipe_server.store.errors import NotFound
+from standpipe_server.store.reads.runner import Reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class ContextAnswer:
     control: Control
 
 
-def find(connection: Connection, invocation_id: str) -> Target:
+def find_target(connection: Connection, invocation_id: str) -> Target:
     if not ids.INVOCATION_ID.fullmatch(invocation_id):
         raise NotFound(f"There is no invocation {invocation_id[:80]!r}.")
     pk = connection.scalar(select(tables.invocation.c.pk).where(tables.invocation.c.id == invocation_id))
@@ -85,11 +87,24 @@ def read_control(connection: Connection, target: Target) -> Control:
     return Control(cancel_requested=row.cancel_requested_at is not None)
 
 
-def ping(connection: Connection) -> None:
-    connection.execute(select(1))
-
-
 def count_by_status(connection: Connection) -> dict[str, int]:
     table = tables.invocation
     statement = select(table.c.status, func.count()).where(table.c.status.in_(("registered", "running")))
     return {row[0]: row[1] for row in connection.execute(statement.group_by(table.c.status))}
+
+
+class Callers:
+    """The invocations of tokens, by the tokens' digests (`broker.values.ids.token_digest`)."""
+
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
+        self._targets: RecentlyUsed[bytes, Target] = RecentlyUsed(10_000)
+
+    async def find(self, digest: bytes) -> Target | None:
+        """The invocation that a token is good for; None for an unknown token."""
+        known = self._targets.get(digest)
+        if known is None:
+            known = await self._reads.run(find_by_token, digest)
+            if known is not None:
+                self._targets.put(digest, known)
+        return known

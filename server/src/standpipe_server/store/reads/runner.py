@@ -24,42 +24,37 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
-class Reading:
-    """`on_unheard` is called when a read had to be refused: it may have been for a word of a process."""
+class Reads:
+    """Runs functions on reading threads. `on_refused` is called when a read was refused: the activity of a process may
+    have gone unrecorded with it."""
 
     def __init__(
-        self, engine: Engine, settings: StoreSettings, *, watch: Watch, fence: Fence, on_unheard: Callable[[], None]
+        self, engine: Engine, settings: StoreSettings, *, watch: Watch, fence: Fence, on_refused: Callable[[], None]
     ) -> None:
         self._engine = engine
         self._watch = watch
         self._fence = fence
-        self._on_unheard = on_unheard
+        self._on_refused = on_refused
         self._threads = ReadThreads(settings.read_threads)
         self._reads = self._threads.lane(capacity=settings.read_queue_size)
         self._follows = self._threads.lane(capacity=settings.most_followers)
 
-    async def read(
-        self, function: Callable[Concatenate[Connection, _P], _R], *args: _P.args, **kwargs: _P.kwargs
-    ) -> _R:
+    async def run(self, function: Callable[Concatenate[Connection, _P], _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """Calls `function` with a connection."""
-        return await self._read_on(self._reads, function, *args, **kwargs)
+        return await self._run_on(self._reads, function, *args, **kwargs)
 
     async def follow(
         self, function: Callable[Concatenate[Connection, _P], _R], *args: _P.args, **kwargs: _P.kwargs
     ) -> _R:
-        """The same for a reader that follows, of whom a commit wakes many at once."""
-        return await self._read_on(self._follows, function, *args, **kwargs)
-
-    async def run(self, function: Callable[[], _R]) -> _R:
-        """Calls `function`, which is too heavy for the event loop."""
-        return await self._run_on(self._reads, function)
+        """Calls `function` with a connection for a reader that follows; one commit wakes many of these at once."""
+        return await self._run_on(self._follows, function, *args, **kwargs)
 
     @property
     def waiting(self) -> int:
         return self._reads.waiting + self._follows.waiting
 
     def end(self) -> None:
-        """Tells everybody who still waits that the server stops. On the event loop that they wait on."""
+        """Answers every waiting caller that the server stops. Call it on the callers' event loop."""
         self._follows.close()
         self._reads.close()
 
@@ -67,7 +62,7 @@ class Reading:
         """Ends the threads; False when some still work at `deadline` (of the monotonic clock)."""
         return self._threads.close(deadline=deadline)
 
-    async def _read_on(
+    async def _run_on(
         self, lane: Lane, function: Callable[Concatenate[Connection, _P], _R], *args: _P.args, **kwargs: _P.kwargs
     ) -> _R:
         def run() -> _R:
@@ -83,11 +78,8 @@ class Reading:
                 _log.warning("The database did not answer a read: %s", error)
                 raise Overloaded("The database did not answer. Try again.", retry_after=2) from error
 
-        return await self._run_on(lane, run)
-
-    async def _run_on(self, lane: Lane, function: Callable[[], _R]) -> _R:
         try:
-            return await lane.run(function)
+            return await lane.run(run)
         except Overloaded:
-            self._on_unheard()
+            self._on_refused()
             raise

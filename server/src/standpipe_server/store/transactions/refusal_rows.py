@@ -5,17 +5,16 @@ from __future__ import annotations
 import msgspec
 from sqlalchemy import Connection
 
-from standpipe_server.broker.lifecycle.refusals import NONE, Refusals
+from standpipe_server.broker.lifecycle.refusals import Refusals
 from standpipe_server.store.database.raw_sql import query
+from standpipe_server.store.database.state_rows import read_refusals
 
-_READ = "SELECT entries FROM refusals WHERE invocation_pk = {place}"
 _WRITE = """
 INSERT INTO refusals (count, standing, entries, invocation_pk) VALUES ({place}, {place}, {place}, {place})
 ON CONFLICT (invocation_pk) DO UPDATE
 SET count = excluded.count, standing = excluded.standing, entries = excluded.entries
 RETURNING 1
 """
-_decode = msgspec.json.Decoder(Refusals).decode
 
 
 class RefusalRows:
@@ -46,9 +45,3 @@ class RefusalRows:
             values = [refusals.count, refusals.standing, msgspec.json.encode(refusals).decode(), pk]
             query(self._connection, _WRITE.format(place=self._place), values)
         self._changed.clear()
-
-
-def read_refusals(connection: Connection, invocation_pk: int) -> Refusals:
-    place = "%s" if connection.dialect.name == "postgresql" else "?"
-    rows = query(connection, _READ.format(place=place), [invocation_pk])
-    return _decode(rows[0][0]) if rows else NONE

@@ -28,6 +28,7 @@ from standpipe_server.store.events.segments import StoredSegment
 from standpipe_server.store.transactions.caches import Caches
 from standpipe_server.store.transactions.live_states import LiveStates
 from standpipe_server.store.transactions.refusal_rows import RefusalRows
+from standpipe_server.store.wakes import Wake
 
 _T = TypeVar("_T")
 _CHUNK = 500
@@ -364,6 +365,11 @@ class UnitOfWork:
 
     def changed(self) -> list[InvocationState]:
         return [self._states[pk] for pk in sorted(self._changed_states)]
+
+    def wakes(self) -> list[Wake]:
+        """What readers are woken with after the commit."""
+        changed = [Wake(state.pk, state.last_position, state.ended) for state in self.changed()]
+        return changed + [Wake(pk, 0, ended=True) for pk in self.deleted]
 
     def _insert_missing(self, table: Table, values: Sequence[dict[str, Any]]) -> None:
         self.connection.execute(self._dialect.insert(table).on_conflict_do_nothing(), values)

@@ -19,10 +19,9 @@ from typing import Any, TypeAlias, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 
-from standpipe_server.store.commands.append import Append
-from standpipe_server.store.commands.lifecycle import Command
 from standpipe_server.store.errors import DatabaseLost, Overloaded, StoreClosed, StoreError
 from standpipe_server.store.transactions.caches import Caches
+from standpipe_server.store.transactions.command import BatchCommand, Command
 from standpipe_server.store.transactions.live_states import LiveStates
 from standpipe_server.store.transactions.unit_of_work import UnitOfWork
 from standpipe_server.store.watch import Fence, Watch
@@ -73,7 +72,7 @@ class Writer:
         self._between = between
         self._capacity = capacity
         # Bounded by hand: the bounded one takes and wakes in Python, which a lone caller waits for.
-        self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._queued: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._kept: Connection | None = None
         self._live = LiveStates() if engine.dialect.name == "sqlite" else None
         self._closing = False
@@ -88,29 +87,29 @@ class Writer:
             Overloaded: the queue is full, or the writer is closing.
         """
         answer: Future[_Result] = Future()
-        self._queue(command, answer)
+        self._enqueue(command, answer)
         return answer
 
     async def run(self, command: Command[_Result]) -> _Result:
         """Queues a command and waits for its answer; raises as `submit` does."""
         answer: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
-        self._queue(command, answer)
+        self._enqueue(command, answer)
         # A caller that goes away does not take its command out of a transaction that is under way.
         return await answer
 
-    def _queue(self, command: Command[Any], answer: _Reply) -> None:
+    def _enqueue(self, command: Command[Any], answer: _Reply) -> None:
         with self._submitting:
             if self._closing:
                 raise StoreClosed
-            if self._waiting.qsize() >= self._capacity:
+            if self._queued.qsize() >= self._capacity:
                 self._on_unheard()
                 detail = f"{self._capacity} requests wait to be stored already. Nothing of this one was stored."
                 raise Overloaded(detail)
-            self._waiting.put((command, answer))
+            self._queued.put((command, answer))
 
     @property
-    def depth(self) -> int:
-        return self._waiting.qsize()
+    def waiting(self) -> int:
+        return self._queued.qsize()
 
     def close(self) -> None:
         """Takes nothing more; what waits is stored, then the thread ends."""
@@ -118,7 +117,7 @@ class Writer:
             first = not self._closing
             self._closing = True
         if first:
-            self._waiting.put(None)
+            self._queued.put(None)
 
     def join(self, *, deadline: float) -> bool:
         """Waits for the end after `close`; False when it does not come by `deadline` (of the monotonic clock)."""
@@ -139,15 +138,15 @@ class Writer:
     def _next_group(self) -> tuple[list[_Waiting], bool]:
         group: list[_Waiting] = []
         size = 0
-        item = self._waiting.get()
+        item = self._queued.get()
         while item is not None:
             group.append(item)
-            if isinstance(item[0], Append):
+            if isinstance(item[0], BatchCommand):
                 size += len(item[0].encoded.body)
             if len(group) >= _GROUP_COMMANDS or size >= _GROUP_BYTES:
                 return group, False
             try:
-                item = self._waiting.get_nowait()
+                item = self._queued.get_nowait()
             except queue.Empty:
                 return group, False
         return group, True
@@ -198,10 +197,9 @@ class Writer:
             if self._live is not None and self._live.begin(connection):
                 self._watch.changed_by_others(connection)
             unit = UnitOfWork(connection, now=self._clock(), caches=self._caches, live=self._live)
-            appends = [command for command, _ in group if isinstance(command, Append)]
             unit.load(
                 [command.pk for command, _ in group if command.pk is not None],
-                [(append.pk, append.producer_name) for append in appends],
+                [command.producer_key for command, _ in group if isinstance(command, BatchCommand)],
             )
             for command, reply in group:
                 try:
@@ -209,7 +207,7 @@ class Writer:
                 except StoreError as refusal:
                     answers.append((reply, refusal))
             unit.flush()
-            self._watch.before_commit(unit, writer=self._number)
+            self._watch.before_commit(connection, now=unit.now, writer=self._number, wakes=unit.wakes())
             try:
                 transaction.commit()
                 self._watch.committed(self._number)
@@ -240,6 +238,38 @@ class Writer:
         except Exception:
             _log.exception("What follows a commit failed; readers may learn of it late.")
         _resolve(answers)
+
+
+class Writes:
+    """The writers of a store. The commands of one invocation all go to the same writer."""
+
+    def __init__(self, writers: Sequence[Writer]) -> None:
+        self._writers = writers
+
+    async def run(self, command: Command[_Result]) -> _Result:
+        """Runs a command; answers once it is committed. Raises Overloaded, and what the command raises."""
+        return await self._writer_of(command).run(command)
+
+    def submit(self, command: Command[_Result]) -> Future[_Result]:
+        """Queues a command from a thread without an event loop."""
+        return self._writer_of(command).submit(command)
+
+    @property
+    def waiting(self) -> int:
+        return sum(writer.waiting for writer in self._writers)
+
+    def close(self) -> None:
+        """Takes nothing more; stores what waits."""
+        for writer in self._writers:
+            writer.close()
+
+    def join(self, *, deadline: float) -> bool:
+        """Waits for the threads to end; False when one still works at `deadline` (of the monotonic clock)."""
+        return all(writer.join(deadline=deadline) for writer in self._writers)
+
+    def _writer_of(self, command: Command[Any]) -> Writer:
+        # Commands of one invocation share a commit and never wait for each other's row lock.
+        return self._writers[(command.pk or 0) % len(self._writers)]
 
 
 class _CommitFailed(Exception):

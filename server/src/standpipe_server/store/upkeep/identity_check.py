@@ -7,11 +7,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from time import monotonic
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import DBAPIError
 
-from standpipe_server.store.commands.lifecycle import Command
-from standpipe_server.store.reads import lookups
+from standpipe_server.store.transactions.command import Command
 from standpipe_server.store.transactions.unit_of_work import UnitOfWork
 from standpipe_server.store.watch import Fence, Watch
 
@@ -43,7 +42,7 @@ class Looking:
 
     def now(self, connection: Connection) -> None:
         """Raises DatabaseLost, and what the driver raises."""
-        lookups.ping(connection)
+        connection.execute(select(1))
         self._watch.look(connection)
 
     def turn(self) -> None:

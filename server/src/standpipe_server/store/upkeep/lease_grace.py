@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from sqlalchemy import Engine, select
 
 from standpipe_server.broker.lifecycle import leases as lifecycle
-from standpipe_server.store.commands.lifecycle import Command
 from standpipe_server.store.database import tables
 from standpipe_server.store.errors import NotFound, Overloaded
+from standpipe_server.store.transactions.command import Command
 from standpipe_server.store.transactions.unit_of_work import UnitOfWork
 
 _AT_A_TIME = 500
@@ -44,9 +44,8 @@ class Forgive:
 class Forgiveness:
     """Remembers what there is to forgive, and forgives it. `owe` may be called from any thread, `pay` from one."""
 
-    def __init__(self, engine: Engine, *, submit: Callable[[Command[None]], Future[None]]) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._submit = submit
         self._lock = threading.Lock()
         # Nobody could beat while no server ran.
         self._owed = True
@@ -62,7 +61,7 @@ class Forgiveness:
         """Whether there is something to forgive now."""
         return self._owed
 
-    def pay(self) -> bool:
+    def pay(self, submit: Callable[[Command[None]], Future[None]]) -> bool:
         """Forgives what is owed; False when that could not be done and is still owed.
 
         Raises:
@@ -75,17 +74,17 @@ class Forgiveness:
             all_waits, self._owed, self._all_waits = self._all_waits, False, False
         done = False
         try:
-            done = self._forgive(all_waits=all_waits)
+            done = self._forgive(submit, all_waits=all_waits)
         finally:
             if not done:
                 self.owe(all_waits=all_waits)
         return done
 
-    def _forgive(self, *, all_waits: bool) -> bool:
+    def _forgive(self, submit: Callable[[Command[None]], Future[None]], *, all_waits: bool) -> bool:
         after = 0
         while pks := self._waiting(after, all_waits=all_waits):
             try:
-                futures = [self._submit(Forgive(pk, all_waits)) for pk in pks]
+                futures = [submit(Forgive(pk, all_waits)) for pk in pks]
             except Overloaded:
                 return False
             done, late = wait(futures, timeout=_PATIENCE_SECONDS)

@@ -17,10 +17,11 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from standpipe_server.broker.values.state import InvocationState
-from standpipe_server.store.commands.lifecycle import Command, EndDue, Renew, speaks_for_the_work
+from standpipe_server.store.commands.lifecycle import EndDue, Renew, speaks_for_the_work
 from standpipe_server.store.commands.merge_segments import Merge
 from standpipe_server.store.database import tables
 from standpipe_server.store.errors import Overloaded
+from standpipe_server.store.transactions.command import Command
 from standpipe_server.store.transactions.unit_of_work import UnitOfWork
 from standpipe_server.store.upkeep.activity import TICK_SECONDS, Hearing
 from standpipe_server.store.upkeep.lease_grace import Forgiveness
@@ -106,7 +107,7 @@ class Sweeper:
             self._forgiveness.owe(all_waits=True)
         # First: what was not listened to by now is not judged, and what there is to forgive for it is owed by then.
         through = reading.now if self._hearing is None else self._hearing.through(reading.now)
-        done = self._forgiveness.pay() and self._renew(reading.now) and self._sweep(through)
+        done = self._forgiveness.pay(self._submit) and self._renew(reading.now) and self._sweep(through)
         pause = self._pause(through) if done else self._longest_sleep
         self._next_look = reading.now + round(pause * 1_000_000)
         return pause

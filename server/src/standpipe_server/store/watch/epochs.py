@@ -19,8 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from standpipe_server.broker.values.times import seconds
 from standpipe_server.store.database.raw_sql import query
 from standpipe_server.store.errors import DatabaseLost
-from standpipe_server.store.transactions.unit_of_work import UnitOfWork
-from standpipe_server.store.transactions.wakes import NOTIFY_CHANNEL, payloads
+from standpipe_server.store.wakes import NOTIFY_CHANNEL, Wake
 from standpipe_server.store.watch.fence import Fence
 
 _log = logging.getLogger(__name__)
@@ -83,19 +82,19 @@ class EpochWatch:
                 self._explain(error)
                 raise
 
-    def before_commit(self, unit: UnitOfWork, *, writer: int) -> None:
+    def before_commit(self, connection: Connection, *, now: int, writer: int, wakes: Sequence[Wake]) -> None:
         acknowledged = self._acknowledged[writer]
         if not acknowledged:
-            # Its own row does not say anything yet; those of the other writers do.
-            self.look(unit.connection)
-            query(unit.connection, _FORGET, [unit.now - _FORGOTTEN_AFTER])
+            # This writer's own row says nothing yet; the rows of the other writers do.
+            self.look(connection)
+            query(connection, _FORGET, [now - _FORGOTTEN_AFTER])
         self._attempted[writer] += 1
         epoch = self._attempted[writer]
-        row: list[Any] = [epoch, unit.now, self._server_id, writer]
+        row: list[Any] = [epoch, now, self._server_id, writer]
         bounds = [acknowledged, epoch] if acknowledged else []
         statement = _NEXT if acknowledged else _FIRST
-        if not query(unit.connection, statement, [*row, *bounds, payloads(unit)]):
-            self.look(unit.connection)
+        if not query(connection, statement, [*row, *bounds, [wake.payload for wake in wakes]]):
+            self.look(connection)
             raise self._lost("The database has commits under this server's name that it did not make")
 
     def committed(self, writer: int) -> None:

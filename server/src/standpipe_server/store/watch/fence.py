@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from standpipe_server.store.errors import DatabaseLost
-from standpipe_server.store.transactions.unit_of_work import UnitOfWork
+from standpipe_server.store.wakes import Wake
 
 _log = logging.getLogger(__name__)
 
@@ -58,8 +58,8 @@ class Watch(Protocol):
         """Looks at every connection that this engine opens from now on."""
         ...
 
-    def before_commit(self, unit: UnitOfWork, *, writer: int) -> None:
-        """The last statement of a writer's transaction, which also notifies other servers."""
+    def before_commit(self, connection: Connection, *, now: int, writer: int, wakes: Sequence[Wake]) -> None:
+        """Runs the last statement of a writer's transaction, which also notifies other servers of `wakes`."""
         ...
 
     def committed(self, writer: int) -> None:

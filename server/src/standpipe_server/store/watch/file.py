@@ -14,6 +14,7 @@ import secrets
 import sqlite3
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from standpipe_server.store.errors import DatabaseLost, Overloaded
-from standpipe_server.store.transactions.unit_of_work import UnitOfWork
+from standpipe_server.store.wakes import Wake
 from standpipe_server.store.watch.fence import Fence
 from standpipe_server.store.watch.files import DatabaseFiles, Stamp
 
@@ -85,7 +86,7 @@ class FileWatch:
         self._check_inside(connection)
         self._seen_commits = self._files.commits()
 
-    def before_commit(self, unit: UnitOfWork, *, writer: int) -> None:
+    def before_commit(self, connection: Connection, *, now: int, writer: int, wakes: Sequence[Wake]) -> None:
         self._commits += 1
 
     def committed(self, writer: int) -> None:

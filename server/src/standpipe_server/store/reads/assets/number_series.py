@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Unpack
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Select, func, literal_column, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, Table, exists, func, literal_column, select
 
 from standpipe_protocol.json_text import JsonValue
 from standpipe_server.broker.values.times import to_rfc3339
-from standpipe_server.store.commands.take_numbers import NO_LABEL
 from standpipe_server.store.database import tables
 from standpipe_server.store.database.carried_text import uncarry
 from standpipe_server.store.database.distinct import distinct_values
@@ -18,6 +17,9 @@ from standpipe_server.store.database.raw_sql import query_among
 from standpipe_server.store.errors import BadCursor
 from standpipe_server.store.reads.assets.reports import asset_pk_of
 from standpipe_server.store.reads.cursors import decode_cursor, encode_cursor
+
+NO_LABEL = ""
+_LOOKED_AT_AGAIN = 500
 
 
 class _Row(NamedTuple):
@@ -166,3 +168,25 @@ def _point(
         "max": value if greatest is None else greatest,
         "count": count,
     }
+
+
+def has_numbers_left(connection: Connection, asset_pk: int, table: Table) -> bool:
+    """Whether there is something for `TakeNumbers`: reports to take, or many to remember as taken."""
+    through = taken_through(connection, asset_pk, table)
+    left = select(table.c.pk).where(*not_taken(table, asset_pk, through)).limit(1)
+    if connection.scalar(left) is not None:
+        return True
+    beyond = select(table.c.pk).where(table.c.asset_pk == asset_pk, table.c.pk > through).limit(_LOOKED_AT_AGAIN)
+    return len(connection.execute(beyond).all()) == _LOOKED_AT_AGAIN
+
+
+def taken_through(connection: Connection, asset_pk: int, table: Table, *, lock: bool = False) -> int:
+    statement = select(tables.asset.c[f"numbered_{table.name}"]).where(tables.asset.c.pk == asset_pk)
+    # Two servers must not take the same report.
+    return connection.scalar(statement.with_for_update() if lock else statement) or 0
+
+
+def not_taken(table: Table, asset_pk: int, through: int) -> list[ColumnElement[bool]]:
+    taken = tables.metadata_number
+    is_taken = exists().where(taken.c.invocation_pk == table.c.invocation_pk, taken.c.position == table.c.position)
+    return [table.c.asset_pk == asset_pk, table.c.pk > through, ~is_taken]

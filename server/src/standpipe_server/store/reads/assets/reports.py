@@ -16,10 +16,12 @@ from standpipe_server.broker.values.long_integers import LongIntegers
 from standpipe_server.store.database import tables
 from standpipe_server.store.database.distinct import distinct_values
 from standpipe_server.store.errors import BadCursor, NotFound
-from standpipe_server.store.events.event_pages import ProducerNames, read_events_at
+from standpipe_server.store.events.event_pages import read_events_at
 from standpipe_server.store.events.segments import StoredEvent
 from standpipe_server.store.reads.cursors import Page, decode_cursor, encode_cursor
 
+MATERIALIZATIONS, OBSERVATIONS, CHECKS = tables.materialization, tables.observation, tables.asset_check
+"""What `list_reports` lists."""
 _MOST_CHECKS = 200
 NO_END = 2**62
 _MOST_LABELS = 500
@@ -35,9 +37,7 @@ class ReportFilter:
     until: int | None = None
 
 
-def list_assets(
-    connection: Connection, *, limit: int, cursor: str | None, text: str | None, names: ProducerNames
-) -> Page:
+def list_assets(connection: Connection, *, limit: int, cursor: str | None, text: str | None) -> Page:
     """The assets on which something was reported, by key, each with its latest reports."""
     asset, binding = tables.asset, ("assets", text)
     statement = select(asset).where(_reported_on()).order_by(asset.c.asset_key).limit(limit + 1)
@@ -51,17 +51,17 @@ def list_assets(
     found = connection.execute(statement).all()
     integers = LongIntegers()
     latest = [_latest(connection, row.pk, row.asset_key) for row in found[:limit]]
-    summaries = _summaries(connection, latest, integers, names=names)
+    summaries = _summaries(connection, latest, integers)
     items = [integers.encode(summary) for summary in summaries]
     return Page(items, encode_cursor(binding, found[limit - 1].asset_key) if len(found) > limit else None)
 
 
-def read_asset(connection: Connection, asset_key: str, *, names: ProducerNames) -> bytes:
+def read_asset(connection: Connection, asset_key: str) -> bytes:
     """One asset: its latest materialization and observation, and the latest report of each check. Raises NotFound."""
     pk, integers = asset_pk_of(connection, asset_key), LongIntegers()
     latest = _latest(connection, pk, asset_key)
-    summary = _summaries(connection, [latest], integers, names=names)[0]
-    summary["checks"] = cast("JsonValue", report_items(connection, latest.checks, asset_key, integers, names=names))
+    summary = _summaries(connection, [latest], integers)[0]
+    summary["checks"] = cast("JsonValue", report_items(connection, latest.checks, asset_key, integers))
     labels = tables.metadata_number
     held = [labels.c.asset_pk == pk, labels.c.check_name == "", labels.c.label != ""]
     summary["numeric_labels"] = list(distinct_values(connection, labels.c.label, held, limit=_MOST_LABELS))
@@ -76,7 +76,6 @@ def list_reports(
     *,
     limit: int,
     cursor: str | None,
-    names: ProducerNames,
 ) -> Page:
     """What one `table` holds of an asset, newest first. Raises NotFound when nothing was reported."""
     binding = (table.name, asset_key, filters)
@@ -100,9 +99,7 @@ def list_reports(
         statement = statement.where(table.c.received_at < filters.until)
     found = connection.execute(statement).mappings().all()
     integers = LongIntegers()
-    items = [
-        integers.encode(item) for item in report_items(connection, found[:limit], asset_key, integers, names=names)
-    ]
+    items = [integers.encode(item) for item in report_items(connection, found[:limit], asset_key, integers)]
     return Page(items, encode_cursor(binding, found[limit - 1]["pk"]) if len(found) > limit else None)
 
 
@@ -176,9 +173,7 @@ def _latest(connection: Connection, pk: int, asset_key: str) -> _Latest:
     return _Latest(asset_key, materialized, observed, checks, last_check)
 
 
-def _summaries(
-    connection: Connection, latest: Sequence[_Latest], integers: LongIntegers, *, names: ProducerNames
-) -> list[dict[str, JsonValue]]:
+def _summaries(connection: Connection, latest: Sequence[_Latest], integers: LongIntegers) -> list[dict[str, JsonValue]]:
     """Of many assets, their events read together."""
     summaries: list[dict[str, JsonValue]] = []
     shown: list[tuple[dict[str, JsonValue], str, str, RowMapping]] = []
@@ -198,7 +193,7 @@ def _summaries(
             "warned": sum(not row["passed"] and row["severity"] == "WARN" for row in one.checks),
         }
         summaries.append(summary)
-    events = read_events_at(connection, [_place(row) for *_, row in shown], names=names)
+    events = read_events_at(connection, [_place(row) for *_, row in shown])
     for summary, member, asset_key, row in shown:
         summary[member] = _report_item(row, events[_place(row)], asset_key, integers)
     return summaries
@@ -220,11 +215,9 @@ def report_items(
     found: Sequence[RowMapping],
     asset_key: str,
     integers: LongIntegers,
-    *,
-    names: ProducerNames,
 ) -> list[dict[str, JsonValue]]:
     """The event of each row, with what is known of it beside: the metadata comes in normal form."""
-    events = read_events_at(connection, [_place(row) for row in found], names=names)
+    events = read_events_at(connection, [_place(row) for row in found])
     return [_report_item(row, events[_place(row)], asset_key, integers) for row in found]
 
 

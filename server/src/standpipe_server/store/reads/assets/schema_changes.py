@@ -11,7 +11,6 @@ from standpipe_server.broker.comparison.schema_difference import difference_of
 from standpipe_server.broker.values.long_integers import LongIntegers
 from standpipe_server.store.database import tables
 from standpipe_server.store.errors import BadCursor
-from standpipe_server.store.events.event_pages import ProducerNames
 from standpipe_server.store.reads.assets.reports import NO_END, asset_pk_of, report_items, select_reports
 from standpipe_server.store.reads.cursors import Page, decode_cursor, encode_cursor
 
@@ -19,9 +18,7 @@ _LOOKED_AT = 200
 """Materializations a page looks at."""
 
 
-def list_schema_changes(
-    connection: Connection, asset_key: str, *, limit: int, cursor: str | None, names: ProducerNames
-) -> Page:
+def list_schema_changes(connection: Connection, asset_key: str, *, limit: int, cursor: str | None) -> Page:
     """Newest first. A page that looked at many materializations without a change ends before its limit.
 
     A schema is compared with the one before it under the same label, among those that the page looked at.
@@ -35,7 +32,7 @@ def list_schema_changes(
     statement = select_reports(connection, table, asset_pk, before=before).limit(_LOOKED_AT)
     rows = connection.execute(statement).mappings().all()
     integers = LongIntegers()
-    items = report_items(connection, rows, asset_key, integers, names=names)
+    items = report_items(connection, rows, asset_key, integers)
     newer: dict[str, dict[str, Any]] = {}
     changes: list[bytes] = []
     for row, item in zip(rows, cast("list[dict[str, Any]]", items), strict=True):

@@ -32,7 +32,7 @@ from standpipe_server.broker.values.masking import mask_values
 from standpipe_server.broker.values.times import to_rfc3339
 from standpipe_server.store.database import tables
 from standpipe_server.store.errors import NotFound
-from standpipe_server.store.events.event_pages import ProducerNames, read_event_page, read_events_at
+from standpipe_server.store.events.event_pages import read_event_page, read_events_at
 from standpipe_server.store.reads.invocations.summaries import Summaries, read_summaries
 
 _REPORTS = 1_000
@@ -85,7 +85,7 @@ class _Side:
     """Whether all of what was registered and reported is compared."""
 
 
-def compare_invocations(connection: Connection, invocation_ids: Sequence[str], *, names: ProducerNames) -> bytes:
+def compare_invocations(connection: Connection, invocation_ids: Sequence[str]) -> bytes:
     """Raises NotFound when one of them is not there."""
     table, integers = tables.invocation, LongIntegers()
     found = connection.execute(select(table).where(table.c.id.in_(invocation_ids))).mappings()
@@ -94,7 +94,7 @@ def compare_invocations(connection: Connection, invocation_ids: Sequence[str], *
         if invocation_id not in rows:
             raise NotFound(f"There is no invocation {invocation_id[:80]!r}.")
     ordered = [rows[invocation_id] for invocation_id in invocation_ids]
-    sides = [_read_side(connection, row, integers, names=names) for row in ordered]
+    sides = [_read_side(connection, row, integers) for row in ordered]
     summaries = read_summaries(connection, ordered)
     return integers.encode(
         {
@@ -162,18 +162,16 @@ def _item(row: Mapping[Any, Any], summaries: Summaries) -> dict[str, JsonValue]:
     }
 
 
-def _read_side(
-    connection: Connection, row: Mapping[Any, Any], integers: LongIntegers, *, names: ProducerNames
-) -> _Side:
+def _read_side(connection: Connection, row: Mapping[Any, Any], integers: LongIntegers) -> _Side:
     pk = row["pk"]
     table = tables.invocation_context
     packed = connection.scalar(select(table.c.context).where(table.c.invocation_pk == pk)) or b""
     members: dict[str, Raw] = msgspec.json.decode(zstandard.ZstdDecompressor().decompress(packed), type=dict[str, Raw])
     extras, all_extras = _bounded(bytes(members.pop("extras", Raw(b"{}"))), integers)
     context = {name: integers.decode(bytes(text)) for name, text in members.items()}
-    lines, all_lines = _read_lines(connection, pk, names=names)
-    materialized, all_materialized = _read_reports(connection, tables.materialization, pk, integers, names=names)
-    checked, all_checked = _read_reports(connection, tables.asset_check, pk, integers, names=names)
+    lines, all_lines = _read_lines(connection, pk)
+    materialized, all_materialized = _read_reports(connection, tables.materialization, pk, integers)
+    checked, all_checked = _read_reports(connection, tables.asset_check, pk, integers)
     registered: dict[str, JsonValue] = {}
     whole = all_extras and all_materialized and all_checked
     for name in ("tags", "expected", "launcher"):
@@ -197,7 +195,7 @@ def _read_side(
             for report, metadata in checked
             for label, entry in metadata.items()
         },
-        custom_messages=_read_custom_messages(connection, pk, integers, names=names),
+        custom_messages=_read_custom_messages(connection, pk, integers),
         counts=_read_counts(connection, pk),
         lines=lines,
         all_lines=all_lines,
@@ -227,7 +225,7 @@ def _outcome(row: Mapping[Any, Any]) -> JsonValue:
 
 
 def _read_reports(
-    connection: Connection, table: Table, pk: int, integers: LongIntegers, *, names: ProducerNames
+    connection: Connection, table: Table, pk: int, integers: LongIntegers
 ) -> tuple[list[tuple[Any, Mapping[str, JsonValue]]], bool]:
     """The rows of the reports, each with its metadata in normal form, and whether all of them are looked at."""
     rows = _reports(connection, table, pk)
@@ -237,7 +235,7 @@ def _read_reports(
         some = rows[begin : begin + _REPORTS_AT_A_TIME]
         if size > _REPORTS_BYTES:
             return found, False
-        events = read_events_at(connection, [(pk, row.position) for row in some], names=names)
+        events = read_events_at(connection, [(pk, row.position) for row in some])
         for row in some:
             text = events[pk, row.position].text
             size += len(text)
@@ -246,13 +244,9 @@ def _read_reports(
     return found, len(rows) < _REPORTS
 
 
-def _read_custom_messages(
-    connection: Connection, pk: int, integers: LongIntegers, *, names: ProducerNames
-) -> JsonValue:
+def _read_custom_messages(connection: Connection, pk: int, integers: LongIntegers) -> JsonValue:
     methods = frozenset({"report_custom_message"})
-    page = read_event_page(
-        connection, pk, after=0, limit=_CUSTOM_MESSAGES, methods=methods, max_bytes=_LINES_BYTES, names=names
-    )
+    page = read_event_page(connection, pk, after=0, limit=_CUSTOM_MESSAGES, methods=methods, max_bytes=_LINES_BYTES)
     params = [cast("dict[str, JsonValue]", integers.decode(event))["params"] for event in page.events]
     return {
         str(number): each.get("payload") if isinstance(each, dict) else None for number, each in enumerate(params, 1)
@@ -274,10 +268,8 @@ def _reports(connection: Connection, table: Table, pk: int) -> Sequence[Any]:
     return connection.execute(statement.where(table.c.invocation_pk == pk).order_by(table.c.pk).limit(_REPORTS)).all()
 
 
-def _read_lines(
-    connection: Connection, pk: int, *, names: ProducerNames
-) -> tuple[Mapping[tuple[str, str], tuple[int, int]], bool]:
-    page = read_event_page(connection, pk, after=0, limit=_LINES, methods=_LOGS, max_bytes=_LINES_BYTES, names=names)
+def _read_lines(connection: Connection, pk: int) -> tuple[Mapping[tuple[str, str], tuple[int, int]], bool]:
+    page = read_event_page(connection, pk, after=0, limit=_LINES, methods=_LOGS, max_bytes=_LINES_BYTES)
     lines: dict[tuple[str, str], tuple[int, int]] = {}
     for event in page.events:
         line = _decode_line(event)

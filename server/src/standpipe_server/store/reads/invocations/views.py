@@ -20,15 +20,15 @@ from standpipe_server.broker.values.long_integers import LongIntegers
 from standpipe_server.broker.values.masking import mask_values
 from standpipe_server.broker.values.times import to_rfc3339
 from standpipe_server.resources.invocations import Invocation
-from standpipe_server.store.commands.attempt_numbers import read_attempts
 from standpipe_server.store.database import tables
 from standpipe_server.store.database.raw_sql import query_among, select_rows
+from standpipe_server.store.database.state_rows import read_refusals
 from standpipe_server.store.errors import NotFound
 from standpipe_server.store.reads.cursors import Page, decode_cursor, encode_cursor
+from standpipe_server.store.reads.invocations.attempts import read_attempts
 from standpipe_server.store.reads.invocations.filters import InvocationFilter, find_invocations, key_of
 from standpipe_server.store.reads.invocations.progress import read_progress
 from standpipe_server.store.reads.invocations.summaries import read_summaries
-from standpipe_server.store.transactions.refusal_rows import read_refusals
 
 _LISTED_CONTEXT_BYTES = 16 * 1024
 _CARRIED_COLUMNS = ("reasons", "tags", "expected", "launcher", "receipt", "platform")
