@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from standpipe_protocol.end_words import attempt_words, end_words
 from standpipe_protocol.json_text import JsonObject, JsonValue
+from standpipe_protocol.words import attempt_words, end_words
 from standpipe_server.broker.outcome.descriptions import (
     describe_change,
     describe_ends,

@@ -57,14 +57,14 @@ def test_an_older_server_shows_none_of_it() -> None:
 
 
 def test_superseded_producers_come_last_and_say_so_and_so_do_supervisors() -> None:
-    end: JsonValue = {"outcome": "failed", "exit_code": 3, "reason": None, "launched": None}
     closed: dict[str, JsonValue] = {**SILENT, "process": None, "closed": True, "last_word_at": None}
     old: dict[str, JsonValue] = {**SILENT, "producer": "old", "attempt": [], "attempt_name": "pod-a"}
     shown = lines(
         status="ended",
+        ends=[{"producer": "exec", "description": "failed, exit code 3", "detail": ""}],
         producers=[
             {**old, "superseded": True, "last_word_at": None},
-            {**closed, "producer": "exec", "role": "supervisor", "end": end},
+            {**closed, "producer": "exec", "role": "supervisor"},
             {**closed, "producer": "new", "attempt": [1], "attempt_name": "pod-b", "superseded": False},
             {**closed, "producer": "unnumbered", "attempt": None, "attempt_name": "pod-c"},
         ],

@@ -55,9 +55,15 @@ def another(status: str, **members: JsonValue) -> Invocation:
     return Invocation.from_wire({"id": ID, "status": status, "created_at": "2026-01-02T03:04:05Z", **members})
 
 
-JUDGED = another("ended", verdict="succeeded", judged_by="launcher", exit_code=0, ended_at="2026-01-02T03:04:06Z")
+JUDGED = another(
+    "ended", verdict="succeeded", judged_by="launcher", judge="by exit code", ended_at="2026-01-02T03:04:06Z"
+)
 QUEUED = another(
-    "registered", platform={"state": "queued", "queued_at": "2026-01-02T03:04:05Z"}, context={"job_name": "waits"}
+    "registered",
+    platform={"state": "queued"},
+    waiting="queued",
+    stages=[{"name": "queued", "begin": "2026-01-02T03:04:05Z", "end": None}],
+    context={"job_name": "waits"},
 )
 
 

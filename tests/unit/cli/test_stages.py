@@ -5,95 +5,64 @@ from __future__ import annotations
 import pytest
 
 from standpipe_orchestrator.cli.command_line.answering import seconds_taken, standing
-from standpipe_orchestrator.cli.words.launch_stages import spans, waiting_line, way
+from standpipe_orchestrator.cli.words.standing import place_lines, seconds_in
 from standpipe_protocol.invocation import Invocation
 from standpipe_protocol.json_text import JsonObject, JsonValue
-
-OPEN: JsonObject = {"producer": "p", "opened": True, "closed": False}
 
 
 def at(seconds: int) -> str:
     return f"2026-01-31T12:{seconds // 60:02}:{seconds % 60:02}Z"
 
 
-def invocation(status: str, platform: JsonObject | None, **members: JsonValue) -> Invocation:
-    wire: JsonObject = {"id": "inv_1", "status": status, "created_at": at(0), "platform": platform}
-    return Invocation.from_wire(wire | members)
+def stage(name: str, begin: int, end: int | None) -> JsonObject:
+    return {"name": name, "begin": at(begin), "end": None if end is None else at(end)}
 
 
-def told(one: Invocation) -> list[tuple[str, float, bool]]:
-    return [(span.name, span.seconds, span.end is not None) for span in spans(one)]
+def invocation(status: str, **members: JsonValue) -> Invocation:
+    return Invocation.from_wire({"id": "inv_1", "status": status, "created_at": at(0), **members})
 
 
-def test_queue_time_start_and_run_are_told_apart() -> None:
-    times: JsonObject = {"submitted_at": at(1), "queued_at": at(2), "starting_at": at(61), "running_at": at(70)}
-    ended = invocation("ended", {"state": "running", **times}, verdict="succeeded", opened_at=at(75), ended_at=at(100))
-
-    assert told(ended) == [("queued", 60, True), ("starting", 9, True), ("running", 30, True)]
+def test_queue_time_is_told_apart_from_the_run() -> None:
+    stages: list[JsonValue] = [stage("queued", 1, 61), stage("starting", 61, 70), stage("running", 70, 100)]
+    ended = invocation("ended", platform={"state": "running"}, stages=stages, opened_at=at(75), ended_at=at(100))
+    assert [seconds_in(ended, name) for name in ("queued", "starting", "running")] == [60, 9, 30]
     assert seconds_taken(ended) == 30
+    assert [(name, text.plain) for name, text in place_lines(ended)] == [
+        ("Queued", "1 min 0 s"),
+        ("Starting", "9.0 s"),
+        ("Running", "30 s"),
+    ]
 
 
-def test_where_the_launcher_says_less_the_opening_tells_when_it_ran() -> None:
-    ended = invocation("ended", {"state": "queued", "queued_at": at(10)}, opened_at=at(40), ended_at=at(100))
-    assert told(ended) == [("queued", 30, True), ("running", 60, True)]
-
-    never_ran = invocation("ended", {"state": "queued", "queued_at": at(10)}, ended_at=at(100))
-    assert told(never_ran) == [("queued", 90, True)]
-    assert seconds_taken(never_ran) is None
-
-    assert told(invocation("ended", None, opened_at=at(40), ended_at=at(100))) == []
-    assert seconds_taken(invocation("ended", None, opened_at=at(40), ended_at=at(100))) == 100
-
-
-def test_the_first_opening_says_nothing_of_a_later_attempt() -> None:
-    again = invocation("running", {"state": "queued", "attempt": [1], "queued_at": at(50)}, opened_at=at(5))
-    (queued,) = spans(again)
-
-    assert (queued.name, queued.begin, queued.end) == ("queued", at(50), None)
+def test_what_never_ran_took_no_time_and_without_a_launcher_the_registration_counts() -> None:
+    never_ran = invocation("ended", platform={"state": "queued"}, stages=[stage("queued", 10, 100)], ended_at=at(100))
+    assert (seconds_in(never_ran, "running"), seconds_taken(never_ran)) == (None, None)
+    assert seconds_taken(invocation("ended", opened_at=at(40), ended_at=at(100))) == 100
 
 
 def test_clocks_that_differ_make_no_time_less_than_none() -> None:
-    odd = invocation("ended", {"queued_at": at(50), "running_at": at(20)}, ended_at=at(60))
-    assert told(odd) == [("queued", 0, True), ("running", 40, True)]
+    odd = invocation("ended", platform={}, stages=[stage("queued", 50, 20)], ended_at=at(60))
+    assert seconds_in(odd, "queued") == 0
 
 
 @pytest.mark.parametrize(
-    ("status", "platform", "members", "word"),
+    ("status", "members", "word"),
     [
-        ("registered", None, {}, "registered"),
-        ("registered", {"state": "submitted"}, {}, "submitted"),
-        ("registered", {"state": "queued"}, {}, "queued"),
-        ("registered", {"state": "starting"}, {}, "starting"),
-        ("registered", {"state": "running"}, {}, "running, not opened"),
-        ("registered", {"state": "running"}, {"pipes": "optional"}, "running"),
-        ("registered", {"state": "of a later version"}, {}, "registered"),
-        ("running", {"state": "queued"}, {"producers": [OPEN]}, "running"),
-        ("running", {"state": "queued", "attempt": [1]}, {"producers": [OPEN | {"attempt": []}]}, "queued"),
-        ("running", {"state": "queued", "attempt": [1]}, {"producers": [OPEN | {"attempt": [1]}]}, "running"),
-        ("running", {"state": "running", "attempt": [1]}, {"producers": [OPEN]}, "running"),
-        ("ended", {"state": "queued"}, {"verdict": "lost"}, "lost"),
+        ("registered", {}, "registered"),
+        ("registered", {"waiting": "submitted"}, "submitted"),
+        ("registered", {"waiting": "running"}, "not opened"),
+        ("registered", {"waiting": "running", "pipes": "optional"}, "running"),
+        ("running", {}, "running"),
+        ("running", {"waiting": "queued"}, "queued"),
+        ("ended", {"verdict": "lost"}, "lost"),
     ],
 )
-def test_what_waits_on_its_platform_looks_so(
-    status: str, platform: JsonObject | None, members: JsonObject, word: str
-) -> None:
-    assert standing(invocation(status, platform, **members)) == word
+def test_what_waits_on_its_platform_looks_so(status: str, members: JsonObject, word: str) -> None:
+    assert standing(invocation(status, **members)) == word
 
 
-def test_where_it_is_is_told_with_control_characters_written_out() -> None:
-    place: JsonObject = {
-        "state": "queued",
-        "platform": "slurm\x1b[2J",
-        "job_id": "47",
-        "node": "n7",
-        "queued_at": at(2),
-    }
-    waits = invocation("registered", place | {"url": "https://cluster.example.com/47"})
-
-    name, line = next(way(waits))
+def test_where_it_is_is_shown_with_control_characters_written_out() -> None:
+    place: JsonObject = {"state": "queued", "platform": "slurm\x1b[2J", "job_id": "47", "node": "n7"}
+    waits = invocation("registered", platform=place | {"url": "https://cluster.example.com/47"})
+    name, line = next(place_lines(waits))
     assert (name, line.plain) == ("Platform", "slurm\\x1b[2J, job 47, node n7, https://cluster.example.com/47")
-    shown = waiting_line(waits)
-    assert shown is not None
-    assert shown.plain.endswith(": slurm\\x1b[2J, job 47, node n7, https://cluster.example.com/47")
-    assert shown.plain.startswith("queued since ")
-    assert waiting_line(invocation("running", None)) is None

@@ -331,9 +331,14 @@ class InvocationOperations:
         query = {"force": "true" if force else None}
         self._transport.call("DELETE", invocation_path(invocation_id), query=query)
 
-    def history(self, invocation_id: str) -> Sequence[JsonObject]:
-        """What happened to the invocation itself: registered, opened, cancel asked, lease lost, verdict."""
-        body = self._transport.call("GET", f"{invocation_path(invocation_id)}/history").body
+    def history(self, invocation_id: str, *, mask: bool = False) -> Sequence[JsonObject]:
+        """What happened to the invocation itself: registered, opened, cancel asked, lease lost, verdict.
+
+        Args:
+            mask: with `***` for what looks like a credential.
+        """
+        path = f"{invocation_path(invocation_id)}/history"
+        body = self._transport.call("GET", path, query=_masked(mask)).body
         items = body.get("items") if isinstance(body, dict) else body
         return [item for item in (items if isinstance(items, list) else []) if isinstance(item, dict)]
 

@@ -13,8 +13,7 @@ from typing import IO, cast
 from rich.console import Console
 from rich.text import Text
 
-from standpipe_orchestrator.cli.words.launch_stages import seconds_in, waiting_state
-from standpipe_orchestrator.cli.words.process_ends import judge
+from standpipe_orchestrator.cli.words.standing import seconds_in
 from standpipe_orchestrator.cli.words.text import in_line, seconds_between, visible
 from standpipe_orchestrator.client.broker_client import BrokerClient
 from standpipe_orchestrator.client.discovery import default_client
@@ -92,8 +91,8 @@ def state(invocation: Invocation) -> Text:
     """The badge (the worst of verdict and checks) with who judged, or how far it is where there is no verdict yet."""
     word = _word(invocation)
     text = Text(word, style=_COLOURS.get(word, "yellow"))
-    if by := judge(invocation):
-        text.append(f" · {by}", style="yellow")
+    if invocation.judge:
+        text.append(f" · {visible(invocation.judge)}", style="yellow")
     return text
 
 
@@ -101,7 +100,7 @@ def brief_state(invocation: Invocation) -> Text:
     """The state where there is little room: a star stands for a verdict that the launcher's word alone is."""
     word = _word(invocation)
     mark = "*" if invocation.judged_by is not None else ""
-    return Text(word.removeprefix("running, ") + mark, style=_COLOURS.get(word, "yellow"))
+    return Text(word + mark, style=_COLOURS.get(word, "yellow"))
 
 
 def standing(invocation: Invocation) -> str:
@@ -111,7 +110,10 @@ def standing(invocation: Invocation) -> str:
 
 def _word(invocation: Invocation) -> str:
     badge = invocation.badge if invocation.badge not in STATUSES else None
-    return visible(badge or invocation.verdict or waiting_state(invocation) or invocation.status)
+    waiting = invocation.waiting
+    if waiting == "running":
+        waiting = "running" if invocation.pipes == "optional" else "not opened"
+    return visible(badge or invocation.verdict or waiting or invocation.status)
 
 
 def asset_keys(invocation: Invocation) -> list[str]:

@@ -21,11 +21,12 @@ from rich.text import Text
 from standpipe_orchestrator.cli.command_line.answering import answering, context_text, print_json, seconds_taken, state
 from standpipe_orchestrator.cli.command_line.arguments import add_id, add_json
 from standpipe_orchestrator.cli.words.event_lines import log_style, plain_table
-from standpipe_orchestrator.cli.words.text import as_json, counted, duration, local_time, one_line, visible
+from standpipe_orchestrator.cli.words.text import as_json, duration, local_time, one_line, visible
 from standpipe_orchestrator.client.broker_client import BrokerClient
 from standpipe_orchestrator.reading.log_lines import LEVELS
 from standpipe_protocol.invocation import Invocation
 from standpipe_protocol.json_text import JsonObject, JsonValue
+from standpipe_protocol.words import counted
 
 _MOST = 20
 """Invocations at once; more than that fit no terminal."""

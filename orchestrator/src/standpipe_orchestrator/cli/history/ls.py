@@ -27,10 +27,9 @@ from standpipe_orchestrator.cli.command_line.arguments import (
     positive,
     suggest,
 )
-from standpipe_orchestrator.cli.words.launch_stages import seconds_in
 from standpipe_orchestrator.cli.words.lists import cell, print_rows
-from standpipe_orchestrator.cli.words.process_ends import judge
-from standpipe_orchestrator.cli.words.text import duration, listed, local_time
+from standpipe_orchestrator.cli.words.standing import seconds_in
+from standpipe_orchestrator.cli.words.text import duration, listed, local_time, visible
 from standpipe_orchestrator.client.broker_client import BrokerClient
 from standpipe_orchestrator.client.invocation_operations import FILTERS
 from standpipe_protocol.invocation import STATUSES, VERDICTS, Invocation
@@ -120,7 +119,7 @@ def listing(invocations: Sequence[Invocation], *, width: int) -> Table:
         table.add_column(name, justify="right" if name in _NUMBERS else "left", no_wrap=name not in _FLEXIBLE)
     for row in rows:
         table.add_row(*row.values())
-    if is_brief and (judges := sorted({judge(invocation) for invocation in invocations} - {""})):
+    if is_brief and (judges := sorted({visible(invocation.judge) for invocation in invocations if invocation.judge})):
         table.caption = Text(f"* {' or '.join(judges)}: no process reported")
         table.caption_justify = "left"
     return table

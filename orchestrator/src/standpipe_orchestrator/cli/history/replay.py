@@ -17,10 +17,10 @@ from standpipe_orchestrator.cli.command_line.answering import answering_with, pr
 from standpipe_orchestrator.cli.command_line.arguments import add_json, invocation_ids, suggest
 from standpipe_orchestrator.cli.history.tail import print_end
 from standpipe_orchestrator.cli.words.event_lines import metadata_grid, result_line
-from standpipe_orchestrator.cli.words.text import counted
 from standpipe_orchestrator.values.metadata_conversion import metadata_to_wire
 from standpipe_orchestrator.values.results import MaterializeResult, PipesResult
 from standpipe_protocol.json_text import JsonObject
+from standpipe_protocol.words import counted
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -22,21 +22,11 @@ from standpipe_orchestrator.cli.command_line.answering import (
 from standpipe_orchestrator.cli.command_line.arguments import add_id, add_json
 from standpipe_orchestrator.cli.words.delivery import delivery, superseded_producers
 from standpipe_orchestrator.cli.words.event_lines import print_event
-from standpipe_orchestrator.cli.words.launch_stages import way
-from standpipe_orchestrator.cli.words.process_ends import attempt_number, why_it_ended
-from standpipe_orchestrator.cli.words.state_changes import among
-from standpipe_orchestrator.cli.words.text import (
-    as_json,
-    counted,
-    duration,
-    in_line,
-    listed,
-    local_time,
-    one_line,
-    visible,
-)
+from standpipe_orchestrator.cli.words.standing import end_lines, place_lines, with_changes
+from standpipe_orchestrator.cli.words.text import as_json, duration, in_line, listed, local_time, one_line, visible
 from standpipe_orchestrator.client.broker_client import BrokerClient
 from standpipe_protocol.invocation import Invocation
+from standpipe_protocol.words import attempt_words, counted
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +52,7 @@ def _show(client: BrokerClient, console: Console, args: argparse.Namespace) -> i
         return 0
     console.print(_head(invocation))
     superseded = superseded_producers(invocation)
-    for one in among(events, client.invocations.history(invocation.id)):
+    for one in with_changes(events, client.invocations.history(invocation.id, mask=not args.unmasked)):
         if isinstance(one, Text):
             console.print(one, soft_wrap=True)
         else:
@@ -92,7 +82,7 @@ def _head(invocation: Invocation) -> RenderableType:
         if text.plain:
             grid.add_row(Text(name, style="dim"), text)
     for name, text in itertools.chain(
-        way(invocation), _attempts(invocation), delivery(invocation), why_it_ended(invocation)
+        place_lines(invocation), _attempts(invocation), delivery(invocation), end_lines(invocation)
     ):
         grid.add_row(Text(name, style="dim"), text)
     return Padding(grid, (0, 0, 1, 0))
@@ -104,7 +94,7 @@ def _attempts(invocation: Invocation) -> Iterator[tuple[str, Text]]:
         names = one.get("names")
         named = listed(one_line(str(name), at_most=128) for name in names) if isinstance(names, list) else ""
         count = one.get("producers")
-        words = f"{attempt_number(one.get('attempt'))}{f' ({named})' if named else ''}"
+        words = f"{attempt_words(one.get('attempt'))}{f' ({named})' if named else ''}"
         words += f": {counted(count, 'process', 'processes')}" if isinstance(count, int) else ""
         superseded = one.get("superseded") is True
         yield "" if index else "Attempts", Text(f"{words}, superseded" if superseded else words, "dim" * superseded)

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from functools import partial
 
 from rich.console import Console
+from rich.text import Text
 
 from standpipe_orchestrator.cli.command_line.answering import answering, print_json, seconds_taken, state
 from standpipe_orchestrator.cli.command_line.arguments import add_id, add_json, whole
 from standpipe_orchestrator.cli.words.delivery import superseded_producers
 from standpipe_orchestrator.cli.words.event_lines import print_event
-from standpipe_orchestrator.cli.words.launch_stages import waiting_line
-from standpipe_orchestrator.cli.words.process_ends import why_it_ended
-from standpipe_orchestrator.cli.words.text import duration
+from standpipe_orchestrator.cli.words.standing import end_lines
+from standpipe_orchestrator.cli.words.text import duration, visible
 from standpipe_orchestrator.client.broker_client import BrokerClient
 from standpipe_protocol.invocation import Event, Invocation
 from standpipe_protocol.messages import METHODS
@@ -66,8 +66,8 @@ def _tail(client: BrokerClient, console: Console, args: argparse.Namespace) -> i
     for event in latest.events:
         show(console, event)
     if args.follow:
-        if not args.json and (waits := waiting_line(invocation)) is not None:
-            console.print(waits, soft_wrap=True)
+        if not args.json and invocation.waiting and invocation.description:
+            console.print(Text(visible(invocation.description), style="blue"), soft_wrap=True)
         tail = client.events.stream(invocation.id, after=latest.position, methods=args.method, mask=True)
         for event in tail:
             show(console, event)
@@ -99,7 +99,7 @@ def print_end(console: Console, invocation: Invocation) -> None:
     seconds = seconds_taken(invocation)
     took = "" if seconds is None else f" after {duration(seconds)}"
     console.print(state(invocation).append(took, style="dim"))
-    for _, line in why_it_ended(invocation):
+    for _, line in end_lines(invocation):
         console.print(line, soft_wrap=True)
 
 

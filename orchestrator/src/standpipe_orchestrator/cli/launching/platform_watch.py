@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from standpipe_orchestrator.cli.command_line.suggestions import broker_at_hand
-from standpipe_orchestrator.cli.words.state_changes import change_words
+from standpipe_orchestrator.cli.words.standing import change_words
 from standpipe_orchestrator.client.broker_client import BrokerClient
 from standpipe_orchestrator.errors import BrokerUnreachable, StandpipeError
 from standpipe_protocol.json_text import JsonObject
@@ -87,7 +87,7 @@ class LaunchWatch:
 
     def _look(self, client: BrokerClient, invocation_id: str) -> None:
         try:
-            changes = client.invocations.history(invocation_id)
+            changes = client.invocations.history(invocation_id, mask=True)
         except BrokerUnreachable:
             return
         except StandpipeError:
@@ -116,5 +116,5 @@ class LaunchWatch:
                     self._stages.pop(invocation_id, None)
                 # That it runs goes without saying where it has not waited.
                 if change in _NEWS and (change != "launch" or state in _WAITING or waited):
-                    found.append(change_words(change, members))
+                    found.append(change_words(item))
             return found

@@ -18,7 +18,6 @@ from standpipe_orchestrator.cli.launching.live_screen import Screen
 from standpipe_orchestrator.cli.launching.platform_watch import LaunchWatch
 from standpipe_orchestrator.cli.words.text import (
     check_word,
-    counted,
     duration,
     in_line,
     key_of,
@@ -42,6 +41,7 @@ from standpipe_orchestrator.errors import StandpipeError
 from standpipe_orchestrator.reading.execution_errors import PipesExecutionError
 from standpipe_orchestrator.values.metadata_conversion import wrong_shapes
 from standpipe_orchestrator.values.results import AssetCheckResult, MaterializeResult, is_red
+from standpipe_protocol.words import counted
 
 _UNICODE = {"run": "▶", "made": "◆", "ok": "✔", "bad": "✘", "warn": "▲", "skip": "○", "dot": "·"}
 _ASCII = {"run": ">", "made": "*", "ok": "+", "bad": "x", "warn": "!", "skip": "-", "dot": "|"}

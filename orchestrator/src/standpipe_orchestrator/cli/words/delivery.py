@@ -11,18 +11,11 @@ from datetime import UTC, datetime
 
 from rich.text import Text
 
-from standpipe_orchestrator.cli.words.process_ends import attempt_number, end_words
-from standpipe_orchestrator.cli.words.text import (
-    counted,
-    duration,
-    listed,
-    local_time,
-    one_line,
-    seconds_between,
-    visible,
-)
+from standpipe_orchestrator.cli.words.standing import end_line
+from standpipe_orchestrator.cli.words.text import duration, listed, local_time, one_line, seconds_between, visible
 from standpipe_protocol.invocation import Invocation
 from standpipe_protocol.json_text import JsonValue
+from standpipe_protocol.words import attempt_words, counted
 
 _PRODUCERS_SHOWN = 40
 _LISTED = 100
@@ -40,7 +33,7 @@ def delivery(invocation: Invocation) -> Iterator[tuple[str, Text]]:
     # What a newer attempt has replaced comes last.
     producers = sorted(invocation.producers, key=_is_superseded)
     for number, producer in enumerate(producers[:_PRODUCERS_SHOWN]):
-        yield "" if number else "Producers", _producer(producer, ended=invocation.ended)
+        yield "" if number else "Producers", _producer(producer, invocation)
     if (rest := len(invocation.producers) - _PRODUCERS_SHOWN) > 0:
         yield "", Text(f"… {rest} more", style="dim")
 
@@ -86,7 +79,8 @@ def _expected(progress: Mapping[str, JsonValue]) -> Text:
     return text
 
 
-def _producer(producer: Mapping[str, JsonValue], *, ended: bool) -> Text:
+def _producer(producer: Mapping[str, JsonValue], invocation: Invocation) -> Text:
+    ended = invocation.ended
     closed, opened = producer.get("closed") is True, producer.get("opened") is True
     state = "closed" if closed else "open" if opened else "not opened"
     process = _members(producer, "process")
@@ -98,8 +92,8 @@ def _producer(producer: Mapping[str, JsonValue], *, ended: bool) -> Text:
         silent = seconds_between(last, datetime.now(UTC).isoformat())
         ago = "" if ended or closed or silent is None else f", {duration(max(silent, 0))} ago"
         words.append(f"last word {local_time(last)[11:]}{ago}")
-    if isinstance(end := producer.get("end"), dict):
-        words.append(f"its process ended: {end_words(end)}")
+    if end := end_line(invocation, str(producer.get("producer"))):
+        words.append(f"its process ended: {end}")
     name = one_line(str(producer.get("producer")), at_most=40)
     if _is_superseded(producer):
         return Text(f"{name}: superseded, {listed(words)}", style="dim")
@@ -113,7 +107,7 @@ def _origin(producer: Mapping[str, JsonValue]) -> Iterator[str]:
     name = producer.get("attempt_name")
     named = one_line(name, at_most=40) if isinstance(name, str) else ""
     if isinstance(attempt := producer.get("attempt"), list):
-        yield f"attempt {attempt_number(attempt)}{f' ({named})' if named else ''}"
+        yield f"attempt {attempt_words(attempt)}{f' ({named})' if named else ''}"
     elif named:
         yield f"attempt {named}"
 

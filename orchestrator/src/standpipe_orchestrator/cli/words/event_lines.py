@@ -12,7 +12,6 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from standpipe_orchestrator.cli.words.process_ends import attempt_number, end_words
 from standpipe_orchestrator.cli.words.text import (
     as_json,
     briefly,
@@ -51,6 +50,7 @@ from standpipe_protocol.messages import (
     ReportProcessEnd,
     parse_message,
 )
+from standpipe_protocol.words import attempt_words, end_details, end_words
 
 _ROWS_SHOWN = 20
 _COLUMNS_SHOWN = 20
@@ -110,9 +110,11 @@ def event_lines(event: Event, *, superseded: Container[str] = ()) -> Iterator[Re
         case Opened():
             line.append("opened").append(_origin(message), style="dim")
         case ReportProcessEnd():
-            params = message.params()
-            end = end_words(params) if isinstance(params, dict) else ""
-            line.append(f"the process ended: {end or 'how is not known'}", style=bad if _tells_failure(message) else "")
+            end = event.params if isinstance(event.params, dict) else {}
+            words = ": ".join(one_line(text, at_most=400) for text in (end_words(end), *end_details(end)) if text)
+            line.append(
+                f"the process ended: {words or 'how is not known'}", style=bad if _tells_failure(message) else ""
+            )
     for note in event.notes:
         style = "dim" if note.get("code") in _QUIET_NOTES else "yellow"
         line.append(f"  ({visible(str(note.get('detail', '')))})", style=style)
@@ -129,7 +131,7 @@ def _origin(opened: Opened) -> str:
     words += [f"rank {one_line(str(extras['rank']), at_most=40)}"] if extras.get("rank") is not None else []
     for name in ("attempt", "rank_attempt"):
         if isinstance(number := extras.get(name), list):
-            words.append(f"{name.replace('_', ' ')} {attempt_number(number)}")
+            words.append(f"{name.replace('_', ' ')} {attempt_words(number)}")
     if isinstance(name := extras.get("attempt_name"), str):
         words.append(f"attempt {one_line(name, at_most=128)}")
     return f"  ({listed(words)})" if words else ""

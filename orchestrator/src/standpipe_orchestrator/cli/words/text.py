@@ -26,6 +26,7 @@ from standpipe_orchestrator.values.results import (
     AssetObservation,
     MaterializeResult,
 )
+from standpipe_protocol.words import counted
 
 # C0 and C1 controls but the newline and the tab, DEL, line separators, what turns the direction of text around, and
 # what has no width.
@@ -66,18 +67,6 @@ def duration(seconds: float) -> str:
         return f"{whole} s"
     minutes, rest = divmod(whole, 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def byte_size(size: int) -> str:
-    """`512 MiB`: in the largest unit of which there is at least one."""
-    for unit, name in ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
-        if size >= unit:
-            return f"{size / unit:.4g} {name}"
-    return f"{size} bytes"
-
-
-def counted(number: int, one: str, many: str | None = None) -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def instant(text: str | None) -> datetime | None:

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import msgspec
 
-from standpipe_protocol.end_words import end_words
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import MESSAGE_CLASSES, ReportProcessEnd
 from standpipe_protocol.metadata import normal_form
+from standpipe_protocol.words import end_words
 from standpipe_server.broker.values.long_integers import LongIntegers
 from standpipe_server.broker.values.masking import MASK, mask_text, mask_values, names_secret
 

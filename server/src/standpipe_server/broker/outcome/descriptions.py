@@ -5,11 +5,11 @@ Invariant: a description repeats what the members beside it hold, and a member t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from standpipe_protocol.end_words import attempt_words, counted, end_words
 from standpipe_protocol.json_text import JsonObject, JsonValue
+from standpipe_protocol.words import attempt_words, counted, end_details, end_words
 
 _STATES: Final = ("submitted", "queued", "starting", "running")
 _REASONS_TOLD, _NAMES_TOLD, _LINE_CHARACTERS = 3, 10, 200
@@ -111,7 +111,7 @@ def describe_ends(
     told = "\n".join(f"{reason.get('detail')}\n{reason.get('end')}" for reason in reasons)
     described: list[dict[str, JsonValue]] = []
     for producer, one in ends:
-        words, detail = end_words(one), "\n".join(text for text in _end_details(one) if text not in told)
+        words, detail = end_words(one), "\n".join(text for text in end_details(one) if text not in told)
         if words or detail:
             described.append({"producer": producer, "description": words, "detail": detail})
     return described
@@ -201,14 +201,6 @@ def _reason_phrase(reason: Mapping[str, JsonValue]) -> str:
             head, blank, _ = text.partition(" ")
             is_word = blank and head[1:].islower() and head.isalpha()
             return f"{text[:1].lower()}{text[1:]}" if is_word else text
-
-
-def _end_details(end: Mapping[str, JsonValue]) -> Iterator[str]:
-    """The platform's own sentence, and the end of what was printed."""
-    cause = end.get("cause")
-    for text in (cause.get("detail") if isinstance(cause, dict) else None, end.get("reason")):
-        if isinstance(text, str) and text:
-            yield text
 
 
 def _exception_line(name: str, message: str) -> str:

@@ -1,4 +1,4 @@
-"""How work ended, in words, from what its launcher or a supervisor reported. Pure."""
+"""Numbers, attempts and ends of work in words, for everything that people read. Pure."""
 
 from __future__ import annotations
 
@@ -29,6 +29,14 @@ def end_words(end: Mapping[str, JsonValue]) -> str:
     if isinstance(code := end.get("exit_code"), int):
         words.append(f"exit code {code}")
     return ", ".join([*words, *(_cause_words(cause) if isinstance(cause, dict) else ())])
+
+
+def end_details(end: Mapping[str, JsonValue]) -> Iterator[str]:
+    """What stands behind the words: the platform's own sentence, and the end of what was printed."""
+    cause = end.get("cause")
+    for text in (cause.get("detail") if isinstance(cause, dict) else None, end.get("reason")):
+        if isinstance(text, str) and text:
+            yield text
 
 
 def attempt_words(attempt: JsonValue) -> str:
