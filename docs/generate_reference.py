@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from message_schemas import schema_documents
 from python_interface import interface
 
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import MESSAGE_CLASSES, PIPES_VERSION_FIELD, message_to_wire
 from standpipe_protocol.metadata import METADATA_TYPES, normalise_entry
 from standpipe_protocol.process_end import Cause
-from standpipe_protocol.schema import schema_documents
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("client_sdk/src", "server/src", "orchestrator/src")

@@ -29,7 +29,7 @@ LOCKS = {
     "tests.txt": "python-tests",
 }
 MEMBERS = ("client_sdk", "server", "orchestrator")
-_GENERATED = "Made by scripts/generate"
+_GENERATED = "by scripts/generate"
 _SIGNATURE = "# Made by scripts/lock from declarations "
 # An address, or a path of the machine that made the lock.
 _FOREIGN = re.compile(

@@ -22,9 +22,12 @@ from typing import Any, cast
 from standpipe.cli import GROUP, Command
 from standpipe_protocol.limits import Limits
 from standpipe_protocol.problems import PROBLEM_TYPES
-from standpipe_protocol.schema import DIALECT, ID, schema_documents
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "docs"))
+import generate_reference  # noqa: E402
+from message_schemas import DIALECT, ID, schema_documents  # noqa: E402
+
 REFERENCE = ROOT / "docs" / "reference"
 _NOTE = "<!-- Made by scripts/generate from the code; do not edit. -->"
 
@@ -181,9 +184,6 @@ def _sentence(text: str) -> str:
 
 
 def reference_pages() -> Iterator[tuple[str, str]]:
-    sys.path.insert(0, str(REFERENCE.parent))
-    import generate_reference
-
     for make in generate_reference.DOCUMENTS:
         yield from make()
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from docs.message_schemas import schema_documents
 from standpipe_protocol.context import ContextData, InvalidContext
 from standpipe_protocol.invocation import Event, Expected, ExpectedCheck, Invocation, Reason
 from standpipe_protocol.limits import Limits
@@ -29,7 +30,6 @@ from standpipe_protocol.messages import (
 )
 from standpipe_protocol.metadata import METADATA_TYPES, normalise_entry
 from standpipe_protocol.problems import PROBLEM_TYPES, Problem
-from standpipe_protocol.schema import schema_documents
 
 PUBLISHED = Path(__file__).resolve().parents[3] / "docs" / "reference" / "schema"
 DOCUMENTS = schema_documents()

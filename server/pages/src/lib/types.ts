@@ -1,4 +1,4 @@
-// The resources of the API as the pages read them; lib/resources.ts is generated, docs/protocol.md says what they mean.
+// The resources of the API as the pages read them; lib/resources.ts is made from the server's, docs/protocol.md says what they mean.
 import type { CheckResult, Event as StoredEvent, EventPage as StoredEventPage, Finish, Invocation, Materialization, MetadataEntry, Platform, ReportedException } from "./resources";
 
 export type {

@@ -1,7 +1,7 @@
 """JSON Schema (2020-12) of what clients send, for programs in other languages: derived from the dataclasses.
 
 `schema_documents()` gives what `scripts/generate` writes to docs/reference/schema/. What a document accepts is what
-`parse_message` and `ContextData.from_wire` accept; a test holds the two together. Not imported at run time.
+`parse_message` and `ContextData.from_wire` accept; a test holds the two together.
 """
 
 from __future__ import annotations
