@@ -19,7 +19,7 @@ import pytest
 from standpipe_orchestrator import AssetKey, ContextData, forwarding_to
 from standpipe_orchestrator.launchers.capture import StreamCapture
 from standpipe_orchestrator.launchers.child import Child
-from standpipe_orchestrator.reading.forwarded_output import forward_bytes
+from standpipe_orchestrator.reading.forwarded_output import flush_forwarded, forward_bytes
 from standpipe_orchestrator.sessions.run_context import context_data_for, logger_of
 from standpipe_protocol.context import KeyRange, TimeWindow
 from standpipe_protocol.messages import LogExternalStream
@@ -107,6 +107,7 @@ def test_forwarded_bytes_are_the_bytes_that_came(capfdbinary: pytest.CaptureFixt
     with pipe:
         pipe.write(b"\xff\x00 raw\r\nno end")
     assert made.join(10)
+    flush_forwarded()
     assert capfdbinary.readouterr().out == b"\xff\x00 raw\r\nno end"
 
 

@@ -23,6 +23,7 @@ from standpipe_orchestrator.reading.bounded_items import ReadAgain
 from standpipe_orchestrator.reading.completed_invocation import PipesClientCompletedInvocation
 from standpipe_orchestrator.reading.event_dispatch import Dispatch
 from standpipe_orchestrator.reading.execution_errors import PipesResultsIncomplete, execution_error
+from standpipe_orchestrator.reading.forwarded_output import flush_forwarded
 from standpipe_orchestrator.reading.receipt_check import Tally, disagreements, superseded_producers
 from standpipe_orchestrator.reading.result_collection import CollectedResults
 from standpipe_orchestrator.reading.result_getters import ResultGetters
@@ -105,6 +106,7 @@ class Replay(ResultGetters):
                     f"{type(error).__name__}: {error}"
                 ) from error
             yield from self._collected.take_new()
+        flush_forwarded()
         if self.invocation.verdict == "succeeded" and (missing := disagreements(self.invocation, self._tally)):
             raise self._incomplete(f"What was read is not what the broker had: {'; '.join(missing)}")
         self._collected.end(

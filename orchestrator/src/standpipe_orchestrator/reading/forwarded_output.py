@@ -1,15 +1,19 @@
 """Output of external processes on its way to this process's own stdout and stderr: unchanged, byte for byte.
 
-Whoever draws on the terminal (a live progress display) takes the bytes over for that time with `forwarding_to`.
+A live progress display takes the bytes over with `forwarding_to`. Otherwise a queue writes them on a thread of its own.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import TypeAlias
+
+from standpipe_orchestrator.reading.output_queue import OutputQueue
 
 Sink: TypeAlias = Callable[[str, bytes], None]
 """Takes the name of a stream and bytes as they came; called from several threads, one at a time."""
@@ -31,23 +35,43 @@ def forwarding_to(sink: Sink) -> Generator[None]:
 
 
 def forward_bytes(stream: str, data: bytes) -> None:
-    """Writes to this process's own stream. A closed or broken one is not the external process's fault: ignored."""
+    """Writes to this process's own stream, soon: a terminal that is not read holds up nothing."""
     with _lock:
         if _sinks:
             _sinks[-1](stream, data)
             return
-        target = sys.stderr if stream == "stderr" else sys.stdout
-        with contextlib.suppress(OSError, ValueError):
-            binary = getattr(target, "buffer", None)
-            if binary is None:
-                # A notebook's stream takes text only.
-                target.write(data.decode("utf-8", errors="replace"))
-            else:
-                # What was printed here before must stay before.
-                target.flush()
-                binary.write(data)
-            target.flush()
+        # Python has no stream where the process was started without one.
+        if (target := sys.stderr if stream == "stderr" else sys.stdout) is not None:  # pyright: ignore[reportUnnecessaryComparison]
+            _queue.put(partial(_queue.write, target, data), size=len(data))
 
 
 def forward_text(stream: str, text: str) -> None:
     forward_bytes(stream, text.encode("utf-8", errors="replace"))
+
+
+def flush_forwarded() -> None:
+    """Waits until what was forwarded is written, unless the terminal is stalled."""
+    _queue.flush()
+
+
+def dropped_sentence(size: int) -> str:
+    return f"standpipe: {size} bytes of output are not shown here, because the terminal did not read for a while."
+
+
+def _new_queue() -> OutputQueue:
+    def report(size: int) -> None:
+        queue.write(sys.stderr, f"{dropped_sentence(size)}\n".encode())
+
+    queue = OutputQueue(name="standpipe-output", on_dropped=report)
+    return queue
+
+
+def _after_fork() -> None:
+    # Neither the thread nor what it was to write is the child's.
+    global _lock, _queue
+    _lock, _queue = threading.Lock(), _new_queue()
+
+
+_queue = _new_queue()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

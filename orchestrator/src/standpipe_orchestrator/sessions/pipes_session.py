@@ -24,6 +24,7 @@ from standpipe_orchestrator.errors import BrokerError
 from standpipe_orchestrator.reading.completed_invocation import PipesClientCompletedInvocation
 from standpipe_orchestrator.reading.event_dispatch import Dispatch
 from standpipe_orchestrator.reading.event_reader import Reading
+from standpipe_orchestrator.reading.forwarded_output import flush_forwarded
 from standpipe_orchestrator.reading.receipt_check import superseded_producers
 from standpipe_orchestrator.reading.result_collection import CollectedResults
 from standpipe_orchestrator.reading.result_getters import ResultGetters
@@ -357,6 +358,7 @@ class PipesSession(ResultGetters):
                 outbox, self._outbox = self._outbox, None
             if outbox is not None:
                 outbox.close(0.0)
+            flush_forwarded()
             self._collected.end(
                 succeeded=drained and self.trouble is None and self._latest.verdict == "succeeded",
                 superseded_producers=superseded_producers(self._latest),

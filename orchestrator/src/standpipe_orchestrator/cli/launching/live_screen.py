@@ -1,7 +1,8 @@
 """The terminal while steps run: lines that stay, one that changes, and forwarded output in between, byte for byte.
 
-rich renders; the line that changes is drawn only on a terminal, and never in the middle of somebody else's line. It is
-not rich's own live display, since that one passes what is printed meanwhile through its renderer.
+Everything is drawn on the thread of an `OutputQueue`: who has something to show never waits for a terminal that is not
+read. rich renders. The line that changes is drawn only on a terminal, and never in the middle of a forwarded line; it
+is not rich's own live display, which passes what is printed in between through its renderer.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import contextlib
 import sys
 import threading
 from collections.abc import Callable, Generator
+from functools import partial
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from standpipe_orchestrator.reading.forwarded_output import forwarding_to
+from standpipe_orchestrator.reading.forwarded_output import dropped_sentence, forwarding_to
+from standpipe_orchestrator.reading.output_queue import OutputQueue
 
 _ERASE_LINE = "\r\x1b[2K"
 _REDRAW_SECONDS = 0.1
@@ -25,16 +28,17 @@ class Screen:
     """Writes lines to stderr; on a terminal it keeps a changing one below them.
 
     Args:
-        status: what the changing line says; None or empty for nothing. Called from a thread of its own.
+        status: what the changing line says; None or empty for nothing. Called on the thread that draws.
         console: where lines go; stderr by default.
     """
 
     def __init__(self, *, status: Callable[[], Text | None], console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
         self._status = status
-        self._lock = threading.RLock()
-        self._drawn = False
-        self._in_foreign_line = False
+        self._queue = OutputQueue(name="standpipe-screen", on_dropped=self._report_dropped)
+        self._status_is_drawn = False
+        self._line_is_open = False
+        """Whether forwarded output has not ended its line."""
         self._ended = threading.Event()
         self.errors_forwarded = 0
         """Bytes of external processes' stderr so far."""
@@ -42,12 +46,11 @@ class Screen:
 
     def line(self, text: Text) -> None:
         """A line that stays."""
-        with self._above_status():
-            if self._in_foreign_line:
-                # Somebody's line has no end yet; ours does not go on in it.
-                self.console.print()
-                self._in_foreign_line = False
-            self.console.print(text)
+        self._queue.put(partial(self._write_line, text), size=len(text) + 1)
+
+    def flush(self) -> None:
+        """Waits until everything is drawn, unless the terminal is stalled."""
+        self._queue.flush()
 
     def columns_after(self, text: str) -> int | None:
         """How many columns of a line are left after a text; None where lines are as long as they like."""
@@ -56,55 +59,70 @@ class Screen:
     @contextlib.contextmanager
     def running(self) -> Generator[None]:
         """While the block runs the changing line is kept up to date, and forwarded output goes through here."""
-        redraw = threading.Thread(target=self._redraw, name="standpipe-screen", daemon=True)
+        ticks = threading.Thread(target=self._redraw, name="standpipe-screen-ticks", daemon=True)
         with forwarding_to(self._forward):
             if self._animated:
-                redraw.start()
+                ticks.start()
             try:
                 yield
             finally:
                 self._ended.set()
                 if self._animated:
-                    redraw.join()
-                with self._lock:
-                    self._erase()
+                    ticks.join()
+                self._queue.put(self._erase, size=0)
+                self.flush()
 
     def _forward(self, stream: str, data: bytes) -> None:
-        """Writes output of an external process as it came."""
-        target = sys.stderr if stream == "stderr" else sys.stdout
+        """Takes output of an external process as it came."""
         self.errors_forwarded += len(data) if stream == "stderr" else 0
-        with self._above_status(), contextlib.suppress(OSError, ValueError):
-            target.flush()
-            target.buffer.write(data)
-            target.flush()
-            if target.isatty():
-                self._in_foreign_line = not data.endswith(b"\n")
+        self._queue.put(partial(self._write_forwarded, stream, data), size=len(data))
 
     def _redraw(self) -> None:
         while not self._ended.wait(_REDRAW_SECONDS):
-            with self._lock:
-                self._draw()
+            if self._queue.idle:
+                self._queue.put(self._draw, size=0)
 
-    @contextlib.contextmanager
-    def _above_status(self) -> Generator[None]:
-        with self._lock:
-            self._erase()
-            yield
-            if self._animated and not self._ended.is_set():
-                self._draw()
+    # What follows runs on the queue's thread.
+
+    def _write_line(self, text: Text) -> None:
+        self._erase()
+        if self._line_is_open:
+            self._print("\n")
+            self._line_is_open = False
+        self._print(text)
+        self._draw()
+
+    def _write_forwarded(self, stream: str, data: bytes) -> None:
+        target = sys.stderr if stream == "stderr" else sys.stdout
+        self._erase()
+        self._queue.write(target, data)
+        if target.isatty():
+            self._line_is_open = not data.endswith(b"\n")
+        self._draw()
+
+    def _report_dropped(self, size: int) -> None:
+        self._write_line(Text(dropped_sentence(size), style="yellow"))
 
     def _draw(self) -> None:
-        if self._in_foreign_line:
+        if not self._animated or self._ended.is_set() or self._line_is_open:
             return
         text = self._status()
         self._erase()
         if text:
             text.truncate(max(10, self.console.width - 1), overflow="ellipsis")
-            self.console.print(text, end="")
-            self._drawn = True
+            self._print(text, end="")
+            self._status_is_drawn = True
 
     def _erase(self) -> None:
-        if self._drawn:
-            self.console.file.write(_ERASE_LINE)
-            self.console.file.flush()
-            self._drawn = False
+        if self._status_is_drawn:
+            self._status_is_drawn = False
+            self._print(_ERASE_LINE)
+
+    def _print(self, text: Text | str, *, end: str = "\n") -> None:
+        if isinstance(text, Text):
+            with self.console.capture() as capture:
+                self.console.print(text, end=end)
+            text = capture.get()
+        file = self.console.file
+        encoding, errors = getattr(file, "encoding", None) or "utf-8", getattr(file, "errors", None) or "strict"
+        self._queue.write(file, text.encode(encoding, errors))  # pyright: ignore[reportArgumentType]  rich says IO[str]

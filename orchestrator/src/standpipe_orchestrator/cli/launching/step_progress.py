@@ -166,6 +166,7 @@ class Progress:
             mark, word = "ok", "Green, with a warning" if yellow or self._wrong_shapes else "All green"
         dot = f" {self._marks['dot']} "
         self._line(mark, f"{word}: {dot.join(parts)}", _COLOURS[mark])
+        self.screen.flush()
 
     def log(self, record: logging.LogRecord) -> None:
         """A log record of a step, or of its external process."""
