@@ -79,6 +79,19 @@ def test_all_of_a_long_log_is_downloaded(small: Visit, long_log: Job) -> None:
     assert "line 11999:" in lines[-1]
 
 
+def test_the_end_of_a_process_is_told_in_a_long_log_that_is_downloaded(small: Visit, site: Server) -> None:
+    job = many_lines(site, lines=HELD + 1)
+    supervisor = {"method": "opened", "params": {"extras": {"role": "supervisor"}}}
+    end = {"method": "report_process_end", "params": {"outcome": "failed", "exit_code": 3}}
+    assert job.append([supervisor, end], producer="exec", first_seq=1).status_code == 200
+    small.go(f"/invocations/{job.id}?tab=logs")
+    small.page.wait_for_selector("text=too long to be shown at once")
+    with small.page.expect_download() as download:
+        small.page.click("button:has-text('Download')")
+    text = download.value.path().read_text(encoding="utf-8")
+    assert text.splitlines()[-1].endswith("\tthe process ended: failed, exit code 3")
+
+
 @pytest.fixture(scope="module")
 def tall_log(site: Server) -> Job:
     """Fewer events than a page holds rows, and many more rows."""

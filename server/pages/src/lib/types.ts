@@ -1,4 +1,5 @@
 // The resources of the API as the pages read them; lib/resources.ts is made from the server's, docs/protocol.md says what they mean.
+import type { Json, JsonObject } from "./json";
 import type { CheckResult, Event as StoredEvent, EventPage as StoredEventPage, Finish, Invocation, Materialization, MetadataEntry, Platform, ReportedException } from "./resources";
 
 export type {
@@ -32,8 +33,7 @@ export type {
   UpstreamColumn,
 } from "./resources";
 
-export type Json = null | boolean | number | bigint | string | Json[] | { [name: string]: Json };
-export type JsonObject = { [name: string]: Json };
+export type { Json, JsonObject };
 export type BadgeName = Invocation["badge"];
 /** How work ended, in the words of its launcher or of a supervisor. */
 export type End = Finish;

@@ -23,7 +23,7 @@ export async function wholeLog(invocation: Invocation, filter: LogFilter, read: 
   const lines = new OpenLines();
   let after = 0;
   for (;;) {
-    const query = { ...queryOf(filter), method: filter.methods.join(","), after, limit: PAGE };
+    const query = { ...queryOf(filter), method: filter.methods.join(","), after, limit: PAGE, metadata: "normal" };
     const page = await get<EventPage>(`/invocations/${invocation.id}/events`, query);
     for (const event of page.items) rows.push(...lines.rowsOf(event));
     if (page.next_after <= after || page.next_after >= page.last_position) break;

@@ -1,6 +1,5 @@
 // Exceptions with what caused them and their frames, innermost last as Python prints them.
 import { visible } from "../../lib/format";
-import { exceptionText, messageOf } from "../../lib/exceptions";
 import { excuseOf } from "../../lib/superseded";
 import type { Event, Exception, Invocation } from "../../lib/types";
 import { CopyButton } from "../../parts/common";
@@ -90,4 +89,20 @@ function wholeText(exception: Exception): string {
   return chain(exception)
     .map(({ one, how }) => `${how ? `\n${how}:\n` : ""}${(one.stack ?? []).join("")}${exceptionText(one)}`)
     .join("\n");
+}
+
+/** The message without the exception's name, which stands before it. */
+function messageOf(one: Exception): string {
+  const message = (one.message ?? "").trim();
+  const name = one.name ?? "";
+  const end = message.search(/:(?=\s|$)|\n|$/);
+  const begin = message.slice(0, end);
+  // `name`, `module.name`, `module.Outer.name`.
+  const repeats = name !== "" && (begin === name || (begin.endsWith(`.${name}`) && /^[\w.<>]+$/.test(begin)));
+  return repeats ? message.slice(end).replace(/^:\s*/, "").trimStart() : message;
+}
+
+/** Name and message, each once. */
+function exceptionText(one: Exception): string {
+  return [one.name || "Exception", messageOf(one)].filter(Boolean).join(": ");
 }
