@@ -109,6 +109,31 @@ def test_a_body_that_is_stored_costs_nobody_else_anything(server: Server, name: 
     assert [producer.troubles for producer in producers] == [0, 0, 0]
 
 
+@pytest.mark.parametrize("mask", ["", "&mask=true"])
+@pytest.mark.parametrize("read_as", ["application/json", "text/event-stream"])
+def test_reading_a_report_of_very_many_entries_in_normal_form_costs_nobody_else_anything(
+    sqlite_server: Server, mask: str, read_as: str
+) -> None:
+    server = sqlite_server
+    entries = b"{" + b",".join(b'"%x":%d' % (number, number % 10) for number in range(700_000)) + b"}"
+    report = b'{"method":"report_asset_materialization","params":{"asset_key":"a","metadata":%b}}' % entries
+    job, other = register(server), register(server, lease_seconds=300)
+    assert job.append(gzip.compress(report, 1), headers=_ZIPPED).status_code == 200
+    path = f"{job.path}/events?metadata=normal{mask}"
+    size = 0
+    with reporting(other, server) as producers:
+        before = _peak_mib(server.pid)
+        with server.http.stream("GET", path, headers={"Accept": read_as}, timeout=60) as answer:
+            for piece in answer.iter_raw():
+                size += len(piece)
+                if size > 5 * len(report) - 5 * _MIB:
+                    break
+        # What is stored, and what it becomes: five times as much, in pieces and as one answer.
+        assert _peak_mib(server.pid) - before < 16 * len(report) / _MIB + 50
+    assert size > 4 * len(report)
+    assert [producer.troubles for producer in producers] == [0, 0, 0]
+
+
 @pytest.mark.parametrize("call", _CALLS)
 @pytest.mark.parametrize("zipped", [True, False], ids=["compressed", "plain"])
 def test_a_call_that_brings_no_messages_takes_a_small_body_only(

@@ -7,7 +7,7 @@ for an event or for a slow client.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from time import monotonic
 from typing import Final
@@ -31,6 +31,7 @@ _RECONNECT_MILLISECONDS: Final = 1000
 # What one answer or one write of a stream may weigh; a single larger event goes all the same.
 _PAGE_BYTES: Final = 8 * 1024 * 1024
 _WRITE_BYTES: Final = 256 * 1024
+_PART_BYTES: Final = 256 * 1024
 
 
 async def read_events(parts: ApiParts, exchange: Exchange, target: Target) -> None:
@@ -99,11 +100,28 @@ async def _waited_page(parts: ApiParts, subscription: Subscription, query: ReadQ
 
 
 async def _shown(parts: ApiParts, page: EventPage, query: ReadQuery) -> list[bytes]:
-    """The page's events as they are asked for."""
-    if not query.metadata or not page.events:
+    """The page's events as the query asks for them: with `metadata`, a part of the page at a time."""
+    if not query.metadata:
         return page.events
-    size = sum(map(len, page.events))
-    return await parts.bodies.off_loop(partial(with_all_metadata, mask=query.mask), page.events, size=size)
+    shown: list[bytes] = []
+    for some in _in_parts(page.events):
+        heavy = sum(map(len, some)) > _PART_BYTES
+        shown += await parts.store.reads.compute(partial(with_all_metadata, some, mask=query.mask), heavy=heavy)
+    return shown
+
+
+def _in_parts(events: Sequence[bytes]) -> Iterator[list[bytes]]:
+    """Events that weigh no more than `_PART_BYTES` together; a heavier one by itself."""
+    part: list[bytes] = []
+    size = 0
+    for event in events:
+        if part and size + len(event) > _PART_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(event)
+        size += len(event)
+    if part:
+        yield part
 
 
 async def _answer_page(parts: ApiParts, exchange: Exchange, page: EventPage, query: ReadQuery) -> None:

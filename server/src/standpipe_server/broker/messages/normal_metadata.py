@@ -3,7 +3,9 @@ event as it came. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -22,13 +24,21 @@ _METHODS: Final = frozenset(
 _NOT_MASKED: Final = frozenset({"table_column_lineage", "asset", "int", "float", "bool", "timestamp"})
 
 
+_ENTRIES_AT_A_TIME: Final = 500
+
+
 class _Reported(msgspec.Struct, gc=False):
     method: Any
     params: msgspec.Raw
     problem: Any = None
 
 
+class _Params(msgspec.Struct, gc=False):
+    metadata: msgspec.Raw = msgspec.Raw(b"null")
+
+
 _decode = msgspec.json.Decoder(_Reported).decode
+_decode_params = msgspec.json.Decoder(_Params).decode
 
 
 def with_metadata(event: bytes, *, mask: bool) -> bytes:
@@ -40,21 +50,39 @@ def with_metadata(event: bytes, *, mask: bool) -> bytes:
     is_end = reported.method == ReportProcessEnd.method
     if reported.problem is not None or not (is_end or reported.method in _METHODS):
         return event
-    integers = LongIntegers()
-    params = integers.decode(bytes(reported.params))
+    integers, params = LongIntegers(), bytes(reported.params)
     if is_end:
-        return _with(event, {"description": end_words(params if isinstance(params, dict) else {})}, integers)
-    sent = params.get("metadata") if isinstance(params, dict) else None
-    if mask and isinstance(sent, dict):
-        sent = {label: _with_masked_type(entry) for label, entry in sent.items()}
-    metadata = normal_form(sent)
-    if mask:
-        metadata = {label: _masked(label, entry) for label, entry in metadata.items()}
-    return _with(event, {"metadata": metadata}, integers)
+        end = integers.decode(params)
+        members = integers.encode({"description": end_words(end if isinstance(end, dict) else {})})
+        return b"%b,%b" % (event[:-1], members[1:])
+    pieces = [integers.encode(_normal_form(some, mask=mask))[1:-1] for some in _in_parts(_entries(params, integers))]
+    return b'%b,"metadata":{%b}}' % (event[:-1], b",".join(pieces))
 
 
-def _with(event: bytes, members: dict[str, Any], integers: LongIntegers) -> bytes:
-    return b"%b,%b" % (event[:-1], integers.encode(members)[1:])
+def _entries(params: bytes, integers: LongIntegers) -> Iterable[tuple[str, JsonValue]]:
+    """The metadata of a report as it was sent; none where it is no object."""
+    try:
+        text = bytes(_decode_params(params).metadata)
+    except msgspec.DecodeError:
+        # The parameters are no object, or one of their names holds half of a surrogate pair.
+        decoded = integers.decode(params)
+        sent = decoded.get("metadata") if isinstance(decoded, dict) else None
+        return sent.items() if isinstance(sent, dict) else ()
+    return integers.members(text) if text.startswith(b"{") else ()
+
+
+def _in_parts(entries: Iterable[tuple[str, JsonValue]]) -> Iterator[dict[str, JsonValue]]:
+    """Encoding a part is one step, in which no other thread runs. Of a name in two parts the last one counts."""
+    iterator = iter(entries)
+    while part := dict(islice(iterator, _ENTRIES_AT_A_TIME)):
+        yield part
+
+
+def _normal_form(sent: dict[str, JsonValue], *, mask: bool) -> dict[str, dict[str, JsonValue]]:
+    if not mask:
+        return normal_form(sent)
+    metadata = normal_form({label: _with_masked_type(entry) for label, entry in sent.items()})
+    return {label: _masked(label, entry) for label, entry in metadata.items()}
 
 
 def with_all_metadata(events: list[bytes], *, mask: bool) -> list[bytes]:

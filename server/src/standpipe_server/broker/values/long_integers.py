@@ -8,7 +8,9 @@ calculate with.
 from __future__ import annotations
 
 import json
+import re
 import secrets
+from collections.abc import Iterator
 from typing import cast
 
 from standpipe_protocol.json_text import JsonValue, encode_json
@@ -16,6 +18,8 @@ from standpipe_protocol.json_text import JsonValue, encode_json
 # Python reads and writes up to 640 digits whatever its limit is set to; a stand-in has 570 to 572.
 _LONGEST_READ = 600
 _STAND_IN_BITS = 1_896
+_STAND_IN = re.compile(rb"[0-9]{570,}")
+_SPACE = re.compile(r"[ \t\n\r]*")
 
 
 class LongIntegers:
@@ -39,9 +43,26 @@ class LongIntegers:
     def encode(self, value: object) -> bytes:
         """Raises as `encode_json` does."""
         text = encode_json(value)
-        for stand_in, digits in self._digits.items():
-            text = text.replace(stand_in, digits)
-        return text
+        if not self._digits:
+            return text
+        return _STAND_IN.sub(lambda found: self._digits.get(found.group(), found.group()), text)
+
+    def members(self, text: bytes) -> Iterator[tuple[str, JsonValue]]:
+        """The members of a JSON object one after another, so that many of them are never in memory at once.
+
+        Other threads run between two of them. The text must be valid JSON.
+        """
+        decoded = text.decode("utf-8")
+        scan = json.JSONDecoder(parse_int=self._read).raw_decode
+        place = _next_token(decoded, 1)
+        while decoded[place] == '"':
+            name, place = scan(decoded, place)
+            value, place = scan(decoded, _next_token(decoded, _next_token(decoded, place) + 1))
+            yield name, value
+            # A comma, or the bracket that ends the object.
+            place = _next_token(decoded, place)
+            if decoded[place] == ",":
+                place = _next_token(decoded, place + 1)
 
     def _read(self, digits: str) -> int:
         if len(digits) <= _LONGEST_READ:
@@ -52,3 +73,8 @@ class LongIntegers:
             stand_in = self._stand_ins[digits] = secrets.randbits(_STAND_IN_BITS) | 1 << _STAND_IN_BITS - 1
             self._digits[str(stand_in).encode()] = digits.encode()
         return stand_in
+
+
+def _next_token(text: str, place: int) -> int:
+    found = _SPACE.match(text, place)
+    return place if found is None else found.end()

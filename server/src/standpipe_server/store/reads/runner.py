@@ -6,6 +6,7 @@ known to be lost.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
@@ -20,6 +21,7 @@ from standpipe_server.store.reads.threads import Lane, ReadThreads
 from standpipe_server.store.watch import Fence, Watch
 
 _log = logging.getLogger(__name__)
+_HEAVY_AT_ONCE = 2
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
@@ -38,6 +40,7 @@ class Reads:
         self._threads = ReadThreads(settings.read_threads)
         self._reads = self._threads.lane(capacity=settings.read_queue_size)
         self._follows = self._threads.lane(capacity=settings.most_followers)
+        self._heavy = asyncio.Semaphore(_HEAVY_AT_ONCE)
 
     async def run(self, function: Callable[Concatenate[Connection, _P], _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """Calls `function` with a connection."""
@@ -48,6 +51,16 @@ class Reads:
     ) -> _R:
         """Calls `function` with a connection for a reader that follows; one commit wakes many of these at once."""
         return await self._run_on(self._follows, function, *args, **kwargs)
+
+    async def compute(self, function: Callable[[], _R], *, heavy: bool = False) -> _R:
+        """Calls `function`, which takes too long for the event loop, without a connection.
+
+        Few `heavy` ones run at once: other reads must not wait for a thread behind them.
+        """
+        if not heavy:
+            return await self._reads.run(function)
+        async with self._heavy:
+            return await self._reads.run(function)
 
     @property
     def waiting(self) -> int:
