@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -60,3 +61,16 @@ def test_no_line_is_longer_than_120_characters(document: Path) -> None:
         return  # a table's row cannot be wrapped, and nobody edits these
     long = [number for number, line in enumerate(lines, 1) if len(line) > 120]
     assert long == [], f"{document.relative_to(REPOSITORY)} has long lines: {long}"
+
+
+_NAMED_FILE = re.compile(r"`([\w./-]+\.(?:py|tsx?|css|json|toml|md|mjs|yml))`")
+_TRACKED = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize("document", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_the_files_that_a_document_of_the_house_names_are_there(document: str) -> None:
+    tracked = [f"/{line}" for line in _TRACKED.splitlines()]
+    named = set(_NAMED_FILE.findall((REPOSITORY / document).read_text(encoding="utf-8")))
+    missing = sorted(name for name in named if not any(path.endswith(f"/{name}") for path in tracked))
+    assert named
+    assert missing == [], f"{document} names files that are not there: {missing}"
