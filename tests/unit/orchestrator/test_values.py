@@ -46,8 +46,9 @@ from standpipe_protocol.json_text import JsonValue
 
 
 def test_every_public_name_can_be_loaded() -> None:
-    assert sorted(orchestrator.__all__) == list(orchestrator.__all__)
-    for name in orchestrator.__all__:
+    names = vars(orchestrator)["__all__"]
+    assert sorted(names) == names
+    for name in names:
         assert getattr(orchestrator, name) is not None
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = orchestrator.no_such_name  # type: ignore[attr-defined]

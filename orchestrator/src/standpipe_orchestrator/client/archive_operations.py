@@ -17,7 +17,7 @@ from typing import cast
 
 from standpipe_orchestrator.client.server_protocol import ServerProtocol
 from standpipe_orchestrator.client.transport import Transport
-from standpipe_orchestrator.errors import InvalidArchive, UnexpectedAnswer
+from standpipe_orchestrator.errors import InvalidArchive
 from standpipe_protocol.json_text import JsonObject, JsonValue, decode_json
 from standpipe_protocol.limits import LONGEST_INTEGER
 
@@ -38,25 +38,23 @@ class ArchiveOperations:
 
         Raises:
             NotFound: there is none.
-            UnexpectedAnswer: it was deleted meanwhile.
+            UnexpectedAnswer: it was deleted in between.
         """
         path = f"/invocations/{invocation_id}"
-        invocation = self._object("GET", path)
+        invocation = self._transport.call_object("GET", path)
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         yield {FORMAT_MEMBER: FORMAT, "exported_at": now, "invocation": invocation}
-        history = cast("list[JsonObject]", self._object("GET", f"{path}/history").get("items") or [])
+        history = cast("list[JsonObject]", self._transport.call_object("GET", f"{path}/history").get("items") or [])
         for change in history:
             yield {"history": change}
         last, after, count = cast("int", invocation.get("last_position", 0)), 0, 0
         while after < last:
             limit = min(_EVENTS_A_PAGE, last - after)
-            page = self._object("GET", f"{path}/events", query={"after": after, "limit": limit})
+            page = self._transport.call_object("GET", f"{path}/events", query={"after": after, "limit": limit})
             events = cast("list[JsonObject]", page.get("items") or [])
             if not events:
-                raise UnexpectedAnswer(
-                    f"The events of invocation {invocation_id} after position {after} are gone.",
-                    call=f"GET /api/v1{path}/events",
-                    url=self._transport.url,
+                raise self._transport.unexpected(
+                    "GET", f"{path}/events", f"without the events after {after}: they are gone"
                 )
             for event in events:
                 yield {"event": event}
@@ -65,40 +63,27 @@ class ArchiveOperations:
 
     def register(self, body: JsonObject, *, key: str) -> JsonObject:
         """Registers from JSON as it was; answers the invocation."""
-        answer = self._object("POST", "/invocations", body=body, headers={"Idempotency-Key": key})
+        answer = self._transport.call_object("POST", "/invocations", body=body, headers={"Idempotency-Key": key})
         return cast("JsonObject", answer["invocation"])
 
     def append(self, invocation_id: str, messages: list[JsonValue], *, headers: Mapping[str, str]) -> JsonObject:
         """Appends messages as they are; what the broker rejects is stored as rejected."""
-        return self._object("POST", f"/invocations/{invocation_id}/events", body=messages, headers=headers)
+        return self._transport.call_object(
+            "POST", f"/invocations/{invocation_id}/events", body=messages, headers=headers
+        )
 
     def get(self, invocation_id: str) -> JsonObject:
-        return self._object("GET", f"/invocations/{invocation_id}")
+        return self._transport.call_object("GET", f"/invocations/{invocation_id}")
 
     def cancel(self, invocation_id: str) -> None:
-        self._object("POST", f"/invocations/{invocation_id}/cancel", body={})
+        self._transport.call_object("POST", f"/invocations/{invocation_id}/cancel", body={})
 
     def number_attempt(self, invocation_id: str, attempt: JsonValue, *, name: str | None = None) -> None:
         body: JsonObject = {"attempt": attempt} if name is None else {"attempt": attempt, "name": name}
-        self._object("POST", f"/invocations/{invocation_id}/attempts", body=body)
+        self._transport.call_object("POST", f"/invocations/{invocation_id}/attempts", body=body)
 
-    def finish(self, invocation_id: str, told: JsonObject) -> JsonObject:
-        return self._object("POST", f"/invocations/{invocation_id}/finish", body=told)
-
-    def _object(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str | int | None] | None = None,
-        body: JsonValue = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> JsonObject:
-        found = self._transport.call(method, path, query=query, body=body, headers=headers).body
-        if not isinstance(found, dict):
-            call, url = f"{method} /api/v1{path}", self._transport.url
-            raise UnexpectedAnswer(f"`{call}` on {url} was answered without a JSON object.", call=call, url=url)
-        return found
+    def finish(self, invocation_id: str, end: JsonObject) -> JsonObject:
+        return self._transport.call_object("POST", f"/invocations/{invocation_id}/finish", body=end)
 
 
 class ArchiveReader:
@@ -157,10 +142,10 @@ class ArchiveReader:
             if not line.strip():
                 continue
             try:
-                found = decode_json(line, longest_integer=LONGEST_INTEGER)
+                value = decode_json(line, longest_integer=LONGEST_INTEGER)
             except ValueError as error:
                 raise InvalidArchive(f"Line {number} of {self.name} is not JSON: {error}.") from None
-            if not isinstance(found, dict):
+            if not isinstance(value, dict):
                 raise InvalidArchive(f"Line {number} of {self.name} is no JSON object.")
-            return found
+            return value
         return None

@@ -16,7 +16,6 @@ from standpipe_orchestrator.client.event_operations import EventOperations
 from standpipe_orchestrator.client.invocation_operations import InvocationOperations
 from standpipe_orchestrator.client.server_protocol import ServerProtocol
 from standpipe_orchestrator.client.transport import RETRY_SECONDS, Transport, operator_key
-from standpipe_orchestrator.errors import UnexpectedAnswer
 from standpipe_protocol.limits import Limits
 
 
@@ -68,8 +67,7 @@ class BrokerClient:
 
     def limits(self) -> Limits:
         """The limits the server publishes."""
-        body = self._transport.call("GET", "/limits").body
-        return Limits.from_wire(body if isinstance(body, dict) else {})
+        return Limits.from_wire(self._transport.call_object("GET", "/limits"))
 
     def require_protocol(self, needed: str, *, what: str) -> None:
         """Refuses a server that is too old; asks it once a client.
@@ -89,14 +87,9 @@ class BrokerClient:
         Raises:
             NotFound: the server is older than its pages.
         """
-        body = self._transport.call("POST", "/login-links", retry=False).body
-        link = body.get("url") if isinstance(body, dict) else None
+        link = self._transport.call_object("POST", "/login-links", retry=False).get("url")
         if not isinstance(link, str):
-            raise UnexpectedAnswer(
-                f"`POST /api/v1/login-links` on {self.url} was answered without an address.",
-                call="POST /api/v1/login-links",
-                url=self.url,
-            )
+            raise self._transport.unexpected("POST", "/login-links", "without an address")
         return link
 
     def close(self) -> None:

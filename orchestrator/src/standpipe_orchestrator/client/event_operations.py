@@ -1,24 +1,33 @@
 """Reading what was reported: `client.events`, by page, all that is there, or as it comes.
 
-What is asked of the events (methods, levels, text) is looked for by the broker, so only what fits travels.
+The broker filters (methods, levels, text), so only events that match are sent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import cast
+from typing import TypedDict, Unpack, cast
 from urllib.parse import quote
 
 from standpipe_orchestrator.client.event_tail import EventPage, Tail
 from standpipe_orchestrator.client.transport import Transport
-from standpipe_orchestrator.errors import UnexpectedAnswer
 from standpipe_protocol.invocation import Control, Event, Invocation
 from standpipe_protocol.json_text import JsonObject
 
 
+class EventFilters(TypedDict, total=False):
+    """Which events; see `EventOperations.read`."""
+
+    methods: Sequence[str] | None
+    levels: Sequence[str] | None
+    text: str | None
+    stream: str | None
+    producers: Sequence[str] | None
+
+
 class EventOperations:
-    """Read what was reported."""
+    """Reads the events of invocations."""
 
     def __init__(self, transport: Transport, *, get: Callable[..., Invocation]) -> None:
         self._transport = transport
@@ -42,7 +51,7 @@ class EventOperations:
         """The events after a position; waits up to `wait` seconds for one (an ended invocation answers at once).
 
         Args:
-            methods: only these messages; "rejected" stands for whatever was rejected.
+            methods: only these messages; "rejected" stands for all rejected ones.
             levels: only logs of these levels.
             text: only with this in a string or a name of the message, in any case.
             stream: only output of "stdout" or "stderr".
@@ -50,7 +59,7 @@ class EventOperations:
             control: asks whether the work is to stop, too, and waits no longer once it is.
         """
         path = f"{invocation_path(invocation_id)}/events"
-        answer = self._transport.call(
+        body = self._transport.call_object(
             "GET",
             path,
             query={
@@ -68,46 +77,21 @@ class EventOperations:
             retry=retry,
             answer_seconds=wait + 30.0 if wait else None,
         )
-        body = answer.body
-        items = body.get("items") if isinstance(body, dict) else None
-        next_after = body.get("next_after") if isinstance(body, dict) else None
-        if not isinstance(items, list) or not isinstance(next_after, int) or not isinstance(body, dict):
-            call = f"GET /api/v1{path}"
-            raise UnexpectedAnswer(
-                f"`{call}` on {self._transport.url} was answered without a page of events.",
-                call=call,
-                url=self._transport.url,
-            )
+        items, next_after = body.get("items"), body.get("next_after")
+        if not isinstance(items, list) or not isinstance(next_after, int):
+            raise self._transport.unexpected("GET", path, "without a page of events")
         events = tuple(Event.from_wire(cast("JsonObject", item)) for item in items)
         last_position = body.get("last_position")
         if not isinstance(last_position, int):
-            # From a server of another make: an empty page is the end.
+            # A server of another make does not say it: there an empty page is the end.
             last_position = next_after if not events else None
-        told = Control.from_wire(body.get("control"))
-        return EventPage(events, next_after, body.get("ended") is True, last_position, told)
+        control_answer = Control.from_wire(body.get("control"))
+        return EventPage(events, next_after, body.get("ended") is True, last_position, control_answer)
 
-    def iterate(
-        self,
-        invocation_id: str,
-        *,
-        after: int = 0,
-        methods: Sequence[str] | None = None,
-        levels: Sequence[str] | None = None,
-        text: str | None = None,
-        stream: str | None = None,
-        producers: Sequence[str] | None = None,
-    ) -> Iterator[Event]:
-        """All events that are there now and fit as `read` says, page by page; does not wait for more."""
+    def iterate(self, invocation_id: str, *, after: int = 0, **filters: Unpack[EventFilters]) -> Iterator[Event]:
+        """All events that are stored now and match the filters of `read`, page by page; does not wait for more."""
         while True:
-            page = self.read(
-                invocation_id,
-                after=after,
-                methods=methods,
-                levels=levels,
-                text=text,
-                stream=stream,
-                producers=producers,
-            )
+            page = self.read(invocation_id, after=after, **filters)
             yield from page.items
             # A page of a search may be empty before the end.
             if page.next_after <= after or (page.last_position is not None and page.next_after >= page.last_position):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from standpipe.http.backoff import backoff_delay, random_part
 from standpipe.runtime.clock import monotonic
@@ -50,20 +50,6 @@ class EventPage:
     """Whether the work is to stop, where that was asked."""
 
 
-class ReadEvents(Protocol):
-    def __call__(
-        self,
-        invocation_id: str,
-        *,
-        after: int = 0,
-        limit: int | None = None,
-        methods: Sequence[str] | None = None,
-        wait: float = 0.0,
-        control: bool = False,
-        retry: bool = True,
-    ) -> EventPage: ...
-
-
 class Tail:
     """An iterator over one invocation's events. Used by one thread; `stop()` may be called from another.
 
@@ -78,7 +64,7 @@ class Tail:
         invocation_id: str,
         *,
         transport: Transport,
-        read: ReadEvents,
+        read: Callable[..., EventPage],
         get: Callable[[str], Invocation],
         after: int = 0,
         methods: Sequence[str] | None = None,
@@ -91,7 +77,7 @@ class Tail:
         self.position = after
         self.invocation: Invocation | None = None
         self.on_cancel: Callable[[], None] | None = None
-        self._heard_cancel = False
+        self._cancel_is_known = False
         self._id = invocation_id
         self._transport, self._read, self._get = transport, read, get
         self._methods = tuple(methods) if methods else None
@@ -101,7 +87,7 @@ class Tail:
         self._stopped = threading.Event()
         self._stream: EventStream | None = None
         self._stream_lock = threading.Lock()
-        self._last_word = clock()
+        self._last_activity = clock()
         self._first_pause = _FIRST_PAUSE
 
     def __iter__(self) -> Iterator[Event]:
@@ -120,7 +106,7 @@ class Tail:
                 if self._stopped.is_set():
                     return
                 # The server's first frame comes at once; where a proxy holds everything back, not even that one does.
-                got_through = self._last_word > began and self._clock() - began > _STREAM_LIVED_SECONDS
+                got_through = self._last_activity > began and self._clock() - began > _STREAM_LIVED_SECONDS
                 if self.position > before or got_through:
                     failures = bad_streams = 0
                 elif not isinstance(error, BrokerUnreachable) or error.connected:
@@ -157,7 +143,7 @@ class Tail:
                 return
             try:
                 for frame in stream.frames():
-                    self._last_word = self._clock()
+                    self._last_activity = self._clock()
                     if frame.retry_seconds is not None:
                         self._first_pause = min(max(frame.retry_seconds, 0.01), _LONGEST_PAUSE)
                     if frame.event == "end":
@@ -166,7 +152,7 @@ class Tail:
                     if frame.event == "bye":
                         return
                     if frame.event == "control":
-                        self._hear(self._control(frame.data))
+                        self._on_control(self._control(frame.data))
                     # The decoder also gives frames without data: a keep-alive, or a lone `retry:`.
                     if frame.event == "message" and frame.data:
                         yield from self._accept(self._event(frame.data))
@@ -174,7 +160,7 @@ class Tail:
                 with self._stream_lock:
                     self._stream = None
         if not self._stopped.is_set():
-            raise self._odd("a stream that broke off without `end` or `bye`")
+            raise self._unexpected("a stream that broke off without `end` or `bye`")
 
     def _from_pages(self) -> Iterator[Event]:
         while not self._stopped.is_set():
@@ -184,11 +170,11 @@ class Tail:
                 methods=self._methods,
                 wait=_POLL_WAIT_SECONDS,
                 # Asked with it, a server does not wait when the work is to stop.
-                control=self.on_cancel is not None and not self._heard_cancel,
+                control=self.on_cancel is not None and not self._cancel_is_known,
                 retry=False,
             )
-            self._last_word = self._clock()
-            self._hear(page.control)
+            self._last_activity = self._clock()
+            self._on_control(page.control)
             for event in page.items:
                 yield from self._accept(event)
             # With a filter the page may have looked past events that it does not hold.
@@ -201,13 +187,13 @@ class Tail:
         if event.position <= self.position:
             return
         if self._methods is None and self._levels is None and event.position != self.position + 1:
-            raise self._odd(f"position {event.position} right after {self.position}")
+            raise self._unexpected(f"position {event.position} right after {self.position}")
         self.position = event.position
         yield event
 
-    def _hear(self, control: Control) -> None:
-        if control.cancel_requested and not self._heard_cancel:
-            self._heard_cancel = True
+    def _on_control(self, control: Control) -> None:
+        if control.cancel_requested and not self._cancel_is_known:
+            self._cancel_is_known = True
             if self.on_cancel is not None:
                 self.on_cancel()
 
@@ -215,13 +201,13 @@ class Tail:
         try:
             return Control.from_wire(decode_json(data))
         except ValueError as error:
-            raise self._odd(f"a `control` that is no JSON ({error})") from None
+            raise self._unexpected(f"a `control` that is no JSON ({error})") from None
 
     def _event(self, data: str) -> Event:
         try:
             return Event.from_wire(cast("JsonObject", decode_json(data, longest_integer=LONGEST_INTEGER)))
         except (ValueError, AttributeError, TypeError) as error:
-            raise self._odd(f"something that is no event ({error})") from None
+            raise self._unexpected(f"something that is no event ({error})") from None
 
     def _end_with(self, data: str) -> None:
         try:
@@ -229,12 +215,11 @@ class Tail:
                 cast("JsonObject", decode_json(data, longest_integer=LONGEST_INTEGER))
             )
         except (ValueError, AttributeError, TypeError) as error:
-            raise self._odd(f"an `end` without an invocation ({error})") from None
+            raise self._unexpected(f"an `end` without an invocation ({error})") from None
 
     def _give_up_when_late(self, error: BrokerError) -> None:
-        if self._patience is not None and self._clock() - self._last_word > self._patience:
+        if self._patience is not None and self._clock() - self._last_activity > self._patience:
             raise error
 
-    def _odd(self, what: str) -> UnexpectedAnswer:
-        call, url = f"GET /api/v1/invocations/{self._id}/events", self._transport.url
-        return UnexpectedAnswer(f"`{call}` on {url} was answered with {what}.", call=call, url=url)
+    def _unexpected(self, what: str) -> UnexpectedAnswer:
+        return self._transport.unexpected("GET", f"/invocations/{self._id}/events", f"with {what}")

@@ -10,16 +10,15 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, Unpack, cast
 
 from standpipe.spool.other_producers import deliver_openings
-from standpipe_orchestrator.client.asset_operations import Page, page_of
 from standpipe_orchestrator.client.event_operations import invocation_path
 from standpipe_orchestrator.client.launch_claims import LAUNCH_KEY
 from standpipe_orchestrator.client.server_protocol import ENDS_AND_ATTEMPTS, ServerProtocol
 from standpipe_orchestrator.client.spool_folders import spool_environments
-from standpipe_orchestrator.client.transport import Transport
-from standpipe_orchestrator.errors import IdempotencyConflict, InvocationEnded, UnexpectedAnswer
+from standpipe_orchestrator.client.transport import CallOptions, Page, Transport
+from standpipe_orchestrator.errors import IdempotencyConflict, InvocationEnded
 from standpipe_protocol.context import ContextData
 from standpipe_protocol.invocation import Control, Expected, Invocation
 from standpipe_protocol.json_text import JsonObject, JsonValue
@@ -97,7 +96,7 @@ class InvocationOperations:
         require_pipes_mode(pipes)
         if pipes != "required":
             self._protocol.require(ENDS_AND_ATTEMPTS, what=f"a registration with pipes={pipes!r}")
-        given: dict[str, object] = {
+        members: dict[str, object] = {
             "pipes": None if pipes == "required" else pipes,
             "expected": expected.to_wire() if isinstance(expected, Expected) else _object_or_none(expected),
             "tags": None if tags is None else dict(tags),
@@ -108,15 +107,15 @@ class InvocationOperations:
             "settle_seconds": settle_seconds,
         }
         body: JsonObject = {"context": context.to_wire()}
-        body.update({name: value for name, value in given.items() if value is not None})  # pyright: ignore[reportCallIssue, reportArgumentType]  encoding checks it
+        body.update({name: value for name, value in members.items() if value is not None})  # pyright: ignore[reportCallIssue, reportArgumentType]  encoding checks it
         answer = self._transport.call(
             "POST", "/invocations", body=body, headers={"Idempotency-Key": idempotency_key or secrets.token_hex(16)}
         )
-        wire = self._object(answer.body, call="POST /api/v1/invocations")
+        wire = answer.body if isinstance(answer.body, dict) else {}
         env, token = wire.get("env"), wire.get("token")
         if not isinstance(env, dict) or not isinstance(token, str):
-            raise self._odd(call="POST /api/v1/invocations", missing="`env` and `token`")
-        invocation = self._invocation(wire.get("invocation"), call="POST /api/v1/invocations")
+            raise self._transport.unexpected("POST", "/invocations", "without `env` and `token`")
+        invocation = self._invocation(wire.get("invocation"), "POST", "/invocations")
         return RegisteredInvocation(
             invocation=invocation,
             url=str(wire.get("url", "")),
@@ -134,9 +133,7 @@ class InvocationOperations:
         Raises:
             NotFound: there is none.
         """
-        path = invocation_path(invocation_id)
-        answer = self._transport.call("GET", path, query=_masked(mask))
-        return self._invocation(answer.body, call=f"GET /api/v1{path}")
+        return self._call("GET", invocation_path(invocation_id), query=_masked(mask))
 
     def list(
         self,
@@ -157,8 +154,7 @@ class InvocationOperations:
         if unknown := filters.keys() - set(FILTERS):
             raise TypeError(f"invocations.list() has no filter {sorted(unknown)}; it has {', '.join(FILTERS)}.")
         query = {"limit": limit, "cursor": cursor, **_masked(mask), **filters}
-        answer = self._transport.call("GET", "/invocations", query=query)
-        return page_of(answer.body, Invocation.from_wire)
+        return self._transport.page("/invocations", query=query, read=Invocation.from_wire)
 
     def iterate(
         self, *, page_size: int = 100, mask: bool = False, **filters: str | Sequence[str] | None
@@ -182,22 +178,18 @@ class InvocationOperations:
             NotFound: there is no such invocation.
         """
         path = f"{invocation_path(invocation_id)}/last-good"
-        call = f"GET /api/v1{path}"
         query = {"clean": "true" if clean else None, **_masked(mask)}
-        wire = self._object(self._transport.call("GET", path, query=query).body, call=call).get("invocation")
-        return None if wire is None else self._invocation(wire, call=call)
+        wire = self._transport.call_object("GET", path, query=query).get("invocation")
+        return None if wire is None else self._invocation(wire, "GET", path)
 
     def compare(self, invocation_ids: Sequence[str]) -> JsonObject:
         """What is not the same in these invocations, as the server answers `GET /invocations/compare`."""
-        answer = self._transport.call("GET", "/invocations/compare", query={"ids": ",".join(invocation_ids)})
-        return self._object(answer.body, call="GET /api/v1/invocations/compare")
+        return self._transport.call_object("GET", "/invocations/compare", query={"ids": ",".join(invocation_ids)})
 
     def cancel(self, invocation_id: str, *, reason: str | None = None, mask: bool = False) -> Invocation:
         """Asks the process to stop; it hears it in its next answer. The reason is kept in the history."""
-        path = f"{invocation_path(invocation_id)}/cancel"
         body: JsonObject = {} if reason is None else {"reason": reason}
-        answer = self._transport.call("POST", path, body=body, query=_masked(mask))
-        return self._invocation(answer.body, call=f"POST /api/v1{path}")
+        return self._call("POST", f"{invocation_path(invocation_id)}/cancel", body=body, query=_masked(mask))
 
     def claim_launch(self, invocation_id: str, message: JsonObject) -> bool:
         """Stores the claim of whoever is about to launch the work; False when another one was stored before it.
@@ -217,9 +209,8 @@ class InvocationOperations:
         A `producer` that has not opened counts until another has: it is a launcher, and says nothing of the work then.
         """
         path = f"{invocation_path(invocation_id)}/heartbeat"
-        told: JsonObject = {} if producer is None else {"producer": producer}
-        body = self._transport.call("POST", path, body=told, retry=False).body
-        return Control.from_wire(body.get("control") if isinstance(body, dict) else None)
+        body: JsonObject = {} if producer is None else {"producer": producer}
+        return Control.from_wire(self._transport.call_object("POST", path, body=body, retry=False).get("control"))
 
     def tell_numbered(self, invocation_id: str, *, producer: str, numbered: int) -> None:
         """Says how many messages a producer has numbered, so that the verdict misses those which never arrive."""
@@ -318,8 +309,7 @@ class InvocationOperations:
     ) -> Invocation:
         path = f"{invocation_path(invocation_id)}/{what}"
         body: JsonObject = {name: value for name, value in members.items() if value is not None}
-        answer = self._transport.call("POST", path, body=body, retry=retry)
-        return self._invocation(answer.body, call=f"POST /api/v1{path}")
+        return self._call("POST", path, body=body, retry=retry)
 
     def delete(self, invocation_id: str, *, force: bool = False) -> None:
         """Deletes an invocation with its events.
@@ -342,20 +332,15 @@ class InvocationOperations:
         items = body.get("items") if isinstance(body, dict) else body
         return [item for item in (items if isinstance(items, list) else []) if isinstance(item, dict)]
 
-    def _object(self, body: JsonValue, *, call: str) -> JsonObject:
-        if not isinstance(body, dict):
-            raise self._odd(call=call, missing="a JSON object")
-        return body
+    def _call(self, method: str, path: str, *, retry: bool = True, **options: Unpack[CallOptions]) -> Invocation:
+        """The invocation that a call is answered with."""
+        return self._invocation(self._transport.call_object(method, path, retry=retry, **options), method, path)
 
-    def _invocation(self, body: JsonValue, *, call: str) -> Invocation:
+    def _invocation(self, wire: JsonValue, method: str, path: str) -> Invocation:
         try:
-            return Invocation.from_wire(self._object(body, call=call))
-        except ValueError:
-            raise self._odd(call=call, missing="an invocation") from None
-
-    def _odd(self, *, call: str, missing: str) -> UnexpectedAnswer:
-        url = self._transport.url
-        return UnexpectedAnswer(f"`{call}` on {url} was answered without {missing}.", call=call, url=url)
+            return Invocation.from_wire(cast("JsonObject", wire))
+        except (ValueError, AttributeError):
+            raise self._transport.unexpected(method, path, "without an invocation") from None
 
 
 def _masked(mask: bool) -> dict[str, str]:

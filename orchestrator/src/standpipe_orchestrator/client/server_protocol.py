@@ -28,8 +28,7 @@ class ServerProtocol:
         """As the server publishes it; the empty text where it publishes none."""
         with self._lock:
             if self._version is None:
-                body = self._transport.call("GET", "/limits").body
-                published = body.get("protocol") if isinstance(body, dict) else None
+                published = self._transport.call_object("GET", "/limits").get("protocol")
                 self._version = published if isinstance(published, str) else ""
             return self._version
 

@@ -12,7 +12,7 @@ import socket
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, cast
+from typing import Generic, TypeAlias, TypedDict, TypeVar, Unpack, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -27,7 +27,7 @@ from standpipe_orchestrator.client.problem_errors import error_for_problem
 from standpipe_orchestrator.errors import BrokerNotFound, BrokerUnreachable, UnexpectedAnswer
 from standpipe_protocol import PROTOCOL_VERSION
 from standpipe_protocol.bootstrap import BootstrapError, secret_word, server_address, without_password
-from standpipe_protocol.json_text import JsonValue, decode_json, encode_json
+from standpipe_protocol.json_text import JsonObject, JsonValue, decode_json, encode_json
 from standpipe_protocol.limits import LONGEST_INTEGER
 from standpipe_protocol.problems import Problem
 
@@ -40,9 +40,29 @@ STREAM_SILENCE_SECONDS = 45.0
 Query: TypeAlias = Mapping[str, str | int | Sequence[str] | None]
 """Members of None are left out; one with several values is repeated."""
 
+T = TypeVar("T")
+
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _WORTH_ANOTHER_TRY = frozenset({429, 502, 503, 504})
 _MAX_RETRY_AFTER = 60.0
+
+
+class CallOptions(TypedDict, total=False):
+    """What a call carries besides its method and path."""
+
+    query: Query | None
+    body: JsonValue
+    headers: Mapping[str, str] | None
+    answer_seconds: float | None
+    """How long the answer may take; the client's own time-out when not given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a list; `next_cursor` is None on the last."""
+
+    items: tuple[T, ...]
+    next_cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,17 +191,7 @@ class Transport:
         except PipesConfigurationError as error:
             raise BrokerNotFound(str(error)) from None
 
-    def call(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Query | None = None,
-        body: JsonValue = None,
-        headers: Mapping[str, str] | None = None,
-        retry: bool = True,
-        answer_seconds: float | None = None,
-    ) -> Answer:
+    def call(self, method: str, path: str, *, retry: bool = True, **options: Unpack[CallOptions]) -> Answer:
         """One call below `/api/v1`, repeated while that is worth it.
 
         Args:
@@ -196,9 +206,7 @@ class Transport:
         attempt = 0
         while True:
             try:
-                return self._try(
-                    method, path, query=query, body=body, headers=headers or {}, answer_seconds=answer_seconds
-                )
+                return self._try(method, path, **options)
             except _TryAgain as again:
                 delay = backoff_delay(attempt=attempt, jitter=self._jitter(), base=_FIRST_PAUSE, cap=_LONGEST_PAUSE)
                 pause = max(delay, again.retry_after)
@@ -207,6 +215,44 @@ class Transport:
                 attempt += 1
                 if self._closed.wait(pause):
                     raise again.error from again.error.__cause__
+
+    def call_object(self, method: str, path: str, *, retry: bool = True, **options: Unpack[CallOptions]) -> JsonObject:
+        """The JSON object that a call is answered with.
+
+        Raises:
+            UnexpectedAnswer: the answer is no JSON object; otherwise as `call`.
+        """
+        body = self.call(method, path, retry=retry, **options).body
+        if not isinstance(body, dict):
+            raise self.unexpected(method, path, "without a JSON object")
+        return body
+
+    def page(
+        self, path: str, *, query: Mapping[str, object], read: Callable[[JsonObject], T] = lambda item: item
+    ) -> Page[T]:
+        """One page of a list, of what `read` makes of each item."""
+        body = self.call_object("GET", path, query=cast("Query", query))
+        items, cursor = body.get("items"), body.get("next_cursor")
+        return Page(
+            items=tuple(read(item) for item in (items if isinstance(items, list) else []) if isinstance(item, dict)),
+            next_cursor=cursor if isinstance(cursor, str) else None,
+        )
+
+    def unexpected(
+        self, method: str, path: str, answer: str, *, response: httpx.Response | None = None
+    ) -> UnexpectedAnswer:
+        """The error for an answer that is not this protocol's.
+
+        Args:
+            answer: completes "was answered".
+        """
+        call = f"{method} {API_PATH}{path}"
+        return UnexpectedAnswer(
+            f"`{call}` on {self.url} was answered {answer}.",
+            call=call,
+            url=self.url,
+            request_id=None if response is None else response.headers.get("x-request-id"),
+        )
 
     @contextlib.contextmanager
     def stream(self, path: str, *, query: Query) -> Generator[EventStream]:
@@ -231,7 +277,7 @@ class Transport:
         try:
             if response.status_code != 200:
                 response.read()
-                self._refuse(response, call=call)
+                self._refuse(response, "GET", path)
             yield EventStream(response, call=call, url=self.url)
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise _unreachable(error, call=call, url=self.url) from error
@@ -257,13 +303,13 @@ class Transport:
         method: str,
         path: str,
         *,
-        query: Query | None,
-        body: JsonValue,
-        headers: Mapping[str, str],
-        answer_seconds: float | None,
+        query: Query | None = None,
+        body: JsonValue = None,
+        headers: Mapping[str, str] | None = None,
+        answer_seconds: float | None = None,
     ) -> Answer:
         call = f"{method} {API_PATH}{path}"
-        sent = dict(headers)
+        sent = dict(headers or {})
         content = None
         if body is not None:
             content = encode_json(body)
@@ -287,7 +333,7 @@ class Transport:
             raise _TryAgain(unreachable) from None
         if not 200 <= response.status_code < 300:
             try:
-                self._refuse(response, call=call)
+                self._refuse(response, method, path)
             except Exception as error:
                 if response.status_code in _WORTH_ANOTHER_TRY:
                     named = retry_after_seconds(response.headers.get("retry-after"), most=_MAX_RETRY_AFTER)
@@ -298,38 +344,35 @@ class Transport:
         try:
             decoded = decode_json(response.content, longest_integer=LONGEST_INTEGER)
         except ValueError:
-            raise self._unexpected(response, call=call) from None
+            raise self._not_ours(response, method, path) from None
         replayed = response.headers.get("idempotency-replayed") == "true"
         return Answer(response.status_code, decoded, response.headers.get("etag"), replayed)
 
-    def _refuse(self, response: httpx.Response, *, call: str) -> None:
+    def _refuse(self, response: httpx.Response, method: str, path: str) -> None:
         kind, status = response.headers.get("content-type", ""), response.status_code
         try:
             problem = Problem.from_answer(decode_json(response.content), content_type=kind, status=status)
         except ValueError:
             problem = None
         if problem is None:
-            raise self._unexpected(response, call=call)
+            raise self._not_ours(response, method, path)
         raise error_for_problem(
             problem,
-            status=response.status_code,
-            call=call,
+            status=status,
+            call=f"{method} {API_PATH}{path}",
             url=self.url,
             request_id=response.headers.get("x-request-id"),
         )
 
-    def _unexpected(self, response: httpx.Response, *, call: str) -> UnexpectedAnswer:
+    def _not_ours(self, response: httpx.Response, method: str, path: str) -> UnexpectedAnswer:
         if response.has_redirect_location:
-            what = f"a redirect to {response.headers['location']}: give the address that it leads to"
+            answer = f"with a redirect to {response.headers['location']}: give the address that it leads to"
         else:
             kind = response.headers.get("content-type", "no content type")
-            what = f"status {response.status_code} and {kind}, which is not a Standpipe broker's: is the address right?"
-        return UnexpectedAnswer(
-            f"`{call}` on {self.url} was answered with {what}",
-            call=call,
-            url=self.url,
-            request_id=response.headers.get("x-request-id"),
-        )
+            answer = (
+                f"with status {response.status_code} and {kind}, which is not a Standpipe broker's: check its address"
+            )
+        return self.unexpected(method, path, answer, response=response)
 
 
 class _TryAgain(Exception):

@@ -27,8 +27,8 @@ from standpipe_orchestrator.cli.command_line.arguments import (
 from standpipe_orchestrator.cli.words.event_lines import metadata_grid
 from standpipe_orchestrator.cli.words.lists import cell, print_rows
 from standpipe_orchestrator.cli.words.text import local_time, metadata_line, one_line, visible
-from standpipe_orchestrator.client.asset_operations import Page
 from standpipe_orchestrator.client.broker_client import BrokerClient
+from standpipe_orchestrator.client.transport import Page
 from standpipe_orchestrator.values.asset_key import AssetKey
 from standpipe_orchestrator.values.metadata_conversion import metadata_from_history
 from standpipe_protocol.json_text import JsonObject, JsonValue
