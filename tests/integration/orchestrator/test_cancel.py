@@ -18,7 +18,7 @@ from standpipe_orchestrator import (
     PipesExecutionError,
     PipesSubprocessClient,
 )
-from standpipe_orchestrator.launchers.running import RunningSubprocess
+from standpipe_orchestrator.launchers import RunningWork
 from tests.support.processes import child_environment, run_python
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -30,7 +30,7 @@ FOR_EVER = 600.0
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 
 
-def cancel(client: BrokerClient, results: RunningSubprocess) -> None:
+def cancel(client: BrokerClient, results: RunningWork) -> None:
     """Cancels what has reported that it begun."""
     assert next(results) == BEGUN
     assert results.session is not None

@@ -256,7 +256,7 @@ def test_a_time_that_is_up_is_the_cause_also_of_a_program_that_ends_well_then(
     assert [reason.code for reason in raised.value.reasons] == ["timeout"]
 
 
-def test_a_kept_command_that_is_gone_with_its_keeper_is_not_known_to_have_ended_well(
+def test_a_detached_command_that_is_gone_with_its_runner_is_not_known_to_have_ended_well(
     pipes: PipesSubprocessClient, script: Script, client: BrokerClient
 ) -> None:
     command = script(
@@ -271,8 +271,8 @@ def test_a_kept_command_that_is_gone_with_its_keeper_is_not_known_to_have_ended_
     wait_until(
         lambda: any(event.method == "closed" for event in client.events.iterate(invocation_id)), what="the close"
     )
-    ((command_pid, keeper),) = results.session.get_custom_messages()  # type: ignore[misc]
-    os.kill(keeper, signal.SIGKILL)  # type: ignore[arg-type]
+    ((command_pid, runner),) = results.session.get_custom_messages()  # type: ignore[misc]
+    os.kill(runner, signal.SIGKILL)  # type: ignore[arg-type]
     os.kill(command_pid, signal.SIGKILL)  # type: ignore[arg-type]
     with pytest.raises(PipesExecutionError, match="are gone from their machine") as raised:
         list(results)

@@ -53,7 +53,7 @@ IGNORED = "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
 
 
 @pytest.mark.parametrize("where", ["{}()", "in_thread({})"], ids=["main thread", "another thread"])
-@pytest.mark.parametrize("key", ["None", "'exit-status/{}'"], ids=["child", "keeper"])
+@pytest.mark.parametrize("key", ["None", "'exit-status/{}'"], ids=["child", "runner"])
 def test_the_exit_code_is_known_where_sigchld_is_ignored(broker: Server, where: str, key: str) -> None:
     ran = ["lambda: launch({}, key={})".format(code, key.format(f"{len(where)}/{code}")) for code in (0, 3)]
     succeeded, failed = [where.format(f"({one})") for one in ran]
@@ -98,10 +98,12 @@ inner = exit_status.wait_for_status
 def taken(process):
     os.waitpid(process.pid, 0)  # other code of this process is faster
     return inner(process)
-sys.modules["standpipe_orchestrator.launchers.child"].wait_for_status = taken
+sys.modules["standpipe_orchestrator.launchers.local.process_launcher"].wait_for_status = taken
 print(json.dumps(launch(0)))
 """
-    verdict, exit_code, sentence = launch(broker, "import standpipe_orchestrator.launchers.child\n" + code)  # type: ignore[misc]
+    verdict, exit_code, sentence = launch(
+        broker, "import standpipe_orchestrator.launchers.local.process_launcher\n" + code
+    )  # type: ignore[misc]
     assert (verdict, exit_code) == ("incomplete", None)
     assert "its exit status is not known" in sentence
 

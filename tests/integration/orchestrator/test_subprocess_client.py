@@ -237,7 +237,7 @@ def test_a_command_whose_output_cannot_be_read_is_ended_and_has_failed(
     def no_thread(*args: object, **more: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr("standpipe_orchestrator.launchers.running.StreamCapture", no_thread)
+    monkeypatch.setattr("standpipe_orchestrator.launchers.supervision.StreamCapture", no_thread)
     with pytest.raises(PipesExecutionError, match="can't start new thread") as raised:
         pipes.run(context=None, command=["sleep", "600"])
     assert raised.value.verdict == "failed"
@@ -245,12 +245,12 @@ def test_a_command_whose_output_cannot_be_read_is_ended_and_has_failed(
     assert not raised.value.completed.invocation.cancel_requested  # type: ignore[union-attr]
 
 
-def test_a_keeper_that_cannot_be_started_is_a_launch_that_failed(
+def test_a_runner_that_cannot_be_started_is_a_launch_that_failed(
     pipes: PipesSubprocessClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/no/such/interpreter")
     with pytest.raises(PipesLaunchError, match="could not be started") as raised:
-        pipes.run(context=None, command=["true"], key="subprocess-client/no-keeper")
+        pipes.run(context=None, command=["true"], key="subprocess-client/no-runner")
     assert [reason.code for reason in raised.value.reasons] == ["not-launched"]
 
 
@@ -336,7 +336,7 @@ def test_ctrl_c_ends_the_command_tells_the_broker_and_goes_on_up(
 def test_what_still_holds_the_output_open_is_not_waited_for(
     pipes: PipesSubprocessClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("standpipe_orchestrator.launchers.running.OUTPUT_SECONDS", 0.2)
+    monkeypatch.setattr("standpipe_orchestrator.launchers.supervision.OUTPUT_SECONDS", 0.2)
     pid_file = tmp_path / "pid"
     command = f"echo out; sleep 600 & echo $! > {pid_file}; exit 4"
     with caplog.at_level(logging.WARNING), pytest.raises(PipesExecutionError, match="failed with code 4"):

@@ -151,7 +151,7 @@ def test_attach_to_nothing_says_so(client: BrokerClient, name: str) -> None:
         pass
 
 
-def test_a_kept_command_is_run_once_and_fails_each_time_as_it_failed(
+def test_a_detached_command_is_run_once_and_fails_each_time_as_it_failed(
     pipes: PipesSubprocessClient,
     script: Script,
     tmp_path: Path,
@@ -184,7 +184,7 @@ sys.exit(3)
     assert starts.read_text() == "x"
 
 
-def test_what_is_kept_of_a_claim_holds_no_secret(pipes: PipesSubprocessClient, client: BrokerClient) -> None:
+def test_what_is_stored_of_a_claim_holds_no_secret(pipes: PipesSubprocessClient, client: BrokerClient) -> None:
     completed = pipes.run(
         context=TARGETS, command=[sys.executable, "-c", REPORTS], key="taking-up/secrets", env={"SECRET": "hidden"}
     )
@@ -195,13 +195,13 @@ def test_what_is_kept_of_a_claim_holds_no_secret(pipes: PipesSubprocessClient, c
     assert set(facts) == {"claim", "host", "pid", "lock"}
 
 
-def test_a_kept_command_that_cannot_be_started_says_so_each_time(pipes: PipesSubprocessClient) -> None:
+def test_a_detached_command_that_cannot_be_started_says_so_each_time(pipes: PipesSubprocessClient) -> None:
     for _ in range(2):
         with pytest.raises(PipesLaunchError, match="no such program"):
             pipes.run(context=TARGETS, command=["no-such-program-anywhere"], key="taking-up/no-program")
 
 
-def test_leaving_the_results_of_a_kept_command_ends_it(
+def test_leaving_the_results_of_a_detached_command_ends_it(
     pipes: PipesSubprocessClient, script: Script, client: BrokerClient
 ) -> None:
     command = script(f"{REPORTS}\n    import time\n    time.sleep(600)")
@@ -212,7 +212,7 @@ def test_leaving_the_results_of_a_kept_command_ends_it(
     assert client.invocations.get(results.session.invocation_id).verdict == "cancelled"
 
 
-def test_a_kept_command_takes_as_long_as_it_may(pipes: PipesSubprocessClient) -> None:
+def test_a_detached_command_takes_as_long_as_it_may(pipes: PipesSubprocessClient) -> None:
     command = [sys.executable, "-c", "import time; time.sleep(600)"]
     with pytest.raises(PipesExecutionError, match=r"longer than 0\.5 s"):
         pipes.run(context=TARGETS, command=command, key="taking-up/timeout", timeout=0.5)

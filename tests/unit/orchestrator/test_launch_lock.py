@@ -1,4 +1,4 @@
-"""The lock of a launched command: held while it or its keeper lives, free after both, judged on its own disk."""
+"""The lock of a launched command: held while it or its runner lives, free after both, judged on its own disk."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_what_inherited_it_holds_it_on(path: Path) -> None:
     lock.note("mine")
     command = [sys.executable, "-c", "import sys; sys.stdin.read()"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(lock.descriptor,)) as child:
-        os.close(lock.descriptor)  # as the kernel does when its keeper is killed
+        os.close(lock.descriptor)  # as the kernel does when its runner is killed
         assert life(path, claim="mine") == "held"
         assert child.stdin is not None
         child.stdin.close()

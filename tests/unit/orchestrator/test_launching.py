@@ -13,12 +13,15 @@ import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from standpipe_orchestrator import AssetKey, ContextData, forwarding_to
+from standpipe_orchestrator.launchers import Command, Job, JobEnd, PipeStream, Work
 from standpipe_orchestrator.launchers.capture import StreamCapture
-from standpipe_orchestrator.launchers.child import Child
+from standpipe_orchestrator.launchers.job_thread import JobThread
+from standpipe_orchestrator.launchers.local.process_launcher import SubprocessLauncher
 from standpipe_orchestrator.reading.forwarded_output import flush_forwarded, forward_bytes
 from standpipe_orchestrator.sessions.run_context import context_data_for, logger_of
 from standpipe_protocol.context import KeyRange, TimeWindow
@@ -42,8 +45,21 @@ class Pieces:
 
 def capture(pieces: Pieces, *, forward: bool = False) -> tuple[StreamCapture, io.FileIO]:
     reading, writing = os.pipe()
-    made = StreamCapture(os.fdopen(reading, "rb", buffering=0), stream="stdout", report=pieces, forward=forward)
-    return made, io.FileIO(writing, "wb")
+    stream = PipeStream("stdout", os.fdopen(reading, "rb", buffering=0))
+    return StreamCapture(stream, report=pieces, forward=forward), io.FileIO(writing, "wb")
+
+
+class Child(JobThread):
+    """A command of this machine, whose output nothing reads unless a test does."""
+
+    def __init__(self, command: Command, **arguments: Any) -> None:
+        work = Work(invocation_id="inv_x", command=command, env={}, bootstrap={})
+        super().__init__(lambda: SubprocessLauncher().launch(work), **arguments)
+
+
+def close_streams(job: Job) -> None:
+    for stream in job.output():
+        stream.close()
 
 
 def test_captured_pieces_end_where_lines_end_and_lose_nothing() -> None:
@@ -120,55 +136,53 @@ def test_whoever_draws_on_the_terminal_can_take_the_bytes_over() -> None:
 
 def test_an_ended_child_calls_back_and_has_its_exit_code() -> None:
     ended = threading.Event()
-    child = Child([sys.executable, "-c", "raise SystemExit(3)"], env=os.environ, cwd=None, on_exit=ended.set)
+    child = Child([sys.executable, "-c", "raise SystemExit(3)"], on_change=ended.set, on_launch=close_streams)
     child.start()
-    with child.stdout, child.stderr:
-        assert ended.wait(20)
-        assert child.exit_code == child.wait(10) == 3
+    assert ended.wait(20)
+    assert child.wait(10) == child.end == JobEnd(exit_code=3)
 
 
 def test_ending_a_child_ends_what_it_started_too(tmp_path: Path) -> None:
     ready = tmp_path / "pid"
     # A background job of a shell ignores SIGINT, and would hold the output open.
     command = f"sleep 600 & echo $! > {ready}.part; mv {ready}.part {ready}; wait"
-    child = Child(command, env=os.environ, cwd=None)
+    child = Child(command, on_launch=close_streams)
     child.start()
-    with child.stdout, child.stderr:
-        grandchild = int(wait_until(lambda: ready.exists() and ready.read_text(), what="the shell's background job"))
-        assert child.end(grace_seconds=10) is not None
-        wait_until(lambda: _is_gone(grandchild), what="the background job to be gone")
+    grandchild = int(wait_until(lambda: ready.exists() and ready.read_text(), what="the shell's background job"))
+    assert child.stop(grace_seconds=10, reason="interrupted") is not None
+    wait_until(lambda: _is_gone(grandchild), what="the background job to be gone")
 
 
 def test_a_child_that_ignores_the_request_is_killed_after_the_grace() -> None:
     program = "import signal, sys, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('on', flush=True); "
-    child = Child([sys.executable, "-c", program + "time.sleep(600)"], env=os.environ, cwd=None)
+    child = Child([sys.executable, "-c", program + "time.sleep(600)"])
     child.start()
-    with child.stdout, child.stderr:
-        assert child.stdout.read(2) == b"on"
-        assert child.end(grace_seconds=0.2) == -signal.SIGKILL
+    assert child.job is not None
+    assert (child.job.output()[0].read(None) or b"").startswith(b"on")
+    assert child.stop(grace_seconds=0.2, reason="interrupted") == JobEnd(exit_code=-signal.SIGKILL)
+    close_streams(child.job)
 
 
 def test_a_child_that_was_ended_before_it_was_started_is_not_started(tmp_path: Path) -> None:
     made = tmp_path / "made"
-    child = Child(f"touch {made}", env=os.environ, cwd=None)
-    assert child.end(grace_seconds=10) is None
+    child = Child(f"touch {made}")
+    assert child.stop(grace_seconds=10, reason="interrupted") is None
     child.start()
     assert child.wait() is None
-    assert not child.started
+    assert not child.launched
     assert not made.exists()
 
 
 def test_a_child_whose_start_fails_halfway_is_known_to_run() -> None:
-    def fail(child: Child) -> None:
-        child.stdout.close()
-        child.stderr.close()
+    def fail(job: Job) -> None:
+        close_streams(job)
         raise OSError("no thread")
 
-    child = Child("exec sleep 600", env=os.environ, cwd=None, on_start=fail)
+    child = Child("exec sleep 600", on_launch=fail)
     with pytest.raises(RuntimeError, match="was started, and what had to follow failed: no thread"):
         child.start()
-    assert child.started
-    assert child.end(grace_seconds=10) is not None
+    assert child.launched
+    assert child.stop(grace_seconds=10, reason="interrupted") is not None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells which processes there are")
@@ -176,14 +190,10 @@ def test_ctrl_c_at_any_moment_of_a_start_leaves_nothing_running() -> None:
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    def close_streams(child: Child) -> None:
-        child.stdout.close()
-        child.stderr.close()
-
     before, handler, moments = _children(), signal.signal(signal.SIGALRM, interrupt), random.Random(7)
     try:
         for _ in range(200):
-            child = Child("exec sleep 600", env=os.environ, cwd=None, on_start=close_streams)
+            child = Child("exec sleep 600", on_launch=close_streams)
             try:
                 signal.setitimer(signal.ITIMER_REAL, moments.uniform(0.0001, 0.004))
                 child.start()
@@ -191,7 +201,7 @@ def test_ctrl_c_at_any_moment_of_a_start_leaves_nothing_running() -> None:
                     child.wait(0.1)
             except (KeyboardInterrupt, RuntimeError):  # the latter from within Thread.start, which waits for an Event
                 # Where SIGINT is ignored (in the background of a shell) it has to be killed.
-                child.end(grace_seconds=0.1)
+                child.stop(grace_seconds=0.1, reason="interrupted")
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, handler)
@@ -209,20 +219,19 @@ def test_a_second_ctrl_c_while_it_still_starts_leaves_nothing_running_either() -
             raise KeyboardInterrupt
         slow.set()
 
-    def start_slowly(child: Child) -> None:
+    def start_slowly(job: Job) -> None:
         slow.wait()
-        child.stdout.close()
-        child.stderr.close()
+        close_streams(job)
 
     before, handler = _children(), signal.signal(signal.SIGALRM, interrupt)
-    child = Child("exec sleep 600", env=os.environ, cwd=None, on_start=start_slowly)
+    child = Child("exec sleep 600", on_launch=start_slowly)
     try:
-        # The first comes to `start`, the second to `end`, the third to the `kill` in it.
+        # The first comes to `start`, the second to `stop`, the third to the `kill` in it.
         signal.setitimer(signal.ITIMER_REAL, 0.2, 0.2)
         with pytest.raises(KeyboardInterrupt):
             child.start()
         with pytest.raises(KeyboardInterrupt):
-            child.end(grace_seconds=600)
+            child.stop(grace_seconds=600, reason="interrupted")
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, handler)

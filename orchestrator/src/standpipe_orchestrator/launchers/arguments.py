@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-from standpipe_orchestrator.launchers.child import Command
+from standpipe_orchestrator.launchers.protocol import Command
 from standpipe_orchestrator.reading.execution_errors import PipesLaunchError
 
 

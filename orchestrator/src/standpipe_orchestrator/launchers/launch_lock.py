@@ -1,8 +1,9 @@
-"""A file that says whether a launched command, or the process that keeps it, still lives on this machine.
+"""A file that says whether a launched command, or the process that supervises it, still lives on this machine.
 
-`<home>/launches/<invocation id>` is locked by the keeper, and the command inherits the lock: the kernel lets go of it
-when the last of them is gone, however they ended, and no process id can be taken for another's. The file names the
-claims that were tried from this disk, so that a claim made elsewhere is never judged here.
+`<home>/launches/<invocation id>` is locked by the process that supervises the command. A detached command inherits the
+lock: the kernel releases it when the last of them is gone, however they ended, and no process id can be taken for
+another's. The file names the claims that were tried from this disk, so that a claim made elsewhere is never judged
+here.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import IO, Literal, Self
 from standpipe.runtime.clock import monotonic, sleep
 
 ACQUIRE_SECONDS = 2.0
-"""Who only looks holds the lock for a moment."""
+"""A process that only looks holds the lock for a moment."""
 _PAUSE_SECONDS = 0.02
 _MOST_BYTES = 64 * 1024
 
@@ -28,7 +29,7 @@ def lock_path(home: Path, invocation_id: str) -> Path:
 
 
 def open_log(path: Path) -> IO[bytes]:
-    """Where a keeper writes what it cannot tell the broker: beside its lock, and gone with it when it is empty."""
+    """Where a runner writes what it cannot tell the broker: beside its lock, and removed with it when it is empty."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     return os.fdopen(os.open(_log_of(path), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
@@ -47,13 +48,13 @@ class LaunchLock:
         self.descriptor = descriptor
 
     @classmethod
-    def acquire(cls, path: Path) -> Self | None:
-        """The lock, or None where another process has it."""
+    def acquire(cls, path: Path, *, seconds: float | None = None) -> Self | None:
+        """The lock, or None where another process still has it after so many seconds."""
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        deadline = monotonic() + ACQUIRE_SECONDS
+        deadline = monotonic() + (ACQUIRE_SECONDS if seconds is None else seconds)
         while True:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-            # Who held it before may have removed the file since it was opened here.
+            # The process that held it may have removed the file since it was opened here.
             if _try_lock(descriptor) and _is(path, descriptor):
                 return cls(path, descriptor)
             os.close(descriptor)
@@ -65,12 +66,18 @@ class LaunchLock:
         """Writes down a claim that is about to be made."""
         os.write(self.descriptor, claim.encode() + b"\n")
 
-    def release(self) -> None:
-        """Removes the file: the broker has been told how it ended."""
-        with contextlib.suppress(OSError):
-            self.path.unlink()
-            if not _log_of(self.path).stat().st_size:
-                _log_of(self.path).unlink()
+    def has_noted(self, claim: str) -> bool:
+        """Whether the claim was tried from this disk."""
+        os.lseek(self.descriptor, 0, os.SEEK_SET)
+        return _names(self.descriptor, claim)
+
+    def release(self, *, remove: bool = True) -> None:
+        """Removes the file, unless the broker has not been told how the work ended."""
+        if remove:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+                if not _log_of(self.path).stat().st_size:
+                    _log_of(self.path).unlink()
         os.close(self.descriptor)
 
 
@@ -88,12 +95,16 @@ def life(path: Path, *, claim: str | None) -> Life:
     except OSError:
         return "elsewhere"
     try:
-        if claim is not None and claim.encode() not in os.read(descriptor, _MOST_BYTES).split(b"\n"):
+        if claim is not None and not _names(descriptor, claim):
             return "elsewhere"
         # The lock goes with the descriptor.
         return "free" if _try_lock(descriptor) else "held"
     finally:
         os.close(descriptor)
+
+
+def _names(descriptor: int, claim: str) -> bool:
+    return claim.encode() in os.read(descriptor, _MOST_BYTES).split(b"\n")
 
 
 def _log_of(path: Path) -> Path:

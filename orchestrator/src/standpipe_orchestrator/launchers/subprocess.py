@@ -10,23 +10,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 
 from standpipe_orchestrator.client.broker_client import BrokerClient
-from standpipe_orchestrator.client.invocation_operations import PipesMode, require_pipes_mode
-from standpipe_orchestrator.client.launch_claims import require_key
+from standpipe_orchestrator.client.invocation_operations import PipesMode
 from standpipe_orchestrator.launchers.arguments import (
     require_command,
     require_environment,
     require_folder,
     require_path,
-    require_seconds,
 )
-from standpipe_orchestrator.launchers.child import Command
-from standpipe_orchestrator.launchers.kept import KeptSubprocess
-from standpipe_orchestrator.launchers.running import Launch, RunningSubprocess
+from standpipe_orchestrator.launchers.local.detached_launcher import DetachedLauncher
+from standpipe_orchestrator.launchers.local.process_launcher import SubprocessLauncher
+from standpipe_orchestrator.launchers.protocol import Command
+from standpipe_orchestrator.launchers.running import RunningWork, RunRequest
+from standpipe_orchestrator.launchers.supervision import Settings
 from standpipe_orchestrator.reading.completed_invocation import PipesClientCompletedInvocation
-from standpipe_orchestrator.sessions.child_environment import child_environment
-from standpipe_orchestrator.sessions.run_context import RunContext, require_context
+from standpipe_orchestrator.sessions.run_context import RunContext
 from standpipe_protocol.invocation import Expected
 
 
@@ -43,7 +43,7 @@ class PipesSubprocessClient:
         termination_timeout_seconds: how long a command that was interrupted or told to terminate has before it is
             killed.
         cancel_grace_seconds: how long a command whose invocation is cancelled has to end by itself, before it is told
-            to terminate. One that has not opened hears of nothing and gets no such time. The Python client hears of
+            to terminate. One that has not opened cannot know of it and gets no such time. The Python client learns of
             it in the answer to what it reports, and to its heartbeat every 20 seconds.
     """
 
@@ -58,16 +58,16 @@ class PipesSubprocessClient:
         termination_timeout_seconds: float = 20.0,
         cancel_grace_seconds: float = 30.0,
     ) -> None:
-        require_seconds("termination_timeout_seconds", termination_timeout_seconds, zero=True)
-        require_seconds("cancel_grace_seconds", cancel_grace_seconds, zero=True)
         require_path(cwd)
         self._env = require_environment(env)
         self._cwd = cwd
         self._client = client
-        self._forward_termination = forward_termination
-        self._forward_stdio = forward_stdio
-        self._termination_timeout_seconds = termination_timeout_seconds
-        self._cancel_grace_seconds = cancel_grace_seconds
+        self._settings = Settings(
+            forward_termination=forward_termination,
+            forward_stdio=forward_stdio,
+            termination_timeout_seconds=termination_timeout_seconds,
+            cancel_grace_seconds=cancel_grace_seconds,
+        )
 
     def run(
         self,
@@ -98,8 +98,8 @@ class PipesSubprocessClient:
             pipes: "optional" for a program that knows nothing of Pipes and cannot be changed: as long as it does not
                 open them, its exit code is the verdict.
             key: names this very run of the command (`f"{context.run_id}/orders"`). The command is then started once
-                in the key's life, goes on when this process dies, and whoever runs the same again takes it up, running
-                or ended, with all its results. Its output comes as text.
+                in the key's life, goes on when this process dies, and a process that runs the same again takes it up,
+                running or ended, with all its results. Its output comes as text.
             timeout: seconds after which the command is ended.
 
         Raises:
@@ -108,7 +108,7 @@ class PipesSubprocessClient:
             TypeError, ValueError: an argument is wrong; nothing was registered.
             BrokerError: the broker could not be reached, or refused the invocation.
         """
-        with self.stream(
+        return self.stream(
             context=context,
             command=command,
             extras=extras,
@@ -121,10 +121,7 @@ class PipesSubprocessClient:
             pipes=pipes,
             key=key,
             timeout=timeout,
-        ) as results:
-            for _ in results:
-                pass
-        return results.completed
+        ).to_end()
 
     def stream(
         self,
@@ -141,7 +138,7 @@ class PipesSubprocessClient:
         pipes: PipesMode = "required",
         key: str | None = None,
         timeout: float | None = None,
-    ) -> RunningSubprocess:
+    ) -> RunningWork:
         """Like `run`, but gives each result while the command still runs:
 
             results = client.stream(context=context, command=command)
@@ -151,39 +148,30 @@ class PipesSubprocessClient:
         The command starts with the iteration; leaving it early ends the command.
         """
         require_command(command)
-        require_context(context)
-        require_seconds("timeout", timeout)
-        require_seconds("lease_seconds", lease_seconds)
-        require_pipes_mode(pipes)
-        given = {**self._env, **require_environment(env)}
         folder = cwd if cwd is not None else self._cwd
         require_path(folder)
+        given = {**self._env, **require_environment(env)}
+        settings = replace(self._settings, timeout=timeout)
         if key is None:
             require_folder(folder, command=command)
+            launcher = SubprocessLauncher(cwd=folder)
         else:
             # What it has launched before is taken up also where the folder has gone.
-            require_key(key)
-        # Python writes to a pipe in blocks; what it prints should be seen when it prints it.
-        child_env = {"PYTHONUNBUFFERED": "1", **child_environment(os.environ, given)}
-        kind = RunningSubprocess if key is None else KeptSubprocess
-        return kind(
-            Launch(
-                context=context,
+            launcher = DetachedLauncher(cwd=folder, settings=settings, lease_seconds=lease_seconds, client=self._client)
+        return RunningWork(
+            RunRequest(
+                launcher=launcher,
                 command=command,
+                env=given,
+                settings=settings,
+                context=context,
                 extras=extras,
-                env=child_env,
-                cwd=folder,
                 expected=expected,
                 tags=tags,
                 retry_of=retry_of,
                 lease_seconds=lease_seconds,
                 pipes=pipes,
                 key=key,
-                timeout=timeout,
                 client=self._client,
-                forward_termination=self._forward_termination,
-                forward_stdio=self._forward_stdio,
-                termination_timeout_seconds=self._termination_timeout_seconds,
-                cancel_grace_seconds=self._cancel_grace_seconds,
             )
         )
