@@ -195,6 +195,8 @@ def test_ends_are_told_once_and_not_where_they_went_well() -> None:
     supervisor: JsonObject = {"producer": "s", "end": {"exit_code": 1, "reason": "boom"}}
     plain: JsonObject = {"outcome": "succeeded", "exit_code": 0}
     assert describe_ends(plain, verdict="succeeded", reasons=[], producers=[]) == []
+    assert describe_ends({"exit_code": 0}, verdict="succeeded", reasons=[], producers=[]) == []
+    assert describe_ends({"exit_code": 0}, verdict="incomplete", reasons=[], producers=[]) == []
     assert describe_ends(plain, verdict="failed", reasons=[], producers=[]) == [
         {"producer": None, "description": "succeeded, exit code 0", "detail": ""}
     ]

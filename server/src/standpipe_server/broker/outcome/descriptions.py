@@ -100,11 +100,12 @@ def describe_ends(
 ) -> list[dict[str, JsonValue]]:
     """What the launcher (`producer` None) and supervisors said of the end.
 
-    Left out are details that the verdict's reasons hold, and the launcher's word that work went well whose verdict
-    says so.
+    Left out are details that the verdict's reasons hold, and the launcher's word that all went well whose verdict
+    says so, or that says no more than an exit code of 0.
     """
-    went_well = end.get("outcome") == verdict == "succeeded" and not end.get("cause") and not end.get("exit_code")
-    ends: list[tuple[JsonValue, Mapping[str, JsonValue]]] = [] if went_well else [(None, end)]
+    outcome = end.get("outcome")
+    is_news = end.get("cause") or end.get("exit_code") or (outcome and not outcome == verdict == "succeeded")
+    ends: list[tuple[JsonValue, Mapping[str, JsonValue]]] = [(None, end)] if is_news else []
     for producer in producers:
         if isinstance(own := producer.get("end"), dict):
             ends.append((producer["producer"], own))
