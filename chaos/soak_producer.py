@@ -8,7 +8,7 @@ import random
 import sys
 import time
 
-from standpipe.session import HttpPipesContext
+from standpipe.http_context import HttpPipesContext
 from standpipe_protocol.bootstrap import Bootstrap
 
 _ROUND_SECONDS = 0.5

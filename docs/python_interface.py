@@ -17,6 +17,8 @@ from typing import Any
 _SECTION = re.compile(r"(Args|Raises|Attributes|Returns):")
 _ENTRY = re.compile(r"(?P<name>[A-Za-z_][\w., ]*): (?P<words>.+)")
 _WIDTH = 100
+_PARTS = ("ContextProperties",)
+"""Classes that are documented as a part of their subclass."""
 
 
 def interface(module: ModuleType) -> list[str]:
@@ -44,7 +46,8 @@ def _class(name: str, kind: type) -> list[str]:
     signature = "" if issubclass(kind, (enum.Enum, BaseException)) else _signature(kind)
     if signature and "Made by" not in words:
         lines += ["```python", _wrapped(f"{name}{signature.removesuffix(' -> None')}"), "```", ""]
-    bases = [base.__name__ for base in kind.__bases__ if base is not object and not base.__name__.startswith("_")]
+    names = [base.__name__ for base in kind.__bases__ if base is not object and base.__name__ not in _PARTS]
+    bases = [base for base in names if not base.startswith("_")]
     if bases:
         lines += [f"Extends {', '.join(f'`{base}`' for base in bases)}.", ""]
     lines += [*_markdown(words), ""]
@@ -73,7 +76,8 @@ def _members(name: str, kind: type) -> tuple[list[str], list[str]]:
     """The rows of a class's public properties, and the sections of its public methods."""
     properties: list[str] = []
     methods: list[str] = []
-    for member, value in sorted(vars(kind).items()):
+    parts = [base for base in kind.__bases__ if base.__name__ in _PARTS]
+    for member, value in sorted({name: value for one in (*parts, kind) for name, value in vars(one).items()}.items()):
         if member.startswith("_"):
             continue
         if isinstance(value, property):

@@ -298,14 +298,14 @@ def test_between_two_pieces_of_work_a_worker_is_idle_wherever_it_stands(job: Job
     script = """
 import json, linecache, multiprocessing, sys
 from standpipe import open_pipes
-from standpipe.lifecycle.idle_worker import has_done_its_work
+from standpipe.lifecycle.idle_worker import is_idle_worker
 
 seen = []
 
 def look(frame, event, argument):
     if event == "line":
         line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
-        seen.append([line, has_done_its_work(frame)])
+        seen.append([line, is_idle_worker(frame)])
     return look
 
 def watch():

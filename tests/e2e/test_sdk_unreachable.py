@@ -65,8 +65,8 @@ def unknown() -> Iterator[str]:
 CASES = {
     "closed": (closed, "refused", "Nothing listens there"),
     "unknown": (unknown, "broker.invalid", "does not know that host"),
-    "deaf": (deaf, "has not answered", "Nothing comes back from there"),
-    "full": (full, "has not answered", "Nothing comes back from there"),
+    "deaf": (deaf, "has not answered", "No answer comes from there"),
+    "full": (full, "has not answered", "No answer comes from there"),
 }
 
 

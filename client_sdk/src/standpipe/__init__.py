@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from standpipe.context.cancellation import PipesCancelled
     from standpipe.context.log_handler import StandpipeHandler
     from standpipe.context.pipes_context import PipesContext
+    from standpipe.delivery_report import DeliveryReport, Rejection
     from standpipe.errors import (
         DagsterPipesError,
         DagsterPipesWarning,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
         PipesUnauthorized,
         StandpipeError,
     )
-    from standpipe.http.decisions import DeliveryReport, Rejection
     from standpipe.lifecycle.termination import take_sigterm
     from standpipe.plugins.blob_stores import (
         PipesAzureBlobStorageContextLoader,
@@ -117,7 +117,7 @@ _HOMES = {
     ),
     "context.cancellation": ("PipesCancelled",),
     "context.pipes_context": ("PipesContext",),
-    "http.decisions": ("DeliveryReport", "Rejection"),
+    "delivery_report": ("DeliveryReport", "Rejection"),
     "exceptions": ("PipesException",),
     "errors": (
         "DagsterPipesError",

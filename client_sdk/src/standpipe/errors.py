@@ -25,7 +25,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from standpipe.http.decisions import DeliveryReport
+    from standpipe.delivery_report import DeliveryReport
     from standpipe_protocol.problems import Problem
 
 

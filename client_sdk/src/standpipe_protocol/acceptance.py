@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping
 from typing import TypeAlias
 
 from standpipe_protocol.asset_keys import canonical_asset_key
-from standpipe_protocol.exceptions import InvalidMessage
 from standpipe_protocol.json_text import JsonValue
+from standpipe_protocol.message_params import InvalidMessage
 from standpipe_protocol.messages import ReportAssetCheck, ReportAssetMaterialization, ReportAssetObservation
 from standpipe_protocol.problems import Problem
 

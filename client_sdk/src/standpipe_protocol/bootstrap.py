@@ -1,11 +1,13 @@
-"""How an external process learns where to report: three environment variables, under 1 KB together.
+"""What the environment says to an external process: where it reports, and where its data folder is.
 
-The invariant: a token is a word of printable ASCII, as HTTP can carry it, and no error of this room shows one. Imports
-next to nothing, since every process asks.
+Imports next to nothing, since every process reads it (`pathlib` would double the time). The invariant: a token is a
+word of printable ASCII, as HTTP can carry it, and no error of this module shows one.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -102,8 +104,8 @@ def read_token_file(path: str) -> str:
         with open(path, encoding="utf-8") as file:  # noqa: PTH123  without pathlib
             text = file.read(_LONGEST_TOKEN_FILE)
     except (OSError, ValueError) as error:
-        told = "it is no text" if isinstance(error, UnicodeError) else getattr(error, "strerror", None) or str(error)
-        raise BootstrapError(f"{TOKEN_FILE_VARIABLE} names {path!r}, which cannot be read: {told}.") from None
+        reason = "it is no text" if isinstance(error, UnicodeError) else getattr(error, "strerror", None) or str(error)
+        raise BootstrapError(f"{TOKEN_FILE_VARIABLE} names {path!r}, which cannot be read: {reason}.") from None
     token = secret_word(text, name=f"The file {path!r} of {TOKEN_FILE_VARIABLE}")
     if not token:
         raise BootstrapError(f"{TOKEN_FILE_VARIABLE} names {path!r}, which is empty; expected the token in it.")
@@ -176,3 +178,55 @@ _LONGEST_TOKEN_FILE = 64 * 1024
 
 def _is_word(text: str) -> bool:
     return text.isprintable() and not any(character.isspace() for character in text)
+
+
+def home_path(environment: Mapping[str, str], *, platform: str = sys.platform) -> str:
+    """The data folder: `STANDPIPE_HOME`, or the platform's user data folder. It need not exist.
+
+    A relative one lies below the working directory of the first call, also after a change of directory.
+
+    Raises:
+        RuntimeError: it is below the user's home directory, which cannot be determined.
+    """
+    if home := environment.get(HOME_VARIABLE):
+        return _absolute(_expanded(home))
+    if platform == "win32":
+        return _absolute(os.path.join(environment.get("LOCALAPPDATA") or _expanded("~/AppData/Local"), "standpipe"))  # noqa: PTH118  without pathlib
+    if platform == "darwin":
+        return _absolute(_expanded("~/Library/Application Support/standpipe"))
+    return _absolute(os.path.join(environment.get("XDG_DATA_HOME") or _expanded("~/.local/share"), "standpipe"))  # noqa: PTH118
+
+
+def spool_folder_path(environment: Mapping[str, str]) -> str:
+    """Where a process leaves what it could not deliver: `STANDPIPE_SPOOL_FOLDER`, or `spool` in the data folder.
+
+    A launcher names its own spool so to a process that must not use the rest of its data folder.
+
+    Raises:
+        RuntimeError: the folder cannot be determined.
+    """
+    if folder := environment.get(SPOOL_FOLDER_VARIABLE):
+        return _absolute(_expanded(folder)).rstrip("/") or "/"
+    return os.path.join(home_path(environment), "spool")  # noqa: PTH118
+
+
+_placed: dict[str, str] = {}
+"""Relative folders by their text: a program that changes its working directory has one home all the same."""
+
+
+def _absolute(path: str) -> str:
+    if os.path.isabs(path):  # noqa: PTH117
+        return path
+    if path not in _placed:
+        try:
+            _placed[path] = os.path.abspath(path)  # noqa: PTH100
+        except OSError:
+            raise RuntimeError(f"The folder {path!r} is below the working directory, which is gone.") from None
+    return _placed[path]
+
+
+def _expanded(path: str) -> str:
+    expanded = os.path.expanduser(path)  # noqa: PTH111
+    if expanded.startswith("~"):
+        raise RuntimeError(f"The home directory in {path!r} could not be determined; set {HOME_VARIABLE} to a folder.")
+    return expanded

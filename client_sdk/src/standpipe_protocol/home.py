@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from standpipe_protocol.home_path import home_path
+from standpipe_protocol.bootstrap import home_path
 
 CREDENTIALS_FILE = "credentials.json"
 LOCK_FILE = "server.lock"

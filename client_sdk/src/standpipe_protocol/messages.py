@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeAlias
 
-from standpipe_protocol.exceptions import InvalidMessage, PipesException, found_in
 from standpipe_protocol.json_text import JsonValue, json_kind
-from standpipe_protocol.params import Params
+from standpipe_protocol.message_params import InvalidMessage, Params, PipesException, kind_in
 from standpipe_protocol.process_end import Cause, InvalidMember, Outcome, parse_process_end
 
 __all__ = [
@@ -363,7 +362,7 @@ def parse_message(wire: JsonValue) -> Message:
         raise InvalidMessage(pointer="", expected="a JSON object with `method` and `params`", got=json_kind(wire))
     method = wire.get("method")
     if not isinstance(method, str):
-        raise InvalidMessage(pointer="/method", expected="a string", got=found_in(wire, "method"))
+        raise InvalidMessage(pointer="/method", expected="a string", got=kind_in(wire, "method"))
     kind = _KINDS.get(method)
     if kind is None:
         raise InvalidMessage(pointer="/method", expected=f"one of {', '.join(METHODS)}", got=json_kind(method))
@@ -371,7 +370,7 @@ def parse_message(wire: JsonValue) -> Message:
     if params is None and method in ("opened", "closed"):
         params = {}
     if not isinstance(params, dict):
-        raise InvalidMessage(pointer="/params", expected="an object", got=found_in(wire, "params"))
+        raise InvalidMessage(pointer="/params", expected="an object", got=kind_in(wire, "params"))
     return kind.read(Params(params), wire)
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from standpipe_protocol.bootstrap import Bootstrap, BootstrapError
-from standpipe_protocol.home_path import home_path
+from standpipe_protocol.bootstrap import Bootstrap, BootstrapError, home_path
 
 TOKEN = "spt_a-token-of-one-invocation"
 GOOD = {"STANDPIPE_URL": "http://broker:8787", "STANDPIPE_INVOCATION": "inv_1", "STANDPIPE_TOKEN": TOKEN}

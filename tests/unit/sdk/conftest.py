@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from standpipe.context.open_contexts import Process, swap
+from standpipe.context.open_contexts import Registry, swap
+from standpipe.context.pipes_context import PipesContext
 
 
 @pytest.fixture(autouse=True)
@@ -18,8 +20,8 @@ def _own_process_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
             monkeypatch.delenv(name)
     monkeypatch.setenv("STANDPIPE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("STANDPIPE_CLOSE_TIMEOUT", "15")
-    before = swap(Process())
+    before = swap(Registry())
     yield
     process, _ = swap(*before)
     for context in process.contexts():
-        context._channel.close(0.0)  # pyright: ignore[reportPrivateUsage]  left open on purpose, and not closed
+        cast("PipesContext", context)._channel.close(0.0)  # pyright: ignore[reportPrivateUsage]  left open on purpose

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from standpipe.producer import attempt_info as attempt_facts
-from standpipe.producer.process_info import process_facts
+from standpipe.producer import process_info as attempt_facts
+from standpipe.producer.process_info import process_info
 
 YARN = "container_1410901177871_0001_02_000005"
 
@@ -42,7 +42,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_numbers_of_the_job_and_of_a_rank_and_names(environment: dict[str, str], expected: dict[str, Any]) -> None:
-    facts = process_facts(environment)
+    facts = process_info(environment)
     assert {name: value for name, value in facts.items() if name not in ("host", "pid")} == expected
 
 
@@ -63,7 +63,7 @@ def test_numbers_of_the_job_and_of_a_rank_and_names(environment: dict[str, str],
 )
 def test_nonsense_is_ignored_with_one_warning(variable: str, value: str, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(3):
-        assert set(process_facts({variable: value})) == {"host", "pid"}
+        assert set(process_info({variable: value})) == {"host", "pid"}
     (record,) = caplog.records
     assert (record.levelno, variable in record.message) == (logging.WARNING, True)
 
@@ -105,4 +105,4 @@ def test_an_actor_of_ray_keeps_its_id_and_is_counted(
     ray: object, expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "ray", ray)
-    assert attempt_facts.attempt_facts({}) == expected
+    assert attempt_facts._attempt({}) == expected  # pyright: ignore[reportPrivateUsage]

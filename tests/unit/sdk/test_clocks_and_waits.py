@@ -13,7 +13,7 @@ from standpipe import open_pipes
 from standpipe.delivery.outbox import Outbox
 from standpipe.delivery.settings import close_seconds, open_seconds
 from standpipe.runtime import clock
-from standpipe.runtime.timestamps import utc_now
+from standpipe.runtime.clock import utc_now
 from standpipe.testing import RecordingBroker, recording_broker
 from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.messages import ReportCustomMessage

@@ -10,10 +10,9 @@ from typing import NoReturn
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from standpipe.delivery.batch import Batch
-from standpipe.delivery.message_queue import Pending
-from standpipe.http.decisions import Advance, Answer, NoAnswer, Replace, Retry, Split, Stop, note_in_its_place
-from standpipe.http.retry_state import FAILURES_OF_AN_OUTAGE, Course
+from standpipe.delivery.message_queue import Batch, MessageQueue
+from standpipe.http.decisions import Advance, Answer, NoAnswer, Replace, Retry, Split, Stop, undeliverable_note
+from standpipe.http.retry_state import FAILURES_OF_AN_OUTAGE, RetryState
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.problems import Problem
 
@@ -113,8 +112,8 @@ class Delivery:
     """What a sender does, without a thread, a clock and a network."""
 
     server: Server
-    pending: Pending = field(default_factory=lambda: Pending(spool=no_spool))
-    course: Course = field(default_factory=Course)
+    pending: MessageQueue = field(default_factory=lambda: MessageQueue(spool=no_spool))
+    course: RetryState = field(default_factory=RetryState)
     now: float = 1000.0
     told_outages: int = 0
 
@@ -138,7 +137,7 @@ class Delivery:
             case Split():
                 assert self.course.batch_messages < len(batch.bodies)
             case Replace(rejection=rejection):
-                self.pending.replace(batch.first_seq, note_in_its_place(batch.bodies[0], rejection.problem))
+                self.pending.replace(batch.first_seq, undeliverable_note(batch.bodies[0], rejection.problem))
             case Retry():
                 assert self.course.failures == before.failures + 1
                 named = answer.retry_after if isinstance(answer, Answer) else None
@@ -199,7 +198,7 @@ def test_an_outage_is_told_once_at_the_third_failure() -> None:
         delivery.step("drop", jitter=1.0, hurried=False)
     assert delivery.told_outages == 1
     delivery.step("none", jitter=1.0, hurried=False)
-    assert delivery.course == Course()
+    assert delivery.course == RetryState()
     assert delivery.pending.put("log", b"{}")
     for _ in range(FAILURES_OF_AN_OUTAGE):
         delivery.step("drop", jitter=1.0, hurried=False)
@@ -207,7 +206,7 @@ def test_an_outage_is_told_once_at_the_third_failure() -> None:
 
 
 def test_whoever_waits_does_not_wait_for_a_backoff_but_for_what_the_server_named() -> None:
-    course = Course()
+    course = RetryState()
     for _ in range(8):
         course, _decision = course.after_append(LOST, first_seq=1, count=1, now=100.0, jitter=1.0)
     assert course.next_attempt(hurried=False) > 120.0
@@ -219,7 +218,7 @@ def test_whoever_waits_does_not_wait_for_a_backoff_but_for_what_the_server_named
 
 def test_a_message_that_is_refused_in_every_form_ends_it() -> None:
     refusal = refused("malformed", 400)
-    course, decision = Course().after_append(refusal, first_seq=3, count=1, now=0.0, jitter=1.0)
+    course, decision = RetryState().after_append(refusal, first_seq=3, count=1, now=0.0, jitter=1.0)
     assert isinstance(decision, Replace)
     course, decision = course.after_append(refusal, first_seq=3, count=1, now=0.0, jitter=1.0)
     assert isinstance(decision, Stop)

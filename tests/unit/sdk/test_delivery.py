@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from standpipe.delivery_report import Rejection
 from standpipe.http.backoff import BACKOFF_CAP_SECONDS, backoff_delay
 from standpipe.http.decisions import (
     Advance,
     Answer,
     Decision,
     NoAnswer,
-    Rejection,
     Replace,
     Retry,
     Split,

@@ -278,7 +278,7 @@ def test_what_can_be_kept_nowhere_is_counted_and_said(
     assert not report.complete
     # What was kept is a run without a gap, so the server takes it.
     assert broker.custom_messages == list(range(report.numbered))
-    warnings = [record for record in caplog.records if "cannot be kept" in record.getMessage()]
+    warnings = [record for record in caplog.records if "cannot be stored" in record.getMessage()]
     assert len(warnings) == 1
 
 

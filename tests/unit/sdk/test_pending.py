@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from standpipe.delivery.message_queue import Pending
+from standpipe.delivery.message_queue import MessageQueue
 from standpipe.spool.format import SpoolHeader
 from standpipe.spool.spool_file import Spool
 from standpipe_protocol.bootstrap import Bootstrap
@@ -37,13 +37,13 @@ def spools(folder: Path, *, max_bytes: int = 1_000_000) -> Callable[[int], Spool
     return lambda first: Spool(folder / "p.ndjson", header=HEADER.beginning_at(first), max_bytes=max_bytes)
 
 
-def taken(pending: Pending, *, messages: int = 1000) -> list[tuple[int, bytes]]:
+def taken(pending: MessageQueue, *, messages: int = 1000) -> list[tuple[int, bytes]]:
     """Takes and acknowledges everything."""
     found: list[tuple[int, bytes]] = []
     while (batch := pending.take(messages=messages, size=100_000)) is not None:
         found += enumerate(batch.bodies, batch.first_seq)
         pending.acknowledge(batch.first_seq + len(batch.bodies) - 1)
-    pending.spill()
+    pending.spool_all()
     return found
 
 
@@ -51,9 +51,9 @@ def on_disk(folder: Path) -> list[bytes]:
     return [line for file in sorted(folder.glob("*.ndjson")) for line in file.read_bytes().splitlines()[1:]]
 
 
-@pytest.mark.parametrize("disk_first", [False, True])
-def test_what_was_read_from_disk_stays_there_until_it_is_acknowledged(tmp_path: Path, disk_first: bool) -> None:
-    pending = Pending(spool=spools(tmp_path), memory_messages=3, disk_first=disk_first)
+@pytest.mark.parametrize("always_spool", [False, True])
+def test_what_was_read_from_disk_stays_there_until_it_is_acknowledged(tmp_path: Path, always_spool: bool) -> None:
+    pending = MessageQueue(spool=spools(tmp_path), memory_messages=3, always_spool=always_spool)
     for n in range(10):
         assert pending.put("report_custom_message", made(n))
     for _ in range(2):
@@ -69,7 +69,7 @@ def test_what_was_read_from_disk_stays_there_until_it_is_acknowledged(tmp_path: 
 
 
 def test_disk_first_has_every_message_on_disk_before_put_returns(tmp_path: Path) -> None:
-    pending = Pending(spool=spools(tmp_path), memory_messages=3, disk_first=True)
+    pending = MessageQueue(spool=spools(tmp_path), memory_messages=3, always_spool=True)
     for n in range(10):
         pending.put("report_custom_message", made(n))
         assert made(n) in on_disk(tmp_path)[-1]
@@ -95,13 +95,13 @@ STORIES = st.lists(
     story=STORIES,
     memory=st.sampled_from([1, 4, 1000]),
     disk=st.sampled_from([300, 1500, 1_000_000]),
-    disk_first=st.booleans(),
+    always_spool=st.booleans(),
 )
 def test_in_every_story_the_numbers_are_consecutive_and_each_has_its_message(
-    story: list[tuple[str, int]], memory: int, disk: int, disk_first: bool, tmp_path_factory: pytest.TempPathFactory
+    story: list[tuple[str, int]], memory: int, disk: int, always_spool: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("spool")
-    pending = Pending(spool=spools(folder, max_bytes=disk), memory_messages=memory, disk_first=disk_first)
+    pending = MessageQueue(spool=spools(folder, max_bytes=disk), memory_messages=memory, always_spool=always_spool)
     kept: list[bytes] = []
     got: list[tuple[int, bytes]] = []
     n = 0
@@ -119,10 +119,10 @@ def test_in_every_story_the_numbers_are_consecutive_and_each_has_its_message(
                     got += enumerate(batch.bodies, batch.first_seq)
                     pending.acknowledge(batch.first_seq + len(batch.bodies) - 1)
             case "shelter":
-                pending.shelter()
+                pending.spool_until_acknowledged()
             case _:
                 try:
-                    pending.spill()
+                    pending.spool_all()
                 except OSError:
                     assert disk == 300
         assert pending.numbered == len(kept)
@@ -148,7 +148,7 @@ def test_a_report_in_the_middle_of_a_report_waits_for_its_turn_and_blocks_nomade
         make(first).discard()
         return Interrupted(tmp_path / "p.ndjson", header=HEADER.beginning_at(first), max_bytes=10_000)
 
-    pending = Pending(spool=interrupted, disk_first=True)
+    pending = MessageQueue(spool=interrupted, always_spool=True)
     done = threading.Event()
 
     def report() -> None:
@@ -163,7 +163,7 @@ def test_a_report_in_the_middle_of_a_report_waits_for_its_turn_and_blocks_nomade
 
 
 def test_log_lines_leave_room_for_reports_and_the_number_dropped_is_told(tmp_path: Path) -> None:
-    pending = Pending(spool=spools(tmp_path, max_bytes=4000), memory_messages=8, dropped_note=note)
+    pending = MessageQueue(spool=spools(tmp_path, max_bytes=4000), memory_messages=8, dropped_note=note)
     for n in range(200):
         pending.put("log", made(n, "log"))
     kept = pending.numbered
@@ -182,17 +182,17 @@ def test_log_lines_leave_room_for_reports_and_the_number_dropped_is_told(tmp_pat
 
 def test_the_number_dropped_is_told_at_the_latest_with_the_last_message(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    pending = Pending(spool=spools(tmp_path / "file"), memory_messages=8, dropped_note=note)
+    pending = MessageQueue(spool=spools(tmp_path / "file"), memory_messages=8, dropped_note=note)
     for n in range(10):
         pending.put("log", made(n, "log"))
     assert (pending.numbered, pending.dropped_logs) == (6, 4)
-    assert pending.put_last("closed", lambda account: made(account.number, "closed"))
+    assert pending.put_closing(lambda ledger: made(ledger.messages, "closed"))
     assert [one for _, one in taken(pending)][-2:] == [made(4, "log"), made(8, "closed")]
     assert pending.dropped == 0
 
 
 def test_an_acknowledged_half_of_a_full_file_makes_room(tmp_path: Path) -> None:
-    pending = Pending(spool=spools(tmp_path, max_bytes=4000), memory_messages=5, disk_first=True)
+    pending = MessageQueue(spool=spools(tmp_path, max_bytes=4000), memory_messages=5, always_spool=True)
     numbered = 0
     while pending.put("report_custom_message", made(numbered)):
         numbered += 1
@@ -230,7 +230,7 @@ def test_a_forked_child_lets_go_of_a_file_that_a_thread_of_its_parent_was_readin
         made_spools.append(spool)
         return spool
 
-    pending = Pending(spool=slow, disk_first=True)
+    pending = MessageQueue(spool=slow, always_spool=True)
     assert pending.put("log", made(1, "log"))
     # Inside the reader, whose own lock a child inherits as held, by a thread that is not there.
     thread = threading.Thread(target=made_spools[0]._reader.read, args=(1,))
@@ -250,19 +250,19 @@ def test_a_forked_child_lets_go_of_a_file_that_a_thread_of_its_parent_was_readin
         read.set()
         thread.join()
     pending.acknowledge(1)
-    pending.spill()
+    pending.spool_all()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork, and no such signals")
 def test_a_signal_handler_that_reports_all_the_time_neither_blocks_nor_loses(tmp_path: Path) -> None:
     import signal
 
-    for disk_first in (False, True):
-        folder = tmp_path / str(disk_first)
-        pending = Pending(spool=spools(folder), disk_first=disk_first)
+    for always_spool in (False, True):
+        folder = tmp_path / str(always_spool)
+        pending = MessageQueue(spool=spools(folder), always_spool=always_spool)
         fired = 0
 
-        def handle(number: int, frame: object, *, pending: Pending = pending) -> None:
+        def handle(number: int, frame: object, *, pending: MessageQueue = pending) -> None:
             nonlocal fired
             fired += 1
             pending.put("report_custom_message", made(-fired))
@@ -298,10 +298,10 @@ def test_a_close_in_the_middle_of_a_report_waits_for_no_acknowledgement_that_wai
             acknowledging[0].start()
             # It cannot get on before this report is over.
             acknowledging[0].join(0.2)
-            pending.put_last("closed", lambda account: made(account.number, "closed"))
+            pending.put_closing(lambda ledger: made(ledger.messages, "closed"))
         return spools(tmp_path)(first)
 
-    pending = Pending(spool=spool, disk_first=True)
+    pending = MessageQueue(spool=spool, always_spool=True)
     report = threading.Thread(target=pending.put, args=("report_custom_message", made(1)), daemon=True)
     report.start()
     report.join(10)

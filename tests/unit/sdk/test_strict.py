@@ -130,7 +130,7 @@ def test_a_message_writer_cannot_be_strict(broker: RecordingBroker) -> None:
         def open(self, params: object) -> NoReturn:
             raise AssertionError("it must not come to this")
 
-    with pytest.raises(DagsterPipesError, match="does not tell what was stored"):
+    with pytest.raises(DagsterPipesError, match="does not confirm what was stored"):
         open_pipes(strict=True, message_writer=Writer())
 
 
@@ -170,7 +170,7 @@ def test_spool_first_on_a_disk_that_takes_nothing_is_told_once_and_goes_on_in_me
     assert broker.custom_messages == list(range(20))
     told = [one.getMessage() for one in caplog.records if "cannot be written to disk" in one.getMessage()]
     assert len(told) == 1
-    assert "is lost if this process is killed" in told[0]
+    assert "lost if this process is killed" in told[0]
 
 
 def test_what_was_on_disk_when_the_server_refused_for_good_is_set_aside(

@@ -1,15 +1,15 @@
-"""What a program hears when somebody asks its work to stop: callbacks, and `PipesCancelled` where it can bear it.
+"""The request to stop: callbacks, and `PipesCancelled` in the main thread.
 
-The request comes with the server's answers, on a background thread. The invariant: callbacks are called once, and a
-report raises once, after its message was queued, so that neither what was done nor the clean-up's own reports are lost.
+The request comes with the server's answers, on a background thread. The invariant: a callback is called once, and one
+report raises, after its message was queued, so that neither finished work nor the reports of the clean-up are lost.
 """
 
 from __future__ import annotations
 
-import contextlib
 import threading
 
-from standpipe.runtime.threads import background_thread
+from standpipe.runtime import clock
+from standpipe.runtime.threads import BackgroundThread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,42 +19,43 @@ if TYPE_CHECKING:
 
 
 class PipesCancelled(BaseException):
-    """Somebody asked this work to stop.
+    """This work was asked to stop.
 
     Raised in the main thread by the next `report_*` call (once), and by `checkpoint()` in any thread. Not an
     `Exception`, as `KeyboardInterrupt` is none: code that tries again after any failure must not try this again.
     """
 
     def __init__(self) -> None:
-        super().__init__("The invocation was cancelled: somebody asked this work to stop.")
+        super().__init__("The invocation was cancelled: this work was asked to stop.")
 
 
 class Cancellation:
-    """One context's knowledge of it. Without a lock, which a forked child could find held for ever."""
+    """The request as one context knows it. Without a lock, which a forked child could find held for ever."""
 
     def __init__(self) -> None:
+        self.requested = False
         self._raises = True
         self._due = False
-        self.requested = False
         self._callbacks: list[Callable[[], object]] = []
+        self._threads: list[BackgroundThread] = []
 
     def set_raises(self, raises: bool) -> None:
         """Whether reports raise."""
         self._raises = raises
         self._due = self._due and raises
 
-    def hear(self, control: Control) -> None:
-        """What the server said; called on background threads."""
+    def on_control(self, control: Control) -> None:
+        """Takes what the server said; called on background threads."""
         if control.cancel_requested and not self.requested:
             self._due = self._raises
             self.requested = True
-            self._tell()
+            self._start_callbacks()
 
-    def call_back(self, callback: Callable[[], object]) -> None:
-        """Calls back once, on a thread of its own; at once when it was asked for already."""
+    def add_callback(self, callback: Callable[[], object]) -> None:
+        """Calls back once, on a thread of its own; at once when the request has come already."""
         self._callbacks.append(callback)
         if self.requested:
-            self._tell()
+            self._start_callbacks()
 
     def raise_if_due(self) -> None:
         """Raises PipesCancelled, once, in the main thread."""
@@ -62,13 +63,25 @@ class Cancellation:
             self._due = False
             raise PipesCancelled
 
-    def _tell(self) -> None:
+    def join(self, timeout: float) -> None:
+        """Waits for callbacks that run, at most this long; not for the one that calls this."""
+        until = clock.monotonic() + timeout
+        for thread in list(self._threads):
+            thread.join(max(until - clock.monotonic(), 0.0))
+
+    def _start_callbacks(self) -> None:
         while self._callbacks:
-            # One step of the interpreter: whoever else tells does not get the same one.
-            with contextlib.suppress(IndexError):
+            try:
+                # One step of the interpreter, so that no other thread gets the same one.
                 callback = self._callbacks.pop(0)
-                # Not on the thread that delivers: it may take as long as it likes.
-                background_thread(_call, args=(callback,), name="standpipe-on-cancel").start()
+            except IndexError:
+                return
+            # Not on the thread that delivers: it may take as long as it likes.
+            thread = BackgroundThread(lambda callback=callback: _call(callback), name="standpipe-on-cancel")
+            self._threads.append(thread)
+            if not thread.start():
+                # The process gets no further thread.
+                _call(callback)
 
 
 def _call(callback: Callable[[], object]) -> None:

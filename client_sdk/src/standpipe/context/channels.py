@@ -1,11 +1,11 @@
-"""What a context stands on: where it comes from, and where its messages go."""
+"""The two interfaces of a context: where it comes from, and where its messages go."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from standpipe.http.decisions import DeliveryReport
+    from standpipe.delivery_report import DeliveryReport
     from standpipe_protocol.context import ContextData
     from standpipe_protocol.invocation import Control
     from standpipe_protocol.messages import Message
@@ -15,7 +15,7 @@ class ContextSource(Protocol):
     """Where the context comes from."""
 
     def context(self) -> ContextData:
-        """Waits for it, boundedly; raises a `PipesServerError` when it does not come."""
+        """Waits for it, boundedly; raises a `PipesServerError` when it does not arrive."""
         ...
 
 

@@ -1,8 +1,8 @@
-"""Logging: `context.log`, and `StandpipeHandler` for everybody's own loggers.
+"""Logging: `context.log`, and `StandpipeHandler` for the program's own loggers.
 
-A record brings objects of user code along: its message, arguments, extra fields. One that has no text costs neither its
-siblings nor the line. The invariant: a record that was made while sending is never reported, or each report would make
-the next one.
+A record holds objects of user code: message, arguments, extra fields. An object whose text cannot be read loses neither
+its siblings nor the line. The invariant: a record that was logged while sending is never reported, or each report would
+make the next one.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 from standpipe.context import open_contexts
 from standpipe.errors import DagsterPipesError
-from standpipe.runtime.sender_threads import in_sender_thread
+from standpipe.runtime.clock import rfc3339, utc_now
 from standpipe.runtime.text import text_by, text_of
-from standpipe.runtime.timestamps import rfc3339, utc_now
+from standpipe.runtime.threads import in_sending_thread
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import Log
 
 if TYPE_CHECKING:
-    from standpipe.context.pipes_context import PipesContext
+    from standpipe.context.open_contexts import OpenContext
 
 LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 _OWN_LOGGERS = "standpipe"
@@ -42,12 +42,12 @@ class StandpipeHandler(logging.Handler):
     logging.getLogger().addHandler(StandpipeHandler(level=logging.INFO))
     ```
 
-    Without a context given it uses the one of the task or thread that logs, in one that belongs to none the only one
-    that is open. While there is none, and after it was closed, records are left to the other handlers. So are those of
-    threads that belong to none while several are open; the first of these is an error that says so.
+    Without `context` it uses the one of the task or thread that logs; one that belongs to none uses the only open one.
+    While there is none, and after it is closed, records are left to the other handlers. So are those of threads that
+    belong to none while several are open; the first of these is an error that says so.
     """
 
-    def __init__(self, context: PipesContext | None = None, *, level: int | str = logging.NOTSET) -> None:
+    def __init__(self, context: OpenContext | None = None, *, level: int | str = logging.NOTSET) -> None:
         super().__init__(level)
         self._context = context
         self._has_warned = False
@@ -56,7 +56,7 @@ class StandpipeHandler(logging.Handler):
         if _made_by_sending(record):
             return
         try:
-            context = self._context or open_contexts.answer("StandpipeHandler.emit")
+            context = self._context or open_contexts.resolve("StandpipeHandler.emit")
             if context is None or context.is_closed:
                 return
             context._send(self._message(record))  # pyright: ignore[reportPrivateUsage]  logs are the context's own
@@ -82,7 +82,7 @@ class StandpipeHandler(logging.Handler):
 
 
 class _ContextHandler(StandpipeHandler):
-    """The handler of `context.log`: using it after the end is a mistake that is told, as upstream does."""
+    """The handler of `context.log`: using it after the end is an error, as in Dagster."""
 
     def emit(self, record: logging.LogRecord) -> None:
         context = self._context
@@ -91,8 +91,8 @@ class _ContextHandler(StandpipeHandler):
         super().emit(record)
 
 
-def context_logger(context: PipesContext) -> logging.Logger:
-    """A logger of its own, outside of the tree of loggers: what it is given goes to the server and nowhere else."""
+def context_logger(context: OpenContext) -> logging.Logger:
+    """A logger of its own, outside of the tree of loggers: its records go to the server and nowhere else."""
     logger = logging.Logger("standpipe")
     logger.addHandler(_ContextHandler(context))
     return logger
@@ -106,7 +106,7 @@ def nearest_level(number: int) -> str:
 
 def _made_by_sending(record: logging.LogRecord) -> bool:
     # By thread, not by name: what a program's own httpx calls log is the program's to report.
-    return in_sender_thread() or text_of(record.name, most=20).startswith(f"{_OWN_LOGGERS}.")
+    return in_sending_thread() or text_of(record.name, most=20).startswith(f"{_OWN_LOGGERS}.")
 
 
 def _details(record: logging.LogRecord) -> Mapping[str, JsonValue]:
@@ -151,9 +151,9 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def _without_formatting(record: logging.LogRecord, error: Exception) -> str:
-    """What is left of a message whose formatting raised: its template, each argument by itself, and why."""
+    """The text of a message whose formatting raised: its template, each argument by itself, and the error."""
     template = text_of(record.msg, most=LONGEST_MESSAGE)
-    given: object = record.args
-    arguments = given if isinstance(given, tuple) else (given,)
+    args: object = record.args
+    arguments = args if isinstance(args, tuple) else (args,)
     listed = ", ".join(text_of(one, most=LONGEST_FIELD) for one in arguments[:MOST_FIELDS])
     return f"{template} (cannot be formatted: {type(error).__name__}; arguments: {listed or 'none'})"

@@ -1,4 +1,4 @@
-"""Which value of a report it was that JSON cannot carry. Imported when there is one; pure."""
+"""Finds the value of a report that JSON cannot carry. Imported when there is one; pure."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from standpipe_protocol.messages import Message
 
 
-def named(error: TypeError | ValueError, message: Message) -> TypeError | ValueError:
-    """The error with the place of the value in the report, as `metadata.sample[3].price`; as it is where none is found:
-    then it comes from elsewhere."""
+def with_place(error: TypeError | ValueError, message: Message) -> TypeError | ValueError:
+    """The error with the place of the value in the report, as `metadata.sample[3].price`; unchanged without one."""
     for name, value in _values(message):
         try:
             encode_json(value)
@@ -51,11 +50,11 @@ def _place(value: object, name: str) -> str:
     """The first part within that JSON cannot carry, or the value itself."""
     parts: Iterator[tuple[str, object]] = iter(())
     if isinstance(value, dict):
-        given = cast("Mapping[object, object]", value)
-        for key in given:
+        members = cast("Mapping[object, object]", value)
+        for key in members:
             if not (key is None or isinstance(key, (str, int, float))):
                 return f"{name}, in it the key {str(key)[:100]!r}"
-        parts = ((f"{name}.{key}", inner) for key, inner in given.items())
+        parts = ((f"{name}.{key}", inner) for key, inner in members.items())
     elif isinstance(value, (list, tuple)):
         parts = ((f"{name}[{index}]", inner) for index, inner in enumerate(cast("Sequence[object]", value)))
     for inner_name, inner in parts:

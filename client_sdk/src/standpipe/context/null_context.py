@@ -11,11 +11,11 @@ import json
 import logging
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from standpipe.context.pipes_context import PipesContext
+from standpipe.delivery_report import DeliveryReport
 from standpipe.errors import DagsterPipesWarning, PipesConfigurationError
-from standpipe.http.decisions import DeliveryReport
 from standpipe_protocol.bootstrap import INVOCATION_VARIABLE, UPSTREAM_CONTEXT_VARIABLE
 from standpipe_protocol.context import ContextData
 from standpipe_protocol.invocation import Control
@@ -35,16 +35,16 @@ _log = logging.getLogger("standpipe.null_context")
 class NullPipesContext(PipesContext):
     """A context of a process that no orchestrator launched."""
 
-    is_null = True
+    is_null: ClassVar[bool] = True
 
     def __init__(self, *, extras: Mapping[str, JsonValue] | None = None) -> None:
-        self._data_given = ContextData(extras=dict(extras or {}))
+        self._null_data = ContextData(extras=dict(extras or {}))
         source: ContextSource = self
         channel: MessageChannel = LoggingChannel()
         super().__init__(source=source, channel=channel)
 
     def context(self) -> ContextData:
-        return self._data_given
+        return self._null_data
 
     def _resolve_asset_key(self, asset_key: str | None, method: str) -> str:
         return super()._resolve_asset_key(ASSET_OF_THE_STEP if asset_key in (None, "") else asset_key, method)

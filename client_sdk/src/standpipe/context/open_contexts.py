@@ -1,8 +1,8 @@
-"""Which contexts this process has open, and which of them a call means that names none.
+"""The open contexts of this process, and which of them a call without a context means.
 
 One process may serve many invocations, one after the other and at once. A task or thread belongs to the context that it
-opened, and so does every task that it starts (`contextvars`). The invariant: what belongs to one context is never
-answered with another, and what belongs to none is answered only where there is nothing to choose.
+opened, and so does every task that it starts (`contextvars`). The invariant: a task or thread that belongs to one
+context never gets another, and one that belongs to none gets a context only where one is open.
 """
 
 from __future__ import annotations
@@ -16,15 +16,27 @@ from standpipe.errors import DagsterPipesError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TypeAlias
+    from typing import ClassVar, Protocol, TypeAlias
 
-    from standpipe.context.pipes_context import PipesContext
+    from standpipe_protocol.messages import Message
 
     Identity: TypeAlias = tuple[str, str]
-    """An invocation: the server's address and the id; or what a params loader gave that names no server."""
+    """An invocation: the server's address and the id; or the params of a params loader that names no server."""
+
+    class OpenContext(Protocol):
+        """What is registered: a `OpenContext`."""
+
+        is_null: ClassVar[bool]
+        origin: Origin | None
+
+        @property
+        def is_closed(self) -> bool: ...
+
+        def _send(self, message: Message) -> None: ...
+
 
 REMEMBERED_INVOCATIONS = 16
-"""Of so many closed invocations it is known what was materialized, for a notebook cell that is run again."""
+"""For so many closed invocations the materialized keys are remembered, for a notebook cell that is run again."""
 NAMED = 5
 
 
@@ -33,23 +45,23 @@ class SeveralContexts(DagsterPipesError):
 
 
 class Origin:
-    """What a context was opened for, and by which way."""
+    """The invocation of a context, and what named it."""
 
     __slots__ = ("from_environment", "identity")
 
     def __init__(self, identity: Identity, *, from_environment: bool) -> None:
         self.identity = identity
         self.from_environment = from_environment
-        """Whether the environment of the process named it, and no params loader."""
+        """Whether the environment of the process named it, not a params loader."""
 
 
-class Process:
-    """What was opened in one process, by all its threads."""
+class Registry:
+    """The contexts that all threads of one process opened."""
 
     def __init__(self) -> None:
-        self.open: dict[int, PipesContext] = {}
-        self.latest: PipesContext | None = None
-        """The last one that was opened. When all are closed it is still the answer, as upstream has it."""
+        self.open: dict[int, OpenContext] = {}
+        self.latest: OpenContext | None = None
+        """The last one that was opened. It is still the result of `resolve` when all are closed, as in Dagster."""
         self.materialized: dict[Identity, set[str]] = {}
         self.renew_locks()
 
@@ -59,28 +71,28 @@ class Process:
         self.lock = threading.RLock()
         self.opening: weakref.WeakValueDictionary[Identity, threading.RLock] = weakref.WeakValueDictionary()
 
-    def contexts(self) -> list[PipesContext]:
+    def contexts(self) -> list[OpenContext]:
         """What is open, in the order of opening."""
         with self.lock:
             return [context for context in self.open.values() if not context.is_closed]
 
 
-_process = Process()
-_stack: ContextVar[tuple[PipesContext, ...]] = ContextVar("standpipe_contexts", default=())
-"""To which contexts this task or thread belongs: the one that it opened last is the last."""
+_process = Registry()
+_stack: ContextVar[tuple[OpenContext, ...]] = ContextVar("standpipe_contexts", default=())
+"""The contexts to which this task or thread belongs, the one that it opened last at the end."""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: _process.renew_locks())  # noqa: PLW0108  tests replace `_process`
 
 
-def own() -> PipesContext | None:
+def own() -> OpenContext | None:
     """The context to which this task or thread belongs, closed or not."""
     stack = _stack.get()
     return stack[-1] if stack else None
 
 
-def answer(call: str) -> PipesContext | None:
-    """What a call without a context means here; None where nothing was ever opened.
+def resolve(call: str) -> OpenContext | None:
+    """The context that a call without one means here; None where none was ever opened.
 
     Raises:
         SeveralContexts: several are open, and this task or thread belongs to none of them.
@@ -89,11 +101,11 @@ def answer(call: str) -> PipesContext | None:
 
 
 def is_initialized() -> bool:
-    """Whether `answer` has one, or several to choose from."""
+    """Whether any context was opened."""
     return bool(_stack.get()) or _process.latest is not None
 
 
-def only_open(call: str) -> PipesContext | None:
+def only_open(call: str) -> OpenContext | None:
     """The one open context of this process. Null contexts count only where there are no others.
 
     Raises:
@@ -112,12 +124,12 @@ def only_open(call: str) -> PipesContext | None:
     return contexts[0] if contexts else None
 
 
-def all_open() -> list[PipesContext]:
+def all_open() -> list[OpenContext]:
     """All open contexts of this process, in the order of opening."""
     return _process.contexts()
 
 
-def find(identity: Identity) -> PipesContext | None:
+def find(identity: Identity) -> OpenContext | None:
     """The open context of an invocation."""
     for context in _process.contexts():
         origin = context.origin
@@ -135,8 +147,8 @@ def opening_lock(identity: Identity) -> threading.RLock:
         return lock
 
 
-def enter(context: PipesContext) -> None:
-    """From now on this task or thread belongs to the context, and all others can find it."""
+def enter(context: OpenContext) -> None:
+    """Makes this task or thread belong to the context, and the context visible to all others."""
     around = tuple(one for one in _stack.get() if one is not context and not one.is_closed)
     _stack.set((*around, context))
     with _process.lock:
@@ -146,27 +158,27 @@ def enter(context: PipesContext) -> None:
 
 
 def leave() -> None:
-    """This task or thread belongs to no context any more, and none is found that `answer` would have given it."""
+    """Makes this task or thread belong to no context, and unregisters what `resolve` would return for it."""
     stack = _stack.get()
     _stack.set(())
     with _process.lock:
         contexts = _process.contexts()
-        left = stack or (tuple(contexts) if len(contexts) == 1 else ())
-        for context in left:
+        removed = stack or (tuple(contexts) if len(contexts) == 1 else ())
+        for context in removed:
             _process.open.pop(id(context), None)
-        if not contexts or _process.latest in left:
+        if not contexts or _process.latest in removed:
             contexts = _process.contexts()
             _process.latest = contexts[-1] if contexts else None
 
 
-def forget(context: PipesContext) -> None:
-    """The context is found no more, though it stays open."""
+def forget(context: OpenContext) -> None:
+    """Unregisters a context, which stays open."""
     with _process.lock:
         _process.open.pop(id(context), None)
 
 
-def note_closed(context: PipesContext, *, materialized: set[str]) -> None:
-    """The context is closed."""
+def note_closed(context: OpenContext, *, materialized: set[str]) -> None:
+    """Unregisters a closed context; its materialized keys are remembered."""
     with _process.lock:
         _process.open.pop(id(context), None)
         origin = context.origin
@@ -177,8 +189,8 @@ def note_closed(context: PipesContext, *, materialized: set[str]) -> None:
                 del _process.materialized[next(iter(_process.materialized))]
 
 
-def leave_block(context: PipesContext) -> None:
-    """Behind its `with` block a task or thread belongs to the context that it belonged to before, if that is open."""
+def leave_block(context: OpenContext) -> None:
+    """After its `with` block a task or thread belongs to the context that it belonged to before, if that is open."""
     stack = _stack.get()
     around = tuple(one for one in stack if not one.is_closed)
     if around and stack[-1] is context:
@@ -186,17 +198,13 @@ def leave_block(context: PipesContext) -> None:
 
 
 def materialized_before(identity: Identity) -> set[str] | None:
-    """What this process has reported for an invocation in contexts that were closed."""
+    """The keys that this process materialized for an invocation in contexts that are closed."""
     with _process.lock:
         return _process.materialized.get(identity)
 
 
-def swap(process: Process, stack: tuple[PipesContext, ...] = ()) -> tuple[Process, tuple[PipesContext, ...]]:
-    """For tests in one process: makes this the state of the process and of the calling task or thread.
-
-    Returns:
-        What it was before.
-    """
+def swap(process: Registry, stack: tuple[OpenContext, ...] = ()) -> tuple[Registry, tuple[OpenContext, ...]]:
+    """For tests in one process: replaces the state of the process and of the calling task or thread, and returns it."""
     global _process  # noqa: PLW0603  what is open belongs to the process
     before = _process, _stack.get()
     _process = process
@@ -204,6 +212,6 @@ def swap(process: Process, stack: tuple[PipesContext, ...] = ()) -> tuple[Proces
     return before
 
 
-def _name(context: PipesContext) -> str:
+def _name(context: OpenContext) -> str:
     origin = context.origin
     return "one without an invocation" if origin is None else origin.identity[1]

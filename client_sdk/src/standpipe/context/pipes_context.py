@@ -1,19 +1,21 @@
-"""`PipesContext`: what external code sees. Upstream's properties, methods, rules and error sentences.
+"""`PipesContext`: what external code sees. Dagster's properties, methods, rules and error sentences.
 
 Knows neither HTTP nor queues: the context comes from a `ContextSource`, messages go into a `MessageChannel`. Only
-misuse raises out of `report_*`. The invariant: an asset key counts as materialized once its message was queued, and
+misuse raises out of `report_*`. The invariant: an asset key counts as materialized once its message is queued, and
 never before.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from standpipe.context import open_contexts, rules
 from standpipe.context.cancellation import Cancellation, PipesCancelled
+from standpipe.context.properties import ContextProperties
 from standpipe.errors import DagsterPipesError, PipesConfigurationError, PipesServerError
-from standpipe.runtime.bounded_lock import held_if_free
+from standpipe.lifecycle.orderly_exit import is_no_failure
+from standpipe.runtime.threads import held_if_free
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,19 +25,22 @@ if TYPE_CHECKING:
 
     from standpipe.context.channels import ContextSource, MessageChannel
     from standpipe.context.open_contexts import Origin
-    from standpipe.http.decisions import DeliveryReport
+    from standpipe.delivery_report import DeliveryReport
     from standpipe_protocol.context import ContextData
-    from standpipe_protocol.json_text import JsonValue
     from standpipe_protocol.messages import Message, PipesException
 
 
-class PipesContext:
+CALLBACK_SECONDS = 1.0
+"""How long `close` waits for callbacks of `on_cancel` that still run."""
+
+
+class PipesContext(ContextProperties):
     """The connection of this process to an invocation. Opened by `open_pipes`, found again by `PipesContext.get`."""
 
     is_null: ClassVar[bool] = False
-    """Whether what is reported goes nowhere, because no orchestrator launched this process."""
+    """Whether nothing is sent, because no orchestrator launched this process."""
     origin: Origin | None = None
-    """What it was opened for; None where no invocation was named."""
+    """The invocation that it was opened for; None where none was named."""
 
     @classmethod
     def is_initialized(cls) -> bool:
@@ -44,7 +49,7 @@ class PipesContext:
 
     @classmethod
     def set(cls, context: PipesContext | None) -> None:
-        """Makes a context that of the calling task or thread; after None the one that `get` answers is not found."""
+        """Makes a context that of the calling task or thread; None removes the one that `get` returns."""
         if context is None:
             open_contexts.leave()
         else:
@@ -57,19 +62,28 @@ class PipesContext:
         Raises:
             DagsterPipesError: none was opened, or several are open and this task or thread belongs to none of them.
         """
-        context = open_contexts.answer("PipesContext.get")
+        context = open_contexts.resolve("PipesContext.get")
         if context is None:
             raise DagsterPipesError("PipesContext has not been initialized. You must call `open_dagster_pipes()`.")
-        return context
+        # Only contexts are registered; the registry knows them by their interface.
+        return context  # pyright: ignore[reportReturnType]
 
-    def __init__(self, *, source: ContextSource, channel: MessageChannel, materialized: set[str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        source: ContextSource | None = None,
+        channel: MessageChannel | None = None,
+        materialized: set[str] | None = None,
+    ) -> None:
         """For `open_pipes` and tests; opens nothing by itself.
 
         Args:
+            source: where the context comes from; a subclass may give it by `_source`.
+            channel: where messages go; a subclass may give it by `_channel`.
             materialized: keys already reported by this process for the same invocation.
         """
-        self._source = source
-        self._channel = channel
+        self._own_source = source
+        self._own_channel = channel
         self._loaded: ContextData | None = None
         self._materialized: set[str] = set() if materialized is None else materialized
         self._renew_lock()
@@ -93,16 +107,19 @@ class PipesContext:
     def close(
         self, exc: BaseException | PipesException | Mapping[str, object] | None = None, *, timeout: float | None = None
     ) -> DeliveryReport:
-        """Reports the end, delivers everything and says what became of it. Idempotent.
+        """Reports the end, delivers everything and returns what became of it. Idempotent.
 
         Args:
-            exc: what the work failed with; an exception, or upstream's form of one. An exit with status 0 is none.
+            exc: what the work failed with; an exception, or Dagster's form of one. An exit with status 0 is none.
             timeout: seconds to wait for the server; `STANDPIPE_CLOSE_TIMEOUT` or 30 by default. What is undelivered
                 then is kept in a spool file.
         """
         with self._lock:
             self._report_end(exc)
-        return self._channel.close(timeout)
+        try:
+            return self._channel.close(timeout)
+        finally:
+            self._cancellation.join(CALLBACK_SECONDS)
 
     def flush(self, timeout: float) -> bool:
         """Waits until the server has everything reported so far; False when it has not after `timeout` seconds."""
@@ -115,126 +132,26 @@ class PipesContext:
 
     @property
     def cancel_requested(self) -> bool:
-        """Whether somebody asked this work to stop. It is heard with the server's answers, so within a third of the
+        """Whether this work was asked to stop. The request comes with the server's answers, so within a third of the
         lease (20 s by default) also when nothing is reported. See `on_cancel` and `checkpoint`."""
         return self._cancellation.requested or self._channel.control.cancel_requested
 
     def on_cancel(self, callback: Callable[[], object]) -> None:
-        """Calls back once, on a thread of its own, when somebody asks this work to stop; at once if somebody has."""
-        self._cancellation.call_back(callback)
+        """Calls back once, on a thread of its own, when this work is asked to stop; at once if it has been."""
+        self._cancellation.add_callback(callback)
 
     def raise_on_cancel(self, raises: bool) -> None:
-        """Whether the next report in the main thread raises `PipesCancelled` once somebody has asked (the default)."""
+        """Whether the next report in the main thread raises `PipesCancelled` after the request (the default)."""
         self._cancellation.set_raises(raises)
 
     def checkpoint(self) -> None:
         """A place at which this work can stop.
 
         Raises:
-            PipesCancelled: somebody asked it to.
+            PipesCancelled: it was asked to.
         """
         if self.cancel_requested:
             raise PipesCancelled
-
-    @property
-    def is_asset_step(self) -> bool:
-        """Whether the step targets assets (also true in a check-only step, which has an empty list of them)."""
-        return self._data.asset_keys is not None
-
-    @property
-    def asset_key(self) -> str:
-        """The key of the one asset in scope."""
-        return rules.single_asset("asset_key", self._data.asset_keys)[0]
-
-    @property
-    def asset_keys(self) -> Sequence[str]:
-        """The keys of the assets in scope, as escaped text."""
-        keys = self._data.asset_keys
-        return list(rules.no_asset("asset_keys") if keys is None else keys)
-
-    @property
-    def provenance(self) -> Mapping[str, JsonValue] | None:
-        """The provenance of the one asset in scope."""
-        if self._data.provenance_by_asset_key is None:
-            rules.no_asset("provenance")
-        rules.single_asset("provenance", self._data.asset_keys)
-        return next(iter(self._data.provenance_by_asset_key.values()), None)
-
-    @property
-    def provenance_by_asset_key(self) -> Mapping[str, Mapping[str, JsonValue] | None]:
-        """Provenance by asset key."""
-        found = self._data.provenance_by_asset_key
-        return rules.no_asset("provenance_by_asset_key") if found is None else found
-
-    @property
-    def code_version(self) -> str | None:
-        """The code version of the one asset in scope."""
-        if self._data.code_version_by_asset_key is None:
-            rules.no_asset("code_version")
-        rules.single_asset("code_version", self._data.asset_keys)
-        return next(iter(self._data.code_version_by_asset_key.values()), None)
-
-    @property
-    def code_version_by_asset_key(self) -> Mapping[str, str | None]:
-        """Code versions by asset key."""
-        found = self._data.code_version_by_asset_key
-        return rules.no_asset("code_version_by_asset_key") if found is None else found
-
-    @property
-    def is_partition_step(self) -> bool:
-        """Whether the step has one or more partitions."""
-        return self._data.partition_key_range is not None
-
-    @property
-    def partition_key(self) -> str:
-        """The partition's key."""
-        key = self._data.partition_key
-        return rules.no_partition("partition_key") if key is None else key
-
-    @property
-    def partition_key_range(self) -> Mapping[str, str]:
-        """First and last key of the partitions, as `{"start": ..., "end": ...}`."""
-        keys = self._data.partition_key_range
-        return rules.no_partition("partition_key_range") if keys is None else {"start": keys.start, "end": keys.end}
-
-    @property
-    def partition_time_window(self) -> Mapping[str, str] | None:
-        """Start and end of the partition's time, as `{"start": ..., "end": ...}`; None when it is not one of time."""
-        if self._data.partition_key_range is None:
-            rules.no_partition("partition_time_window")
-        window = self._data.partition_time_window
-        return None if window is None else {"start": window.start, "end": window.end}
-
-    @property
-    def run_id(self) -> str | None:
-        """The orchestrator's id of the run."""
-        return self._data.run_id
-
-    @property
-    def job_name(self) -> str | None:
-        """The job's name, where the run is one of a job."""
-        return self._data.job_name
-
-    @property
-    def retry_number(self) -> int:
-        """How many times this was tried before."""
-        return self._data.retry_number
-
-    @property
-    def extras(self) -> Mapping[str, JsonValue]:
-        """What the orchestration code handed over."""
-        return self._data.extras
-
-    def get_extra(self, key: str) -> JsonValue:
-        """One of the extras.
-
-        Raises:
-            DagsterPipesError: there is no such extra.
-        """
-        extras = self._data.extras
-        if key not in extras:
-            raise DagsterPipesError(f"Extra `{key}` is undefined. Extras must be provided by user.")
-        return extras[key]
 
     @property
     def log(self) -> logging.Logger:
@@ -280,7 +197,7 @@ class PipesContext:
 
         Args:
             check_name: the check's name.
-            passed: a real `bool` (a numpy one is refused, as upstream does: write `bool(...)`).
+            passed: a real `bool` (a numpy one is refused, as by Dagster: write `bool(...)`).
             severity: what a failure means, `"WARN"` or `"ERROR"`.
             metadata: as for a materialization.
             asset_key: may be left out where exactly one asset is in scope; a check-only step has none, so needs it.
@@ -301,11 +218,11 @@ class PipesContext:
         partition: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Reports what was seen of an asset, as often as it is seen. It counts as no materialization.
+        """Reports an observation of an asset, as often as it is made. It counts as no materialization.
 
         Args:
             metadata: as for a materialization.
-            data_version: the version that was seen, where there is one.
+            data_version: the observed version, where there is one.
             asset_key: may be left out where exactly one asset is in scope.
             partition: of the asset; where it is left out, that of the context.
             tags: texts by name.
@@ -323,9 +240,9 @@ class PipesContext:
         Raises:
             TypeError: JSON cannot carry it. Keys that are numbers become strings, as `json.dumps` does it.
         """
-        import standpipe_protocol.messages as words
+        import standpipe_protocol.messages as protocol
 
-        self._report(words.ReportCustomMessage(payload=payload))  # pyright: ignore[reportArgumentType]  encoding checks it
+        self._report(protocol.ReportCustomMessage(payload=payload))  # pyright: ignore[reportArgumentType]  encoding checks it
 
     def log_external_stream(self, stream: str, text: str, extras: Mapping[str, object] | None = None) -> None:
         """Reports a piece of captured output.
@@ -334,6 +251,16 @@ class PipesContext:
             DagsterPipesError: `stream` is neither `"stdout"` nor `"stderr"`, or `text` is no string.
         """
         self._send(rules.external_stream(stream, text, extras))
+
+    @property
+    def _source(self) -> ContextSource:
+        assert self._own_source is not None  # noqa: S101  given to `__init__`, or by a subclass
+        return self._own_source
+
+    @property
+    def _channel(self) -> MessageChannel:
+        assert self._own_channel is not None  # noqa: S101  as above
+        return self._own_channel
 
     @property
     def _data(self) -> ContextData:
@@ -356,18 +283,20 @@ class PipesContext:
         try:
             self._channel.send(message)
         except (TypeError, ValueError) as error:
-            raise rules.naming_the_value(error, message) from error.__cause__
+            from standpipe.context.not_json import with_place
+
+            raise with_place(error, message) from error.__cause__
 
     def _report_end(self, exc: BaseException | PipesException | Mapping[str, object] | None) -> None:
         if not self._closed:
-            self._send_closed(None if rules.is_no_failure(exc) else exc)
+            self._send_closed(None if is_no_failure(exc) else exc)
             self._closed = True
             open_contexts.note_closed(self, materialized=self._materialized)
 
     def _begin_termination(
         self, reason: PipesException | None, *, signal: str, seconds: float
     ) -> Callable[[float], object]:
-        """Reports that a signal ends the process. What it answers waits for the delivery, so many seconds."""
+        """Reports that a signal ends the process; returns what waits for the delivery, so many seconds."""
         # Another thread may be in a report that waits.
         with held_if_free(self._lock, seconds=seconds):
             self._signal = signal
@@ -388,6 +317,6 @@ class PipesContext:
         except (PipesServerError, PipesConfigurationError):
             if not asset_key:
                 raise
-            # Reporting does not fail for the server's sake: with the key given the server can check it later.
+            # Without the server a report does not fail: it names the key, which the server checks later.
             return asset_key
         return rules.target_asset_key(asset_key, keys=keys, method=method)

@@ -1,4 +1,4 @@
-"""Where the context appears that the background thread fetches; anybody may wait for it."""
+"""The context that the background thread fetches, for every thread that waits for it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.context import ContextData
 
 
-class ContextBox:
-    """The context once it is there, or the error that says why it never will be."""
+class FetchedContext:
+    """The context once it has arrived, or the error because of which it never will."""
 
     def __init__(self) -> None:
         self._settled = threading.Event()
@@ -22,28 +22,28 @@ class ContextBox:
     def settled(self) -> bool:
         return self._settled.is_set()
 
-    def give(self, data: ContextData) -> None:
+    def set(self, data: ContextData) -> None:
         self._data = data
         self._settled.set()
-
-    def copy(self) -> ContextBox:
-        """The same with locks of its own, for a forked child."""
-        other = ContextBox()
-        other._data, other._error = self._data, self._error
-        if self.settled:
-            other._settled.set()
-        return other
 
     def fail(self, error: StandpipeError) -> None:
         if not self._settled.is_set():
             self._error = error
             self._settled.set()
 
+    def copy(self) -> FetchedContext:
+        """The same with locks of its own, for a forked child."""
+        other = FetchedContext()
+        other._data, other._error = self._data, self._error
+        if self.settled:
+            other._settled.set()
+        return other
+
     def wait(self, *, timeout: float) -> ContextData | None:
-        """The context, or None when the time is over.
+        """The context, or None after the time-out.
 
         Raises:
-            StandpipeError: it will never come.
+            StandpipeError: it will never arrive.
         """
         self._settled.wait(bounded(timeout))
         if self._error is not None:

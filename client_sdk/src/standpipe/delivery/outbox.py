@@ -1,35 +1,34 @@
-"""The outbox: one producer that numbers messages, keeps them until the server has them, and tells the truth about it.
+"""The outbox: one producer that numbers messages, stores them until the server has them, and reports what became of
+each.
 
-`send` returns in microseconds and raises only for what is wrong with the message itself. A forked child finds its copy
-turned into a producer of its own. The invariant: every message that `send` took is acknowledged, pending, in the spool
-file, or counted in the report as lost.
+`send` returns in microseconds and raises only for what is wrong with the message itself. In a forked child the copy
+becomes a producer of its own. The invariant: every message that `send` took is acknowledged, queued, in the spool file,
+or counted in the report as lost.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from standpipe.delivery.fetched_context import unreachable
-from standpipe.delivery.final_report import settle
-from standpipe.delivery.ledger import encode_closed
-from standpipe.delivery.loss_warnings import Losses, dropped_note
-from standpipe.delivery.message_queue import MEMORY_BYTES, MEMORY_MESSAGES, Pending
+from standpipe.delivery.final_report import make_final_report
+from standpipe.delivery.loss_warnings import LossWarnings, dropped_note
+from standpipe.delivery.message_queue import MEMORY_BYTES, MEMORY_MESSAGES, MessageQueue
 from standpipe.delivery.sender import Sender
-from standpipe.delivery.settings import close_seconds, open_seconds, spool_first
+from standpipe.delivery.settings import close_seconds, open_seconds, spools_first
 from standpipe.delivery.size_limits import within_limits
+from standpipe.delivery_report import DeliveryReport, Rejection
 from standpipe.errors import DagsterPipesError
 from standpipe.exceptions import describe_exception
-from standpipe.http.decisions import DeliveryReport, Rejection
-from standpipe.lifecycle import process_hooks as lifetime
-from standpipe.producer.opening import HEARD_SECONDS, Fork, begin_opening, new_producer
+from standpipe.lifecycle import process_hooks
+from standpipe.producer.opening import CONFIRM_SECONDS, Fork, begin_opening, new_producer
 from standpipe.runtime import clock
-from standpipe.runtime.bounded_lock import held_if_free
-from standpipe.runtime.timestamps import utc_now
+from standpipe.runtime.threads import held_if_free
 from standpipe.spool.format import SpoolHeader
 from standpipe.spool.leftovers import Leftovers
 from standpipe.spool.spool_file import Spool, open_spool
@@ -37,16 +36,15 @@ from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.context import ContextData
 from standpipe_protocol.invocation import Control
 from standpipe_protocol.json_text import encode_json
-from standpipe_protocol.messages import Closed, Message, Opened, message_to_wire
+from standpipe_protocol.messages import Closed, Ledger, Message, Opened, message_to_wire
 
 if TYPE_CHECKING:
     from standpipe.producer.opening import Opening
     from standpipe_protocol.problems import Problem
 
 IMPORT_SECONDS = 10.0
-_LATE = "they were reported while this process closed"
-
-_log = logging.getLogger("standpipe.outbox")
+JOIN_SECONDS = 0.1
+"""How long a thread in the middle of a request is waited for at the end: not longer than the caller allowed."""
 
 
 class Outbox:
@@ -64,24 +62,24 @@ class Outbox:
         memory_bytes: int,
         opening: Opening | None,
     ) -> None:
-        self._bootstrap = bootstrap
+        self.bootstrap = bootstrap
+        self.closing_seconds: float | None = None
+        """How long `closed` waits for what other processes left on disk, where that is not `close_seconds`."""
         self._environment = environment
         self._heartbeat = heartbeat
         self._fetch_context = fetch_context
         self._memory_messages = memory_messages
         self._memory_bytes = memory_bytes
-        self._spool_first = spool_first(environment)
-        self.closing_seconds: float | None = None
-        """How long `closed` waits for what other processes left on disk, where that is not `close_seconds`."""
+        self._always_spool = spools_first(environment)
         self._fork: Fork | None = None
         self._opened_at = clock.monotonic()
         self._on_control: Callable[[Control], None] | None = None
         self._inherited: list[object] = []
-        self._after_fork: Callable[[], None] = _do_nothing
-        self._after_opening_in_child: Callable[[], None] = _do_nothing
+        self._after_fork: Callable[[], object] | None = None
+        self._after_opening_in_child: Callable[[], object] | None = None
         self._begin(producer)
         if opening is not None:
-            self._take_opening(opening)
+            self._put_opening(opening)
 
     @classmethod
     def connect(
@@ -96,7 +94,7 @@ class Outbox:
         memory_bytes: int = MEMORY_BYTES,
         opening: Opening | None = None,
     ) -> Outbox:
-        """A new producer, with its background thread started. Returns before anything was connected.
+        """A new producer, with its background thread started. Returns before anything is connected.
 
         Args:
             producer: its id; a random one by default, which is what a process wants that may be started twice.
@@ -117,17 +115,9 @@ class Outbox:
             memory_bytes=memory_bytes,
             opening=opening,
         )
-        lifetime.watch(outbox)
+        process_hooks.watch(outbox)
         outbox._start()
         return outbox
-
-    @property
-    def bootstrap(self) -> Bootstrap:
-        return self._bootstrap
-
-    @property
-    def producer(self) -> str:
-        return self._producer
 
     @property
     def control(self) -> Control:
@@ -151,12 +141,12 @@ class Outbox:
     @property
     def numbered(self) -> int:
         """How many messages got a number."""
-        return self._pending.numbered
+        return self._queue.numbered
 
     @property
     def dropped(self) -> int:
-        """Messages that could be kept nowhere."""
-        return self._pending.dropped
+        """Messages for which there was no room."""
+        return self._queue.dropped
 
     @property
     def close_seconds(self) -> float:
@@ -170,7 +160,7 @@ class Outbox:
 
     @property
     def refusal(self) -> Problem | None:
-        """What the server said when it refused everything for good; None otherwise."""
+        """The problem with which the server refused everything for good; None otherwise."""
         return None if self._sender.stopped_by is None else self._sender.stopped_by.problem
 
     @property
@@ -183,7 +173,7 @@ class Outbox:
         self._on_control = callback
         self._sender.on_control(callback)
 
-    def after_fork(self, callback: Callable[[], None], *, opened: Callable[[], None]) -> None:
+    def after_fork(self, callback: Callable[[], object], *, opened: Callable[[], object]) -> None:
         """Calls back in a forked child, before anything else uses this outbox there, and once it has opened there."""
         self._after_fork, self._after_opening_in_child = callback, opened
 
@@ -198,15 +188,15 @@ class Outbox:
             PipesProblem: the server refused, `PipesUnauthorized` and `PipesNotFound` above all.
             PipesConfigurationError: the environment names no usable server.
         """
-        box = self._sender.context
-        if not box.settled:
+        fetched = self._sender.context
+        if not fetched.settled:
             self._start()
             self._sender.hurry()
         allowed = open_seconds(self._environment) if timeout is None else clock.bounded(timeout)
-        data = box.wait(timeout=self._opened_at + allowed - clock.monotonic() if self._started else 0.0)
+        data = fetched.wait(timeout=self._opened_at + allowed - clock.monotonic() if self._started else 0.0)
         if data is None:
             waited = clock.monotonic() - self._opened_at
-            raise unreachable(self._bootstrap, waited=waited, trouble=self._sender.trouble)
+            raise unreachable(self.bootstrap, waited=waited, trouble=self._sender.trouble)
         return data
 
     def send(self, message: Message) -> None:
@@ -221,129 +211,134 @@ class Outbox:
             raise DagsterPipesError("Cannot send message after pipes context is closed.")
         if self._sender.superseded:
             return
-        sent_at = utc_now()
-        if self._to_open:
+        sent_at = clock.utc_now()
+        if self._opens_with_report:
             self._open_in_child()
         if isinstance(message, Closed):
-            if self._last:
+            if self._is_ended:
                 return  # a signal handler or the end of the process closed it in the middle of a close
-            seconds = self.close_seconds if self.closing_seconds is None else self.closing_seconds
-            # None of which nobody knows must make this one green, so what waits must not be overtaken.
-            self._held_back = not self._leftovers.deliver_others(
-                self._bootstrap.invocation, own=self._producer, seconds=seconds
-            )
-            if self._held_back:
-                self._sender.stop(timeout=0.1)
-            kept = self._pending.put_last("closed", lambda account: encode_closed(message, account, sent_at=sent_at))
-            self._last = True
+            stored = self._put_closing(message, sent_at=sent_at)
+            self._is_ended = True
         else:
             body = encode_json(message_to_wire(message, sent_at=sent_at))
             body = within_limits(message, body, limits=self._sender.limits, sent_at=sent_at)
-            kept = self._pending.put(message.method, body)
+            stored = self._queue.put(message.method, body)
             if isinstance(message, Opened):
-                self._opens = True
-        if not kept or self._pending.not_on_disk is not None:
-            self._losses.tell(trouble=self._sender.trouble)
+                self._has_opened = True
+        if not stored or self._queue.spool_error is not None:
+            self._losses.warn(trouble=self._sender.trouble)
         if not self._started:
             self._start()
-        if self._unheard and not isinstance(message, (Opened, Closed)):
-            self.wait_until_heard()
+        if self._confirms_opening and not isinstance(message, (Opened, Closed)):
+            self.confirm_opening()
 
-    def wait_until_heard(self) -> None:
-        """Waits, boundedly, until the opening is acknowledged: nothing else on this machine may outlive it."""
-        self._unheard = False
-        if self._pending.acknowledged:
+    def confirm_opening(self) -> None:
+        """Waits, boundedly, until the opening is acknowledged: it is on no disk that outlives this process."""
+        self._confirms_opening = False
+        if self._queue.acknowledged:
             return
         self._start()
         self._sender.hurry()
         if self._started:
-            self._pending.wait_for_acknowledgement(through=1, deadline=clock.monotonic() + HEARD_SECONDS)
+            self._queue.wait_for_acknowledgement(through=1, deadline=clock.monotonic() + CONFIRM_SECONDS)
 
     def flush(self, timeout: float) -> bool:
         """Waits until everything sent so far is acknowledged; False when it is not, after `timeout` seconds at most."""
-        through, deadline = self._pending.numbered, clock.monotonic() + clock.bounded(timeout)
-        if self._pending.acknowledged >= through or self._sender.superseded:
+        through, deadline = self._queue.numbered, clock.monotonic() + clock.bounded(timeout)
+        if self._queue.acknowledged >= through or self._sender.superseded:
             return not self._sender.superseded
         self._start()
         self._sender.hurry()
-        # Without a thread nobody delivers, so nobody is waited for.
-        return self._started and self._pending.wait_for_acknowledgement(through=through, deadline=deadline)
+        # Without a thread nothing is delivered, so there is nothing to wait for.
+        return self._started and self._queue.wait_for_acknowledgement(through=through, deadline=deadline)
 
     def close(self, timeout: float | None = None) -> DeliveryReport:
-        """Delivers what is pending for at most `timeout` seconds, spools the rest, and says what became of everything.
+        """Delivers what is queued for at most `timeout` seconds, spools the rest, and reports what became of each.
 
-        Idempotent: a second call answers the first one's report. By default `STANDPIPE_CLOSE_TIMEOUT`, or 30 seconds.
+        Idempotent: a second call returns the first one's report. By default `STANDPIPE_CLOSE_TIMEOUT`, or 30 seconds.
         """
         seconds = self.close_seconds if timeout is None else clock.bounded(timeout)
         until = clock.monotonic() + seconds
         # Another thread may be closing it, and have more time for that than a process that a signal ends.
         with held_if_free(self._closing, seconds=seconds):
             if self._report is None:
-                delivered = not self._held_back and self.flush(max(until - clock.monotonic(), 0.0))
-                # A thread in the middle of a request is not waited for longer than the caller allowed.
-                self._sender.stop(timeout=2.0 if delivered else 0.1)
-                self._leftovers.stop()
-                # A signal handler may have closed it meanwhile.
-                self._report = self._report or settle(
-                    self._pending,
+                delivered = not self._waits_for_others and self.flush(max(until - clock.monotonic(), 0.0))
+                self._sender.stop(timeout=2.0 if delivered else JOIN_SECONDS)
+                self._leftovers.stop(timeout=JOIN_SECONDS)
+                reason = "they were reported while this process closed" if delivered else "the time to close was over"
+                # A signal handler may have closed it in between.
+                self._report = self._report or make_final_report(
+                    self._queue,
                     self._sender,
-                    bootstrap=self._bootstrap,
-                    producer=self._producer,
-                    otherwise=_LATE if delivered else "the time to close was over",
+                    bootstrap=self.bootstrap,
+                    producer=self.producer,
+                    default_reason=reason,
                 )
                 if self._opening is not None:
                     self._opening.mark.release()
             return self._report
 
-    def _open_in_child(self) -> None:
-        """A forked child opens with its first report: if it dies without closing, what it had not sent is missed."""
-        with self._starting:
-            if self._to_open and not self._opens:
-                # Set first: a signal handler that reports may interrupt what follows.
-                self._opens = True
-                opening = begin_opening(
-                    self._bootstrap, environment=self._environment, producer=self._producer, fork=self._fork
-                )
-                self._take_opening(opening)
-                lifetime.install()
-                self._after_opening_in_child()
-                # Last: other threads that report wait for the lock until then.
-                self._to_open = False
-
-    def _take_opening(self, opening: Opening) -> None:
-        on_disk = self._pending.begin("opened", opening.body, spool=lambda: self._make_spool(1, opening))
-        self._opens, self._opening = True, opening
-        self._unheard = not (on_disk and opening.safe)
-
-    def close_at_end(self, timeout: float | None = None) -> None:
+    def close_at_exit(self, timeout: float) -> None:
         """At the end of the process. A child that is known to end in order, or by what, closes by itself."""
         if self._report is None and self._opening is not None and self._opening.end.is_known:
             raised = self._opening.end.raised
             self.send(Closed(exception=None if raised is None else describe_exception(raised)))
         self.close(timeout)
 
+    def adopt_thread(self) -> Callable[[], None] | None:
+        """Makes the calling thread the one that delivers, unless there is one; returns what it has to run then."""
+        with self._starting:
+            if self._started or self._report is not None:
+                return None
+            self._started = True
+            return self._sender.adopt_thread()
+
+    def wait_until_imported(self) -> None:
+        """Waits until no background thread imports anything: a fork would leave the import's lock held in the child."""
+        self._sender.wait_until_imported(IMPORT_SECONDS)
+        self._leftovers.wait_until_imported(IMPORT_SECONDS)
+
+    def begin_in_child(self) -> None:
+        """Makes a forked child's copy a producer of its own."""
+        # Referenced, not closed: the sockets are the parent's, and a collected one would warn.
+        self._inherited += [self._sender, self._queue]
+        self._queue.forget_in_child()
+        self._leftovers.forget_in_child()
+        report, parents_sender, opens = self._report, self._sender, self._has_opened or self._opens_with_report
+        parent = None if self._fork is None else self._fork.parent
+        if self._opening is not None:
+            self._opening.mark.forget_in_child()
+            parent = self.producer
+        self._fork = Fork(parent=parent, handled=sys.exc_info()[1])
+        self._opened_at = clock.monotonic()
+        self._begin(new_producer())
+        self._report, self._opens_with_report = report, opens
+        self._sender.inherit(parents_sender)
+        if self._after_fork is not None:
+            self._after_fork()
+
     def _begin(self, producer: str) -> None:
-        """A fresh producer: nothing numbered, no thread yet."""
-        self._producer = producer
+        """Starts as a fresh producer: nothing numbered, no thread yet."""
+        self.producer = producer
         self._report: DeliveryReport | None = None
         # Reentrant, because a signal handler that closes may interrupt either.
         self._closing, self._starting = threading.RLock(), threading.RLock()
         self._opening: Opening | None = None
-        self._started = self._opens = self._to_open = self._unheard = False
-        self._held_back = self._last = False
+        self._started = self._has_opened = self._opens_with_report = self._confirms_opening = False
+        self._waits_for_others = self._is_ended = False
         self._leftovers = Leftovers(self._environment)
-        self._pending = Pending(
+        self._queue = MessageQueue(
             spool=self._make_spool,
             memory_messages=self._memory_messages,
             memory_bytes=self._memory_bytes,
-            disk_first=self._spool_first,
+            always_spool=self._always_spool,
             dropped_note=dropped_note,
         )
-        self._losses = Losses(self._pending, bootstrap=self._bootstrap)
+        self._losses = LossWarnings(self._queue, invocation=self.bootstrap.invocation)
         self._sender = Sender(
-            bootstrap=self._bootstrap,
+            bootstrap=self.bootstrap,
             producer=producer,
-            pending=self._pending,
+            queue=self._queue,
             environment=self._environment,
             fetch_context=self._fetch_context,
             heartbeat=self._heartbeat,
@@ -359,41 +354,41 @@ class Outbox:
                 if self._started and self._fork is None:
                     self._leftovers.start()
 
-    def take_thread(self) -> Callable[[], None] | None:
-        """Has the calling thread deliver where the process gets no further one; answers what that has to run then."""
+    def _put_opening(self, opening: Opening) -> None:
+        on_disk = self._queue.put_opening(opening.body, spool=lambda: self._make_spool(1, opening))
+        self._has_opened, self._opening = True, opening
+        self._confirms_opening = not (on_disk and opening.safe)
+
+    def _open_in_child(self) -> None:
+        """A forked child opens with its first report: if it dies without closing, the server misses its `closed`."""
         with self._starting:
-            if self._started or self._report is not None:
-                return None
-            self._started = True
-            return self._sender.take_thread()
+            if self._opens_with_report and not self._has_opened:
+                # Set first: a signal handler that reports may interrupt what follows.
+                self._has_opened = True
+                opening = begin_opening(
+                    self.bootstrap, environment=self._environment, producer=self.producer, fork=self._fork
+                )
+                self._put_opening(opening)
+                process_hooks.install()
+                if self._after_opening_in_child is not None:
+                    self._after_opening_in_child()
+                # Last: other threads that report wait for the lock until then.
+                self._opens_with_report = False
+
+    def _put_closing(self, message: Closed, *, sent_at: str) -> bool:
+        seconds = self.close_seconds if self.closing_seconds is None else self.closing_seconds
+        # A `closed` must not overtake another producer's messages: the invocation could end `succeeded` without them.
+        self._waits_for_others = not self._leftovers.deliver_others(
+            self.bootstrap.invocation, own=self.producer, seconds=seconds
+        )
+        if self._waits_for_others:
+            self._sender.stop(timeout=JOIN_SECONDS)
+
+        def encode(ledger: Ledger) -> bytes:
+            return encode_json(message_to_wire(replace(message, ledger=ledger), sent_at=sent_at))
+
+        return self._queue.put_closing(encode)
 
     def _make_spool(self, first_seq: int, opening: Opening | None = None) -> Spool:
-        header = SpoolHeader(bootstrap=self._bootstrap, producer=self._producer, first_seq=first_seq)
+        header = SpoolHeader(bootstrap=self.bootstrap, producer=self.producer, first_seq=first_seq)
         return open_spool(header, environment=self._environment, opening=opening)
-
-    def wait_until_imported(self) -> None:
-        """Waits until no background thread imports anything: a fork would leave the import's lock held in the child."""
-        self._sender.wait_until_imported(IMPORT_SECONDS)
-        self._leftovers.wait_until_imported(IMPORT_SECONDS)
-
-    def begin_in_child(self) -> None:
-        """Turns a forked child's copy into a producer of its own."""
-        # Kept alive, not closed: the sockets are the parent's, and a collected one would warn.
-        self._inherited += [self._sender, self._pending]
-        self._pending.forget_in_child()
-        self._leftovers.forget_in_child()
-        report, parents, opens = self._report, self._sender, self._opens or self._to_open
-        if self._opening is not None:
-            self._opening.mark.forget_in_child()
-            self._fork = Fork(parent=self._producer, handled=sys.exc_info()[1])
-        else:
-            self._fork = Fork(parent=None if self._fork is None else self._fork.parent, handled=sys.exc_info()[1])
-        self._opened_at = clock.monotonic()
-        self._begin(new_producer())
-        self._report, self._to_open = report, opens
-        self._sender.inherit(parents)
-        self._after_fork()
-
-
-def _do_nothing() -> None:
-    return

@@ -1,57 +1,57 @@
-"""Says that the server is not reached: where it was looked for, why that failed, and what to do about it.
+"""The warning that the server is not reached: its address, why the connection fails, and what to do about it.
 
-A program that waits for its context, or for its end, would otherwise be silent for as long as connections take to fail.
-The invariant: it is said once an outage, and within `SECONDS` when nothing was heard since the process opened.
+Without it a program that waits for its context, or for its end, would be silent for as long as connections take to
+fail. The invariant: it is logged once an outage, and within `SECONDS` when no answer came since the process opened.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-from standpipe.runtime.threads import background_thread
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from standpipe_protocol.bootstrap import Bootstrap
+from standpipe.runtime.threads import BackgroundThread
+from standpipe_protocol.bootstrap import Bootstrap
 
 SECONDS = 3.0
 
 _log = logging.getLogger("standpipe.outbox")
 
 
-class Reach:
-    """What was said of one producer's server."""
+class ReachabilityWarning:
+    """Warns for one producer.
 
-    def __init__(self, bootstrap: Bootstrap) -> None:
+    Args:
+        trouble: why no answer came, as far as that is known.
+    """
+
+    def __init__(self, bootstrap: Bootstrap, *, trouble: Callable[[], str | None]) -> None:
         self._bootstrap = bootstrap
-        self._told = False
+        self._trouble = trouble
+        self._warned = False
         self._settled = threading.Event()
+        self._thread = BackgroundThread(self._wait, name="standpipe-reach")
 
-    def watch(self, trouble: Callable[[], str | None]) -> None:
-        """Begins to wait for the first word of the server.
-
-        Args:
-            trouble: why nothing came, as far as that is known.
-        """
+    def start(self) -> None:
+        """Begins to wait for the first answer. Without a further thread the third failure warns."""
         if not self._settled.is_set():
-            # Where there is no further thread, the third failure tells.
-            with contextlib.suppress(RuntimeError):
-                background_thread(self._wait, args=(trouble,), name="standpipe-reach").start()
+            self._thread.start()
 
-    def heard(self) -> None:
-        """The server has answered, or nothing is awaited any more."""
-        self._told = False
+    def answered(self) -> None:
+        """The server has answered: the next outage is a new one."""
+        self._warned = False
         self._settled.set()
 
-    def tell(self, reason: str) -> None:
-        """Says so, once until the server is heard again."""
+    def stop(self, timeout: float) -> None:
+        """Ends the wait."""
         self._settled.set()
-        if not self._told:
-            self._told = True
+        self._thread.join(timeout)
+
+    def warn(self, reason: str) -> None:
+        """Logs the warning, once until the server answers again."""
+        self._settled.set()
+        if not self._warned:
+            self._warned = True
             _log.warning(
                 "The Standpipe server at %s takes no reports of invocation %s (%s). They are kept and tried again. %s",
                 self._bootstrap.url,
@@ -60,15 +60,15 @@ class Reach:
                 remedy(reason),
             )
 
-    def _wait(self, trouble: Callable[[], str | None]) -> None:
+    def _wait(self) -> None:
         if not self._settled.wait(SECONDS):
-            self.tell(trouble() or f"it has not answered within {SECONDS:.0f} s")
+            self.warn(self._trouble() or f"it has not answered within {SECONDS:.0f} s")
 
 
 def remedy(reason: str) -> str:
     """What to do, by why the server is not reached."""
-    said = reason.lower()
-    return next((todo for signs, todo in _REMEDIES if any(sign in said for sign in signs)), _ANY)
+    text = reason.lower()
+    return next((advice for signs, advice in _REMEDIES if any(sign in text for sign in signs)), _ANY)
 
 
 _ANY = (
@@ -105,7 +105,7 @@ _REMEDIES = (
     ),
     (
         ("timeout", "timed out", "not answered", "unreachable", "no route"),
-        "Nothing comes back from there: check that STANDPIPE_URL is an address of a network that this machine is in, "
-        "that no firewall drops what is sent, and that the server is not stuck.",
+        "No answer comes from there: check that STANDPIPE_URL is an address of a network that this machine is in, that "
+        "no firewall drops the packets, and that the server is not stuck.",
     ),
 )

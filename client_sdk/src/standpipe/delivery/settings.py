@@ -1,5 +1,4 @@
-"""How sure a process wants to be, and how long it waits for that, from its environment. Imports next to nothing, since
-every process asks."""
+"""Durability and time-outs of a process, from its environment. Imports next to nothing: every process reads it."""
 
 from __future__ import annotations
 
@@ -11,27 +10,25 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SPOOL_VARIABLE = "STANDPIPE_SPOOL"
-SPOOL_FIRST = "first"
-SPOOL_LATER = "later"
 CLOSE_TIMEOUT_VARIABLE = "STANDPIPE_CLOSE_TIMEOUT"
 OPEN_TIMEOUT_VARIABLE = "STANDPIPE_OPEN_TIMEOUT"
 DEFAULT_CLOSE_SECONDS = 30.0
 DEFAULT_OPEN_SECONDS = 60.0
 
 
-def spool_first(environment: Mapping[str, str]) -> bool:
-    """Whether every message is to be on disk before the report returns.
+def spools_first(environment: Mapping[str, str]) -> bool:
+    """Whether every message is on disk before the report returns.
 
     Raises:
-        PipesConfigurationError: the variable says something else than `first` or `later`.
+        PipesConfigurationError: the variable is neither `first` nor `later`.
     """
-    given = environment.get(SPOOL_VARIABLE) or SPOOL_LATER
-    if given not in (SPOOL_FIRST, SPOOL_LATER):
+    value = environment.get(SPOOL_VARIABLE) or "later"
+    if value not in ("first", "later"):
         raise PipesConfigurationError(
-            f"{SPOOL_VARIABLE} is {given!r}. Expected {SPOOL_FIRST!r} (every report is on disk before it returns) or "
-            f"{SPOOL_LATER!r} (on disk when memory is full or the server is away)."
+            f"{SPOOL_VARIABLE} is {value!r}. Expected 'first' (every report is on disk before it returns) or 'later' "
+            "(on disk when memory is full or the server is away)."
         )
-    return given == SPOOL_FIRST
+    return value == "first"
 
 
 def close_seconds(environment: Mapping[str, str]) -> float:

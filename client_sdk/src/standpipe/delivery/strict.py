@@ -1,7 +1,7 @@
-"""For those who would rather fail: a report returns when the server has it, or raises.
+"""`strict=True`: a report returns when the server has stored it, or raises.
 
-In front of an outbox, which goes on keeping, retrying and spooling as ever. The invariant: a report that returned is
-stored and was not rejected, and so is everything when `close` returned.
+The outbox behind it stores, retries and spools as ever. The invariant: a report that returned is stored and was not
+rejected, and so is everything when `close` returned.
 """
 
 from __future__ import annotations
@@ -12,53 +12,51 @@ from standpipe.errors import PipesNotDelivered, PipesServerUnreachable, error_fo
 from standpipe_protocol.messages import Closed, Log, LogExternalStream, Message, Opened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from standpipe.delivery.outbox import Outbox
-    from standpipe.http.decisions import DeliveryReport
+    from standpipe.delivery_report import DeliveryReport
     from standpipe_protocol.invocation import Control
 
-# A line of a log is worth no round trip; the next report waits for it too. Nor is the opening, which the program did
-# not ask for by itself, and `close` waits for what it sends.
-_NOT_WAITED_FOR = (Log, LogExternalStream, Opened, Closed)
+# A log line is worth no round trip; the next report waits for it too. Nor is the opening, which the program did not
+# ask for, and `close` waits for what it sends.
+_NOT_CONFIRMED = (Log, LogExternalStream, Opened, Closed)
 
 
 class StrictChannel:
     """The channel of a context that was opened with `strict=True`."""
 
-    def __init__(self, outbox: Callable[[], Outbox]) -> None:
+    def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
-        self._told_rejections = 0
-        self._told_dropped = 0
-        self._told_end = False
+        self._raised_rejections = 0
+        self._raised_dropped = 0
+        self._raises_at_close = True
 
     @property
     def control(self) -> Control:
-        return self._outbox().control
+        return self._outbox.control
 
     def send(self, message: Message) -> None:
-        """Sends and waits. Once a newer attempt has begun nothing is asked of this one any more.
+        """Sends and waits. Once a newer attempt has begun nothing is confirmed any more.
 
         Raises:
-            PipesServerUnreachable: the server has not confirmed it in time. It is kept, and tried again.
+            PipesServerUnreachable: the server has not confirmed it in time. It is stored here, and tried again.
             PipesProblem: the server refuses everything, or has rejected this message or an earlier one.
         """
-        outbox = self._outbox()
+        outbox = self._outbox
         outbox.send(message)
         if isinstance(message, Closed) and message.exception is not None:
-            # The program has failed already, and what it failed with is not to be covered.
-            self._told_end = True
-        if isinstance(message, _NOT_WAITED_FOR) or outbox.superseded:
+            # The program has failed already; an error of the delivery must not cover that.
+            self._raises_at_close = False
+        if isinstance(message, _NOT_CONFIRMED) or outbox.superseded:
             return
         seconds = outbox.close_seconds
-        dropped, self._told_dropped = outbox.dropped > self._told_dropped, outbox.dropped
+        dropped, self._raised_dropped = outbox.dropped > self._raised_dropped, outbox.dropped
         if dropped or not outbox.flush(seconds):
             if outbox.superseded:
                 return
             raise _undelivered(outbox, method=message.method, seconds=seconds)
-        rejections = outbox.rejections[self._told_rejections :]
+        rejections = outbox.rejections[self._raised_rejections :]
         if rejections:
-            self._told_rejections += len(rejections)
+            self._raised_rejections += len(rejections)
             first = rejections[0]
             raise error_for_problem(
                 first.problem,
@@ -66,7 +64,7 @@ class StrictChannel:
             )
 
     def flush(self, timeout: float) -> bool:
-        return self._outbox().flush(timeout)
+        return self._outbox.flush(timeout)
 
     def close(self, timeout: float | None = None) -> DeliveryReport:
         """Closes the outbox.
@@ -75,15 +73,14 @@ class StrictChannel:
             PipesNotDelivered: something is undelivered or was rejected; raised once, and not where the program itself
                 has failed.
         """
-        outbox = self._outbox()
-        report = outbox.close(timeout)
-        if report.complete or self._told_end or outbox.superseded:
+        report = self._outbox.close(timeout)
+        if report.complete or not self._raises_at_close or self._outbox.superseded:
             return report
-        self._told_end = True
-        raise PipesNotDelivered(_told(report), report=report)
+        self._raises_at_close = False
+        raise PipesNotDelivered(_sentence(report), report=report)
 
 
-def _undelivered(outbox: Outbox, *, method: str, seconds: float) -> PipesServerUnreachable | Exception:
+def _undelivered(outbox: Outbox, *, method: str, seconds: float) -> Exception:
     where = f"invocation {outbox.bootstrap.invocation} at {outbox.bootstrap.url}"
     trouble = (outbox.trouble or "no answer").rstrip(".")
     if outbox.refusal is not None:
@@ -94,7 +91,7 @@ def _undelivered(outbox: Outbox, *, method: str, seconds: float) -> PipesServerU
     )
 
 
-def _told(report: DeliveryReport) -> str:
+def _sentence(report: DeliveryReport) -> str:
     parts = [f"Of {report.numbered + report.dropped} messages {report.acknowledged} are stored"]
     if report.spooled:
         parts.append(f"{report.spooled} are kept in {report.spool_file} for `standpipe deliver`")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from standpipe.errors import PipesConfigurationError
 from standpipe.http.proxies import environment_proxy
-from standpipe.runtime.sender_threads import in_sender_thread
+from standpipe.runtime.threads import in_sending_thread
 from standpipe_protocol.bootstrap import is_loopback, without_password
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def make_client(
         raise
     except Exception as error:
         named = "" if proxy is None else f" by the proxy {proxy.rpartition('@')[2]!r}, which the environment names"
-        # Others may quote what they were given, a token or a password.
+        # Other errors may quote their arguments, a token or a password.
         why = f": {error}" if isinstance(error, ImportError) else ""
         raise PipesConfigurationError(
             f"No client can be made for {url}{named} ({type(error).__name__}{why})."
@@ -109,14 +109,14 @@ def import_httpx() -> ModuleType:
     finally:
         if blocked:
             sys.modules.pop(command_line, None)
-    # What the first look-up of a host would import. Until everything is imported a fork waits, and not any longer.
+    # The first look-up of a host would import it. A fork waits until everything is imported, and no longer.
     codecs.lookup("idna")
     logging.getLogger("httpx").addFilter(_not_our_own_requests)
     return httpx
 
 
 def retry_after_seconds(text: str | None, *, most: float = 300.0) -> float | None:
-    """`Retry-After` in seconds; its other form, a date, and what is no number of seconds are left to the backoff."""
+    """`Retry-After` in seconds; None, which leaves the pause to the backoff, for a date or anything else."""
     try:
         seconds = float(cast("str", text))
     except (TypeError, ValueError):
@@ -125,8 +125,8 @@ def retry_after_seconds(text: str | None, *, most: float = 300.0) -> float | Non
 
 
 def _not_our_own_requests(record: logging.LogRecord) -> bool:
-    """httpx logs every request as INFO; those of a program are its own affair, ours are noise in it."""
-    return record.levelno >= logging.WARNING or not in_sender_thread()
+    """httpx logs every request as INFO: those of the program stay in its log, ours would be noise there."""
+    return record.levelno >= logging.WARNING or not in_sending_thread()
 
 
 def _tls_context(environment: Mapping[str, str]) -> ssl.SSLContext:
@@ -148,12 +148,12 @@ def _tls_context(environment: Mapping[str, str]) -> ssl.SSLContext:
         import certifi
 
         context.load_verify_locations(cafile=certifi.where())
-    if given := environment.get(CA_FILE_VARIABLE):
+    if ca_file := environment.get(CA_FILE_VARIABLE):
         try:
-            context.load_verify_locations(cafile=given)
+            context.load_verify_locations(cafile=ca_file)
         except OSError as error:
             # ssl.SSLError, for a file without a certificate, is an OSError too.
             raise PipesConfigurationError(
-                f"{CA_FILE_VARIABLE} is {given!r}, which cannot be loaded: {error}."
+                f"{CA_FILE_VARIABLE} is {ca_file!r}, which cannot be loaded: {error}."
             ) from None
     return context

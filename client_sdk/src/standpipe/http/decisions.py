@@ -1,9 +1,9 @@
 """What to do after each answer: pure decisions, no clock, no I/O.
 
-Only an acknowledgement and a problem of this protocol are the server's word. Everything else, whatever its status,
-comes from what stands in between, and passes. The invariant: a message leaves the outbox only on a decision of this
-module, and only `Advance` (the server has it) or `Replace` (the server said that it can never have it as it is) name a
-sequence number.
+Only an acknowledgement and a problem of this protocol come from the server. Any other answer, with any status, comes
+from a proxy or portal in between, and the request is tried again. The invariant: a message leaves the outbox only on a
+decision of this module, and only `Advance` (the server has it) or `Replace` (the server can never take it as it is)
+name a sequence number.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
+from standpipe.delivery_report import Rejection
 from standpipe.http.backoff import backoff_delay
 from standpipe_protocol.json_text import JsonValue, encode_json
 from standpipe_protocol.problems import Problem
 
-# What a batch is halved for: the body could not be taken as a whole, so one message in it is the cause.
+# A batch is halved after these: the body is refused as a whole, so one message in it is the cause.
 _WHOLE_BATCH_REFUSED = (400, 413, 422)
 
 
@@ -27,7 +28,7 @@ class Answer:
     status: int
     body: Mapping[str, JsonValue] | None = None
     problem: Problem | None = None
-    """What the server refuses; None where the answer is none of a Standpipe server."""
+    """The server's refusal; None where the answer is not from a Standpipe server."""
     retry_after: float | None = None
     location: str | None = None
 
@@ -37,46 +38,6 @@ class NoAnswer:
     """The request failed on the network; whether the server has it is not known."""
 
     reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rejection:
-    """A message the server stored as rejected, or could not take at all (`position` is None)."""
-
-    seq: int
-    problem: Problem
-    position: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryReport:
-    """What became of a producer's messages."""
-
-    producer: str
-    numbered: int
-    """Messages that got a number."""
-    acknowledged: int
-    """Of these, the ones the server has stored."""
-    rejected: tuple[Rejection, ...] = ()
-    """Of the acknowledged, the ones the server stored as rejected (the first thousand)."""
-    dropped: int = 0
-    """Messages that could be kept neither in memory nor on disk; the server finds them missing."""
-    dropped_logs: int = 0
-    """Log lines that were dropped because memory and disk were full; the server was told how many."""
-    spooled: int = 0
-    """Messages in the spool file, to be delivered by `standpipe deliver`."""
-    spool_file: str | None = None
-    error: str | None = None
-    """Why not everything was delivered."""
-
-    @property
-    def undelivered(self) -> int:
-        return self.numbered - self.acknowledged + self.dropped
-
-    @property
-    def complete(self) -> bool:
-        """Whether the server has everything and rejected nothing."""
-        return self.undelivered == 0 and not self.rejected and not self.dropped_logs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +70,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
-    """Nothing more will ever be taken."""
+    """The server will never accept anything more."""
 
     problem: Problem
     reason: str
@@ -134,7 +95,7 @@ def decide_after_append(
     if answer.status in (200, 207):
         through = body.get("accepted_through")
         if answer.body is None or not isinstance(through, int) or isinstance(through, bool):
-            # A captive portal or a proxy's own page: not an acknowledgement, whatever its status says.
+            # A captive portal or a proxy's own page is no acknowledgement, with any status.
             reason = f"HTTP {answer.status} without the acknowledgement of a Standpipe server"
             return Retry(delay=backoff_delay(attempt=attempt, jitter=jitter), reason=reason)
         if through < first_seq:
@@ -149,7 +110,7 @@ def decide_after_append(
     if problem is not None and problem.name == "sequence-gap":
         expected = problem.members.get("expected_seq")
         if isinstance(expected, int) and 1 <= expected <= first_seq + count and expected != first_seq:
-            return Advance(through=expected - 1) if expected > first_seq else _forgotten(problem, first_seq, expected)
+            return Advance(through=expected - 1) if expected > first_seq else _server_lost(problem, first_seq, expected)
         return Retry(delay=backoff_delay(attempt=attempt, jitter=jitter), reason=problem.detail)
     if answer.status in _WHOLE_BATCH_REFUSED:
         if count > 1:
@@ -160,13 +121,13 @@ def decide_after_append(
 
 
 def decide_after_refusal(answer: Answer | NoAnswer, *, attempt: int, jitter: float) -> Retry | Stop:
-    """What to do after an answer that is no success, whatever was asked."""
+    """What to do after an answer that is no success, to any request."""
     delay = backoff_delay(attempt=attempt, jitter=jitter)
     if isinstance(answer, NoAnswer):
         return Retry(delay=delay, reason=answer.reason)
     later = max(delay, answer.retry_after or 0.0)
     if answer.problem is None:
-        return Retry(delay=later, reason=_not_the_servers(answer))
+        return Retry(delay=later, reason=_foreign_answer(answer))
     reason = f"HTTP {answer.status} {answer.problem.name}: {answer.problem.detail}"
     if answer.status in (408, 425, 429) or answer.status >= 500:
         return Retry(delay=later, reason=reason)
@@ -179,8 +140,8 @@ def is_context(answer: Answer) -> bool:
     return answer.status == 200 and all(isinstance(body.get(name), dict) for name in ("context", "control"))
 
 
-def what_to_do(problem: Problem) -> str:
-    """A sentence for who reads that the server refused."""
+def advice_for(problem: Problem) -> str:
+    """A sentence for the reader of a refusal: what to check."""
     match problem.name:
         case "unauthorized":
             return "Check that STANDPIPE_TOKEN is the token that was handed out for this invocation."
@@ -194,11 +155,10 @@ def what_to_do(problem: Problem) -> str:
             return "Check STANDPIPE_URL and what stands between this process and the server."
 
 
-def note_in_its_place(body: bytes, problem: Problem) -> bytes:
-    """What goes under the number of a message that the server cannot take.
+def undeliverable_note(body: bytes, problem: Problem) -> bytes:
+    """The message that takes the number of one that the server cannot take.
 
-    Its method is one that no server knows, on purpose: it is stored as rejected, so that the loss is in the history and
-    in the verdict instead of nowhere.
+    No server knows its method, on purpose: it is stored as rejected, so the loss shows in history and verdict.
     """
     params = {"method": method_of(body), "bytes": len(body), "reason": problem.detail}
     return encode_json({"method": "undeliverable", "params": params})
@@ -210,7 +170,7 @@ def method_of(body: bytes) -> str:
     return body.removeprefix(b'{"method":"').partition(b'"')[0].decode("ascii", "replace")
 
 
-def _not_the_servers(answer: Answer) -> str:
+def _foreign_answer(answer: Answer) -> str:
     if 300 <= answer.status < 400 and answer.location:
         return (
             f"HTTP {answer.status}, a redirect to {answer.location[:200]}, which is not followed with a token; set "
@@ -221,7 +181,7 @@ def _not_the_servers(answer: Answer) -> str:
     return f"HTTP {answer.status} from something that is not the Standpipe server"
 
 
-def _forgotten(problem: Problem, first_seq: int, expected: int) -> Stop:
+def _server_lost(problem: Problem, first_seq: int, expected: int) -> Stop:
     reason = (
         f"the server expects message {expected} and has acknowledged everything through {first_seq - 1}: it has lost "
         "what it had stored (a restored backup?)"
@@ -231,7 +191,7 @@ def _forgotten(problem: Problem, first_seq: int, expected: int) -> Stop:
 
 def _rejections(body: Mapping[str, JsonValue], *, first_seq: int) -> tuple[Rejection, ...]:
     results = body.get("results")
-    found: list[Rejection] = []
+    rejections: list[Rejection] = []
     for result in results if isinstance(results, list) else []:
         if not isinstance(result, dict) or not isinstance(result.get("problem"), dict):
             continue
@@ -239,5 +199,5 @@ def _rejections(body: Mapping[str, JsonValue], *, first_seq: int) -> tuple[Rejec
         if not isinstance(seq, int):
             seq = first_seq + index if isinstance(index, int) else first_seq
         problem = Problem.from_wire(cast("dict[str, JsonValue]", result["problem"]))
-        found.append(Rejection(seq=seq, problem=problem, position=position if isinstance(position, int) else None))
-    return tuple(found)
+        rejections.append(Rejection(seq=seq, problem=problem, position=position if isinstance(position, int) else None))
+    return tuple(rejections)

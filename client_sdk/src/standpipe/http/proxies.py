@@ -63,8 +63,8 @@ def _excepts(entry: str, target: Target) -> bool:
         return _is_in(target.host, network)
     if _network(target.host) is not None:
         return False
-    name, wanted = target.host.lower().rstrip("."), host.removeprefix("*").strip(".")
-    return name == wanted or name.endswith(f".{wanted}")
+    name, suffix = target.host.lower().rstrip("."), host.removeprefix("*").strip(".")
+    return name == suffix or name.endswith(f".{suffix}")
 
 
 def _host_and_port(text: str) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """A token that is read from a file, and read again when the server refuses it.
 
-What puts the file there (a secret's volume, a sidecar) may put a new token in it while the work runs, and later than
-the server expects the new one. The invariant: the file is read when a request was refused, and at no other time.
+What writes the file (a secret's volume, a sidecar) may write a new token while the work runs, and later than the server
+expects it. The invariant: the file is read when a request was refused, and at no other time.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from standpipe.runtime import clock
 from standpipe_protocol.bootstrap import BootstrapError, read_token_file
 
 PATIENCE_SECONDS = 120.0
-"""How long the refusals of a file's token are no final ones, from the first on, and anew for each token that the file
-brings: a mounted secret is renewed once in a minute or so."""
+"""How long refusals of a file's token are not final, from the first on, and anew for each new token: a mounted secret
+is renewed once in a minute or so."""
 
 
 class TokenFile:
@@ -25,7 +25,7 @@ class TokenFile:
         """Why there is no other token."""
 
     def renewed(self) -> str | None:
-        """After a refusal: the token that the file holds now; None while it is the refused one, or cannot be read."""
+        """After a refusal: the new token in the file; None while it is the refused one, or cannot be read."""
         if self._refused_at is None:
             self._refused_at = clock.monotonic()
         self.trouble = f"the token in {self._path} is still the one that the server refuses"
@@ -40,8 +40,8 @@ class TokenFile:
         return token
 
     @property
-    def is_waited_for(self) -> bool:
-        """Whether a new token may still come."""
+    def may_change(self) -> bool:
+        """Whether a new token may still be written."""
         return self._refused_at is None or clock.monotonic() - self._refused_at < PATIENCE_SECONDS
 
     def accepted(self) -> None:

@@ -1,8 +1,8 @@
-"""The three calls of an external process.
+"""The three requests of an external process.
 
-One synchronous client a process. Every answer, and every failure to get one, comes back as a value of `delivery`;
-nothing here retries or decides. The invariant: whatever a network sends, a call ends, with bounded memory, and raises
-nothing.
+One synchronous client a process. Every answer, and every failure to get one, is returned as a value of `decisions`;
+nothing here retries or decides. The invariant: every call ends, in bounded memory, and raises nothing, for any bytes
+that the network sends.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 
 class Transport:
-    """The three calls of an external process, for one invocation. Used by one thread at a time."""
+    """The three requests, for one invocation. Used by one thread at a time."""
 
     def __init__(self, bootstrap: Bootstrap, *, environment: Mapping[str, str], compress: bool | None = None) -> None:
         """Imports httpx and prepares the client; connects nowhere yet.
@@ -52,7 +52,7 @@ class Transport:
             raise PipesConfigurationError("STANDPIPE_TOKEN holds characters that no token has and no header carries.")
         loopback = is_loopback(url.host)
         self._compress = not loopback if compress is None else compress
-        # What a library tells of a header that it does not take has the header in it.
+        # A library's error about a header quotes it.
         self._token = bootstrap.token
         self._token_file = None
         if bootstrap.token_file is not None:
@@ -68,7 +68,7 @@ class Transport:
         self._client = make_client(url, headers=headers, environment=environment, connections=2, keep_connections=2)
 
     def get_context(self) -> Answer | NoAnswer:
-        return self._ask("GET", "/context", content=None, headers={})
+        return self._request("GET", "/context", content=None, headers={})
 
     def append(self, body: bytes, *, producer: str, first_seq: int, numbered: int) -> Answer | NoAnswer:
         """Sends NDJSON lines as the messages `first_seq` and following of a producer."""
@@ -82,18 +82,18 @@ class Transport:
             compressor = zlib.compressobj(level=1, wbits=_GZIP)
             body = compressor.compress(body) + compressor.flush()
             headers["Content-Encoding"] = "gzip"
-        return self._ask("POST", "/events", content=body, headers=headers)
+        return self._request("POST", "/events", content=body, headers=headers)
 
     def heartbeat(self, *, producer: str, numbered: int) -> Answer | NoAnswer:
         body = encode_json({"producer": producer, "numbered": numbered})
-        return self._ask("POST", "/heartbeat", content=body, headers={"Content-Type": "application/json"})
+        return self._request("POST", "/heartbeat", content=body, headers={"Content-Type": "application/json"})
 
     def close(self) -> None:
-        # What is left of a broken connection is no trouble of the program's.
+        # An error of a broken connection does not concern the program.
         with contextlib.suppress(Exception):
             self._client.close()
 
-    def _ask(
+    def _request(
         self, method: Literal["GET", "POST"], path: str, *, content: bytes | None, headers: Mapping[str, str]
     ) -> Answer | NoAnswer:
         answer = self._send(method, path, content=content, headers=headers)
@@ -107,8 +107,8 @@ class Transport:
         if not _is_refusal(answer):
             file.accepted()
             return answer
-        # Also where another token was read: half of it may be written, or it may be replaced once more.
-        return NoAnswer(reason=file.trouble) if file.is_waited_for else answer
+        # Also where another token was read: it may be written in part, or be replaced once more.
+        return NoAnswer(reason=file.trouble) if file.may_change else answer
 
     def _send(
         self, method: Literal["GET", "POST"], path: str, *, content: bytes | None, headers: Mapping[str, str]
@@ -125,8 +125,8 @@ class Transport:
             return NoAnswer(reason=self._reason(error))
 
     def _reason(self, error: Exception) -> str:
-        told = text_of(error, most=LONGEST_REASON).replace(self._token, "***")
-        return f"{type(error).__name__}: {told}" if told else type(error).__name__
+        text = text_of(error, most=LONGEST_REASON).replace(self._token, "***")
+        return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _is_refusal(answer: Answer | NoAnswer) -> bool:
@@ -136,7 +136,7 @@ def _is_refusal(answer: Answer | NoAnswer) -> bool:
 def _answer(response: httpx.Response, content: bytes) -> Answer:
     body: dict[str, JsonValue] | None = None
     try:
-        # What is told of it goes into logs and files, which take no halves of characters.
+        # Its texts go into logs and files, which take no lone surrogates.
         decoded = decode_json(replace_lone_surrogates(content))
         body = decoded if isinstance(decoded, dict) else None
     except ValueError:
@@ -154,7 +154,7 @@ def _answer(response: httpx.Response, content: bytes) -> Answer:
 
 
 def _content(response: httpx.Response) -> bytes:
-    """The body, decompressed, within bounds: what is larger, slower or otherwise encoded is not the server's.
+    """The body, decompressed, within bounds: a larger, slower or otherwise encoded one is not the server's.
 
     Raises:
         httpx.HTTPError: it does not come to its end.

@@ -1,7 +1,7 @@
-"""Whether a worker has done all that it was given when SIGTERM comes: pools end their idle workers so.
+"""Whether a worker is idle when SIGTERM comes: pools end their idle workers so.
 
-Read from where the main thread stood when the signal came. The invariant: a worker in the middle of a piece of work is
-never taken for idle; one that is idle may be taken for busy.
+Read from the stack of the main thread when the signal came. The invariant: a worker with an unfinished task never
+counts as idle; an idle one may count as busy.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ _LOOPS = {
     ("process", "_process_worker"): "call_item",
     ("process_executor", "_process_worker"): "call_item",
 }
-"""Of multiprocessing, concurrent.futures and loky: they take a piece of work, do it, and begin again. With the variable
-that holds the piece."""
+"""The worker loops of multiprocessing, concurrent.futures and loky, with the variable that holds the task."""
 _WAITING = ("queues", "connection", "synchronize")
-"""Modules in which such a loop waits for work, or hands over what came of it."""
+"""Modules in which such a loop waits for a task, or returns a result."""
 _PACKAGES = ("multiprocessing", "concurrent", "joblib", "loky")
 
 
-def has_done_its_work(frame: FrameType | None) -> bool:
-    """Whether this is a worker that was interrupted between two pieces of work, or behind the last.
+def is_idle_worker(frame: FrameType | None) -> bool:
+    """Whether this is a worker that was interrupted between two tasks, or after the last.
 
     Args:
         frame: the innermost of the main thread.
@@ -39,24 +38,24 @@ def has_done_its_work(frame: FrameType | None) -> bool:
     while frame is not None:
         module, function = _module(frame), frame.f_code.co_name
         if (module, function) in _LOOPS:
-            return _loop_has_nothing_to_do(frame, called, _LOOPS[(module, function)])
+            return _is_loop_idle(frame, called, _LOOPS[(module, function)])
         if (module, function) == ("process", "_bootstrap"):
-            # It calls the work as a whole, and then what ends the process. Work that was compiled has no frame.
+            # It calls the task as a whole, and then what ends the process. Compiled code has no frame.
             return called is not None and called.f_code.co_name != "run"
         called, frame = frame, frame.f_back
-    # That function is left: from Python 3.13 on a worker runs its exit handlers then. Work of another library's, or in
-    # a greenlet, has none of these frames above it.
+    # That function has returned: from Python 3.13 on a worker then runs its exit handlers. A task of another library,
+    # or in a greenlet, has none of these frames above it.
     return multiprocessing_started_this() and not _in_greenlet()
 
 
-def _loop_has_nothing_to_do(loop: FrameType, called: FrameType | None, piece: str) -> bool:
+def _is_loop_idle(loop: FrameType, called: FrameType | None, variable: str) -> bool:
     if called is not None:
         if _module(called) in _WAITING or called.f_code.co_name == "_sendback_result":
             return True
         if not _module(called):
             return False
-    # The loop stands between two of its own calls. What `result` holds is there once the work is done.
-    return loop.f_locals.get(piece) is None or loop.f_locals.get("result") is not None
+    # The loop is between two of its own calls. `result` is set once the task is done.
+    return loop.f_locals.get(variable) is None or loop.f_locals.get("result") is not None
 
 
 def _in_greenlet() -> bool:
@@ -69,6 +68,6 @@ def _other_threads_work() -> bool:
 
 
 def _module(frame: FrameType) -> str:
-    """The last part of the name of a frame's module, where it is one of the libraries'."""
+    """The last part of the name of a frame's module, where it belongs to one of the libraries."""
     name = str(frame.f_globals.get("__name__", "")).split(".")
     return name[-1] if name[0] in _PACKAGES else ""

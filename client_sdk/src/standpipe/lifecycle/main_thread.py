@@ -1,7 +1,7 @@
-"""Calls a function in the main thread, from another: Python lets no other thread take a signal.
+"""Calls a function in the main thread, from another: Python lets no other thread set a signal handler.
 
-Through a documented call of Python's C interface. Where that cannot be had nothing is called. The invariant: the main
-thread is not interrupted; one that waits, sleeps or runs C comes to it afterwards.
+Through a documented function of Python's C interface; without it nothing is called. The invariant: the main thread is
+not interrupted; one that blocks, sleeps or runs C calls the function afterwards.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _waiting: dict[Callable[[], object], object] = {}
-"""What waits to be called. Without a lock, which a forked child could find held for ever."""
+"""Functions that wait for their call. Without a lock, which a forked child could find held for ever."""
 _made: dict[Callable[[], object], object] = {}
-"""What C code has the address of: it has to live as long as the process."""
+"""Objects whose address C code holds: they have to live as long as the process."""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_waiting.clear)
@@ -27,7 +27,7 @@ if hasattr(os, "register_at_fork"):
 def call_in_main_thread(function: Callable[[], object]) -> None:
     """Calls it when the main thread next runs Python code, once for all calls until then. What it raises is dropped."""
     if not is_main_interpreter():
-        # It would be called in the main one, with objects that are not its own.
+        # The main interpreter would call it, with objects of this one.
         return
     request = object()
     if _waiting.setdefault(function, request) is not request:

@@ -1,8 +1,8 @@
-"""How a process ends that nobody asks to close: in order, by an exception, or in a way that tells nothing.
+"""How a process ends that does not close its context: in order, by an exception, or unknown.
 
-A worker of multiprocessing swallows what its work raises and may leave past the handlers of the interpreter's end; the
-main program of a child says with `sys.exit` what no handler is told. The invariant: what is not known to have ended in
-order does not look like it.
+A worker of multiprocessing catches what its task raises and may leave past the interpreter's exit handlers; no handler
+gets the status with which the main program of a child calls `sys.exit`. The invariant: a process counts as ended in
+order only where that is known.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Mapping
 from opcode import opname
-
-from standpipe.context.rules import is_clean_exit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import CodeType, FrameType
+
+_COMMAND_LINES = frozenset({"click", "typer", "asyncclick"})
 
 
 def is_worker() -> bool:
@@ -35,21 +36,21 @@ def multiprocessing_started_this() -> bool:
 
 
 def has_raised() -> bool:
-    """Whether the work of this worker is known to have raised."""
+    """Whether the task of this worker is known to have raised."""
     return not all(is_clean_exit(one) for one in (*_unwinding(), *_worker.raised))
 
 
 def _unwinding() -> list[BaseException]:
-    """What the work raised, as long as that unwinds: from multiprocessing's own function, where it is handled.
+    """What the task raised, while it unwinds: caught in multiprocessing's own function.
 
-    What is handled further in, such as a module that is not installed, does not concern the work.
+    An exception that is caught further in, such as a missing module, does not concern the task.
     """
-    found: list[BaseException] = []
+    chain: list[BaseException] = []
     handled = sys.exc_info()[1]
-    while handled is not None and handled not in found:
-        found.append(handled)
+    while handled is not None and handled not in chain:
+        chain.append(handled)
         handled = handled.__context__
-    places = ((one, one.__traceback__) for one in found)
+    places = ((one, one.__traceback__) for one in chain)
     return [one for one, place in places if place is not None and place.tb_frame.f_code.co_name == "_bootstrap"]
 
 
@@ -59,13 +60,13 @@ class OrderlyEnd:
     Args:
         forked: whether this process shares the context of the one that forked it.
         child: whether a process above this one has the invocation open.
-        ignored: what was being handled when this process was forked; it is no exception of this process.
+        ignored: the exception that was being handled at the fork; it is not one of this process.
     """
 
     def __init__(self, *, forked: bool, child: bool, ignored: BaseException | None = None) -> None:
         self._forked = forked
         self._child = child
-        # What was printed before, in an interactive session that forks, is none either.
+        # Nor is the exception that an interactive session printed before it forked.
         self._ignored = (ignored, getattr(sys, "last_value", None))
         self._worker = is_worker()
         self._main: FrameType | None = None
@@ -88,7 +89,7 @@ class OrderlyEnd:
 
     @property
     def raised(self) -> BaseException | None:
-        """What ends the process, as far as it can be seen: unwinding a worker, or uncaught and printed."""
+        """The exception that ends the process, where it is visible: unwinding a worker, or uncaught and printed."""
         raised = self._seen()
         return None if is_clean_exit(raised) else raised
 
@@ -98,7 +99,7 @@ class OrderlyEnd:
 
 
 class _Worker:
-    """What is left of multiprocessing's own function to run when the work of this process is over."""
+    """Watches multiprocessing's own function for the exception of a task."""
 
     def __init__(self) -> None:
         self._pid = 0
@@ -106,7 +107,7 @@ class _Worker:
         self.can_see = True
 
     def watch(self) -> None:
-        """Until Python 3.12 the finalizers run while what the work raised unwinds; from 3.13 on it is forgotten then.
+        """Until Python 3.12 the finalizers run while the task's exception unwinds; from 3.13 on it is gone then.
 
         Once a process.
         """
@@ -121,7 +122,7 @@ class _Worker:
             from multiprocessing.process import BaseProcess
 
             monitoring = sys.monitoring
-            # A worker that was forked by a worker has the watch already.
+            # A worker that a worker forked watches already.
             mine = [number for number in range(6) if monitoring.get_tool(number) == __name__]
             free = [number for number in (4, 3, 5, 0, 1, 2) if monitoring.get_tool(number) is None]
             if not mine and not free:
@@ -130,7 +131,7 @@ class _Worker:
             if not mine:
                 monitoring.use_tool_id(tool, __name__)
             monitoring.register_callback(tool, monitoring.events.LINE, self._note)
-            # Of this one function, so that the work itself pays nothing.
+            # Of this one function, so that the task itself pays nothing.
             monitoring.set_local_events(tool, BaseProcess._bootstrap.__code__, monitoring.events.LINE)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]  not in the stubs
             return True
 
@@ -155,3 +156,34 @@ def _has_returned(frame: FrameType) -> bool:
     """Whether a frame was left by its end, and not by an exception, of which `sys.exit` is one."""
     code = frame.f_code.co_code
     return 0 <= frame.f_lasti < len(code) and opname[code[frame.f_lasti]].startswith("RETURN_")
+
+
+def is_no_failure(exc: object) -> bool:
+    """Whether the argument of `close` stands for no failure."""
+    if isinstance(exc, BaseException):
+        # `sys.exit()` and `sys.exit(0)` are a normal end.
+        return is_clean_exit(exc)
+    # Dagster takes an empty dictionary for no exception.
+    return exc is None or (isinstance(exc, Mapping) and not exc)
+
+
+def is_clean_exit(error: BaseException | None) -> bool:
+    """Whether this is a normal end: no exception, or an exit with status 0."""
+    match error:
+        case None:
+            return True
+        case SystemExit():
+            return _is_status_zero(error.code)
+        case _:
+            return _is_exit_of_a_command_line(type(error)) and _is_status_zero(getattr(error, "exit_code", 1))
+
+
+def _is_exit_of_a_command_line(kind: type[BaseException]) -> bool:
+    """Whether it is the exception by which click and typer end a command; recognised by its name, since neither is
+    imported here. `Abort` and usage errors are other exceptions."""
+    return any(base.__name__ == "Exit" and base.__module__.partition(".")[0] in _COMMAND_LINES for base in kind.__mro__)
+
+
+def _is_status_zero(code: object) -> bool:
+    # 0.0 and numpy's 0 equal 0, and the interpreter prints them and ends with status 1.
+    return code is None or (isinstance(code, int) and code == 0)

@@ -1,7 +1,7 @@
-"""What concerns all outboxes of a process at once: a fork, and the end of the process.
+"""What concerns all outboxes of a process at once: forks and the end of the process.
 
-The invariant: a fork never happens while a background thread is in the middle of an import, and no process ends in an
-orderly way with messages that are neither delivered nor spooled.
+The invariant: no fork happens while a background thread is in the middle of an import, and no process ends in order
+with messages that are neither delivered nor spooled.
 """
 
 from __future__ import annotations
@@ -9,30 +9,50 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import threading
 import weakref
 
 from standpipe.lifecycle.orderly_exit import is_worker
 from standpipe.runtime import clock
+from standpipe.runtime.threads import call_before_threads_are_joined
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+    from typing import Protocol
 
-    from standpipe.delivery.outbox import Outbox
+    class ProcessBound(Protocol):
+        """What has to act at a fork and at the end of the process."""
+
+        @property
+        def closed(self) -> bool: ...
+
+        @property
+        def close_seconds(self) -> float:
+            """How long `close_at_exit` may take."""
+            ...
+
+        def flush(self, timeout: float) -> bool: ...
+
+        def close_at_exit(self, timeout: float) -> object: ...
+
+        def wait_until_imported(self) -> None:
+            """Waits until no thread of its own imports: a fork would leave the import's lock held in the child."""
+            ...
+
+        def begin_in_child(self) -> None: ...
+
 
 LAST = -100
 """After the finalizers of other modules, and after a worker's own children were waited for."""
-_open_outboxes: weakref.WeakValueDictionary[int, Outbox] = weakref.WeakValueDictionary()
+_registered: weakref.WeakValueDictionary[int, ProcessBound] = weakref.WeakValueDictionary()
 _hooks_installed = False
-_threads_are_awaited = False
 _at_exit: set[Callable[[], object]] = set()
 _at_worker_end: set[tuple[int, Callable[[], object]]] = set()
 
 
-def watch(outbox: Outbox) -> None:
-    """From now on the outbox is told of forks and of the end of the process."""
-    _open_outboxes[id(outbox)] = outbox
+def watch(outbox: ProcessBound) -> None:
+    """Registers the outbox for forks and for the end of the process."""
+    _registered[id(outbox)] = outbox
     install()
 
 
@@ -44,11 +64,11 @@ def install() -> None:
         _hooks_installed = True
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
-    call_at_end(close_all)
+    call_at_exit(close_all)
 
 
-def call_at_end(function: Callable[[], object]) -> None:
-    """Calls back at the end of this process, once, however often it was asked for."""
+def call_at_exit(function: Callable[[], object]) -> None:
+    """Calls back at the end of this process, once, however often this is called."""
     if function not in _at_exit:
         _at_exit.add(function)
         atexit.register(function)
@@ -60,39 +80,29 @@ def call_at_end(function: Callable[[], object]) -> None:
         Finalize(None, function, exitpriority=LAST)
 
 
-def close_before_threads_are_awaited() -> None:
-    """For a subinterpreter, which waits for its threads before its exit handlers run: `close_all` ends them first.
-
-    Raises:
-        RuntimeError: it is waiting already.
-    """
-    global _threads_are_awaited  # noqa: PLW0603  as above
-    if not _threads_are_awaited:
-        # What concurrent.futures uses for its own threads.
-        threading._register_atexit(close_all)  # type: ignore[attr-defined]  # pyright: ignore
-        _threads_are_awaited = True
-
-
 def close_all() -> None:
-    """What was reported is delivered or spooled, all in the time for one, and children that end in order are closed.
+    """Delivers or spools what was reported, all in the time for one, and closes children that end in order.
 
     No `closed` is sent for the first process of an invocation: a program that forgot to close, or died on the way, must
     not look as if it had finished.
     """
-    outboxes = [outbox for outbox in _outboxes() if not outbox.closed]
+    outboxes = [outbox for outbox in _all_registered() if not outbox.closed]
     until = clock.monotonic() + max((outbox.close_seconds for outbox in outboxes), default=0.0)
     for outbox in outboxes:
         with _logging_errors():
-            # Hurries it. Their threads deliver at once, so that a server which is away holds up none of the others.
+            # Their threads deliver at once, so that a server which is away holds up none of the others.
             outbox.flush(0.0)
     for outbox in outboxes:
         with _logging_errors():
-            outbox.close_at_end(max(until - clock.monotonic(), 0.0))
+            outbox.close_at_exit(max(until - clock.monotonic(), 0.0))
+
+
+call_before_threads_are_joined(close_all)
 
 
 @contextlib.contextmanager
 def _logging_errors() -> Generator[None]:
-    """What goes wrong with one must not cost the others."""
+    """An error of one outbox does not stop the others."""
     try:
         yield
     except Exception:
@@ -101,16 +111,16 @@ def _logging_errors() -> Generator[None]:
         logging.getLogger("standpipe.outbox").exception("What was reported could not be delivered at the end.")
 
 
-def _outboxes() -> list[Outbox]:
+def _all_registered() -> list[ProcessBound]:
     # The references are copied in one step: other threads may open and close in the middle of any longer walk.
-    return [outbox for reference in _open_outboxes.valuerefs() if (outbox := reference()) is not None]
+    return [outbox for reference in _registered.valuerefs() if (outbox := reference()) is not None]
 
 
 def _before_fork() -> None:
-    for outbox in _outboxes():
+    for outbox in _all_registered():
         outbox.wait_until_imported()
 
 
 def _after_fork_in_child() -> None:
-    for outbox in _outboxes():
+    for outbox in _all_registered():
         outbox.begin_in_child()

@@ -1,12 +1,12 @@
-"""Signals that a handler cannot take when they come: they are sent to the main thread again.
+"""Signals that the handler cannot handle when they arrive: they are sent to the main thread again.
 
-One comes between two steps of an import that hold a lock of the import system. A handler that imports, or that waits
-for a thread that does, would then wait for ever.
+One case: the signal arrives during a step of an import that holds a lock of the import system. A handler that imports,
+or that waits for a thread that does, would deadlock.
 
-Another comes after the main thread last looked for signals and before a call that waits: it is noted, and the wait goes
-on. A worker that its pool terminates then waits for a lock that is never given, and the pool waits for the worker.
-CPython writes the number of each signal that it notes to a socket; a thread reads it, and sends the signal again until
-the handler runs. Only in workers, and where nothing else has these numbers written to a socket of its own, as asyncio
+The other: the signal arrives after the main thread last checked for signals and before a call that blocks. CPython
+notes it, and the call goes on. A worker that its pool terminates then waits for a lock that is never released, and the
+pool waits for the worker. CPython writes the number of each signal that it notes to a socket; a thread reads it, and
+sends the signal again until the handler runs. Only in workers, and where no other library uses that socket, as asyncio
 and trio do.
 """
 
@@ -35,18 +35,18 @@ _LOCKED = frozenset({"_get_module_lock", "_lock_unlock_module", "acquire", "rele
 
 _watch: _Watch | None = None
 _sending = threading.RLock()
-"""Held to send, and to say that the handler runs. Reentrant, because a second signal may interrupt the handler."""
+"""Held to send, and to note that the handler runs. Reentrant, because a second signal may interrupt the handler."""
 _handled = False
-"""Whether the handler runs, and puts the default action back: what is sent from then on would end the process."""
+"""Whether the handler runs, which restores the default action: a signal sent from then on would end the process."""
 _on_its_way = False
 
 
 def watch_for(number: int, handler: Callable[..., object]) -> None:
-    """From now on this handler of the signal runs, also when the main thread waits. Called in the main thread."""
+    """Makes this handler of the signal run also while the main thread blocks. Called in the main thread."""
     global _watch  # noqa: PLW0603  a process has one such socket
     if _watch is not None:
         return
-    # Out of descriptors, out of threads, or no main thread of a process: then all is as without.
+    # Out of descriptors, out of threads, or not the main thread of a process: then there is no redelivery.
     with contextlib.suppress(OSError, RuntimeError, ValueError):
         watch = _Watch(number, handler)
         former = signal.set_wakeup_fd(watch.writing.fileno(), warn_on_full_buffer=False)
@@ -57,14 +57,14 @@ def watch_for(number: int, handler: Callable[..., object]) -> None:
         background_thread(watch.run, name="standpipe-signals").start()
 
 
-def handler_runs() -> None:
-    """The first thing that the handler says."""
+def note_handler_runs() -> None:
+    """Called first by the handler."""
     global _handled  # noqa: PLW0603  a signal concerns the process
     with _sending:
         _handled = True
 
 
-def leave_to_child() -> None:
+def reset_in_child() -> None:
     """In a forked child: its signals do not concern the process that forked it."""
     global _watch, _sending, _handled, _on_its_way
     watch, _watch = _watch, None
@@ -95,7 +95,7 @@ def send_soon(number: int) -> None:
     """
     global _on_its_way  # noqa: PLW0603  as above
     if not _on_its_way:
-        # Before it starts: the thread takes it back, and may be done before this one goes on.
+        # Before it starts: the thread resets it, and may end before this one continues.
         _on_its_way = True
         try:
             threading.Thread(target=_send, args=(number,), name="standpipe-signal", daemon=True).start()
@@ -122,15 +122,14 @@ class _Watch:
     def __init__(self, number: int, handler: Callable[..., object]) -> None:
         self._number = number
         self._handler = handler
-        # What gevent has replaced waits as its greenlets do.
-        # Workers only: no other process has to wait for this import.
+        # Imported here: only workers need it, and gevent may have replaced it.
         import socket
 
         self.reading, self.writing = socket.socketpair()
         self.writing.setblocking(False)
 
     def run(self) -> None:
-        # A program that closes what it did not open ends this.
+        # A program that closes descriptors which it did not open ends this.
         with contextlib.suppress(OSError):
             while numbers := self.reading.recv(64):
                 while self._number in numbers and self._sent_again():
@@ -139,7 +138,7 @@ class _Watch:
     def _sent_again(self) -> bool:
         clock.sleep(AGAIN_SECONDS)
         with _sending:
-            # A program that took the signal after us handles it in its own way.
+            # The program has set a handler of its own since.
             if _handled or signal.getsignal(self._number) is not self._handler:
                 return False
             _send_to_main_thread(self._number)

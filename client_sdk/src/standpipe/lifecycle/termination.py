@@ -1,13 +1,12 @@
-"""SIGTERM, the way in which schedulers, containers and launchers end a process: told to the server before it works.
+"""SIGTERM, by which schedulers, containers and launchers end a process: open contexts are closed before it ends.
 
-Taken only where nothing else takes it (the default action is in place), and while a context is open, or after
-`take_sigterm`. The process then ends by the signal as it would have, so that its parent sees what it expects.
+Handled only where the program has no handler of its own (the default action is in place), and while a context is open,
+or after `take_sigterm`. The process then ends by the signal as it would have, so that its parent sees what it expects.
 The invariant: once the signal has come the process ends, within `TERMINATION_SECONDS` and a little.
 
 A forked child gets the default action back until it opens: `Pool.terminate()` ends idle workers so, which says nothing
-of the work. A worker that has opened, and has done all that it was given, is closed without an exception.
-The signal is held back over the fork, because a child in which it arrives before the interpreter is set up forgets it,
-and whoever waits for the child then waits for ever.
+of the work. A worker that has opened and has finished its work is closed without an exception. The signal is blocked
+during a fork: a child that gets it before its interpreter is set up loses it, and its parent would wait for ever.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ import threading
 import weakref
 
 from standpipe.errors import DagsterPipesError
-from standpipe.lifecycle import signal_redelivery as late_signals
-from standpipe.lifecycle.idle_worker import has_done_its_work
+from standpipe.lifecycle import signal_redelivery
+from standpipe.lifecycle.idle_worker import is_idle_worker
 from standpipe.lifecycle.orderly_exit import is_worker
 from standpipe.runtime import clock
 
@@ -29,33 +28,44 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
+    from typing import Protocol
 
-    from standpipe.context.pipes_context import PipesContext
+    from standpipe_protocol.messages import PipesException
+
+    class Terminable(Protocol):
+        """What SIGTERM closes."""
+
+        def _begin_termination(
+            self, reason: PipesException | None, *, signal: str, seconds: float
+        ) -> Callable[[float], object]:
+            """Reports the end; returns what waits for the delivery, so many seconds."""
+            ...
+
 
 TERMINATION_SECONDS = 5.0
-"""How long a process that was told to terminate delivers; what is undelivered then waits on disk."""
+"""How long a terminated process delivers; what is undelivered then waits on disk."""
 OUTPUT_SECONDS = 1.0
-"""How long it writes out what it has printed."""
+"""How long it flushes its output."""
 
-_open: weakref.WeakValueDictionary[int, PipesContext] = weakref.WeakValueDictionary()
+_open: weakref.WeakValueDictionary[int, Terminable] = weakref.WeakValueDictionary()
 _hooks_installed = False
-_stays = False
-"""Whether the signal is taken also while nothing is open."""
+_is_permanent = False
+"""Whether the signal is handled also while no context is open."""
 _give_up_at: float | None = None
-"""When a process that stays in a lock of the import system ends without a word."""
+"""When a process that stays in a lock of the import system ends without a report."""
 
 
-class _Held(threading.local):
-    """The signals that the thread that forks had blocked before; None while the signal is not ours."""
+class _Blocked(threading.local):
+    """The signals that the thread that forks had blocked before; None while the signal is not handled here."""
 
     mask: set[int] | None = None
 
 
-_held = _Held()
+_blocked = _Blocked()
 
 
-def tell_of_termination(context: PipesContext) -> None:
-    """From now on SIGTERM closes the context with an exception first."""
+def close_on_sigterm(context: Terminable) -> None:
+    """From now on SIGTERM closes the context with an exception before the process ends."""
     _install_hooks()
     _open[id(context)] = context
     if threading.current_thread() is threading.main_thread():
@@ -76,27 +86,27 @@ def take_sigterm() -> None:
     Raises:
         DagsterPipesError: this is another thread.
     """
-    global _stays  # noqa: PLW0603  what becomes of a signal concerns the process
+    global _is_permanent  # noqa: PLW0603  what becomes of a signal concerns the process
     if threading.current_thread() is not threading.main_thread():
         raise DagsterPipesError(
             f"Calling `take_sigterm` in thread `{threading.current_thread().name}` is undefined. Only the main thread"
             " can take a signal: call it there."
         )
     _install_hooks()
-    _stays = True
+    _is_permanent = True
     if not _take_signal():
-        _stays = False
+        _is_permanent = False
         raise DagsterPipesError(
             "Calling `take_sigterm` in a subinterpreter is undefined. Only the main interpreter of a process can take"
             " a signal: call it there."
         )
 
 
-def forget(context: PipesContext) -> None:
-    """The context was closed; with the last one the signal is left alone again."""
+def release(context: Terminable) -> None:
+    """The context was closed; after the last one the signal has its default action again."""
     _open.pop(id(context), None)
-    alone = not _open and not _stays and threading.current_thread() is threading.main_thread()
-    if alone and signal.getsignal(signal.SIGTERM) is _on_termination:
+    is_last = not _open and not _is_permanent and threading.current_thread() is threading.main_thread()
+    if is_last and signal.getsignal(signal.SIGTERM) is _on_termination:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
@@ -107,35 +117,35 @@ def _is_free() -> bool:
 def _take_signal() -> bool:
     """False where Python takes no signal: in a subinterpreter, whose main thread is not that of the process."""
     # What was open may be closed by now, and a forked child has nothing open.
-    if (_open or _stays) and _is_free():
+    if (_open or _is_permanent) and _is_free():
         try:
             signal.signal(signal.SIGTERM, _on_termination)
         except ValueError:
             return False
-        # What terminates a worker waits for it, with no end, and has no second word for it.
+        # A pool that terminates a worker waits for it without end, and sends no second signal.
         if is_worker():
-            late_signals.watch_for(signal.SIGTERM, _on_termination)
+            signal_redelivery.watch_for(signal.SIGTERM, _on_termination)
     return True
 
 
 def _on_termination(number: int, frame: FrameType | None) -> None:
     global _give_up_at  # noqa: PLW0603  as above
-    if late_signals.holds_import_lock(frame):
+    if signal_redelivery.holds_import_lock(frame):
         now = clock.monotonic()
         _give_up_at = _give_up_at or now + TERMINATION_SECONDS
-        # Without a thread that sends it again the process has to end here, as it has if this takes too long.
+        # The process ends here without a thread that sends the signal again, or if this takes too long.
         with contextlib.suppress(RuntimeError):
             if now < _give_up_at:
-                late_signals.send_soon(number)
+                signal_redelivery.send_soon(number)
                 return
         _end_at_once(number)
     # First, so that a second signal ends the process at once: one from outside, not that of the watch.
-    late_signals.handler_runs()
+    signal_redelivery.note_handler_runs()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
-        _close_all(signal.Signals(number).name, is_failure=not has_done_its_work(frame))
+        _close_all(signal.Signals(number).name, is_failure=not is_idle_worker(frame))
     finally:
-        _end_by(number)
+        _flush_and_end(number)
 
 
 def _close_all(name: str, *, is_failure: bool) -> None:
@@ -148,7 +158,7 @@ def _close_all(name: str, *, is_failure: bool) -> None:
     waits: list[Callable[[float], object]] = []
     for number, context in enumerate(contexts):
         share = max(until - clock.monotonic(), 0.0) / (len(contexts) - number)
-        # Whatever goes wrong with the report, the process has to end.
+        # The process has to end, also when the report fails.
         with contextlib.suppress(Exception):
             waits.append(context._begin_termination(reason, signal=name, seconds=share))  # pyright: ignore[reportPrivateUsage]  the same distribution
     for wait in waits:
@@ -156,9 +166,9 @@ def _close_all(name: str, *, is_failure: bool) -> None:
             wait(max(until - clock.monotonic(), 0.0))
 
 
-def _end_by(number: int) -> None:
+def _flush_and_end(number: int) -> None:
     """Ends the process by the signal; without exit handlers, as signals do."""
-    _write_out()
+    _flush_output()
     _end_at_once(number)
 
 
@@ -171,10 +181,10 @@ def _end_at_once(number: int) -> None:
     os._exit(128 + number)
 
 
-def _write_out() -> None:
-    """Writes what the streams hold back, as far as it goes: a reader that hangs, or a print that the signal has
-    interrupted, must not hold up the end."""
-    # No thread at a limit.
+def _flush_output() -> None:
+    """Flushes the streams, boundedly: a reader that hangs, or a print that the signal has interrupted, must not delay
+    the end."""
+    # At a limit there is no thread.
     with contextlib.suppress(RuntimeError):
         writing = threading.Thread(target=_flush_streams, name="standpipe-output", daemon=True)
         writing.start()
@@ -191,25 +201,25 @@ def _install_hooks() -> None:
     global _hooks_installed  # noqa: PLW0603  hooks of the interpreter are process-wide by nature
     if not _hooks_installed and hasattr(os, "register_at_fork"):
         _hooks_installed = True
-        os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_leave_to_child)
+        os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_reset_in_child)
 
 
-def _hold() -> None:
+def _block() -> None:
     if signal.getsignal(signal.SIGTERM) is _on_termination:
-        _held.mask = {int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})}
+        _blocked.mask = {int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})}
 
 
-def _let_go() -> None:
-    mask, _held.mask = _held.mask, None
+def _unblock() -> None:
+    mask, _blocked.mask = _blocked.mask, None
     if mask is not None:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _leave_to_child() -> None:
-    global _stays  # noqa: PLW0603  as above
+def _reset_in_child() -> None:
+    global _is_permanent  # noqa: PLW0603  as above
     _open.clear()
-    _stays = False
+    _is_permanent = False
     if signal.getsignal(signal.SIGTERM) is _on_termination:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    late_signals.leave_to_child()
-    _let_go()
+    signal_redelivery.reset_in_child()
+    _unblock()

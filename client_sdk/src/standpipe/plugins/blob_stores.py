@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from standpipe.http.backoff import backoff_delay
 from standpipe.plugins.dagster_plugins import text_param
-from standpipe.plugins.interfaces import PipesContextLoader, PipesMessageWriter, PipesMessageWriterChannel, ServerPart
+from standpipe.plugins.interfaces import PipesContextLoader, PipesMessageWriter, PipesMessageWriterChannel, ServerPlugin
 from standpipe.runtime import clock
 from standpipe.runtime.text import LONGEST_REASON, text_of
 
@@ -137,7 +137,7 @@ class PipesBlobStoreMessageWriter(PipesMessageWriter[ChannelT_co]):
         """The channel of these params."""
 
 
-class _ClientLoader(ServerPart, PipesContextLoader):
+class _ClientLoader(ServerPlugin, PipesContextLoader):
     def __init__(self, client: object) -> None:
         self._client: Any = client
 
@@ -164,7 +164,7 @@ class _ClientChannel(PipesBlobStoreMessageWriterChannel):
     def _write(self, key: str, text: str) -> None: ...
 
 
-class _ClientWriter(ServerPart, PipesBlobStoreMessageWriter[_ClientChannel]):
+class _ClientWriter(ServerPlugin, PipesBlobStoreMessageWriter[_ClientChannel]):
     channel_class: type[_ClientChannel]
 
     def __init__(self, client: object, *, interval: float = 10) -> None:
@@ -240,7 +240,7 @@ class PipesAzureBlobStorageMessageWriter(_ClientWriter):
     channel_class = PipesAzureBlobStorageMessageWriterChannel
 
 
-class PipesUnityCatalogVolumesContextLoader(ServerPart, PipesContextLoader):
+class PipesUnityCatalogVolumesContextLoader(ServerPlugin, PipesContextLoader):
     """The context from the server, or from the file `path` on a volume."""
 
     @contextmanager
@@ -252,7 +252,7 @@ class PipesUnityCatalogVolumesContextLoader(ServerPart, PipesContextLoader):
 
 
 class PipesUnityCatalogVolumesMessageWriter(
-    ServerPart, PipesBlobStoreMessageWriter[PipesBufferedFilesystemMessageWriterChannel]
+    ServerPlugin, PipesBlobStoreMessageWriter[PipesBufferedFilesystemMessageWriterChannel]
 ):
     """Messages to the server, or in chunks to the folder `path` on a volume."""
 

@@ -20,7 +20,7 @@ from standpipe.plugins.interfaces import (
     PipesMappingParamsLoader,
     PipesMessageWriter,
     PipesMessageWriterChannel,
-    ServerPart,
+    ServerPlugin,
 )
 from standpipe_protocol.bootstrap import (
     INVOCATION_VARIABLE,
@@ -97,7 +97,7 @@ class PipesDatabricksNotebookWidgetsParamsLoader(PipesMappingParamsLoader):
         super().__init__({**os.environ, **given})
 
 
-class PipesDefaultContextLoader(ServerPart, PipesContextLoader):
+class PipesDefaultContextLoader(ServerPlugin, PipesContextLoader):
     """The context from the server, from the file `path`, or from `data` among the params."""
 
     FILE_PATH_KEY = "path"
@@ -117,7 +117,7 @@ class PipesDefaultContextLoader(ServerPart, PipesContextLoader):
         yield cast("PipesContextData", data)
 
 
-class PipesDefaultMessageWriter(ServerPart, PipesMessageWriter[PipesMessageWriterChannel]):
+class PipesDefaultMessageWriter(ServerPlugin, PipesMessageWriter[PipesMessageWriterChannel]):
     """Messages to the server, to the file `path`, or to a stream: `stdio`, or at the end `buffered_stdio`."""
 
     FILE_PATH_KEY = "path"
@@ -188,7 +188,7 @@ class PipesBufferedStreamMessageWriterChannel(PipesMessageWriterChannel):
         self._stream.writelines(lines)
 
 
-class PipesPrefectLogsMessageWriter(ServerPart, PipesMessageWriter[PipesMessageWriterChannel]):
+class PipesPrefectLogsMessageWriter(ServerPlugin, PipesMessageWriter[PipesMessageWriterChannel]):
     """Messages to the server, or with `prefect_logs` among the params as records of Prefect's run logger."""
 
     PREFECT_LOGS_KEY = "prefect_logs"

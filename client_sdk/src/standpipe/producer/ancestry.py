@@ -1,8 +1,8 @@
-"""Whose child a process is: the nearest process above it that has an invocation open, as a producer's id.
+"""The parent of a process: the nearest process above it that has the invocation open, as a producer's id.
 
-A process that opens leaves its mark in its environment, for those that it starts, and in the data folder for workers
-of multiprocessing that it started before. Nothing depends on a mark being found, and who inherits one and never opens
-is not missed. The invariant: a mark is read for its own invocation only, and no process is its own parent.
+A process that opens leaves its mark in its environment, for the processes that it starts, and in the data folder for
+multiprocessing workers that it started before. A mark is a hint: a process that inherits one and never opens is not
+missed. The invariant: a mark is read for its own invocation only, and no process is its own parent.
 """
 
 from __future__ import annotations
@@ -51,18 +51,18 @@ class OwnMark:
             self._file.release()
 
     def forget_in_child(self) -> None:
-        """After a fork: the mark is the parent's. In the environment it stays, for this process is its child."""
+        """After a fork: the mark is the parent's. It stays in the environment, since this process is a child."""
         if self._file is not None:
             self._file.forget_in_child()
 
 
 def find_parent(invocation: str, *, environment: Mapping[str, str]) -> str | None:
-    """The producer of the nearest process above this one that has the invocation open, where it can be found."""
+    """The producer of the nearest process above this one that has the invocation open; None where none is known."""
     own = _identity()
     for entry in reversed(_entries(environment)):
         of, _, rest = entry.partition("/")
         producer, _, identity = rest.partition("/")
-        # What this very process has open beside it, or had before it was replaced by `exec`, is not above it.
+        # Another producer of this very process, now or before an `exec`, is not above it.
         if of == invocation and producer and identity != own:
             return producer
     process = sys.modules.get("multiprocessing.process")
@@ -70,7 +70,7 @@ def find_parent(invocation: str, *, environment: Mapping[str, str]) -> str | Non
     if parent is None or parent.pid is None:
         return None
     producer, _, start = (read_mark(_file_name(invocation, parent.pid), environment=environment) or "").partition("/")
-    # Its number may be another process's in another container that shares the data folder.
+    # In another container that shares the data folder the same number may be another process's.
     return producer if producer and start == _start(str(parent.pid)) else None
 
 
@@ -79,7 +79,7 @@ def _entries(environment: Mapping[str, str]) -> list[str]:
 
 
 def _identity() -> str:
-    """This process, also among those that get its number after it."""
+    """This process, distinct from later ones with its number."""
     return f"{os.getpid()}/{_start('self')}"
 
 

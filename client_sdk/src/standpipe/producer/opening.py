@@ -1,8 +1,8 @@
 """The opening of a producer: its first message, on disk before `open_pipes` returns.
 
-A process may die at any moment after that, and the server cannot miss a producer of which it never heard. What is on
-disk is delivered by the processes that live on (`openings`). Imports next to nothing. The invariant: `safe` is only
-true of an opening that somebody delivers whatever becomes of this process.
+A process may die at any moment after that, and the server cannot miss a producer whose opening it never got. Processes
+that live on deliver what is on disk (`spool.other_producers`). Imports next to nothing. The invariant: `safe` is only
+true of an opening that a launcher delivers if this process dies.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from json import dumps
 
 from standpipe.lifecycle.orderly_exit import OrderlyEnd
 from standpipe.producer.ancestry import OwnMark, find_parent
-from standpipe.producer.process_info import process_facts
+from standpipe.producer.process_info import process_info
 from standpipe.runtime import clock
-from standpipe.runtime.timestamps import utc_now
 from standpipe.spool.creation import create_file, file_stem, header_line, make_folder, record_line, spool_path
 from standpipe.spool.marks import is_launched_here
 
@@ -26,16 +25,14 @@ if TYPE_CHECKING:
     from standpipe_protocol.bootstrap import Bootstrap
     from standpipe_protocol.json_text import JsonValue
 
-METHOD = "opened"
-HEARD_SECONDS = 5.0
+CONFIRM_SECONDS = 5.0
 """How long the first report waits for the acknowledgement of an opening that is not safe."""
 
-
-_told_of_clock = False
+_warned_of_clock = False
 
 
 class Fork:
-    """What a forked child has to know of the moment of the fork."""
+    """The parent of a forked child, and the exception that it handled at the fork."""
 
     __slots__ = ("handled", "parent")
 
@@ -43,7 +40,6 @@ class Fork:
         self.parent = parent
         """The producer of the process that forked, or the one above that where it has not opened."""
         self.handled = handled
-        """The exception that was being handled."""
 
 
 class Opening:
@@ -60,11 +56,11 @@ class Opening:
         self.path = ""
         self.on_disk = False
         self.safe = False
-        """Whether it is on a disk that it shares with a launcher that lives."""
+        """Whether it is on a disk that a living launcher shares."""
         self._descriptor = -1
 
     def take_over(self) -> tuple[str, int]:
-        """Hands the file to the spool that goes on with it, once.
+        """Path and descriptor of the file, handed once to the spool that goes on with it.
 
         Raises:
             OSError: there is none.
@@ -96,15 +92,15 @@ def begin_opening(
 
     Args:
         producer: its id; a new one by default.
-        fork: in a forked child, what is left of the parent's context.
-        extras: what a message writer has to say beside which process it is.
+        fork: in a forked child, where it comes from.
+        extras: what a message writer adds to the information about the process.
     """
     producer = producer or new_producer()
     parent = fork.parent if fork is not None else find_parent(bootstrap.invocation, environment=environment)
-    facts = {**(extras or {}), **process_facts(environment)}
+    opened_extras = {**(extras or {}), **process_info(environment)}
     if parent is not None:
-        facts["parent"] = parent
-    wire = {"method": METHOD, "params": {"extras": facts}, "sent_at": utc_now()}
+        opened_extras["parent"] = parent
+    wire = {"method": "opened", "params": {"extras": opened_extras}, "sent_at": clock.utc_now()}
     opening = Opening(
         producer=producer,
         parent=parent,
@@ -114,24 +110,24 @@ def begin_opening(
             forked=fork is not None, child=parent is not None, ignored=None if fork is None else fork.handled
         ),
     )
-    # Whatever the disk, or the folder's name, is the matter with: then it has to be at the server.
+    # Where the disk or the folder's name makes this fail, the server must confirm the opening.
     with contextlib.suppress(Exception):
         opening.write(bootstrap, environment=environment)
     if clock.is_replaced():
-        _tell_of_clock()
+        _warn_of_clock()
     return opening
 
 
-def _tell_of_clock() -> None:
-    """Once a process: what it reports brings times that are not so."""
-    global _told_of_clock  # noqa: PLW0603  as the clock, it concerns the process
-    if not _told_of_clock:
-        _told_of_clock = True
+def _warn_of_clock() -> None:
+    """Once a process: its reports carry wrong times."""
+    global _warned_of_clock  # noqa: PLW0603  as the clock, it concerns the process
+    if not _warned_of_clock:
+        _warned_of_clock = True
         import logging
 
         logging.getLogger("standpipe.outbox").warning(
             "The clock of this process is not this machine's: a library for tests has replaced `time.time`. Reports "
-            "and log lines bring the times that it says; they are delivered by the machine's own."
+            "and log lines carry its times; they are delivered by the machine's own."
         )
 
 

@@ -1,31 +1,45 @@
-"""Threads in the background, of the kind that an interpreter can have.
+"""Background threads, which of them send, and a lock that is waited for boundedly.
 
-The end of a program waits for none of them; they are daemon threads. The end of a subinterpreter has to: Python aborts
-the process when one of its threads is still there, and an isolated one has no daemon threads at all. There they are
-plain threads, and what is open is closed first. The invariant: none of them keeps an interpreter from ending.
+Background threads are daemon threads, so the end of a program waits for none of them. The end of a subinterpreter has
+to: Python aborts the process when one of its threads is still there, and an isolated one has no daemon threads at all.
+There they are plain threads, and what is registered with `call_before_threads_are_joined` ends them first. The
+invariant: no background thread keeps an interpreter from ending.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
+
+from standpipe.runtime.clock import bounded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
+
+_sending: set[int] = set()
+_before_join: list[Callable[[], object]] = []
+_is_hooked = False
 
 
-def background_thread(target: Callable[..., object], *, name: str, args: tuple[object, ...] = ()) -> threading.Thread:
+def background_thread(target: Callable[[], object], *, name: str) -> threading.Thread:
     """A thread that is not started yet.
 
     Raises:
         RuntimeError: this interpreter is at its end.
     """
+    global _is_hooked  # noqa: PLW0603  hooks of the interpreter are process-wide by nature
     is_daemon = is_main_interpreter()
-    if not is_daemon:
-        from standpipe.lifecycle import process_hooks as lifetime
+    if not is_daemon and not _is_hooked:
+        # What concurrent.futures uses for its own threads.
+        threading._register_atexit(_call_before_join)  # type: ignore[attr-defined]  # pyright: ignore
+        _is_hooked = True
+    return threading.Thread(target=target, name=name, daemon=is_daemon)
 
-        lifetime.close_before_threads_are_awaited()
-    return threading.Thread(target=target, args=args, name=name, daemon=is_daemon)
+
+def call_before_threads_are_joined(function: Callable[[], object]) -> None:
+    """Registers what ends the background threads of a subinterpreter, which joins them before its exit handlers run."""
+    _before_join.append(function)
 
 
 def is_main_interpreter() -> bool:
@@ -36,6 +50,76 @@ def is_main_interpreter() -> bool:
         try:
             import _xxsubinterpreters as interpreters  # pyright: ignore
         except ImportError:
-            # Where there is nothing to make another one with, as in PyPy, there is one.
+            # PyPy can make no other interpreter.
             return True
     return bool(interpreters.get_current() == interpreters.get_main())  # pyright: ignore
+
+
+class BackgroundThread:
+    """At most one running thread of an owner, which starts it and joins it."""
+
+    def __init__(self, target: Callable[[], object], *, name: str) -> None:
+        self._target = target
+        self._name = name
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> bool:
+        """Starts the thread unless it runs; False where the process gets no further thread."""
+        if self.is_alive:
+            return True
+        # Made here: in a forked child gevent may have replaced what threads are.
+        try:
+            thread = background_thread(self._target, name=self._name)
+            thread.start()
+        except RuntimeError:
+            return False
+        self._thread = thread
+        return True
+
+    def adopt_current(self) -> None:
+        """Takes the calling thread in place of one of its own."""
+        self._thread = threading.current_thread()
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def join(self, timeout: float) -> None:
+        """Waits for the end of the thread, at most this long, and not on that thread itself."""
+        thread = self._thread
+        if thread is not None and thread.is_alive() and thread is not threading.current_thread():
+            thread.join(bounded(timeout))
+
+
+@contextlib.contextmanager
+def sending() -> Generator[None]:
+    """Marks the calling thread as one that sends: its log records are not reported, or each would make the next."""
+    ident = threading.get_ident()
+    is_outermost = ident not in _sending
+    _sending.add(ident)
+    try:
+        yield
+    finally:
+        if is_outermost:
+            _sending.discard(ident)
+
+
+def in_sending_thread() -> bool:
+    """Whether the calling thread is in a `sending` block."""
+    return threading.get_ident() in _sending
+
+
+@contextlib.contextmanager
+def held_if_free(lock: threading.RLock, *, seconds: float) -> Generator[None]:
+    """Holds the lock in the block, or runs the block without it when another thread does not release it in time."""
+    is_held = lock.acquire(timeout=bounded(seconds))
+    try:
+        yield
+    finally:
+        if is_held:
+            lock.release()
+
+
+def _call_before_join() -> None:
+    for function in _before_join:
+        function()

@@ -1,4 +1,4 @@
-"""`standpipe deliver`: sends what processes could not, from their spool files, and says what became of each."""
+"""`standpipe deliver`: sends what processes could not deliver from their spool files, and prints each outcome."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 when everything is delivered, 1 when something is not."""
     folder = spool_folder(os.environ)
-    given: Sequence[Path] = arguments.spool
-    files = [file for path in given for file in (waiting_files(path) if path.is_dir() else [path])]
-    if not given:
+    paths: Sequence[Path] = arguments.spool
+    files = [file for path in paths for file in (waiting_files(path) if path.is_dir() else [path])]
+    if not paths:
         files = waiting_files(folder)
     if arguments.list:
         sys.stdout.writelines(f"{path} ({path.stat().st_size} bytes)\n" for path in files)
         sys.stdout.writelines(f"{path} was set aside: {reason}\n" for path, reason in set_aside_files(folder))
         return 0
-    if not given:
+    if not paths:
         tidy_marks(environment=os.environ, now=clock.wall())
         for path in tidy(folder, now=clock.wall()):
             sys.stderr.write(f"{path}: was set aside {SET_ASIDE_DAYS} days ago or longer, and is deleted.\n")
     left = 0
     for path in files:
         outcome = deliver_file(path, environment=os.environ, tries=arguments.tries)
-        _say(outcome)
+        _print(outcome)
         left += outcome.error is not None
     if not files:
         sys.stdout.write(f"Nothing waits in {folder}.\n")
     return 1 if left else 0
 
 
-def _say(outcome: FileOutcome) -> None:
+def _print(outcome: FileOutcome) -> None:
     rejected = f", {len(outcome.rejected)} of them rejected" if outcome.rejected else ""
     noted = f" (with a note in the place of {numbers(outcome.damaged)})" if outcome.damaged else ""
     sys.stdout.write(f"{outcome.path.name}: {outcome.delivered} messages delivered{rejected}{noted}\n")

@@ -1,6 +1,6 @@
 """How a spool file begins: locked, and with its first lines in it before it has its name.
 
-Imports next to nothing, because every process that opens begins one. The invariant: a file with a spool's name has a
+Imports next to nothing, because every process that opens creates one. The invariant: a file with a spool's name has a
 whole first line, and its owner's lock for as long as the owner lives.
 """
 
@@ -12,7 +12,7 @@ import sys
 from json import dumps
 from zlib import crc32
 
-from standpipe_protocol.home_path import spool_folder_path
+from standpipe_protocol.bootstrap import spool_folder_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def spool_path(environment: Mapping[str, str]) -> str:
     """The folder of the spool files.
 
     Raises:
-        OSError: which that is cannot be found out.
+        OSError: the folder cannot be determined.
     """
     try:
         return spool_folder_path(environment)

@@ -1,8 +1,8 @@
-"""Sends what dead processes left in their spool files. Used by `standpipe deliver`, and by the next process of a host.
+"""Delivers the spool files of dead processes. Used by `standpipe deliver`, and by the next process of a host.
 
-A file goes away when the server has all of it. A message the server has already is not stored twice, because the file
-keeps producer and numbers. The invariant: no message leaves the spool folder before it is acknowledged; a file that can
-never be delivered whole is set aside with the reason beside it.
+A file is deleted when the server has all of it. The file holds producer and numbers, so the server stores no message
+twice. The invariant: no message leaves the spool folder before it is acknowledged; a file that can never be delivered
+whole is set aside with the reason beside it.
 """
 
 from __future__ import annotations
@@ -16,19 +16,10 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
+from standpipe.delivery_report import Rejection
 from standpipe.errors import PipesConfigurationError
-from standpipe.http.decisions import (
-    Advance,
-    Answer,
-    NoAnswer,
-    Rejection,
-    Replace,
-    Retry,
-    Split,
-    Stop,
-    note_in_its_place,
-)
-from standpipe.http.retry_state import Course
+from standpipe.http.decisions import Advance, Answer, NoAnswer, Replace, Retry, Split, Stop, undeliverable_note
+from standpipe.http.retry_state import RetryState
 from standpipe.http.transport import Transport
 from standpipe.runtime import clock
 from standpipe.spool.creation import SUFFIX, SpoolInUse
@@ -41,9 +32,9 @@ BATCH_MESSAGES = 500
 BATCH_BYTES = 512 * 1024
 DEFAULT_TRIES = 5
 _TAIL_BYTES = 64 * 1024
-# Answers of a Standpipe server that no later try changes.
-_in_hand: set[BufferedRandom] = set()
 _FINAL = ("unauthorized", "not-found", "invocation-ended")
+"""Answers of a Standpipe server that no later try changes."""
+_open_files: set[BufferedRandom] = set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,40 +45,40 @@ class FileOutcome:
     delivered: int = 0
     rejected: tuple[Rejection, ...] = ()
     damaged: tuple[int, ...] = ()
-    """Numbers whose messages the disk has not kept. A note stands in the place of each."""
+    """Numbers whose messages are damaged on disk. A note is sent in the place of each."""
     torn: bool = False
     """Whether the process was killed while it wrote its last message, which is lost."""
     error: str | None = None
     """Why something is left in the file; None when the file is gone."""
     set_aside: Path | None = None
-    """Where the file is now, when it waits no more and is not delivered whole."""
+    """Where the file is now, when it cannot be delivered whole."""
     in_use: bool = False
     """Whether a living process has it."""
     may_change: bool = False
-    """Whether another try may do better: the server was away."""
+    """Whether another try may succeed: the server was away."""
 
 
 def waiting_files(folder: Path, *, prefix: str = "") -> list[Path]:
-    """The spool files of a folder whose names begin so, in the order in which they are to be delivered.
+    """The spool files of a folder whose names begin with `prefix`, in the order in which they are to be delivered.
 
-    Oldest first, but those that end with `closed` after those that do not: once everybody that the server knows of has
-    closed, an invocation may end `succeeded`, and takes nothing any more.
+    Oldest first, but those that end with `closed` after those that do not: once all producers that the server knows
+    have closed, an invocation may end `succeeded`, and accepts nothing any more.
     """
-    found: list[tuple[bool, float, Path]] = []
+    files: list[tuple[bool, float, Path]] = []
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
             if path.name.startswith(prefix) and path.name.endswith(SUFFIX):
                 with contextlib.suppress(OSError):
-                    found.append((_ends_closed(path), path.stat().st_mtime, path))
-    return [path for *_, path in sorted(found)]
+                    files.append((_ends_closed(path), path.stat().st_mtime, path))
+    return [path for *_, path in sorted(files)]
 
 
 def forget_in_child() -> None:
-    """After a fork: lets go of the files in hand, which are the parent's."""
-    for file in list(_in_hand):
-        # The descriptor below the buffer: the buffer's own lock may be held by a thread that is not here.
+    """After a fork: closes the files that are being delivered, which are the parent's."""
+    for file in list(_open_files):
+        # The descriptor below the buffer: the buffer's own lock may be held by a thread that the child lacks.
         file.raw.close()
-    _in_hand.clear()
+    _open_files.clear()
 
 
 def deliver_file(
@@ -100,11 +91,11 @@ def deliver_file(
     """Sends one file's messages, and deletes it when all are acknowledged.
 
     Args:
-        tries: how often in a row it is tried before a server is given up.
-        stopping: asked between requests; what is unsent then stays.
+        tries: how many failures in a row end the attempt.
+        stopping: called between requests; once it is true the rest of the file stays.
     """
     try:
-        with _taken_in_hand(path) as file:
+        with _opened(path) as file:
             lock_file(file)
             if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 raise SpoolInUse(f"The spool file {path} was just written anew by its process.")
@@ -122,8 +113,8 @@ def deliver_file(
     except SpoolInUse as error:
         return FileOutcome(path=path, error=str(error), in_use=True)
     except DamagedSpool as error:
-        told = f"{error}, so that it is not known where its messages belong. A first line written anew makes it whole"
-        return _put_aside(FileOutcome(path=path), told)
+        reason = f"{error}, so that it is not known where its messages belong. A first line written anew makes it whole"
+        return _put_aside(FileOutcome(path=path), reason)
     except (OSError, ValueError, PipesConfigurationError) as error:
         return FileOutcome(path=path, error=f"cannot be delivered: {error}")
     if outcome.error is None and outcome.damaged:
@@ -149,13 +140,13 @@ def numbers(seqs: tuple[int, ...]) -> str:
 
 
 @contextlib.contextmanager
-def _taken_in_hand(path: Path) -> Generator[BufferedRandom]:
+def _opened(path: Path) -> Generator[BufferedRandom]:
     with path.open("r+b") as file:
-        _in_hand.add(file)
+        _open_files.add(file)
         try:
             yield file
         finally:
-            _in_hand.discard(file)
+            _open_files.discard(file)
 
 
 class _Delivery:
@@ -176,8 +167,8 @@ class _Delivery:
         self._final = False
         self._may_change = False
         self._rejected: list[Rejection] = []
-        # The first answer tells how much of the file the server has already, so the first question is a small one.
-        self._course = Course(batch_messages=1, most_messages=BATCH_MESSAGES)
+        # The first answer says how much of the file the server has already, so the first request is a small one.
+        self._retries = RetryState(batch_messages=1, most_messages=BATCH_MESSAGES)
 
     def run(self, file: BinaryIO) -> FileOutcome:
         reader = RecordReader(file, version=self._header.version, expected=self._header.first_seq)
@@ -205,11 +196,11 @@ class _Delivery:
                 self._delivered += 1
 
     def _send(self, waiting: list[tuple[int, bytes]]) -> str | None:
-        """Sends the first messages of the list and takes them off; answers why it cannot."""
+        """Sends the first messages of the list and removes them; returns why it cannot."""
         while True:
             if self._stopping():
                 return "not delivered before the process that delivered it ended"
-            batch = waiting[: self._course.batch_messages]
+            batch = waiting[: self._retries.batch_messages]
             first_seq = batch[0][0] - self._offset
             answer = self._transport.append(
                 b"\n".join(line for _, line in batch) + b"\n",
@@ -218,31 +209,31 @@ class _Delivery:
                 numbered=waiting[-1][0] - self._offset,
             )
             now = clock.monotonic()
-            self._course, decision = self._course.after_append(
+            self._retries, decision = self._retries.after_append(
                 answer, first_seq=first_seq, count=len(batch), now=now, jitter=1.0
             )
             match decision:
                 case Advance(through=through, rejections=rejections):
                     self._rejected += rejections
                     self._known = max(self._known, through, _stored_through(answer))
-                    taken = sum(seq - self._offset <= self._known for seq, _ in waiting)
-                    self._delivered += taken
-                    del waiting[:taken]
+                    done = sum(seq - self._offset <= self._known for seq, _ in waiting)
+                    self._delivered += done
+                    del waiting[:done]
                     return None
                 case Split():
                     pass  # the next batch is smaller
                 case Replace(rejection=rejection):
                     seq, body = batch[0]
                     self._rejected.append(rejection)
-                    waiting[0] = (seq, note_in_its_place(body, rejection.problem))
+                    waiting[0] = (seq, undeliverable_note(body, rejection.problem))
                 case Retry(reason=reason):
-                    if self._course.failures >= self._tries:
+                    if self._retries.failures >= self._tries:
                         self._may_change = True
-                        return f"not delivered after {self._course.failures} tries: {reason}"
-                    clock.sleep(max(self._course.retry_at - now, 0.0))
+                        return f"not delivered after {self._retries.failures} tries: {reason}"
+                    clock.sleep(max(self._retries.retry_at - now, 0.0))
                 case Stop(problem=problem) if problem.name == "sequence-gap" and not self._offset:
-                    # What came before died in the memory of a killed process. The rest is not lost for that: it goes in
-                    # as a producer of its own, the same at every try, and the gap stays visible in the first one's.
+                    # Earlier messages died in the memory of a killed process. The rest is delivered as a producer of
+                    # its own, the same at every try, and the gap stays visible in the first producer's numbers.
                     self._producer += ".spool"
                     self._offset = batch[0][0] - 1
                     self._known = 0
@@ -262,7 +253,7 @@ class _Delivery:
 
 
 def _is_final(answer: Answer | NoAnswer, problem: Problem) -> bool:
-    # Only the server's own word counts; a proxy says 401 and 404 too.
+    # A proxy answers 401 and 404 too; only a problem of the server's own is final.
     return isinstance(answer, Answer) and answer.problem is not None and problem.name in _FINAL
 
 

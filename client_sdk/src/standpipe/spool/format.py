@@ -1,8 +1,7 @@
-"""What a spool file looks like: a first line that says where the messages belong, then one checksummed line a message.
+"""The format of a spool file: a first line that says where the messages belong, then one checksummed line a message.
 
-Text, one JSON object a line, so that a person can read it and a reader finds its way back after a damaged piece: at the
-next end of a line. The invariant: the numbers in a file are consecutive, so whatever is missing between two of them was
-damaged, and can be named.
+One JSON object a line, so that a person can read it and a reader continues after a damaged piece at the next line. The
+invariant: the numbers in a file are consecutive, so a number that is missing between two others was damaged.
 """
 
 from __future__ import annotations
@@ -39,15 +38,15 @@ class DamagedSpool(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpoolHeader:
-    """Whose messages a file holds, and where they go. The file is as secret as the token in it."""
+    """The producer of a file's messages, and where they go. The file is as secret as the token in it."""
 
     bootstrap: Bootstrap
     producer: str
     first_seq: int | None = None
-    """The number of the first message; files of version 1 do not say it."""
+    """The number of the first message; files of version 1 do not have it."""
     version: int = VERSION
     unread_token_file: str | None = None
-    """Where the token of the process that wrote it came from, if that is not to be read here."""
+    """The token file of the process that wrote it, where the reader must not read it."""
 
     def beginning_at(self, seq: int) -> SpoolHeader:
         return replace(self, first_seq=seq)
@@ -60,8 +59,8 @@ class SpoolHeader:
         """Reads a first line, of this version or of version 1.
 
         Args:
-            environment: of the process that reads. Only where it has the same server, invocation and token file is
-                that file the one that it was: elsewhere the path may hold another job's token by now.
+            environment: of the process that reads. The token file is read only where server, invocation and token file
+                are the same: elsewhere the path may hold another job's token by now.
 
         Raises:
             DamagedSpool: it cannot be read.
@@ -186,7 +185,7 @@ def _parse_record(line: bytes) -> tuple[int, bytes] | None:
 
 
 def _parse_old_record(line: bytes) -> tuple[int, bytes] | None:
-    """Version 1 has no checksums; that a line is JSON is all that can be asked of it."""
+    """Version 1 has no checksums; a line counts as whole when it is JSON."""
     head, mark, rest = line.partition(_OLD_BODY_MARK)
     number = head.removeprefix(_SEQ_MARK)
     if not (mark and rest.endswith(b"}\n") and number.isdigit()):

@@ -1,23 +1,25 @@
-"""What dead processes of this host left on disk: the next one delivers it, beside its own work.
+"""Spool files that dead processes of this host left: the next process delivers them, beside its own work.
 
-Bounded in files and time, on a thread of its own that nobody waits for. The invariant: it takes no file that a living
-process holds, and nothing that goes wrong here reaches the program.
+On a thread of its own, bounded in files and time. The invariant: it takes no file that a living process holds, and no
+error of it reaches the program.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import threading
 from typing import TYPE_CHECKING
 
+from standpipe.http.client import import_httpx
 from standpipe.runtime import clock
-from standpipe.runtime.sender_threads import mark_sender_thread, unmark_sender_thread
-from standpipe.runtime.threads import background_thread
+from standpipe.runtime.threads import BackgroundThread, sending
 from standpipe.spool.creation import SUFFIX, is_held, spool_path
+from standpipe.spool.delivery import deliver_file, forget_in_child, waiting_files
 from standpipe.spool.marks import tidy_marks
 from standpipe.spool.other_producers import deliver_openings, log_outcome
+from standpipe.spool.set_aside import SET_ASIDE_DAYS, tidy
+from standpipe.spool.spool_file import spool_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,42 +32,38 @@ _log = logging.getLogger("standpipe.outbox")
 
 
 class Leftovers:
-    """The thread that delivers what waits in this home's spool folder, if anything does."""
+    """Owns the thread that delivers what waits in this home's spool folder."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
         self._stopping = False
         self._imported = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = BackgroundThread(self._run, name="standpipe-leftovers")
 
     def start(self) -> None:
-        """Looks into the folder, and only if a dead process left something in it starts the thread."""
+        """Starts the thread if a dead process left a file in the folder."""
         try:
             with os.scandir(spool_path(self._environment)) as entries:
                 left = any(entry.name.endswith(SUFFIX) and not is_held(entry.path) for entry in entries)
         except OSError:
             return
         if left:
-            # Where the process gets no further thread another one will deliver them.
-            with contextlib.suppress(RuntimeError):
-                thread = background_thread(self._run, name="standpipe-leftovers")
-                thread.start()
-                self._thread = thread
+            # Without a further thread another process delivers them.
+            self._thread.start()
 
     def wait_until_imported(self, timeout: float) -> None:
         """As for every background thread: a fork amid an import would leave its lock held in the child."""
-        if self._thread is not None and self._thread.is_alive():
+        if self._thread.is_alive:
             self._imported.wait(timeout)
 
-    def stop(self, *, timeout: float = 0.0) -> None:
-        """Ends it after the request in hand; what it has not sent stays where it is."""
+    def stop(self, *, timeout: float) -> None:
+        """Ends the thread after the request in hand, and joins it; what it has not sent stays where it is."""
         self._stopping = True
-        if self._thread is not None:
-            self._thread.join(clock.bounded(timeout))
+        self._thread.join(timeout)
 
     def deliver_others(self, invocation: str, *, own: str, seconds: float) -> bool:
-        """Delivers what other producers of an invocation left; False when something of it still waits."""
-        # It may have one of their files in hand.
+        """Delivers what other producers of an invocation left; False when some of it still waits."""
+        # The thread may hold one of their files.
         self.stop(timeout=seconds)
         try:
             return deliver_openings(invocation, environment=self._environment, seconds=seconds, own=own)
@@ -75,38 +73,30 @@ class Leftovers:
 
     def forget_in_child(self) -> None:
         """After a fork: the file in hand is the parent's, and its lock must not live on in the child."""
-        if self._thread is not None and self._imported.is_set():
-            from standpipe.spool.delivery import forget_in_child
-
-            forget_in_child()
+        forget_in_child()
 
     def _run(self) -> None:
-        mark_sender_thread()
-        try:
+        with sending():
             try:
-                from standpipe.http.client import import_httpx
-                from standpipe.spool.delivery import deliver_file, waiting_files
-                from standpipe.spool.set_aside import SET_ASIDE_DAYS, tidy
-                from standpipe.spool.spool_file import spool_folder
+                self._deliver()
+            except Exception:
+                _log.exception("What earlier processes left in the spool folder could not be delivered.")
 
-                import_httpx()
-            finally:
-                self._imported.set()
-            folder = spool_folder(self._environment)
-            tidy_marks(environment=self._environment, now=clock.wall())
-            for path in tidy(folder, now=clock.wall()):
-                _log.warning("%s was set aside %d days ago or longer, and is deleted.", path, SET_ASIDE_DAYS)
-            until = clock.monotonic() + MOST_SECONDS
-            for path in waiting_files(folder)[:MOST_FILES]:
-                if self._ends(until):
-                    return
-                log_outcome(
-                    deliver_file(path, environment=self._environment, tries=TRIES, stopping=lambda: self._ends(until))
-                )
-        except Exception:
-            _log.exception("What earlier processes left in the spool folder could not be delivered.")
+    def _deliver(self) -> None:
+        try:
+            import_httpx()
         finally:
-            unmark_sender_thread()
+            self._imported.set()
+        folder = spool_folder(self._environment)
+        tidy_marks(environment=self._environment, now=clock.wall())
+        for path in tidy(folder, now=clock.wall()):
+            _log.warning("%s was set aside %d days ago or longer, and is deleted.", path, SET_ASIDE_DAYS)
+        until = clock.monotonic() + MOST_SECONDS
 
-    def _ends(self, until: float) -> bool:
-        return self._stopping or clock.monotonic() > until
+        def over() -> bool:
+            return self._stopping or clock.monotonic() > until
+
+        for path in waiting_files(folder)[:MOST_FILES]:
+            if over():
+                return
+            log_outcome(deliver_file(path, environment=self._environment, tries=TRIES, stopping=over))

@@ -1,7 +1,7 @@
-"""Files in the data folder whose locks say that a process lives: a launcher of an invocation, a process that opened.
+"""Files in the data folder whose locks show that a process lives: an invocation's launcher, or a process that opened.
 
-What no name of a host and no address can tell, a lock that can be seen tells: that both share a disk. The invariant: a
-mark that can be read is held by a process that lives.
+A lock that is visible also proves that both processes share a disk, which no host name or address does. The invariant:
+a mark that can be read is held by a process that lives.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import os
 
 from standpipe.spool.creation import SpoolInUse, is_held, lock_descriptor, make_folder, open_to_append
-from standpipe_protocol.home_path import spool_folder_path
+from standpipe_protocol.bootstrap import spool_folder_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ STALE_SECONDS = 30 * 86_400.0
 
 
 class Mark:
-    """A mark from its making to its release. Where it cannot be made it is none, and others do without."""
+    """A mark from its creation to its release. Where it cannot be created there is none."""
 
     def __init__(self, name: str, *, environment: Mapping[str, str], text: str = "") -> None:
         self._path = ""
@@ -37,13 +37,13 @@ class Mark:
                 os.ftruncate(descriptor, 0)
                 os.write(descriptor, text.encode())
             except SpoolInUse:
-                # Another process, or another context of this one, says the same.
+                # Another process, or another context of this one, holds the same mark.
                 os.close(descriptor)
             else:
                 self._path, self._descriptor = path, descriptor
 
     def release(self) -> None:
-        """Takes the mark away. Idempotent."""
+        """Deletes the mark. Idempotent."""
         if self._descriptor >= 0:
             with contextlib.suppress(OSError):
                 os.unlink(self._path)  # noqa: PTH108  without pathlib
@@ -57,7 +57,7 @@ class Mark:
 
 
 def read_mark(name: str, *, environment: Mapping[str, str]) -> str | None:
-    """What a process that lives wrote into a mark; None where none holds it."""
+    """The text of a mark that a living process holds; None where none does."""
     with contextlib.suppress(OSError, RuntimeError, UnicodeDecodeError):
         path = _path(environment, name)
         if is_held(path):
@@ -70,7 +70,7 @@ def read_mark(name: str, *, environment: Mapping[str, str]) -> str | None:
 
 
 def tidy_marks(*, environment: Mapping[str, str], now: float) -> None:
-    """Deletes what killed processes left a month ago: their invocations are over."""
+    """Deletes the marks that killed processes left a month ago: their invocations are over."""
     with contextlib.suppress(OSError, RuntimeError), os.scandir(_path(environment, "")) as entries:
         for entry in entries:
             with contextlib.suppress(OSError):
@@ -79,7 +79,7 @@ def tidy_marks(*, environment: Mapping[str, str], now: float) -> None:
 
 
 class LaunchMark(Mark):
-    """Held by a launcher, which delivers this home's openings before it says that the work is over."""
+    """Held by a launcher, which delivers this home's openings before it reports the end of the work."""
 
     def __init__(self, invocation: str, *, environment: Mapping[str, str]) -> None:
         super().__init__(f"{invocation}.{_LAUNCHER}", environment=environment)

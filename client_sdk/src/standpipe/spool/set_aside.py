@@ -1,7 +1,6 @@
-"""Spool files that wait no more: refused for good, or damaged. Kept for a month beside the others, with the reason.
+"""Spool files that are refused for good, or damaged: they stay beside the others for a month, with the reason.
 
-The invariant: nothing that was reported and not delivered is deleted without a word; what is deleted was here for
-`SET_ASIDE_DAYS`, and `standpipe deliver` says so.
+The invariant: an undelivered message is deleted only after `SET_ASIDE_DAYS` here, and a line says so.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ SET_ASIDE_DAYS = 30
 
 
 def set_aside(path: Path, reason: str) -> Path:
-    """Moves a spool file out of the way of the others and writes the reason beside it; answers where it is now.
+    """Moves a spool file out of the way of the others and writes the reason beside it; returns where it is now.
 
     Raises:
         OSError: it cannot be moved.
@@ -40,17 +39,17 @@ def set_aside(path: Path, reason: str) -> Path:
 
 def set_aside_files(folder: Path) -> list[tuple[Path, str]]:
     """The files of a spool folder that were set aside, each with the reason."""
-    found: list[tuple[Path, str]] = []
+    files: list[tuple[Path, str]] = []
     for path in sorted((folder / FOLDER).glob(f"*{SUFFIX}")):
         reason = "the reason was not written"
         with contextlib.suppress(OSError):
             reason = _reason_file(path).read_text(encoding="utf-8").strip()
-        found.append((path, reason))
-    return found
+        files.append((path, reason))
+    return files
 
 
 def tidy(folder: Path, *, now: float) -> list[Path]:
-    """Deletes half-written files of dead processes, and what was set aside a month ago; answers the latter."""
+    """Deletes half-written files of dead processes, and what was set aside a month ago; returns the latter."""
     for path in folder.glob(f"*{NEW_SUFFIX}"):
         with contextlib.suppress(OSError), path.open("r+b") as file:
             lock_file(file)

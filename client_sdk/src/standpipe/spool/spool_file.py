@@ -1,8 +1,8 @@
-"""A producer's messages on disk: what memory has no room for, and what must outlive the process.
+"""A producer's messages on disk: those for which memory has no room, and those that must outlive the process.
 
-One file a producer, `<home>/spool/<invocation>.<producer>.ndjson`, mode 0600 in a 0700 folder, bounded in size. Whoever
-works on a file holds its lock, so that `standpipe deliver` leaves a living process's spool alone. The invariant: what
-was appended stays in the file until it is acknowledged, however often it was read.
+One file a producer, `<home>/spool/<invocation>.<producer>.ndjson`, mode 0600 in a 0700 folder, bounded in size. A
+process holds the lock of the file that it writes or delivers, so `standpipe deliver` skips a living process's spool.
+The invariant: an appended message stays in the file until it is acknowledged, however often it is read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO, Protocol
 
 from standpipe.spool.creation import (
     NEW_SUFFIX,
@@ -30,15 +30,12 @@ from standpipe.spool.creation import (
 from standpipe.spool.format import RecordReader, SpoolHeader
 from standpipe_protocol.json_text import encode_json
 
-if TYPE_CHECKING:
-    from standpipe.producer.opening import Opening
-
 SPOOL_BYTES_VARIABLE = "STANDPIPE_SPOOL_BYTES"
 DEFAULT_SPOOL_BYTES = 1024 * 1024 * 1024
 COMPACT_FROM_BYTES = 16 * 1024 * 1024
 """So much must have been acknowledged before the rest is written anew, unless the file is full."""
 COMPACT_REST_BYTES = 2 * 1024 * 1024
-"""And no more may be left, since whoever reports waits meanwhile."""
+"""And no more may be left, since reports wait while it is written."""
 
 
 def spool_folder(environment: Mapping[str, str]) -> Path:
@@ -46,7 +43,7 @@ def spool_folder(environment: Mapping[str, str]) -> Path:
 
 
 def spool_limit(environment: Mapping[str, str]) -> int:
-    """How large one file may grow; what is no number of bytes is the default, a negative one ("no bound") included."""
+    """How large one file may grow; a value that is no number of bytes, or negative, gives the default."""
     try:
         limit = int(environment[SPOOL_BYTES_VARIABLE])
     except (KeyError, ValueError):
@@ -54,24 +51,41 @@ def spool_limit(environment: Mapping[str, str]) -> int:
     return limit if limit >= 0 else DEFAULT_SPOOL_BYTES
 
 
-def open_spool(header: SpoolHeader, *, environment: Mapping[str, str], opening: Opening | None = None) -> Spool:
+class WrittenOpening(Protocol):
+    """An opening in the file that a spool goes on with."""
+
+    @property
+    def body(self) -> bytes: ...
+
+    def take_over(self) -> tuple[str, int]:
+        """Path and descriptor of the file, handed over once.
+
+        Raises:
+            OSError: there is no file.
+        """
+        ...
+
+
+def open_spool(header: SpoolHeader, *, environment: Mapping[str, str], opening: WrittenOpening | None = None) -> Spool:
     """A producer's file in its home; that of its opening, where there is one.
 
     Raises:
-        OSError: it cannot be created, or is there no more.
+        OSError: it cannot be created, or is gone.
     """
     path = spool_folder(environment) / (file_stem(header.bootstrap.invocation, header.producer) + SUFFIX)
     return Spool(path, header=header, max_bytes=spool_limit(environment), opening=opening)
 
 
 class Spool:
-    """One producer's file, written and read by the process that owns it. Callers bring the lock between threads."""
+    """One producer's file, written and read by the process that owns it. Callers serialise their threads."""
 
-    def __init__(self, path: Path, *, header: SpoolHeader, max_bytes: int, opening: Opening | None = None) -> None:
+    def __init__(
+        self, path: Path, *, header: SpoolHeader, max_bytes: int, opening: WrittenOpening | None = None
+    ) -> None:
         """Creates the file, for messages from `header.first_seq` on, or takes over the one of an opening.
 
         Raises:
-            OSError: it cannot be created, or is there no more.
+            OSError: it cannot be created, or is gone.
         """
         self._header = header
         self._max_bytes = max_bytes
@@ -84,14 +98,14 @@ class Spool:
         self.path = Path(name)
         # Unbuffered: a forked child must not hold bytes that the parent writes too.
         self._file = FileIO(descriptor, "ab")
-        # Of what was read and is not acknowledged: the sizes in the file, oldest first.
+        # The sizes in the file of what was read and is not acknowledged, oldest first.
         self._read_sizes: deque[int] = deque()
-        self.first_kept = header.first_seq or 1
+        self.first_seq = header.first_seq or 1
         """The number of the oldest message that is not acknowledged."""
-        self.last_seq = self.first_kept - 1
+        self.last_seq = self.first_seq - 1
         self._size = self._start = self._acknowledged_offset = self._read_offset = len(first_line)
         if opening is not None:
-            self.last_seq = self.first_kept
+            self.last_seq = self.first_seq
             line = record_line(self.last_seq, opening.body)
             self._size += len(line)
             self._note_read(len(line))
@@ -123,10 +137,10 @@ class Spool:
     def read(self, *, size: int, messages: int) -> list[bytes]:
         """Reads the oldest unread messages, about so many and so large together (one at least). They stay."""
         bodies: list[bytes] = []
-        # Via the end, because a seek inside its buffer would keep what the buffer has of an emptied file.
+        # Via the end, because a seek inside its buffer would leave the bytes of an emptied file in the buffer.
         self._reader.seek(0, os.SEEK_END)
         self._reader.seek(self._read_offset)
-        next_seq = self.first_kept + len(self._read_sizes)
+        next_seq = self.first_seq + len(self._read_sizes)
         for record in RecordReader(self._reader, expected=next_seq, last=self.last_seq):
             bodies.append(damaged_note("this process's spool file") if record.body is None else record.body)
             self._note_read(record.size)
@@ -135,16 +149,16 @@ class Spool:
                 break
         return bodies
 
-    def forget_reading_beyond(self, seq: int) -> None:
-        """What was read beyond this number counts as unread again."""
-        while self.first_kept + len(self._read_sizes) - 1 > seq:
+    def unread_beyond(self, seq: int) -> None:
+        """Counts what was read beyond this number as unread again."""
+        while self.first_seq + len(self._read_sizes) - 1 > seq:
             self._read_offset -= self._read_sizes.pop()
 
     def acknowledge(self, through: int) -> None:
         """Forgets everything through this number, which was read; gives the disk back what it can."""
-        while self._read_sizes and self.first_kept <= through:
+        while self._read_sizes and self.first_seq <= through:
             self._acknowledged_offset += self._read_sizes.popleft()
-            self.first_kept += 1
+            self.first_seq += 1
         if through >= self.last_seq:
             self._empty(next_seq=through + 1)
         elif self._dead >= COMPACT_FROM_BYTES and self._size - self._acknowledged_offset <= COMPACT_REST_BYTES:
@@ -158,14 +172,14 @@ class Spool:
             self.path.unlink()
 
     def release(self) -> None:
-        """Lets go of the file; what is in it stays for `standpipe deliver`."""
+        """Closes the file; its messages stay for `standpipe deliver`."""
         with contextlib.suppress(OSError):
             self._file.close()
             self._reader.close()
 
     @property
     def unread_bytes(self) -> int:
-        """How much in the file was not read yet."""
+        """The size of what is not read yet."""
         return self._size - self._read_offset
 
     def forget_in_child(self) -> None:
@@ -194,7 +208,7 @@ class Spool:
 
     def _empty(self, *, next_seq: int) -> None:
         self._header = self._header.beginning_at(next_seq)
-        self.first_kept, self.last_seq = next_seq, next_seq - 1
+        self.first_seq, self.last_seq = next_seq, next_seq - 1
         self._read_sizes.clear()
         # A process killed in between leaves an empty file, and nothing was in it.
         self._size = 0
@@ -209,7 +223,7 @@ class Spool:
     def _compact(self) -> None:
         """Writes what is not acknowledged into a new file and puts that in this one's place."""
         temporary = self.path.with_suffix(NEW_SUFFIX)
-        header = self._header.beginning_at(self.first_kept)
+        header = self._header.beginning_at(self.first_seq)
         file = FileIO(open_to_append(str(temporary), os.O_TRUNC), "ab")
         try:
             lock_file(file)
@@ -244,7 +258,7 @@ class Spool:
             self._size = size + len(line)
         except BaseException:
             # A full disk may take a part, and an interrupt may come after the write: the next message must not follow
-            # half a line, nor one that nobody counted.
+            # half a line, nor one that was not counted.
             self._size = size
             with contextlib.suppress(OSError, ValueError):
                 os.ftruncate(self._file.fileno(), size)
@@ -252,7 +266,7 @@ class Spool:
 
 
 def damaged_note(where: str) -> bytes:
-    """What goes under the number of a message that the disk has not kept: stored as rejected, so the loss is seen."""
+    """The message that takes the number of a damaged one: it is stored as rejected, so the loss shows."""
     reason = f"the message was damaged in {where} and could not be read back"
     return encode_json({"method": "undeliverable", "params": {"method": "unknown", "reason": reason}})
 

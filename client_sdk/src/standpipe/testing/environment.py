@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
+from typing import TYPE_CHECKING, cast
 
-from standpipe.context.open_contexts import Process, swap
-from standpipe.context.pipes_context import PipesContext
+from standpipe.context.open_contexts import Registry, swap
+
+if TYPE_CHECKING:
+    from standpipe.context.open_contexts import OpenContext
+    from standpipe.context.pipes_context import PipesContext
 
 LEAVE_SECONDS = 10.0
 
@@ -19,12 +23,12 @@ class Environment(dict[str, str]):
     """
 
     _before: dict[str, str | None]
-    _opened: tuple[Process, tuple[PipesContext, ...]]
+    _opened: tuple[Registry, tuple[OpenContext, ...]]
 
     def __enter__(self) -> Environment:
         self._before = {name: os.environ.get(name) for name in self}
         os.environ.update(self)
-        self._opened = swap(Process())
+        self._opened = swap(Registry())
         return self
 
     def __exit__(
@@ -36,7 +40,7 @@ class Environment(dict[str, str]):
             if any(context is one for one in outer):
                 continue
             # Without `closed`: that a program forgets to close is something a test may want to see.
-            context._channel.close(LEAVE_SECONDS)  # pyright: ignore[reportPrivateUsage]  the same distribution
+            cast("PipesContext", context)._channel.close(LEAVE_SECONDS)  # pyright: ignore[reportPrivateUsage]  the same distribution
         for name, value in self._before.items():
             if value is None:
                 os.environ.pop(name, None)

@@ -22,7 +22,7 @@ from standpipe.errors import PipesConfigurationError
 from standpipe.http.backoff import backoff_delay, random_part
 from standpipe.http.client import ANSWER_SECONDS, CONNECT_SECONDS, make_client, parsed_url, retry_after_seconds
 from standpipe.runtime.clock import monotonic
-from standpipe.runtime.sender_threads import sending
+from standpipe.runtime.threads import sending
 from standpipe_orchestrator.client.problem_errors import error_for_problem
 from standpipe_orchestrator.errors import BrokerNotFound, BrokerUnreachable, UnexpectedAnswer
 from standpipe_protocol import PROTOCOL_VERSION

@@ -24,9 +24,8 @@ from standpipe_orchestrator.launchers.local.runner import Instructions
 from standpipe_orchestrator.launchers.protocol import Job, JobDescription, JobEnd, OutputStream, StopReason, Work
 from standpipe_orchestrator.launchers.supervision import LEAVE_SECONDS, Settings
 from standpipe_orchestrator.reading.execution_errors import PipesLaunchError
-from standpipe_protocol.bootstrap import HOME_VARIABLE, SPOOL_FOLDER_VARIABLE
+from standpipe_protocol.bootstrap import HOME_VARIABLE, SPOOL_FOLDER_VARIABLE, home_path
 from standpipe_protocol.home import standpipe_home
-from standpipe_protocol.home_path import home_path
 from standpipe_protocol.json_text import JsonValue
 
 Standing: TypeAlias = Literal["held", "elsewhere", "gone", "unclaimed"]

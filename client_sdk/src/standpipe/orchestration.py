@@ -1,0 +1,69 @@
+"""What programs that launch and read invocations use of the SDK: the only door for `standpipe_orchestrator`.
+
+Each name is imported when it is first used, so that a program pays for what it uses.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from standpipe.delivery.outbox import Outbox
+    from standpipe.http.backoff import backoff_delay, random_part
+    from standpipe.http.client import ANSWER_SECONDS, CONNECT_SECONDS, make_client, parsed_url, retry_after_seconds
+    from standpipe.producer.opening import new_producer
+    from standpipe.runtime.clock import monotonic, sleep
+    from standpipe.runtime.threads import BackgroundThread, background_thread, sending
+    from standpipe.spool.creation import spool_path
+    from standpipe.spool.marks import LaunchMark
+    from standpipe.spool.other_producers import deliver_openings
+
+_MODULES = {
+    "ANSWER_SECONDS": "http.client",
+    "BackgroundThread": "runtime.threads",
+    "CONNECT_SECONDS": "http.client",
+    "LaunchMark": "spool.marks",
+    "Outbox": "delivery.outbox",
+    "background_thread": "runtime.threads",
+    "backoff_delay": "http.backoff",
+    "deliver_openings": "spool.other_producers",
+    "make_client": "http.client",
+    "monotonic": "runtime.clock",
+    "new_producer": "producer.opening",
+    "parsed_url": "http.client",
+    "random_part": "http.backoff",
+    "retry_after_seconds": "http.client",
+    "sending": "runtime.threads",
+    "sleep": "runtime.clock",
+    "spool_path": "spool.creation",
+}
+
+__all__ = [
+    "ANSWER_SECONDS",
+    "CONNECT_SECONDS",
+    "BackgroundThread",
+    "LaunchMark",
+    "Outbox",
+    "background_thread",
+    "backoff_delay",
+    "deliver_openings",
+    "make_client",
+    "monotonic",
+    "new_producer",
+    "parsed_url",
+    "random_part",
+    "retry_after_seconds",
+    "sending",
+    "sleep",
+    "spool_path",
+]
+
+
+def __getattr__(name: str) -> object:
+    module = _MODULES.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    value: object = getattr(importlib.import_module(f"standpipe.{module}"), name)
+    globals()[name] = value
+    return value
