@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from standpipe_orchestrator.launchers.protocol import JobEnd
 from standpipe_protocol.process_end import Cause, Outcome
@@ -49,9 +49,12 @@ def finish_report(end: JobEnd | None, *, stop: Stop | None, stderr_tail: str) ->
     """What is known of the end of a job that was launched.
 
     Args:
-        end: None where the job could not be ended either.
+        end: None where the job could not be killed either.
     """
-    end = JobEnd() if end is None else end
+    if end is None:
+        because = f"{'' if stop is None else stop.because} It could not be killed, and may still run.".strip()
+        stop = None if stop is None else replace(stop, because=because)
+        end = JobEnd(outcome="unknown", detail=because)
     because, outcome, cause = end.detail, end.outcome, end.cause
     by = signal_name(end.exit_code)
     if stop is not None:

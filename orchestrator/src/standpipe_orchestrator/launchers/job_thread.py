@@ -126,13 +126,17 @@ class JobThread:
             self.kill()
         return self.wait(KILLED_SECONDS)
 
-    def leave(self) -> None:
-        """Looks at the job no more, and closes it. Nothing happens to it."""
+    def leave(self, *, close: bool) -> None:
+        """Looks at the job no more.
+
+        Args:
+            close: whether its platform need not keep it.
+        """
         self._left = True
         self._hurry()
         if self._thread.is_alive():
             self._thread.join(KILLED_SECONDS)
-        if self.job is not None:
+        if close and self.job is not None:
             _try("closed", self.job.close)
 
     def _give_up(self) -> Job | None:

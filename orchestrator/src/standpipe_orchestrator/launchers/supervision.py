@@ -131,11 +131,11 @@ class Supervision:
             because, cancelled = f"The orchestrator was stopped by {type(error).__name__}.", is_interrupt(error)
             stop = Stop(because, outcome="cancelled") if cancelled else Stop(because, cause_code="platform-error")
             self._finish_stopped(self._ended(job, captures, stop), cancelled=cancelled)
-            job.leave()
+            job.leave(close=job.ended)
             raise
         self._finish(self._ended(job, captures, stop))
         # Where the broker could not be told, the job stays on its platform, and may be taken up.
-        job.leave()
+        job.leave(close=job.ended)
 
     def _until_over(self, job: JobThread, *, resumed: bool) -> Generator[PipesResult, None, Stop | None]:
         """Gives results until the job has ended, by itself or because it had to; then the answer says why."""
@@ -294,7 +294,7 @@ class Supervision:
             self._stop_following(job, error)
             raise
         finally:
-            job.leave()
+            job.leave(close=True)
         return self._learned()
 
     def _find_or_launch(self) -> Job:

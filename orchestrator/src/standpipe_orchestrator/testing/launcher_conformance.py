@@ -184,11 +184,13 @@ class LauncherConformance:
             error = _raised(PipesExecutionError, running.to_end)
         assert error.verdict == "cancelled", error
         assert error.exit_code != 0, error
+        assert "may still run" not in str(error), error
 
     def test_work_without_an_end_is_ended_after_its_time(self, tmp_path: Path) -> None:
         error = self._failure(tmp_path, f"{IMPORTS}with open_pipes():\n    time.sleep({_FOR_EVER})\n", timeout=1.0)
         assert error.verdict == "failed", error
         assert "timeout" in [reason.code for reason in error.reasons], error
+        assert "may still run" not in str(error), error
 
     def test_a_megabyte_in_one_line_is_captured_whole(self, tmp_path: Path) -> None:
         completed = (

@@ -68,25 +68,21 @@ class OrchestratorProcess:
     def __init__(self, test: LauncherUnderTest, folder: Path) -> None:
         self._broker = test.broker()
         self._folder = folder
-        path = os.pathsep.join(entry for entry in sys.path if entry)
-        self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "standpipe_orchestrator.testing.orchestrator_process",
-                inspect.getfile(type(test)),
-                type(test).__qualname__,
-                str(folder),
-            ],
-            env={
-                **os.environ,
-                "PYTHONPATH": path,
-                "STANDPIPE_URL": self._broker.url,
-                "STANDPIPE_API_KEY": self._broker.api_key,
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        # A file each, since a job may hold the streams of the orchestrator that launched it open.
+        self._output = folder / f"orchestrator-{len(list(folder.iterdir()))}"
+        place = (inspect.getfile(type(test)), type(test).__qualname__, str(folder))
+        variables = {
+            "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
+            "STANDPIPE_URL": self._broker.url,
+            "STANDPIPE_API_KEY": self._broker.api_key,
+        }
+        with self._output.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "standpipe_orchestrator.testing.orchestrator_process", *place],
+                env={**os.environ, **variables},
+                stdout=output,
+                stderr=output,
+            )
 
     def __enter__(self) -> OrchestratorProcess:
         return self
@@ -96,10 +92,10 @@ class OrchestratorProcess:
 
     def answer(self) -> dict[str, object]:
         """What it says of the work, once that has ended."""
-        out, err = self._process.communicate(timeout=PATIENCE_SECONDS)
-        if self._process.returncode != 0:
-            raise AssertionError(f"The orchestrator failed:\n{err.decode(errors='replace')}")
-        answer: dict[str, object] = json.loads(out.splitlines()[-1])
+        code, output = self._process.wait(PATIENCE_SECONDS), self._output.read_text(errors="replace")
+        if code != 0:
+            raise AssertionError(f"The orchestrator failed:\n{output}")
+        answer: dict[str, object] = json.loads(output.splitlines()[-1])
         return answer
 
     def wait_for_events(self, number: int) -> None:
@@ -118,7 +114,7 @@ class OrchestratorProcess:
     def kill(self) -> None:
         if self._process.poll() is None:
             self._process.kill()
-        self._process.communicate(timeout=PATIENCE_SECONDS)
+        self._process.wait(PATIENCE_SECONDS)
 
 
 def orchestrators_key(folder: Path) -> str:

@@ -14,6 +14,7 @@ import socket
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from standpipe.runtime.clock import monotonic, sleep
@@ -50,6 +51,7 @@ class SimulatedPlatform:
         lost_answer: whether the launch of a job raises after the job was started.
         end: said of every job that ended, in the place of its exit code.
         calls: what was called, for assertions.
+        processes: the jobs' that this process has started.
     """
 
     folder: Path
@@ -58,6 +60,7 @@ class SimulatedPlatform:
     lost_answer: bool = False
     end: JobEnd | None = None
     calls: list[str] = field(default_factory=list[str])
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict[str, "subprocess.Popen[bytes]"])
     name: str = "simulated"
     supervises: bool = False
 
@@ -68,7 +71,7 @@ class SimulatedPlatform:
             raise PipesLaunchError(f"The platform has no program {words[0]!r}.")
         job = SimulatedJob(self, self.folder / work.invocation_id)
         job.folder.mkdir(parents=True, exist_ok=True)
-        job.process = subprocess.Popen(
+        self.processes[work.invocation_id] = subprocess.Popen(
             ["/bin/sh", "-c", _WRAPPER, "sh", *(["/bin/sh", "-c"] if isinstance(work.command, str) else []), *words],
             env=work.inherit(os.environ),
             cwd=job.folder,
@@ -94,9 +97,12 @@ class SimulatedJob:
 
     def __init__(self, platform: SimulatedPlatform, folder: Path) -> None:
         self.folder = folder
-        self.process: subprocess.Popen[bytes] | None = None
         self._platform = platform
         self._polls = 0
+
+    @property
+    def _process(self) -> subprocess.Popen[bytes] | None:
+        return self._platform.processes.get(self.folder.name)
 
     @property
     def pid(self) -> int | None:
@@ -139,25 +145,27 @@ class SimulatedJob:
 
     def describe(self) -> JobDescription:
         queued = self._polls < self._platform.queued_polls
+        began = datetime.fromtimestamp((self.folder / "pid").stat().st_mtime, UTC)
         return JobDescription(
             state="queued" if queued else "running",
             platform=self._platform.name,
             job_id=self.folder.name,
             node=None if queued else socket.gethostname(),
             image="simulated:1",
+            at=None if queued else began,
         )
 
     def close(self) -> None:
         self._platform.calls.append("close")
-        if self.process is not None:
-            self.process.wait(_START_SECONDS)
+        if (process := self._process) is not None:
+            process.wait(_START_SECONDS)
 
     def _has_ended(self) -> bool:
         return bool(_text(self.folder / "exit")) or not self._runs()
 
     def _runs(self) -> bool:
-        if self.process is not None:
-            return self.process.poll() is None
+        if (process := self._process) is not None:
+            return process.poll() is None
         try:
             os.kill(self.pid or 0, 0)
         except ProcessLookupError:
