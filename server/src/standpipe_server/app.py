@@ -27,7 +27,7 @@ from standpipe_server.ui.pages import Pages
 
 
 def create_app(parts: ApiParts) -> Entrance:
-    """The ASGI application over an open store; whoever opened the parts closes them."""
+    """The ASGI application over an open store; the caller that opened the parts closes them."""
     return Entrance(parts, control_plane=create_control_plane(parts), pages=Pages(parts))
 
 

@@ -37,7 +37,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         _say(f"standpipe serve: {error}")
         return 2
     # Only now, so that a typing error is told at once: the imports take a second. Nothing of what they make is ever
-    # thrown away, so collecting meanwhile is a tenth of the time for nothing; the serving room turns it on again.
+    # thrown away, so the garbage collector is off until the server listens: a tenth of the time of a start.
     gc.disable()
     from standpipe_protocol.home import Credentials
     from standpipe_server.home_lock import HomeTaken
@@ -46,13 +46,13 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     def ready(credentials: Credentials, link: str) -> None:
         _say(f"Standpipe is listening on {credentials.url}")
-        # Whoever embeds the server has no use for it, and may keep what it writes for ever.
+        # A program that embeds the server has no use for the link, and may keep its output for ever.
         if not settings.stop_with_stdin:
             _say(f"Open it in a browser, once, within the hour: {link}")
             _say("(`standpipe open` makes another such link and opens it.)")
 
     configure_logging()
-    # What jobs tell is nobody else's on this machine, wherever the database lies.
+    # Only the owner may read what jobs report.
     os.umask(0o077)
     try:
         code = serve(settings, on_ready=ready)
@@ -139,5 +139,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sub = verbs.add_parser(name, help=verb.help, description=verb.help)
         verb.configure(sub)
         sub.set_defaults(run=verb.run)
-    given = parser.parse_args(arguments)
-    return int(given.run(given))
+    parsed = parser.parse_args(arguments)
+    return int(parsed.run(parsed))

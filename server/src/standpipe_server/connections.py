@@ -1,7 +1,7 @@
 """One connection's HTTP: uvicorn's protocol on httptools, made strict where that trusts the client.
 
-What arrives beside a body (request line, headers, chunk sizes, trailers) is held in memory before anybody is asked for
-a credential, so it is bounded here, in bytes and in silence; trailers are kept out of the headers; and an upgrade is
+What arrives beside a body (request line, headers, chunk sizes, trailers) is held in memory before a credential is asked
+for, so it is bounded here, in bytes and in silence; trailers are kept out of the headers; and an upgrade is
 declined as HTTP wants it, by answering the request as it is. (Java's client offers h2c, and the body must not be lost.)
 """
 

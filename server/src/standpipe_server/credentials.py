@@ -17,10 +17,10 @@ def home_credentials(home: Path, *, given_key: str | None) -> Credentials:
 
     Nothing is written yet: the file names an address, and that is not known before the server listens.
     """
-    found = read_credentials(home)
-    key = given_key or (found.api_key if found else "") or "spk_" + secrets.token_urlsafe(32)
-    identity = (found.identity if found else "") or secrets.token_urlsafe(32)
-    return Credentials(url=found.url if found else "", api_key=key, identity=identity)
+    known = read_credentials(home)
+    key = given_key or (known.api_key if known else "") or "spk_" + secrets.token_urlsafe(32)
+    identity = (known.identity if known else "") or secrets.token_urlsafe(32)
+    return Credentials(url=known.url if known else "", api_key=key, identity=identity)
 
 
 def publish_address(home: Path, credentials: Credentials, *, url: str) -> Credentials:

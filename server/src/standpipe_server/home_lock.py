@@ -30,7 +30,7 @@ _LOOK_AGAIN_SECONDS = 0.05
 
 
 class HomeTaken(Exception):
-    """Another server holds this home, which the message names, or nobody can hold it."""
+    """Another server holds this home (the message names it), or no process can lock the home."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +70,14 @@ class Holder:
             return cls()
         if not isinstance(wire, dict):
             return cls()
-        found = cast("dict[str, object]", wire)
-        pid, database, former = found.get("pid"), found.get("database"), found.get("former")
+        members = cast("dict[str, object]", wire)
+        pid, database, former = members.get("pid"), members.get("database"), members.get("former")
         addresses = [_address(one) for one in cast("list[object]", former if isinstance(former, list) else [])]
         return cls(
             pid=pid if isinstance(pid, int) else None,
-            embedded=found.get("embedded") is True,
+            embedded=members.get("embedded") is True,
             database=database if isinstance(database, str) else "",
-            own=_address(found.get("own")),
+            own=_address(members.get("own")),
             former=tuple(one for one in addresses if one is not None),
         )
 
@@ -118,7 +118,7 @@ class HomeLock:
 
     def _write(self) -> None:
         text = self._holder.to_text().encode()
-        # The end after the text, so that who reads meanwhile does not find an empty file.
+        # The file is cut after the text is written, so that a concurrent reader never finds it empty.
         os.pwrite(self._descriptor, text, 0)
         os.ftruncate(self._descriptor, len(text))
 
@@ -157,7 +157,7 @@ def is_asked_for(home: Path) -> bool:
         # Who asks holds it; without that the file was left by a server that was killed.
         return not lock_descriptor(descriptor, blocking=False)
     except OSError:
-        # Nobody can be seen to wait, and a home is given up only for who is.
+        # Without locks no waiting server can be seen, and a home is given up only for one that waits.
         return False
     finally:
         os.close(descriptor)
@@ -205,9 +205,9 @@ def _address(wire: object) -> Address | None:
 
 def _taken(home: Path, holder: Holder, *, other_database: bool = False) -> str:
     words: list[str] = [] if holder.pid is None else [f"process {holder.pid}"]
-    found = read_credentials(home)
-    if found is not None and found.url:
-        words.append(f"at {found.url}")
+    credentials = read_credentials(home)
+    if credentials is not None and credentials.url:
+        words.append(f"at {credentials.url}")
     kind = "An embedded broker" if holder.embedded else "Another Standpipe server"
     owner = f" ({', '.join(words)})" if words else ""
     why = " and works on another database" if other_database else ""

@@ -31,7 +31,7 @@ from standpipe_server.connections import Connection
 from standpipe_server.credentials import home_credentials, publish_address
 from standpipe_server.home_lock import Address, is_asked_for, locked_home
 from standpipe_server.settings import Settings, SettingsError
-from standpipe_server.store import TICK_SECONDS, Hearing
+from standpipe_server.store import TICK_SECONDS, ActivityMonitor
 from standpipe_server.store.database.engines import database_name
 from standpipe_server.wiring import Wiring, open_wiring
 
@@ -39,7 +39,7 @@ _log = logging.getLogger("standpipe.server")
 
 # Streams say goodbye at once, unless they wait for a database that does not answer: those are told after this long.
 _READS_SECONDS = 2
-# Then connections are cut on which somebody does not read his answer, or has not sent all of his request.
+# Then connections are cut on which a client does not read its answer or has not sent its whole request.
 _PATIENCE_SECONDS = 5
 # Only then uvicorn would cancel what still runs.
 _GRACE_SECONDS = 6
@@ -146,7 +146,7 @@ def serve(settings: Settings, *, on_ready: Callable[[Credentials, str], None]) -
 
 
 async def _run(server: StreamingServer, listeners: list[socket.socket], settings: Settings) -> None:
-    beside = [asyncio.create_task(_say_that_it_listens(server.wiring.store.activity), name="standpipe-hearing")]
+    beside = [asyncio.create_task(_tick(server.wiring.store.activity), name="standpipe-hearing")]
     if settings.stop_with_stdin:
         beside.append(asyncio.create_task(_end_with_stdin(server), name="standpipe-stdin"))
         beside.append(asyncio.create_task(_give_way(server, settings.home), name="standpipe-hand-over"))
@@ -157,14 +157,14 @@ async def _run(server: StreamingServer, listeners: list[socket.socket], settings
             task.cancel()
 
 
-async def _say_that_it_listens(hearing: Hearing) -> None:
+async def _tick(activity: ActivityMonitor) -> None:
     while True:
-        hearing.tick()
+        activity.tick()
         await asyncio.sleep(TICK_SECONDS)
 
 
 async def _end_with_stdin(server: StreamingServer) -> None:
-    """Ends the server once stdin is at its end (whoever started us is gone) and nobody else is connected any more.
+    """Ends the server once stdin is at its end (the program that started it is gone) and no client is connected.
 
     Connections count, not streams: another orchestrator may be between its registration and its stream, and work that
     still reports keeps its connection too.
@@ -181,7 +181,7 @@ async def _end_with_stdin(server: StreamingServer) -> None:
 
     threading.Thread(target=read, name="standpipe-stdin", daemon=True).start()
     await at_end.wait()
-    while server.server_state.connections:  # noqa: ASYNC110  uvicorn tells nobody when one ends
+    while server.server_state.connections:  # noqa: ASYNC110  uvicorn has no event for the end of a connection
         await asyncio.sleep(_LOOK_AGAIN_SECONDS)
     server.unneeded = True
     server.should_exit = True
@@ -217,7 +217,7 @@ def listening_socket(settings: Settings) -> Generator[socket.socket]:
         except OSError as error:
             raise SettingsError(
                 f"The server cannot listen on {settings.host} port {settings.port}: {error.strerror}. "
-                "Stop whoever uses the port, or choose another with --port (0 takes any free one)."
+                "Stop the program that uses the port, or choose another with --port (0 takes any free one)."
             ) from None
         yield made
 
@@ -230,9 +230,9 @@ def former_sockets(addresses: Sequence[Address], *, but: socket.socket) -> Gener
     """
     with contextlib.ExitStack() as stack:
         made: list[socket.socket] = []
-        taken = {but.getsockname()[1]}
+        used = {but.getsockname()[1]}
         for address in addresses:
-            if address.port in taken or not is_loopback(address.host):
+            if address.port in used or not is_loopback(address.host):
                 continue
             family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
             former = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
@@ -247,7 +247,7 @@ def former_sockets(addresses: Sequence[Address], *, but: socket.socket) -> Gener
                     error.strerror,
                 )
                 continue
-            taken.add(address.port)
+            used.add(address.port)
             made.append(former)
         yield made
 
@@ -284,7 +284,7 @@ def _uvicorn_config(wiring: Wiring) -> uvicorn.Config:
         lifespan="off",
         log_config=None,
         access_log=False,
-        # Whom a header names as the client is of no use here, and would have to be trusted.
+        # The client that a header names is not used here, and the header would have to be trusted.
         proxy_headers=False,
         server_header=False,
         date_header=False,

@@ -49,7 +49,7 @@ _MOST_REQUESTS_PER_SECOND = 1_000_000
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 _SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://\S+", re.IGNORECASE)
 """What Kubernetes puts into every pod for a Service called `standpipe`, and Docker for a link of that name, under the
-name of our variable. Nobody has chosen it."""
+name of our variable. No user has chosen it."""
 
 
 class SettingsError(Exception):
@@ -158,18 +158,18 @@ def serve_settings(arguments: argparse.Namespace, environment: Mapping[str, str]
 def database_url(arguments: argparse.Namespace, environment: Mapping[str, str]) -> str:
     """The database's URL: as given, else a SQLite file in the home."""
     environment = _trimmed(environment)
-    given = (arguments.database or environment.get(DATABASE_VARIABLE) or "").strip()
-    if not given:
+    value = (arguments.database or environment.get(DATABASE_VARIABLE) or "").strip()
+    if not value:
         # A folder may be called anything; in a URL `%` and `?` mean something.
         return "sqlite:///" + quote(os.fsencode((_home(environment) / DATABASE_FILE).absolute()))
-    scheme, mark, rest = given.partition("://")
-    given = f"{scheme.lower()}{mark}{rest}"
-    if not given.startswith(("sqlite:///", "postgresql://", "postgres://", "postgresql+psycopg://")):
-        told = f"begins with {scheme!r}" if mark else "has no scheme"
-        raise SettingsError(f"The database URL {told}; expected sqlite:///FILE or postgresql://...")
-    if given in ("sqlite:///", "sqlite:///:memory:"):
-        raise SettingsError(f"The database URL is {given!r}, which names no file; expected sqlite:///FILE.")
-    return str(given)
+    scheme, mark, rest = value.partition("://")
+    value = f"{scheme.lower()}{mark}{rest}"
+    if not value.startswith(("sqlite:///", "postgresql://", "postgres://", "postgresql+psycopg://")):
+        problem = f"begins with {scheme!r}" if mark else "has no scheme"
+        raise SettingsError(f"The database URL {problem}; expected sqlite:///FILE or postgresql://...")
+    if value in ("sqlite:///", "sqlite:///:memory:"):
+        raise SettingsError(f"The database URL is {value!r}, which names no file; expected sqlite:///FILE.")
+    return str(value)
 
 
 def _trimmed(environment: Mapping[str, str]) -> Mapping[str, str]:
@@ -217,19 +217,19 @@ def _check_key_beyond_loopback(key: str | None, *, host: str) -> None:
         )
 
 
-def _port(given: int | None, environment: Mapping[str, str]) -> int:
+def _port(value: int | None, environment: Mapping[str, str]) -> int:
     named = environment.get(PORT_VARIABLE, "")
     if _SERVICE_LINK.fullmatch(named):
         named = ""
-    text = str(given) if given is not None else named or str(DEFAULT_PORT)
+    text = str(value) if value is not None else named or str(DEFAULT_PORT)
     if not text.isascii() or not text.isdigit() or len(text) > 5 or int(text) > 65535:
-        source = "--port" if given is not None else PORT_VARIABLE
+        source = "--port" if value is not None else PORT_VARIABLE
         raise SettingsError(f"The port is {text!r} ({source}); expected a number from 0 to 65535.")
     return int(text)
 
 
-def _requests_per_second(given: int | None, environment: Mapping[str, str]) -> int:
-    text = str(given) if given is not None else environment.get(REQUESTS_PER_SECOND_VARIABLE) or ""
+def _requests_per_second(value: int | None, environment: Mapping[str, str]) -> int:
+    text = str(value) if value is not None else environment.get(REQUESTS_PER_SECOND_VARIABLE) or ""
     if not text:
         return Limits().requests_per_second
     if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) > _MOST_REQUESTS_PER_SECOND:
@@ -240,37 +240,37 @@ def _requests_per_second(given: int | None, environment: Mapping[str, str]) -> i
     return int(text)
 
 
-def _public_url(given: str | None) -> str | None:
-    given = (given or "").strip()
-    if not given:
+def _public_url(value: str | None) -> str | None:
+    value = (value or "").strip()
+    if not value:
         return None
-    scheme, mark, rest = given.partition("://")
-    given = f"{scheme.lower()}{mark}{rest}"
+    scheme, mark, rest = value.partition("://")
+    value = f"{scheme.lower()}{mark}{rest}"
     try:
-        parts = urlsplit(given)
+        parts = urlsplit(value)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         valid, parts = False, urlsplit("")
-    if not valid or parts.query or parts.fragment or parts.username or not _PRINTABLE.fullmatch(given):
+    if not valid or parts.query or parts.fragment or parts.username or not _PRINTABLE.fullmatch(value):
         raise SettingsError(
-            f"The public URL is {without_password(given)!r}; expected http(s)://host[:port][/base], without user, "
+            f"The public URL is {without_password(value)!r}; expected http(s)://host[:port][/base], without user, "
             "query or fragment."
         )
-    if len(given) > _LONGEST_PUBLIC_URL:
-        raise SettingsError(f"The public URL has {len(given)} characters; expected at most {_LONGEST_PUBLIC_URL}.")
-    return given.rstrip("/")
+    if len(value) > _LONGEST_PUBLIC_URL:
+        raise SettingsError(f"The public URL has {len(value)} characters; expected at most {_LONGEST_PUBLIC_URL}.")
+    return value.rstrip("/")
 
 
 def _one_of(
     allowed: tuple[str, ...],
-    given: str | None,
+    value: str | None,
     environment: Mapping[str, str],
     variable: str,
     default: str,
     *,
     upper: bool = False,
 ) -> str:
-    value = given or environment.get(variable) or default
+    value = value or environment.get(variable) or default
     value = value.upper() if upper else value.lower()
     if value not in allowed:
         raise SettingsError(f"{variable} is {value!r}; expected one of {', '.join(allowed)}.")

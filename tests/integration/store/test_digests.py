@@ -13,7 +13,7 @@ from standpipe_server.broker.lifecycle.requests import Heartbeat
 from standpipe_server.broker.outcome.ledgers import Digests
 from standpipe_server.broker.values.state import Finish
 from standpipe_server.store import Overloaded
-from standpipe_server.store.commands import Beat, stored_digests
+from standpipe_server.store.commands import RecordHeartbeat, stored_digests
 from standpipe_server.store.commands.append import Append
 from standpipe_server.store.commands.stored_digests import digest_stored
 from standpipe_server.store.reads.invocations.views import read_invocation
@@ -32,7 +32,7 @@ def closing(*before: bytes) -> bytes:
 async def test_the_lease_is_kept_from_the_moment_the_word_came(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     target = await bench.register()
     await bench.append(target, OPENED, producer="p", first_seq=1)
-    await bench.store.writes.run(Beat(target.pk, Heartbeat(), start=True))
+    await bench.store.writes.run(RecordHeartbeat(target.pk, Heartbeat(), start=True))
     bench.clock.pass_seconds(50)
     leases: list[str] = []
 

@@ -16,7 +16,7 @@ from standpipe_server.store.database.engines import database_url as parse_url
 from standpipe_server.store.database.engines import open_engine
 from standpipe_server.store.store import Store
 from standpipe_server.store.transactions.command import Command
-from standpipe_server.store.upkeep.lease_grace import Forgiveness
+from standpipe_server.store.upkeep.lease_grace import LeaseGrace
 from standpipe_server.store.upkeep.sweeper import Sweeper
 from standpipe_server.store.upkeep.watched_clock import WatchedClock
 from tests.integration.store.conftest import OPENED, Bench
@@ -115,7 +115,7 @@ def _sweeper(engine: Engine, *, submit: Callable[[Command[None]], Future[None]])
         engine,
         clock=clock,
         submit=submit,
-        forgiveness=Forgiveness(engine),
+        grace=LeaseGrace(engine),
         look=lambda: None,
         longest_sleep=5.0,
     )

@@ -9,7 +9,7 @@ import pytest
 from standpipe_server.broker.values.ids import ANONYMOUS_PRODUCER
 from standpipe_server.broker.values.times import to_rfc3339
 from standpipe_server.store import Target
-from standpipe_server.store.upkeep.activity import Word
+from standpipe_server.store.upkeep.activity import OpenRequest
 from tests.integration.store.conftest import CLOSED, OPENED, Bench
 from tests.integration.store.test_leases import lease_end, until, verdicts
 
@@ -23,8 +23,8 @@ async def _leased(bench: Bench) -> Target:
     return target
 
 
-def _word(bench: Bench, target: Target) -> AbstractContextManager[Word]:
-    return bench.store.activity.word(target.pk, ANONYMOUS_PRODUCER)
+def _word(bench: Bench, target: Target) -> AbstractContextManager[OpenRequest]:
+    return bench.store.activity.request(target.pk, ANONYMOUS_PRODUCER)
 
 
 async def _ends(bench: Bench, target: Target, end: str) -> bool:
@@ -99,7 +99,7 @@ async def test_a_request_of_a_producer_that_has_not_opened_hides_no_process_that
 ) -> None:
     target = await bench.register(_LEASE)
     await bench.append(target, OPENED, producer="p", first_seq=1)
-    with bench.store.activity.word(target.pk, producer) as word:
+    with bench.store.activity.request(target.pk, producer) as word:
         word.complete()
         bench.clock.pass_seconds(61)
         await until(lambda: verdicts(bench, target), ["lost"])

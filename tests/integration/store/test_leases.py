@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from standpipe_server.broker.lifecycle.requests import Heartbeat
 from standpipe_server.broker.values.times import to_rfc3339
 from standpipe_server.store import Overloaded, Store, Target
-from standpipe_server.store.commands import Beat
+from standpipe_server.store.commands import RecordHeartbeat
 from standpipe_server.store.reads import read_context
 from standpipe_server.store.transactions.unit_of_work import UnitOfWork
 from tests.integration.store.conftest import CLOSED, OPENED, Bench, Clock, settings
@@ -45,14 +45,14 @@ def _refuse(*_: object, **__: object) -> NoReturn:
 async def test_words_that_could_not_be_stored_are_not_missed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     beating = await bench.register()
     await bench.append(beating, OPENED)
-    await bench.store.writes.run(Beat(beating.pk, Heartbeat(), start=True))
+    await bench.store.writes.run(RecordHeartbeat(beating.pk, Heartbeat(), start=True))
     with monkeypatch.context() as broken:
         broken.setattr(UnitOfWork, "load", _refuse)
         with pytest.raises(Overloaded):
-            await bench.store.writes.run(Beat(beating.pk, Heartbeat(), start=True))
+            await bench.store.writes.run(RecordHeartbeat(beating.pk, Heartbeat(), start=True))
         bench.clock.pass_seconds(3600)
         with pytest.raises(Overloaded):
-            await bench.store.writes.run(Beat(beating.pk, Heartbeat(), start=True))
+            await bench.store.writes.run(RecordHeartbeat(beating.pk, Heartbeat(), start=True))
     await _after_a_sweep(bench)
     assert await verdicts(bench, beating) == [None]
     # Who is silent now is missed as ever.
@@ -110,7 +110,7 @@ async def test_a_store_that_cannot_write_starts_and_forgives_later(
         store = Store(settings(bench.database_url), clock=later)
         other = Bench(store, later, bench.database_url)
         with pytest.raises(Overloaded):
-            await store.writes.run(Beat(leased.pk, Heartbeat(), start=True))
+            await store.writes.run(RecordHeartbeat(leased.pk, Heartbeat(), start=True))
         assert (await other.invocation(leased))["status"] == "running"
     try:
         await _after_a_sweep(other)
@@ -126,7 +126,7 @@ async def test_whoever_looks_at_the_context_with_the_operator_key_is_not_the_pro
     bench.clock.pass_seconds(30)
     await bench.store.reads.run(read_context, leased, by_token=False)
     assert await lease_end(bench, leased) == before
-    await bench.store.writes.run(Beat(leased.pk, Heartbeat(), start=False))
+    await bench.store.writes.run(RecordHeartbeat(leased.pk, Heartbeat(), start=False))
     assert await lease_end(bench, leased) != before
 
 

@@ -15,7 +15,7 @@ from standpipe_server.broker.lifecycle.requests import Heartbeat
 from standpipe_server.broker.values.state import Finish
 from standpipe_server.broker.values.times import to_rfc3339
 from standpipe_server.store import Overloaded, Store, Target, Wake
-from standpipe_server.store.commands import Beat
+from standpipe_server.store.commands import RecordHeartbeat
 from standpipe_server.store.transactions import writer
 from standpipe_server.store.transactions.unit_of_work import UnitOfWork
 from tests.integration.store.conftest import OPENED, Bench, body, settings
@@ -130,7 +130,7 @@ async def test_a_deadline_that_comes_nearer_is_written(bench: Bench) -> None:
     target = await bench.register()
     await bench.append(target, OPENED)
     # The first heartbeat begins a lease, and moves nothing else.
-    await bench.store.writes.run(Beat(target.pk, Heartbeat(), start=True))
+    await bench.store.writes.run(RecordHeartbeat(target.pk, Heartbeat(), start=True))
     bench.clock.pass_seconds(61)
     async with asyncio.timeout(30):
         while (await bench.invocation(target))["verdict"] != "lost":  # noqa: ASYNC110  the sweeper tells nobody

@@ -16,7 +16,7 @@ from standpipe_server.store import (
     Overloaded,
     Store,
 )
-from standpipe_server.store.commands import Beat, Delete
+from standpipe_server.store.commands import Delete, RecordHeartbeat
 from standpipe_server.store.commands.lifecycle import EndDue
 from standpipe_server.store.commands.merge_segments import Merge
 from standpipe_server.store.reads import find_target
@@ -169,7 +169,7 @@ async def test_deadlines_end_what_nobody_finishes(bench: Bench) -> None:
     leased = await bench.register(b'{"context":{},"lease_seconds":3}')
     beating = await bench.register()
     await bench.append(leased, OPENED)
-    await bench.store.writes.run(Beat(beating.pk, Heartbeat(), start=True))
+    await bench.store.writes.run(RecordHeartbeat(beating.pk, Heartbeat(), start=True))
     bench.clock.pass_seconds(100)
     for target in (never, leased, beating):
         await bench.store.writes.run(EndDue(target.pk))

@@ -94,24 +94,24 @@ def test_opened_is_taken_as_every_sdk_sends_it(params: bytes) -> None:
     ],
 )
 def test_exceptions_are_read_in_every_sdks_shape(params: bytes) -> None:
-    fact = parse(b'{"method":"closed","params":' + params + b"}").messages[0].fact
-    assert isinstance(fact, Closing)
-    assert fact.exception is not None
-    assert fact.exception.message == "m"
+    content = parse(b'{"method":"closed","params":' + params + b"}").messages[0].content
+    assert isinstance(content, Closing)
+    assert content.exception is not None
+    assert content.exception.message == "m"
 
 
 @pytest.mark.parametrize("params", [b"null", b"{}", b'{"exception":null}'])
 def test_a_clean_close_has_no_exception(params: bytes) -> None:
-    fact = parse(b'{"method":"closed","params":' + params + b"}").messages[0].fact
-    assert fact == Closing(None, None)
+    content = parse(b'{"method":"closed","params":' + params + b"}").messages[0].content
+    assert content == Closing(None, None)
 
 
 def test_asset_keys_have_one_spelling() -> None:
     report = {"method": "report_asset_materialization", "params": {"asset_key": "a/b/"}}
     check = {"method": "report_asset_check", "params": {"asset_key": r"a\/b", "check_name": "c", "passed": False}}
     batch = parse(json.dumps([report, check]).encode())
-    assert batch.messages[0].fact == Materialization("a/b", None)
-    assert batch.messages[1].fact == Check(r"a\/b", "c", passed=False, severity="ERROR")
+    assert batch.messages[0].content == Materialization("a/b", None)
+    assert batch.messages[1].content == Check(r"a\/b", "c", passed=False, severity="ERROR")
 
 
 def test_non_finite_numbers_and_half_surrogates_are_made_standard_json() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from standpipe_protocol.process_end import OUTCOMES, Attempt, Cause
-from standpipe_server.broker.lifecycle.end_reports import merge_words
+from standpipe_server.broker.lifecycle.end_reports import merge_end_reports
 from standpipe_server.broker.outcome.expected_progress import Reported
 from standpipe_server.broker.outcome.receipt import make_receipt
 from standpipe_server.broker.outcome.verdict import decide_verdict
@@ -177,7 +177,7 @@ def test_a_word_about_an_older_attempt_does_not_count() -> None:
 def merged(*words: Finish, newest: Attempt = ()) -> Finish | None:
     result: Finish | None = None
     for word in words:
-        result = merge_words(result, word, newest=newest) or result
+        result = merge_end_reports(result, word, newest=newest) or result
     return result
 
 
@@ -195,13 +195,13 @@ def about(attempt: Attempt, **word: Any) -> Finish:
 def test_a_word_about_a_newer_attempt_replaces_those_about_older_ones_and_an_older_one_is_none() -> None:
     newer = about((1,), outcome="succeeded")
     assert merged(about((), exit_code=3), newer) == dataclasses.replace(newer, about=(1,))
-    assert merge_words(Finish(exit_code=1), about((), outcome="failed"), newest=(1,)) is None
+    assert merge_end_reports(Finish(exit_code=1), about((), outcome="failed"), newest=(1,)) is None
     # A word that names no attempt counts whatever attempt comes, also beside one that does.
     assert merged(about((1,), outcome="failed"), Finish(exit_code=137), newest=(1,)) == Finish(
         exit_code=137, outcome="failed", cause=about((1,)).cause
     )
     outdated = dataclasses.replace(about((1,), outcome="failed"), about=(1,))
-    assert merge_words(outdated, Finish(exit_code=137), newest=(2,)) == Finish(exit_code=137)
+    assert merge_end_reports(outdated, Finish(exit_code=137), newest=(2,)) == Finish(exit_code=137)
 
 
 @pytest.mark.parametrize("attempt", [(), (1,), (2, 3)])

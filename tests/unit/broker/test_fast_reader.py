@@ -77,20 +77,20 @@ def test_a_name_at_the_limit_is_taken(wire: dict[str, Any], parameter: str) -> N
 
 @pytest.mark.parametrize("level", ["ERROR", "critical", "FATAL"])
 def test_an_error_is_told_from_other_log_lines(level: str) -> None:
-    assert parsed(log("broken", level=level)).fact == ErrorLog("broken")
-    assert parsed(log("broken", level="WARNING")).fact is None
+    assert parsed(log("broken", level=level)).content == ErrorLog("broken")
+    assert parsed(log("broken", level="WARNING")).content is None
 
 
 def test_an_opening_that_says_who_it_is_is_read_whole() -> None:
-    fact = parsed(changed(opened(), "extras", {"rank": 3})).fact
-    assert isinstance(fact, Opening)
-    assert fact.process == {"rank": 3}
+    content = parsed(changed(opened(), "extras", {"rank": 3})).content
+    assert isinstance(content, Opening)
+    assert content.process == {"rank": 3}
 
 
 def test_a_closed_with_an_exception_is_read_whole() -> None:
     text = json.dumps([closed(exception={"message": "boom", "stack": None, "name": None, "cause": None})]).encode()
     (message,) = parse_batch(text, media="json", limits=LIMITS).messages
-    assert "boom" in str(message.fact)
+    assert "boom" in str(message.content)
 
 
 @pytest.mark.parametrize("media", ["json", "ndjson"])

@@ -128,7 +128,7 @@ def test_a_rejected_message_is_numbered_like_any_other_and_counts_as_nothing_els
     decision = append(opened(), materialized("b"), to=invocation(asset_keys=frozenset({"a"})))
     assert decision.producer.last_seq == 2
     assert (decision.producer.rejected, decision.producer.counts["report_asset_materialization"]) == (1, 1)
-    assert decision.facts == []
+    assert decision.contents == []
     assert decision.producer.first_rejection is not None
     assert decision.producer.first_rejection.startswith("position 2:")
 
@@ -166,7 +166,7 @@ def test_a_ledger_with_a_digest_waits_until_that_of_what_is_stored_is_known() ->
         assert isinstance(decided(useless), NeedsDigests)
     agreeing = decided(Digests(5, {7: AB}))
     assert isinstance(agreeing, Append)
-    assert (agreeing.producer.ledger, agreeing.producer.told) == (
+    assert (agreeing.producer.ledger, agreeing.producer.declared) == (
         "agrees",
         {"messages": 7, "dropped_logs": 0, "sha256": AB},
     )

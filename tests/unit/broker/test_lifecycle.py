@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from standpipe_server.broker.lifecycle.leases import due, forgive_lease, hear, next_due, renew_lease, restart_waiting
+from standpipe_server.broker.lifecycle.leases import (
+    due,
+    next_due,
+    renew_lease,
+    renew_on_activity,
+    restart_lease,
+    restart_waits,
+)
 from standpipe_server.broker.values.state import Finish, InvocationState, replace
 
 SECOND = 1_000_000
@@ -49,35 +56,35 @@ def test_what_has_ended_ends_no_more() -> None:
 
 def test_what_was_lost_and_speaks_runs_again_unless_somebody_finished_it() -> None:
     lost = replace(OPEN, status="ended", verdict="lost", ended_at=2, lease_lost=True, revision=3, receipt={"events": 1})
-    again = hear(lost, now=SECOND)
+    again = renew_on_activity(lost, now=SECOND)
     assert (again.status, again.verdict, again.ended_at, again.receipt) == ("running", None, None, None)
     assert (again.revision, again.lease_lost, again.lease_expires_at) == (4, False, 31 * SECOND)
-    assert hear(replace(lost, producers_opened=0, producers_open=0), now=SECOND).status == "running"
+    assert renew_on_activity(replace(lost, producers_opened=0, producers_open=0), now=SECOND).status == "running"
     for final in (
         replace(lost, finish=Finish(exit_code=None)),
         replace(lost, producers_open=0),
         replace(lost, verdict="incomplete"),
         replace(lost, verdict="cancelled"),
     ):
-        assert hear(final, now=SECOND, start=True) is final
+        assert renew_on_activity(final, now=SECOND, start=True) is final
 
 
 def test_a_lease_of_which_most_is_gone_starts_anew_when_it_is_forgiven() -> None:
     beaten = renew_lease(OPEN, now=0, start=True)
-    assert forgive_lease(OPEN, now=SECOND) is OPEN
-    assert forgive_lease(beaten, now=10 * SECOND) is beaten
-    assert forgive_lease(beaten, now=16 * SECOND).lease_expires_at == 46 * SECOND
-    assert forgive_lease(beaten, now=10**15).lease_expires_at == 10**15 + 30 * SECOND
+    assert restart_lease(OPEN, now=SECOND) is OPEN
+    assert restart_lease(beaten, now=10 * SECOND) is beaten
+    assert restart_lease(beaten, now=16 * SECOND).lease_expires_at == 46 * SECOND
+    assert restart_lease(beaten, now=10**15).lease_expires_at == 10**15 + 30 * SECOND
     # The clock was set back: it would run for ever.
-    assert forgive_lease(beaten, now=-SECOND).lease_expires_at == 29 * SECOND
+    assert restart_lease(beaten, now=-SECOND).lease_expires_at == 29 * SECOND
 
 
 def test_a_clock_that_was_set_settles_nobody_and_closes_the_door_to_nobody() -> None:
     hour = 3600 * SECOND
     settling = replace(OPEN, producers_open=0)
-    assert next_due(restart_waiting(settling, now=hour)) == hour + 10 * SECOND
-    assert next_due(restart_waiting(NEW, now=hour)) == hour + 60 * SECOND
+    assert next_due(restart_waits(settling, now=hour)) == hour + 10 * SECOND
+    assert next_due(restart_waits(NEW, now=hour)) == hour + 60 * SECOND
     patient = replace(NEW, open_within=86_400.0)
-    assert next_due(restart_waiting(patient, now=hour)) == 24 * hour
-    assert next_due(restart_waiting(patient, now=48 * hour)) == 49 * hour
-    assert restart_waiting(replace(OPEN, status="ended"), now=hour).last_event_at == SECOND
+    assert next_due(restart_waits(patient, now=hour)) == 24 * hour
+    assert next_due(restart_waits(patient, now=48 * hour)) == 49 * hour
+    assert restart_waits(replace(OPEN, status="ended"), now=hour).last_event_at == SECOND

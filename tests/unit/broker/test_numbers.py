@@ -60,5 +60,5 @@ def test_a_number_that_is_not_finite_is_a_number_too(entry: Any, expected: NotFi
 def test_many_numbers_of_a_message_are_taken_and_the_rest_is_counted() -> None:
     metadata = {f"label {n}": n for n in range(MOST_NUMBERS + 5)} | {"x" * 600: 1}
     numbers = numbers_of(metadata)
-    assert (len(numbers.taken), numbers.left_out) == (MOST_NUMBERS, 6)
+    assert (len(numbers.numbers), numbers.left_out) == (MOST_NUMBERS, 6)
     assert numbers_of({"x" * 600: 1, "y": 2}) == Numbers((("y", 2.0),), left_out=1)

@@ -200,9 +200,9 @@ def test_the_receipt_counts_what_is_stored() -> None:
 @pytest.mark.parametrize(
     ("producer", "says"),
     [
-        (replace(CLEAN, opened=0, closed=0), "sent 2, stored 2, nobody opened"),
+        (replace(CLEAN, opened=0, closed=0), "sent 2, stored 2, no process opened"),
         (replace(CLEAN, numbered=5), "sent 5, stored 2, 3 of producer p never arrived"),
-        (replace(CLEAN, ledger="x", told={"messages": 9}), "sent 9, stored 2, the ledger of producer p disagrees"),
+        (replace(CLEAN, ledger="x", declared={"messages": 9}), "sent 9, stored 2, the ledger of producer p disagrees"),
         (OPEN, "sent 2, stored 2, producer p never closed, silent since 2023-11-14T22:13:20Z"),
     ],
 )
@@ -212,7 +212,7 @@ def test_a_receipt_that_is_not_whole_says_what_is_missing(producer: ProducerStat
 
 
 def test_dropped_log_lines_are_told_and_leave_a_receipt_whole() -> None:
-    receipt = make_receipt(INVOCATION, [replace(CLEAN, told={"messages": 2, "dropped_logs": 3})])
+    receipt = make_receipt(INVOCATION, [replace(CLEAN, declared={"messages": 2, "dropped_logs": 3})])
     assert (receipt["whole"], receipt["dropped_logs"]) == (True, 3)
     assert receipt["summary"] == "sent 2, stored 2, no gap, 3 log lines dropped before they got a number"
 

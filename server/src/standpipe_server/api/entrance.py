@@ -135,8 +135,8 @@ class Entrance:
             scope["path"] = path = rest
         if path.startswith(_ASSETS):
             raw: bytes = scope.get("raw_path") or quote(path).encode()
-            _, found, rest = raw.partition(_ASSETS.encode())
-            if found:
+            _, prefix, rest = raw.partition(_ASSETS.encode())
+            if prefix:
                 scope["path"] = _ASSETS + _one_segment(rest.decode("latin-1"))
 
 

@@ -28,13 +28,13 @@ class ApiParts:
     limits: Limits
     executor: Executor
     identity: str
-    """The home's secret, by which `/healthz` proves whose server this is."""
+    """The home's secret, by which `/healthz` proves that this is its server."""
     public_url: str | None
     server_version: str
 
     @property
     def base_path(self) -> str:
-        """The path below which the pages and the API lie for whoever asks, without its final slash."""
+        """The path below which clients find the pages and the API, without its final slash."""
         return unquote(urlsplit(self.public_url or "").path).rstrip("/")
 
     def __repr__(self) -> str:

@@ -1,7 +1,7 @@
 """One thread with one connection of its own that listens to what other server processes committed on PostgreSQL.
 
 The store's writer sends `NOTIFY standpipe, '<pk>:<last_position>:<ended>'` inside its transaction. The connection is
-not from the store's pool; when it breaks, the feed is told that it is deaf, and everybody is woken once it is back.
+not from the store's pool; when it breaks, the feed is marked deaf, and all readers are woken once it is back.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Listener:
                     self._conninfo,
                     autocommit=True,
                     connect_timeout=_CONNECT_SECONDS,
-                    # For a peer that is gone without a word, whom the look below would wait for.
+                    # For a peer that is gone without closing, for which the statement below would wait.
                     tcp_user_timeout=_UNANSWERED_MILLISECONDS,
                     application_name="standpipe-feed",
                     client_encoding="UTF8",
@@ -90,21 +90,21 @@ class Listener:
             if self._end_reader in readable:
                 return
             if not readable:
-                connection.execute("SELECT 1")  # finds out about a peer that is gone without a word
+                connection.execute("SELECT 1")  # finds a peer that is gone without closing
             connection.pgconn.consume_input()
             self._feed.wake(self._told(connection))
 
     def _told(self, connection: psycopg.Connection) -> Iterable[int]:
-        told: set[int] = set()
+        pks: set[int] = set()
         while (notification := connection.pgconn.notifies()) is not None:
             number = bytes(notification.extra).partition(b":")[0]
             if number.isdigit():
-                told.add(int(number))
-        return told
+                pks.add(int(number))
+        return pks
 
     def _hear(self, hearing: bool) -> None:
         self._feed.deaf = not hearing
-        # Whatever was said while nobody listened is found by looking; and waits begun under the other state end.
+        # Readers look for what was committed without a notification; and waits begun under the other state end.
         self._feed.wake_all()
 
     def _ended_within(self, seconds: float) -> bool:

@@ -18,7 +18,7 @@ class Idle:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The invocation has ended and everything through `last_position` was read. Whoever learns of more asks on."""
+    """The invocation has ended and everything through `last_position` was read. Who learns of more asks on."""
 
     last_position: int
 

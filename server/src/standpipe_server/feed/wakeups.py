@@ -51,26 +51,26 @@ class Feed:
         return subscription
 
     def is_followed(self, pk: int) -> bool:
-        """Whether anybody subscribed to the invocation. From any thread, for the reason that `wake` gives."""
+        """Whether the invocation has a subscriber. Safe on any thread, for the reason that `wake` gives."""
         return pk in self._waiting
 
     def on_commit(self, wakes: Sequence[Committed]) -> None:
-        """Tells what was committed. Called on the writer's thread; costs nothing where nobody waits."""
+        """Wakes the readers of what was committed. Called on the writer's thread; costs nothing without readers."""
         self.wake([wake.pk for wake in wakes])
 
     def wake(self, pks: Iterable[int]) -> None:
-        """Wakes whoever waits for one of these invocations."""
+        """Wakes the readers that wait for one of these invocations."""
         # Reading the dictionary without the loop's knowledge is safe: who subscribes after this look reads the store
         # after subscribing, and finds what was committed before.
-        wanted = [pk for pk in pks if pk in self._waiting]
+        waited = [pk for pk in pks if pk in self._waiting]
         loop = self._loop
-        if not wanted or loop is None:
+        if not waited or loop is None:
             return
         with self._lock:
             scheduled = bool(self._pending)
-            self._pending.update(wanted)
+            self._pending.update(waited)
         if not scheduled:
-            with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            with contextlib.suppress(RuntimeError):  # the loop was closed: no reader waits any more
                 loop.call_soon_threadsafe(self._deliver)
 
     def wake_all(self) -> None:

@@ -1,8 +1,9 @@
 """Resources: the shape of everything the API answers and takes, declared once.
 
-The OpenAPI document, the published JSON Schema and the types of the pages are generated from these classes, and a test
-holds the answers of every route against them. They are no rules: what is accepted is decided in `broker`. What a
-program sent is any JSON (`Raw`), and goes out as it came. Invariant: a member that an answer may lack is `UnsetType`.
+`scripts/generate` makes the OpenAPI document, the published JSON Schema and the pages' types from these classes, and a
+test compares the answers of every route with them. The broker decides what is accepted; these classes hold no rules.
+What a program sent is any JSON (`Raw`), and goes out as it came. Invariant: a member that an answer may lack is
+`UnsetType`.
 """
 
 from __future__ import annotations

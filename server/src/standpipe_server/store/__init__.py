@@ -24,20 +24,20 @@ from standpipe_server.store.reads.following import EventReads
 from standpipe_server.store.reads.lookups import Callers, Target
 from standpipe_server.store.reads.runner import Reads
 from standpipe_server.store.store import Store
-from standpipe_server.store.upkeep.activity import TICK_SECONDS, Hearing
+from standpipe_server.store.upkeep.activity import TICK_SECONDS, ActivityMonitor
 from standpipe_server.store.wakes import NOTIFY_CHANNEL, Wake
 
 __all__ = [
     "NOTIFY_CHANNEL",
     "REJECTED",
     "TICK_SECONDS",
+    "ActivityMonitor",
     "BadCursor",
     "Callers",
     "Conflict",
     "EventMatch",
     "EventPage",
     "EventReads",
-    "Hearing",
     "MigrationNeeded",
     "NotFound",
     "Overloaded",

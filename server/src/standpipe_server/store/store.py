@@ -24,9 +24,9 @@ from standpipe_server.store.transactions.caches import Caches
 from standpipe_server.store.transactions.checkpointer import Checkpointer
 from standpipe_server.store.transactions.unit_of_work import UnitOfWork
 from standpipe_server.store.transactions.writer import Writer, Writes
-from standpipe_server.store.upkeep.activity import Hearing
-from standpipe_server.store.upkeep.identity_check import Looking
-from standpipe_server.store.upkeep.lease_grace import Forgiveness
+from standpipe_server.store.upkeep.activity import ActivityMonitor
+from standpipe_server.store.upkeep.identity_check import IdentityCheck
+from standpipe_server.store.upkeep.lease_grace import LeaseGrace
 from standpipe_server.store.upkeep.sweeper import Sweeper
 from standpipe_server.store.upkeep.watched_clock import WatchedClock
 from standpipe_server.store.wakes import Wake
@@ -76,9 +76,9 @@ class Store:
         self._checkpointer = None
         if not self.is_postgresql:
             self._checkpointer = Checkpointer(Path(str(url.database)), may_write_back=self._watch.may_write_back)
-        grace = Forgiveness(self._read_engine)
-        self.activity = Hearing(clock=clock, monotonic=monotonic or clock, on_deaf=grace.owe)
-        self.reads = Reads(self._read_engine, settings, watch=self._watch, fence=self.fence, on_refused=grace.owe)
+        grace = LeaseGrace(self._read_engine)
+        self.activity = ActivityMonitor(clock=clock, monotonic=monotonic or clock, on_stall=grace.grant)
+        self.reads = Reads(self._read_engine, settings, watch=self._watch, fence=self.fence, on_refused=grace.grant)
         caches = Caches()
         self.writes = Writes(
             [
@@ -91,7 +91,7 @@ class Store:
                     watch=self._watch,
                     fence=self.fence,
                     on_commit=self._committed,
-                    on_unheard=grace.owe,
+                    on_refused=grace.grant,
                     between=None if self._checkpointer is None else self._checkpointer.take_rest,
                 )
                 for number in range(writers)
@@ -101,15 +101,15 @@ class Store:
         self.events = EventReads(self.reads, self._recent)
         self.numbers = NumberTaker(self.reads, self.writes)
         self.callers = Callers(self.reads)
-        self.identity = Looking(self._read_engine, watch=self._watch, fence=self.fence, submit=self.writes.submit)
+        self.identity = IdentityCheck(self._read_engine, watch=self._watch, fence=self.fence, submit=self.writes.submit)
         self._sweeper = Sweeper(
             self._read_engine,
             clock=WatchedClock(clock, monotonic or clock),
             submit=self.writes.submit,
-            forgiveness=grace,
+            grace=grace,
             look=self.identity.turn,
             longest_sleep=settings.sweep_seconds,
-            hearing=self.activity,
+            activity=self.activity,
         )
         self.activity.on_slow = self._sweeper.wake
         self._sweeper.start()

@@ -45,9 +45,9 @@ class Built:
         """A file of the build; None when it has none of that name."""
         if name not in self.entries.values():
             return None
-        found = self._files.get(name)
-        if found is None:
+        file = self._files.get(name)
+        if file is None:
             plain = (self._folder / name).read_bytes()
             media = _MEDIA.get(Path(name).suffix, b"application/octet-stream")
-            found = self._files[name] = File(media, plain, gzip.compress(plain, 9, mtime=0))
-        return found
+            file = self._files[name] = File(media, plain, gzip.compress(plain, 9, mtime=0))
+        return file

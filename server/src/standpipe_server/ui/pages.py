@@ -2,7 +2,7 @@
 
 | address | who | answer |
 |---|---|---|
-| `/login` | anybody | a code or the operator key begins a session; without either, the form |
+| `/login` | every client | a code or the operator key begins a session; without either, the form |
 | a page, `/static/…` | a session, or the operator key | the shell, a file of the build |
 | a page, from a browser without a session | | sent to `/login` |
 """
@@ -67,7 +67,7 @@ class Pages:
         if exchange.method != "GET" or b"text/html" not in accepts or exchange.segments[1] == "static":
             return False
         if exchange.headers.get(b"sec-fetch-site") == b"cross-site":
-            # Somebody followed a link on another site. The cookie is strict, so it was not sent although there may be
+            # The person followed a link on another site. The cookie is strict, so it was not sent although there may be
             # one; a page of our own that loads the same address is asked with it.
             await self._answer(exchange, 200, again_page(), policy=LOGIN_POLICY)
             return True
@@ -121,10 +121,10 @@ class Pages:
         body = await self._form(exchange)
         form = _fields(body)
         following = _own_address(form.get("next", ["/"])[-1])
-        given = form.get("key", [""])[-1].strip()
+        key = form.get("key", [""])[-1].strip()
         if not self._is_our_own(exchange):
             await self._show_login(exchange, following=following, wrong=_FOREIGN, status=403)
-        elif hmac.compare_digest(token_digest(given), self._parts.guard.operator_digest):
+        elif hmac.compare_digest(token_digest(key), self._parts.guard.operator_digest):
             await self._begin(exchange, following)
         else:
             await self._show_login(exchange, following=following, wrong=_WRONG_KEY, status=403)

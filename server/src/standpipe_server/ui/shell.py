@@ -56,7 +56,7 @@ def page_shell(entries: Mapping[str, str], *, base_path: str, csrf_token: str, v
 
 
 def login_page(*, base_path: str, following: str, wrong: str = "") -> str:
-    """The page for somebody without a session. It has no script."""
+    """The page for a person without a session. It has no script."""
     complaint = f'<p class="wrong" role="alert">{escape(wrong)}</p>' if wrong else ""
     return _small_page(
         "Sign in to Standpipe",

@@ -1,7 +1,7 @@
 """Sessions that a person ended before their time, kept in a small file so that a restart does not bring them back.
 
 Cookies prove themselves, so only what no longer counts is kept, as digests, and only until it would have ended anyway.
-Thread-safe. The invariant: a session once ended never counts again at this home, whatever becomes of the file. A list
+Thread-safe. The invariant: a session once ended never counts again at this home, even when the file is lost. A list
 that is full or cannot be read therefore ends every session begun so far, and people sign in again.
 """
 

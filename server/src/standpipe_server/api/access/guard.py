@@ -2,7 +2,7 @@
 
 | caller | may call |
 |---|---|
-| nobody in particular | `/healthz`, `/readyz`, `/login` |
+| a client without a credential | `/healthz`, `/readyz`, `/login` |
 | an invocation's token | its own invocation's context (GET), events (POST) and heartbeat (POST) |
 | a person's session cookie | everything; what changes something with the session's CSRF token only |
 | the operator key | everything |
@@ -138,8 +138,8 @@ def process_call(method: str, segments: Sequence[str]) -> str | None:
 
 def host_name(host: str) -> str | None:
     """The name in a Host header, without port, brackets and final dot; None when it is not one."""
-    found = _HOST.fullmatch(host)
-    return found.group(1).strip("[]").rstrip(".").lower() if found else None
+    match = _HOST.fullmatch(host)
+    return match.group(1).strip("[]").rstrip(".").lower() if match else None
 
 
 def request_origin(exchange: Exchange) -> str:

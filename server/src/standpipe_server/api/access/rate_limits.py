@@ -1,7 +1,7 @@
 """How many requests one invocation's tokens may make, so that one job cannot keep the others waiting.
 
 A token bucket, kept as the one instant at which it would be full again. Asked on every request of a process, so it does
-next to nothing. Invariant: what is refused takes nothing, so whoever keeps asking still gets through at the rate.
+next to nothing. Invariant: a refused request takes no token, so a client that keeps asking still gets the full rate.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Rates:
         return len(self._full_at)
 
     def _forget_full(self, now: float) -> None:
-        kept = {pk: full_at for pk, full_at in self._full_at.items() if full_at > now}
+        waiting = {pk: full_at for pk, full_at in self._full_at.items() if full_at > now}
         # More than that many at once under way: each of them begins anew, which lets through too much rather than
         # too little.
-        self._full_at = kept if len(kept) <= _REMEMBERED // 2 else {}
+        self._full_at = waiting if len(waiting) <= _REMEMBERED // 2 else {}

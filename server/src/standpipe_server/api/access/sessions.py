@@ -2,8 +2,8 @@
 
 A session is a signed cookie: it survives a restart, holds on every server with the same operator key, and ends with its
 time, with that key, or when its person signs out. Codes are kept in memory, once each. The invariant: neither a code
-nor a cookie can be computed without the operator key, a code opens one session at most, and a cookie that was signed
-out is none, whoever has a copy of it.
+nor a cookie can be computed without the operator key, a code opens one session at most, and a cookie that was
+signed out is invalid, copies of it included.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from standpipe_server.api.http.exchange import Session
 SESSION_SECONDS: Final = 7 * 24 * 3600
 CODE_SECONDS: Final = 15 * 60
 FIRST_CODE_SECONDS: Final = 60 * 60
-"""The link that `standpipe serve` prints is read when somebody comes to look."""
+"""A person may read the link that `standpipe serve` prints long after the start."""
 CSRF_HEADER: Final = b"standpipe-csrf"
 _MOST_CODES: Final = 1000
 _LONGEST_COOKIE: Final = 200
@@ -58,8 +58,8 @@ class Sessions:
 
     def new_cookie(self) -> str:
         """The value of a new session's cookie."""
-        said = f"{int(self._now()) + SESSION_SECONDS}.{secrets.token_urlsafe(16)}"
-        return f"{said}.{self._sign('session', said)}"
+        payload = f"{int(self._now()) + SESSION_SECONDS}.{secrets.token_urlsafe(16)}"
+        return f"{payload}.{self._sign('session', payload)}"
 
     def read(self, cookie_header: bytes | None) -> Session | None:
         """The session of a request's Cookie header; None when it carries none that is valid."""
@@ -69,7 +69,7 @@ class Sessions:
         return None
 
     def end(self, cookie_header: bytes | None) -> None:
-        """Ends the sessions of a request's Cookie header, for whoever has a copy of them too."""
+        """Ends the sessions of a request's Cookie header, copies of the cookies included."""
         for value in self._given(cookie_header):
             until = self._until(value)
             if until is not None:
@@ -87,11 +87,11 @@ class Sessions:
 
     def _until(self, value: str) -> int | None:
         """When a cookie's time is over; None when it is not valid, or not any more."""
-        said, _, signature = value.rpartition(".")
-        digits = said.partition(".")[0]
+        payload, _, signature = value.rpartition(".")
+        digits = payload.partition(".")[0]
         if len(value) > _LONGEST_COOKIE or not value.isascii() or not digits.isdigit():
             return None
-        if not hmac.compare_digest(signature, self._sign("session", said)):
+        if not hmac.compare_digest(signature, self._sign("session", payload)):
             return None
         until = int(digits)
         if until <= self._now() or value in self._ended or self._ended.covers(until - SESSION_SECONDS):

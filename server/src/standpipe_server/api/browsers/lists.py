@@ -126,8 +126,8 @@ def browsing_routes(parts: ApiParts) -> APIRouter:
             usual=query.usual,
             mask=query.mask,
         )
-        told = (b",".join(page.items), encode_json(page.next_cursor), encode_json(page.searched_to))
-        return json_answer(b'{"items":[%b],"next_cursor":%b,"searched_to":%b}' % told)
+        members = (b",".join(page.items), encode_json(page.next_cursor), encode_json(page.searched_to))
+        return json_answer(b'{"items":[%b],"next_cursor":%b,"searched_to":%b}' % members)
 
     @routes.get(
         "/counts",
@@ -140,22 +140,22 @@ def browsing_routes(parts: ApiParts) -> APIRouter:
         width = query.width
         ranged = _with_range(query.filters(), width)
         counts = await reads.run(read_counts, ranged, width=_WIDTHS[width], by_badge=query.by == "badge")
-        bins = [{"start": to_rfc3339(start), "counts": found} for start, found in counts.bins.items()]
-        told = {"bin": width, "since": to_rfc3339(ranged.since or 0), "until": to_rfc3339(ranged.until or 0)}
-        return json_answer({**told, "bins": bins, "total": counts.total})
+        bins = [{"start": to_rfc3339(start), "counts": by_name} for start, by_name in counts.bins.items()]
+        bounds = {"bin": width, "since": to_rfc3339(ranged.since or 0), "until": to_rfc3339(ranged.until or 0)}
+        return json_answer({**bounds, "bins": bins, "total": counts.total})
 
     @routes.get("/compare", responses=describe("Comparison", "invalid-request"))
     async def compare_invocations(
         ids: Annotated[str, Query(description=f"2 to {MOST_COMPARED} ids, separated by commas.")],
     ) -> Response:
         """Puts invocations beside each other: only what is not the same."""
-        wanted = list(dict.fromkeys(one.strip() for one in ids.split(",") if one.strip()))
-        if not 2 <= len(wanted) <= MOST_COMPARED:
+        compared = list(dict.fromkeys(one.strip() for one in ids.split(",") if one.strip()))
+        if not 2 <= len(compared) <= MOST_COMPARED:
             expected = f"2 to {MOST_COMPARED} different ids, separated by commas"
             raise Refused(invalid_parameter("ids", expected=expected, got=ids[:80]))
-        if not all(INVOCATION_ID.fullmatch(one) for one in wanted):
+        if not all(INVOCATION_ID.fullmatch(one) for one in compared):
             raise Refused(not_found())
-        return json_answer(await reads.run(read_comparison, wanted))
+        return json_answer(await reads.run(read_comparison, compared))
 
     @routes.get("/{invocation_id}/last-good", responses=describe("LastGood"))
     async def get_last_good(
@@ -164,10 +164,10 @@ def browsing_routes(parts: ApiParts) -> APIRouter:
         mask: Mask = False,
     ) -> Response:
         """The last green invocation before this one of the same job on the same assets, if there is one."""
-        found, same = await reads.run(last_good, invocation_id, clean=clean)
-        if found is not None and mask:
-            found = await reads.run(read_invocation, found.id, mask=True)
-        shown = b"null" if found is None else found.json
+        invocation, same = await reads.run(last_good, invocation_id, clean=clean)
+        if invocation is not None and mask:
+            invocation = await reads.run(read_invocation, invocation.id, mask=True)
+        shown = b"null" if invocation is None else invocation.json
         return json_answer(b'{"invocation":%b,"same":%b}' % (shown, encode_json(list(same))))
 
     return routes

@@ -56,8 +56,8 @@ def page_answer(page: Page) -> Response:
 
 def not_modified(request: Request, etag: str) -> bool:
     """Whether the reader already has this state (`If-None-Match`; compared weakly, as RFC 9110 says)."""
-    given = request.headers.get("if-none-match", "")
-    return given.strip() == "*" or etag in (tag.strip() for tag in given.split(","))
+    tags = request.headers.get("if-none-match", "")
+    return tags.strip() == "*" or etag in (tag.strip() for tag in tags.split(","))
 
 
 def ref(schema: str) -> dict[str, Any]:
@@ -70,10 +70,10 @@ def describe(schema: str | None, *problems: str, status: int = 200, media: str =
     good: dict[str, Any] = {"description": "Done."}
     if schema:
         good["content"] = {media: {"schema": ref(schema)}}
-    found: dict[int | str, Any] = {status: good}
+    answers: dict[int | str, Any] = {status: good}
     for name in ("unauthorized", "not-found", *problems):
         kind = PROBLEM_TYPES[name]
-        known = found.setdefault(
+        known = answers.setdefault(
             kind.status,
             {
                 "description": "",
@@ -81,7 +81,7 @@ def describe(schema: str | None, *problems: str, status: int = 200, media: str =
             },
         )
         known["description"] = f"{known['description']} `{name}`: {kind.title}.".strip()
-    return found
+    return answers
 
 
 def describe_body(schema: str, *, required: bool) -> dict[str, Any]:

@@ -84,8 +84,8 @@ class Exchange:
         """The body as far as it was read: decompressed, or as it travels, or its beginning."""
         self.target: Target | None = None
         """The invocation an external process speaks for or about, once it is known."""
-        given = self.headers.get(b"x-request-id", b"")
-        self.request_id = given if _REQUEST_ID.fullmatch(given) else b"%b-%x" % (_prefix, next(_numbers))
+        sent_id = self.headers.get(b"x-request-id", b"")
+        self.request_id = sent_id if _REQUEST_ID.fullmatch(sent_id) else b"%b-%x" % (_prefix, next(_numbers))
 
     def header(self, name: bytes) -> str | None:
         value = self.headers.get(name)
@@ -119,10 +119,10 @@ class Exchange:
         """ASGI's send, with the marks that every answer bears."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            given = message.get("headers", ())
+            headers = message.get("headers", ())
             # Of all answers only a file whose name changes with its content may be kept.
-            marks = _MARKS[1:] if any(name == b"cache-control" for name, _ in given) else _MARKS
-            message["headers"] = [*given, *marks, (b"x-request-id", self.request_id)]
+            marks = _MARKS[1:] if any(name == b"cache-control" for name, _ in headers) else _MARKS
+            message["headers"] = [*headers, *marks, (b"x-request-id", self.request_id)]
         await self._send(message)
 
 

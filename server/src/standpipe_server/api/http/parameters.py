@@ -85,10 +85,10 @@ def append_headers(exchange: Exchange) -> AppendHeaders:
         expected = "1 to 128 characters out of letters, digits and . _ : -"
         raise Refused(malformed_header(PRODUCER_HEADER, expected=expected, got=producer))
     if (producer is None) != (first_seq is None):
-        missing, given = (
+        missing, present = (
             (PRODUCER_HEADER, FIRST_SEQ_HEADER) if producer is None else (FIRST_SEQ_HEADER, PRODUCER_HEADER)
         )
-        raise Refused(malformed_header(missing, expected=f"a value, since `{given}` is given", got=""))
+        raise Refused(malformed_header(missing, expected=f"a value, since `{present}` is given", got=""))
     return AppendHeaders(
         media=_media(exchange.headers.get(b"content-type", b"")),
         producer=producer,

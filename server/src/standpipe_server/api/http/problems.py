@@ -98,8 +98,8 @@ def from_http_exception(error: HTTPException) -> Problem:
 
 def from_validation_error(error: RequestValidationError) -> Problem:
     """A query, path or header parameter that the framework could not read."""
-    found = error.errors()
-    first = found[0] if found else {"loc": (), "msg": "a valid request"}
+    errors = error.errors()
+    first = errors[0] if errors else {"loc": (), "msg": "a valid request"}
     # A parameter is named by its name, also where it may be given several times.
     pointer = "".join(f"/{part}" for part in first["loc"][:2])
     expected = str(first["msg"])

@@ -25,12 +25,12 @@ def read_query(model: type[_Query], request: Request) -> _Query:
         RequestValidationError: a value is none that its parameter takes.
     """
     query, repeatable = request.query_params, _repeatable(model)
-    given = {name: query.getlist(name) if name in repeatable else value for name, value in query.items()}
+    values = {name: query.getlist(name) if name in repeatable else value for name, value in query.items()}
     try:
-        return model.model_validate(given)
+        return model.model_validate(values)
     except ValidationError as error:
-        found = [{**one, "loc": ("query", *one["loc"])} for one in error.errors(include_url=False)]
-        raise RequestValidationError(found) from None
+        errors = [{**one, "loc": ("query", *one["loc"])} for one in error.errors(include_url=False)]
+        raise RequestValidationError(errors) from None
 
 
 def describe_query(model: type[BaseModel]) -> dict[str, Any]:
@@ -47,9 +47,9 @@ def describe_query(model: type[BaseModel]) -> dict[str, Any]:
 def _parameter(name: str, property_: Mapping[str, Any], *, required: bool) -> dict[str, Any]:
     # A parameter that may be left out has no value that says so.
     schema = {key: value for key, value in property_.items() if not (key == "default" and value is None)}
-    told = {"name": name, "in": "query", "required": required, "schema": schema}
+    parameter = {"name": name, "in": "query", "required": required, "schema": schema}
     description = schema.get("description")
-    return told if description is None else {**told, "description": description}
+    return parameter if description is None else {**parameter, "description": description}
 
 
 @cache

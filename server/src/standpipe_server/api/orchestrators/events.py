@@ -75,8 +75,8 @@ async def _answer_before(parts: ApiParts, exchange: Exchange, pk: int, query: Re
         max_bytes=_PAGE_BYTES,
     )
     control = b',"control":%b' % _control(page.cancel_requested) if query.control else b""
-    told = (encode_json(page.next_before), b"true" if page.ended else b"false", page.last_position, control)
-    rest = b'],"next_before":%b,"ended":%b,"last_position":%d%b}' % told
+    members = (encode_json(page.next_before), b"true" if page.ended else b"false", page.last_position, control)
+    rest = b'],"next_before":%b,"ended":%b,"last_position":%d%b}' % members
     await exchange.answer(200, b'{"items":[' + b",".join(await _shown(parts, page, query)) + rest)
 
 
@@ -128,8 +128,8 @@ async def _answer_page(parts: ApiParts, exchange: Exchange, page: EventPage, que
     # `ended` says that there is nothing more to come, so it is only told with the last of the events.
     ended = page.ended and page.latest and page.next_after >= page.last_position
     control = b',"control":%b' % _control(page.cancel_requested) if query.control else b""
-    told = (page.next_after, b"true" if ended else b"false", page.last_position, control)
-    rest = b'],"next_after":%d,"ended":%b,"last_position":%d%b}' % told
+    members = (page.next_after, b"true" if ended else b"false", page.last_position, control)
+    rest = b'],"next_after":%d,"ended":%b,"last_position":%d%b}' % members
     await exchange.answer(200, b'{"items":[' + b",".join(await _shown(parts, page, query)) + rest)
 
 
@@ -157,7 +157,7 @@ async def _stream_sse(parts: ApiParts, exchange: Exchange, target: Target, query
                             await exchange.write(_BYE, more=False)
                             return
             except StoreError:
-                # The invocation was deleted meanwhile, or the store is closing: the reader learns more by asking again.
+                # The invocation was deleted, or the store is closing: the reader learns which by asking again.
                 await exchange.write(_BYE, more=False)
 
 

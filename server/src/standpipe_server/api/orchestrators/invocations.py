@@ -105,7 +105,7 @@ def invocation_routes(parts: ApiParts) -> APIRouter:
         openapi_extra=describe_body("ReasonGiven", required=False),
     )
     async def pin_invocation(request: Request, invocation_id: InvocationId, mask: Mask = False) -> Response:
-        """Keeps the invocation until somebody unpins it, or deletes it with force. Idempotent."""
+        """Keeps the invocation until it is unpinned, or deleted with force. Idempotent."""
         reason = await bodies.parsed(exchange_of(request), bodies.of_control, parse_reason)
         target = await reads.run(find_target, invocation_id)
         await writes.run(Pin(target.pk, pinned=True, reason=reason))

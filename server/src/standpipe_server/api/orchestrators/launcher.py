@@ -16,7 +16,7 @@ from standpipe_server.store.reads import find_target
 from standpipe_server.store.reads.invocations import read_invocation
 
 CHILDREN_SECONDS = 5.0
-"""How long an end waits for child processes whose parent has closed."""
+"""How long an end waits for open child processes of a closed parent."""
 
 
 def launcher_routes(parts: ApiParts) -> APIRouter:

@@ -25,8 +25,8 @@ async def append_events(parts: ApiParts, exchange: Exchange, target: Target) -> 
     """Answers `POST /invocations/{id}/events`."""
     try:
         headers = append_headers(exchange)
-        with parts.store.activity.word(target.pk, headers.producer or ANONYMOUS_PRODUCER) as word:
-            body = await parts.bodies.read(exchange, on_whole=word.complete)
+        with parts.store.activity.request(target.pk, headers.producer or ANONYMOUS_PRODUCER) as open_request:
+            body = await parts.bodies.read(exchange, on_whole=open_request.complete)
             # Counted until it is stored: thousands that wait for a slow disk must not fill the memory.
             with parts.bodies.budget.holding(len(body)):
                 batch = parse_plain(body, media=headers.media, limits=parts.limits)

@@ -11,7 +11,7 @@ from standpipe_server.api.parts import ApiParts
 from standpipe_server.broker.lifecycle.requests import Heartbeat, parse_heartbeat
 from standpipe_server.broker.values.times import to_rfc3339
 from standpipe_server.store import Target
-from standpipe_server.store.commands import Beat
+from standpipe_server.store.commands import RecordHeartbeat
 from standpipe_server.store.reads import find_target, read_context
 
 
@@ -27,8 +27,8 @@ def process_routes(parts: ApiParts) -> APIRouter:
         answer = await parts.store.reads.run(read_context, target, by_token=by_token)
         if by_token and answer.lease_expires_at is not None:
             # The request is activity of the process, which renews a running lease.
-            beaten = await parts.store.writes.run(Beat(target.pk, Heartbeat(), start=False))
-            lease, control = _lease(beaten.lease_seconds, beaten.lease_expires_at), beaten.control
+            result = await parts.store.writes.run(RecordHeartbeat(target.pk, Heartbeat(), start=False))
+            lease, control = _lease(result.lease_seconds, result.lease_expires_at), result.control
         else:
             lease, control = _lease(answer.lease_seconds, answer.lease_expires_at), answer.control
         # The context goes out as it was stored, so that numbers of any size and precision arrive as they were sent.
@@ -51,12 +51,12 @@ def process_routes(parts: ApiParts) -> APIRouter:
         """Keeps the lease; the answer tells the process whether it is asked to stop."""
         target = await _target(parts, request, invocation_id)
         bodies = parts.bodies
-        beat = await bodies.parsed(exchange_of(request), bodies.of_control, parse_heartbeat)
-        with parts.store.activity.word(target.pk, beat.producer) as word:
-            word.complete()
-            beaten = await parts.store.writes.run(Beat(target.pk, beat, start=True))
-        lease = _lease(beaten.lease_seconds, beaten.lease_expires_at)
-        return json_answer({"control": beaten.control.to_wire(), "lease": lease})
+        heartbeat_ = await bodies.parsed(exchange_of(request), bodies.of_control, parse_heartbeat)
+        with parts.store.activity.request(target.pk, heartbeat_.producer) as open_request:
+            open_request.complete()
+            result = await parts.store.writes.run(RecordHeartbeat(target.pk, heartbeat_, start=True))
+        lease = _lease(result.lease_seconds, result.lease_expires_at)
+        return json_answer({"control": result.control.to_wire(), "lease": lease})
 
     return routes
 

@@ -76,6 +76,6 @@ async def _ready(parts: ApiParts) -> bool:
     try:
         async with asyncio.timeout(_PING_SECONDS):
             await parts.store.reads.run(parts.store.identity.now)
-    except Exception:  # whatever the driver says, the answer is the same word
+    except Exception:  # every error of the driver gives the same answer
         return False
     return True

@@ -33,13 +33,13 @@ _VARYING = re.compile(
 def different(sides: Sequence[Mapping[_T, Any]]) -> Iterator[tuple[_T, list[Any]]]:
     """Each name with its values (None where a side has none), if they are not all the same; at most a thousand."""
     missing = object()
-    told = 0
+    count = 0
     for name in dict.fromkeys(name for side in sides for name in side):
         values = [side.get(name, missing) for side in sides]
         if any(not _same(value, values[0]) for value in values[1:]):
             yield name, [None if value is missing else value for value in values]
-            told += 1
-            if told == MOST_DIFFERENCES:
+            count += 1
+            if count == MOST_DIFFERENCES:
                 return
 
 
@@ -62,14 +62,14 @@ def different_leaves(sides: Sequence[JsonValue], *, by_name: bool = False) -> li
     """
     leaves, cut = zip(*(_leaves(side, by_name=by_name) for side in sides), strict=True)
     masked = [_leaves(mask_values(side), by_name=by_name)[0] for side in sides]
-    told: list[dict[str, JsonValue]] = []
+    differences: list[dict[str, JsonValue]] = []
     for pointer, values in different(leaves):
         absent = [pointer not in side for side in leaves]
         if any(gone and is_cut for gone, is_cut in zip(absent, cut, strict=True)):
             continue
         safe = [None if gone else side.get(pointer, MASK) for gone, side in zip(absent, masked, strict=True)]
         hidden = any(not _same(value, one) for value, one in zip(values, safe, strict=True))
-        told.append(
+        differences.append(
             {
                 "path": pointer,
                 "values": [shortened(one) for one in safe],
@@ -77,7 +77,7 @@ def different_leaves(sides: Sequence[JsonValue], *, by_name: bool = False) -> li
                 "masked": hidden,
             }
         )
-    return told
+    return differences
 
 
 def is_cut(value: JsonValue) -> bool:
@@ -93,24 +93,24 @@ def shortened(value: JsonValue) -> JsonValue:
 
 def template_of(message: str) -> str:
     """A log message without what varies from run to run, so that equal kinds of messages are equal."""
-    return _VARYING.sub(lambda found: f"<{found.lastgroup}>", message[:_LONGEST_TEMPLATE])
+    return _VARYING.sub(lambda match: f"<{match.lastgroup}>", message[:_LONGEST_TEMPLATE])
 
 
 def _leaves(value: JsonValue, *, by_name: bool) -> tuple[dict[str, JsonValue], bool]:
     """The leaves by their pointers, and whether there are more than these."""
-    found: dict[str, JsonValue] = {}
+    leaves: dict[str, JsonValue] = {}
     waiting: list[tuple[str, JsonValue]] = [("", value)]
     for step in range(_MOST_LEAVES):
         if not waiting:
-            return found, False
+            return leaves, False
         pointer, value = waiting.pop()
         left = _MOST_LEAVES - step
         parts = list(itertools.islice(_parts(value, by_name=by_name), left))
         if parts:
             waiting += [(f"{pointer}/{_escaped(name)}", part) for name, part in reversed(parts)]
         elif pointer or not isinstance(value, dict):
-            found[pointer] = value
-    return found, bool(waiting)
+            leaves[pointer] = value
+    return leaves, bool(waiting)
 
 
 def _parts(value: JsonValue, *, by_name: bool) -> Iterator[tuple[str, JsonValue]]:

@@ -16,7 +16,7 @@ from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import METHODS
 from standpipe_protocol.problems import Problem
 from standpipe_server.broker.lifecycle.attempts import lineage_of
-from standpipe_server.broker.lifecycle.end_reports import merge_words
+from standpipe_server.broker.lifecycle.end_reports import merge_end_reports
 from standpipe_server.broker.lifecycle.standing_reports import (
     Place,
     ReportKey,
@@ -28,14 +28,14 @@ from standpipe_server.broker.messages.error_summary import shortened
 from standpipe_server.broker.messages.parsed_message import (
     Check,
     Closing,
+    Content,
     Ending,
-    Fact,
     Materialization,
     Observation,
     Opening,
     ParsedMessage,
 )
-from standpipe_server.broker.outcome.ledgers import Digests, judge_ledger, ledger_as_told
+from standpipe_server.broker.outcome.ledgers import Digests, judge_ledger, ledger_as_declared
 from standpipe_server.broker.values.state import Finish, InvocationState, ProducerState, replace
 
 _UNKNOWN = "other"
@@ -67,7 +67,7 @@ class BatchPass:
         self._invocation, self._before, self._now, self._digests = invocation, producer, now, digests
         self.problems: dict[int, Problem] = {}
         self.notes: dict[int, list[dict[str, JsonValue]]] = {}
-        self.facts: list[tuple[int, Fact]] = []
+        self.contents: list[tuple[int, Content]] = []
         self.replaced: set[ReportKey] = set()
         self.process_spoke = False
         """Something other than captured output was accepted."""
@@ -77,10 +77,10 @@ class BatchPass:
         self._standing = dict(known.standing)
         self._opened, self._closed = producer.opened, producer.closed
         self._lineage, self._process = producer.lineage, producer.process
-        self._exception, self._ledger, self._told = producer.exception, producer.ledger, producer.told
+        self._exception, self._ledger, self._declared = producer.exception, producer.ledger, producer.declared
 
     @property
-    def spoke(self) -> bool:
+    def was_active(self) -> bool:
         """Something came that a launcher which only captures output does not send."""
         return self.process_spoke or bool(self.problems)
 
@@ -96,7 +96,7 @@ class BatchPass:
 
     def producer_after(self, count: int) -> ProducerState | None:
         """The producer with the batch's `count` messages; None when a ledger cannot be judged without a digest."""
-        if self._ledger is None and self._told is not None:
+        if self._ledger is None and self._declared is not None:
             return None
         before, last_seq = self._before, self._before.last_seq + count
         first_rejection = _first_rejection(self.problems, self._invocation.last_position + 1)
@@ -113,7 +113,7 @@ class BatchPass:
             exception=self._exception,
             first_rejection=before.first_rejection or first_rejection,
             heard_at=self._now,
-            told=self._told,
+            declared=self._declared,
             process=self._process,
             lineage=self._lineage,
         )
@@ -125,47 +125,47 @@ class BatchPass:
     def _take_one(self, offset: int, message: ParsedMessage) -> None:
         method = message.method if message.method in METHODS else _UNKNOWN
         self._counts[method] = self._counts.get(method, 0) + 1
-        fact, place = message.fact, None
-        if message.problem is None and isinstance(fact, (Materialization, Check)):
-            place = place_report(fact, self._before, standing=self._standing, position=self._position(offset))
-        problem = message.problem or self._rejection(fact, place)
+        content, place = message.content, None
+        if message.problem is None and isinstance(content, (Materialization, Check)):
+            place = place_report(content, self._before, standing=self._standing, position=self._position(offset))
+        problem = message.problem or self._rejection(content, place)
         if problem is not None:
             self.problems[offset] = problem
             self._rejected_counts[method] = self._rejected_counts.get(method, 0) + 1
             return
         if method == "log_external_stream":
             return
-        self._remark(offset, method, fact, place)
+        self._remark(offset, method, content, place)
         self.process_spoke = True
         if place is not None and not place.stands:
             # A newer attempt's report stands: this one is stored and changes nothing.
             return
         if place is not None and place.replaces is not None:
             self.replaced.add(place.key)
-        self._apply(offset, method, fact)
-        if fact is not None:
-            self.facts.append((offset, fact))
+        self._apply(offset, method, content)
+        if content is not None:
+            self.contents.append((offset, content))
 
     def _position(self, offset: int) -> int:
         return self._invocation.last_position + 1 + offset
 
-    def _rejection(self, fact: Fact, place: Place | None) -> Problem | None:
-        if isinstance(fact, (Materialization, Observation, Check)):
+    def _rejection(self, content: Content, place: Place | None) -> Problem | None:
+        if isinstance(content, (Materialization, Observation, Check)):
             # Another attempt's report is no duplicate.
             before = self._materialized if place is None else set[str]()
-            twice = before if isinstance(fact, Materialization) else set[str]()
-            return key_problem(fact.asset_key, allowed=self._invocation.asset_keys, materialized=twice)
-        if isinstance(fact, Ending) and self._lineage.role != "supervisor":
+            twice = before if isinstance(content, Materialization) else set[str]()
+            return key_problem(content.asset_key, allowed=self._invocation.asset_keys, materialized=twice)
+        if isinstance(content, Ending) and self._lineage.role != "supervisor":
             return not_a_supervisor()
         return None
 
-    def _remark(self, offset: int, method: str, fact: Fact, place: Place | None) -> None:
+    def _remark(self, offset: int, method: str, content: Content, place: Place | None) -> None:
         usual = self.opened_at is not None and self._closed == 0 and not self._before.superseded
-        if usual and place is None and not isinstance(fact, Check):
+        if usual and place is None and not isinstance(content, Check):
             return
         remarks = _remarks(
             method,
-            fact,
+            content,
             before_opened=self.opened_at is None and self._lineage.role != "supervisor",
             is_closed=self._is_closed,
             checked=self._checked if place is None else set(),
@@ -174,53 +174,53 @@ class BatchPass:
         if remarks:
             self.notes[offset] = remarks
 
-    def _apply(self, offset: int, method: str, fact: Fact) -> None:
-        match fact:
+    def _apply(self, offset: int, method: str, content: Content) -> None:
+        match content:
             case Materialization():
-                self._materialized.add(fact.asset_key)
+                self._materialized.add(content.asset_key)
             case Check():
-                self._checked.add((fact.asset_key, fact.check_name))
+                self._checked.add((content.asset_key, content.check_name))
             case Ending():
-                self._end(offset, fact)
+                self._end(offset, content)
             case Closing():
-                self._close(offset, fact)
+                self._close(offset, content)
             case _ if method == "opened":
-                self._open(fact)
+                self._open(content)
             case _:
                 pass
 
-    def _open(self, fact: Fact) -> None:
+    def _open(self, content: Content) -> None:
         self._opened += 1
         # What it is and where it comes from is said once, by its first opening.
-        if isinstance(fact, Opening) and self._opened == 1:
-            self._process = fact.process or self._process
-            self._lineage = lineage_of(fact, self._lineage, now=self._now)
+        if isinstance(content, Opening) and self._opened == 1:
+            self._process = content.process or self._process
+            self._lineage = lineage_of(content, self._lineage, now=self._now)
         if self.opened_at is None and self._lineage.role != "supervisor":
             self.opened_at = self._now
 
-    def _end(self, offset: int, fact: Ending) -> None:
+    def _end(self, offset: int, content: Ending) -> None:
         self._closed += 1
         before = None if self._lineage.end is None else Finish.from_wire(self._lineage.end)
-        end = merge_words(before, Finish.from_wire(fact.end), newest=()) or before
+        end = merge_end_reports(before, Finish.from_wire(content.end), newest=()) or before
         position = self._position(offset)
         self._lineage = replace(self._lineage, end=None if end is None else end.to_wire(), closed_position=position)
 
-    def _close(self, offset: int, fact: Closing) -> None:
-        # A supervisor has said its last word when it has reported the end of its process.
+    def _close(self, offset: int, content: Closing) -> None:
+        # A supervisor is done when it has reported the end of its process.
         self._closed += self._lineage.role != "supervisor" or self._lineage.end is not None
         position = self._position(offset)
         self._lineage = replace(self._lineage, closed_position=position)
         # The first exception counts; one of the program's own more than one that a signal brought.
         by_signal = self._exception is not None and self._lineage.close_signal is not None
-        if fact.exception is not None and (self._exception is None or (by_signal and fact.signal is None)):
-            self._exception = shortened(fact.exception).to_wire()
-            self._lineage = replace(self._lineage, close_signal=fact.signal)
-        if fact.ledger is not None:
+        if content.exception is not None and (self._exception is None or (by_signal and content.signal is None)):
+            self._exception = shortened(content.exception).to_wire()
+            self._lineage = replace(self._lineage, close_signal=content.signal)
+        if content.ledger is not None:
             after = self._before.last_seq
             self._ledger = judge_ledger(
-                fact.ledger, after=after, offset=offset, counts=self._counts, digests=self._digests
+                content.ledger, after=after, offset=offset, counts=self._counts, digests=self._digests
             )
-            self._told = ledger_as_told(fact.ledger)
+            self._declared = ledger_as_declared(content.ledger)
 
 
 def _set_plain_apart(new: Sequence[ParsedMessage]) -> tuple[Mapping[str, int], list[tuple[int, ParsedMessage]]]:
@@ -235,15 +235,15 @@ def _set_plain_apart(new: Sequence[ParsedMessage]) -> tuple[Mapping[str, int], l
 
 
 def _remarks(
-    method: str, fact: Fact, *, before_opened: bool, is_closed: bool, checked: set[tuple[str, str]]
+    method: str, content: Content, *, before_opened: bool, is_closed: bool, checked: set[tuple[str, str]]
 ) -> list[dict[str, JsonValue]]:
     remarks: list[dict[str, JsonValue]] = []
     if before_opened and method != "opened":
         remarks.append({"code": "before-opened", "detail": "Reported before any `opened`."})
     if is_closed and method != "opened":
         remarks.append({"code": "after-closed", "detail": "Reported after this producer's `closed`."})
-    if isinstance(fact, Check) and (fact.asset_key, fact.check_name) in checked:
-        detail = f"Check {fact.check_name!r} of asset {fact.asset_key!r} was reported before in this invocation."
+    if isinstance(content, Check) and (content.asset_key, content.check_name) in checked:
+        detail = f"Check {content.check_name!r} of asset {content.asset_key!r} was reported before in this invocation."
         remarks.append({"code": "repeated-check", "detail": detail})
     return remarks
 

@@ -17,7 +17,7 @@ from standpipe_protocol.problems import Problem
 from standpipe_server.broker.intake.batch_pass import BatchPass, Known
 from standpipe_server.broker.lifecycle import leases as lifecycle
 from standpipe_server.broker.lifecycle.standing_reports import ReportKey
-from standpipe_server.broker.messages.parsed_message import Fact, ParsedMessage
+from standpipe_server.broker.messages.parsed_message import Content, ParsedMessage
 from standpipe_server.broker.outcome.ledgers import Digests
 from standpipe_server.broker.values.ids import ANONYMOUS_PRODUCER
 from standpipe_server.broker.values.state import InvocationState, ProducerState, replace
@@ -34,7 +34,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class TooLate:
-    """New messages for an invocation whose verdict no longer changes by messages."""
+    """New messages for an invocation with a final verdict, which messages no longer change."""
 
 
 class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -45,7 +45,7 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     first_position: int
     problems: dict[int, Problem]
     notes: dict[int, list[dict[str, JsonValue]]]
-    facts: list[tuple[int, Fact]]
+    contents: list[tuple[int, Content]]
     """What the projections need; a report that does not stand is not among them."""
     invocation: InvocationState
     producer: ProducerState
@@ -71,13 +71,13 @@ def decide_append(
     now: int,
     digests: Digests | None = None,
 ) -> AppendDecision:
-    """Decides on a batch whose first message is number `first_seq` of its producer."""
+    """Decides on a batch; its first message is number `first_seq` of its producer."""
     expected = producer.last_seq + 1
     skip = max(0, min(expected - first_seq, len(messages)))
     new = messages[skip:] if skip else messages
     if not new:
         captured = bool(messages) and all(message.method == "log_external_stream" for message in messages)
-        return _nothing_new(_hear(invocation, producer, captured=captured, now=now), producer, skip=skip)
+        return _nothing_new(_renew(invocation, producer, captured=captured, now=now), producer, skip=skip)
     late = is_late(invocation, producer, messages, first_seq=first_seq)
     if invocation.verdict in lifecycle.FINAL and not late:
         return TooLate()
@@ -110,7 +110,7 @@ def _nothing_new(invocation: InvocationState, producer: ProducerState, *, skip: 
         first_position=invocation.last_position + 1,
         problems={},
         notes={},
-        facts=[],
+        contents=[],
         invocation=invocation,
         producer=producer,
     )
@@ -131,7 +131,7 @@ def _append(
     after = done.producer_after(len(new))
     if after is None:
         return NeedsDigests()
-    current, spoke = not producer.superseded, done.spoke
+    current, was_active = not producer.superseded, done.was_active
     state = replace(
         invocation,
         last_position=invocation.last_position + len(new),
@@ -141,7 +141,7 @@ def _append(
         producers_opened=invocation.producers_opened + current * ((after.opened > 0) - (producer.opened > 0)),
         producers_open=invocation.producers_open + current * (after.is_open - producer.is_open),
         # A word came after all.
-        lease_lost=invocation.lease_lost and not (current and spoke),
+        lease_lost=invocation.lease_lost and not (current and was_active),
     )
     return Append(
         skip=skip,
@@ -149,18 +149,18 @@ def _append(
         first_position=invocation.last_position + 1,
         problems=done.problems,
         notes=done.notes,
-        facts=done.facts,
-        invocation=_hear(state, producer, captured=not spoke, now=now),
+        contents=done.contents,
+        invocation=_renew(state, producer, captured=not was_active, now=now),
         producer=after,
         replaced=frozenset(done.replaced),
     )
 
 
-def _hear(invocation: InvocationState, producer: ProducerState, *, captured: bool, now: int) -> InvocationState:
+def _renew(invocation: InvocationState, producer: ProducerState, *, captured: bool, now: int) -> InvocationState:
     """Captured output alone is the launcher's word, which keeps the lease only until the process can speak itself.
 
     A superseded producer says nothing of the attempt that counts.
     """
     if producer.superseded or (captured and invocation.opened_at is not None):
         return invocation
-    return lifecycle.hear(invocation, now=now)
+    return lifecycle.renew_on_activity(invocation, now=now)

@@ -42,8 +42,8 @@ def with_number(numbers: AttemptNumbers | None, *, attempt: Attempt, name: str |
         return replace(before, launcher=max(before.launcher, attempt))
     names = {**before.names, name: attempt}
     # A name that is forgotten has no number again, which is lower than all that are known.
-    kept = sorted(names.items(), key=lambda item: (item[1], item[0] == name))[-MOST_NAMES:]
-    return replace(before, names=dict(sorted(kept)))
+    newest = sorted(names.items(), key=lambda item: (item[1], item[0] == name))[-MOST_NAMES:]
+    return replace(before, names=dict(sorted(newest)))
 
 
 def numbered_by(
@@ -74,7 +74,7 @@ def place_producers(
     older_ranks = _outdated_in_their_rank(counting, attempts)
 
     def is_superseded(producer: ProducerState) -> bool:
-        # One that names the newest number itself is of that attempt, whatever started it.
+        # A producer that names the newest number itself belongs to that attempt, even with a superseded parent.
         named = _number_of(producer, numbers) is not None and producer.name not in older_jobs
         outdated = older_ranks if named else older_ranks | older_jobs
         return not outdated.isdisjoint(lines[producer.name])

@@ -1,7 +1,7 @@
-"""How the work ended, in the words of those that launched it: what counts of them, and what each says to a person.
+"""How the work ended, as launcher and supervisors report it: which reports count, and their sentences.
 
-Pure. The launcher speaks by `finish`, a supervisor by `report_process_end`; each speaker's words are merged here and
-judged by `verdict`. Invariant: no word takes anything away from what the processes left.
+Pure. The launcher reports by `finish`, a supervisor by `report_process_end`; the reports of each are merged here and
+judged by `verdict`. Invariant: no report takes anything away from what the processes left.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SENTENCES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class EndReport:
     """What one speaker says of the end. `speaker` is how a sentence names it."""
 
     speaker: str
@@ -62,13 +62,13 @@ class Word:
         return self.finish.launched is False or self.finish.outcome == "not-launched"
 
     @property
-    def tells_an_end(self) -> bool:
+    def has_end(self) -> bool:
         """It says enough of the end to be the verdict where Pipes are optional."""
         return self.finish.outcome is not None or self.finish.exit_code is not None
 
 
-def merge_words(before: Finish | None, new: Finish, *, newest: Attempt) -> Finish | None:
-    """A speaker's words so far with its next one; None for a word about an older attempt, which counts for nothing."""
+def merge_end_reports(before: Finish | None, new: Finish, *, newest: Attempt) -> Finish | None:
+    """A reporter's end so far with its next report; None for a report about an older attempt, which does not count."""
     about = None if new.cause is None else new.cause.attempt
     if about is not None and about < newest:
         return None
@@ -84,27 +84,27 @@ def merge_words(before: Finish | None, new: Finish, *, newest: Attempt) -> Finis
         launched=before.launched if new.launched is None else new.launched,
         outcome=before.outcome if new.outcome is None else new.outcome,
         cause=new.cause or (before.cause if outcome_stays else None),
-        # A word that names no attempt counts for whatever attempt comes.
+        # A report that names no attempt counts for every later attempt.
         about=before.about if before.about == about or not new.says_more else None,
     )
 
 
-def is_outdated(word: Finish, *, newest: Attempt) -> bool:
+def is_outdated(report: Finish, *, newest: Attempt) -> bool:
     """Whether all of it is about an older attempt."""
-    return word.about is not None and word.about < newest
+    return report.about is not None and report.about < newest
 
 
-def words_that_count(invocation: InvocationState, producers: Sequence[ProducerState]) -> list[Word]:
+def current_end_reports(invocation: InvocationState, producers: Sequence[ProducerState]) -> list[EndReport]:
     """The launcher's word and those of the supervisors, without what was said of an older attempt."""
     newest: Attempt = () if invocation.attempts is None else invocation.attempts.newest
-    words: list[Word] = []
+    reports: list[EndReport] = []
     finish = invocation.finish
     if finish is not None and not is_outdated(finish, newest=newest):
-        words.append(Word("The launcher", finish))
+        reports.append(EndReport("The launcher", finish))
     for producer in producers:
         if producer.is_supervisor and producer.lineage.end is not None and not producer.superseded:
-            words.append(Word(f"Supervisor {producer.name}", Finish.from_wire(producer.lineage.end)))
-    return words
+            reports.append(EndReport(f"Supervisor {producer.name}", Finish.from_wire(producer.lineage.end)))
+    return reports
 
 
 def describe_cause(cause: Cause) -> str:
@@ -112,12 +112,12 @@ def describe_cause(cause: Cause) -> str:
     text = _SENTENCES.get(cause.code, f"The platform gave the cause {cause.code}")
     if cause.peak_memory_bytes is not None:
         text += f" (at most {describe_bytes(cause.peak_memory_bytes)} were in use)"
-    facts = [] if cause.node is None else [f"on node {cause.node}"]
+    parts = [] if cause.node is None else [f"on node {cause.node}"]
     if cause.signal is not None:
-        facts.append(f"by {describe_signal(cause.signal)}")
+        parts.append(f"by {describe_signal(cause.signal)}")
     if cause.exit_code is not None:
-        facts.append(f"with exit code {cause.exit_code}")
-    text += "".join(f", {fact}" for fact in facts) + "."
+        parts.append(f"with exit code {cause.exit_code}")
+    text += "".join(f", {part}" for part in parts) + "."
     detail = cause.detail.strip()
     return f"{text} The platform said: {detail}" if detail else text
 

@@ -1,6 +1,6 @@
 """What a launcher says on the way: submitted, queued, starting, running, and where.
 
-Pure. Invariant: the newest values are those of the newest attempt's newest instant, in whatever order calls arrive.
+Pure. Invariant: the values are those of the newest attempt's newest instant, in any order of the calls.
 """
 
 from __future__ import annotations
@@ -72,12 +72,12 @@ def merge_launch(
     newest_at = known.get("at")
     if isinstance(newest_at, str) and new.at is not None and at < from_rfc3339(newest_at):
         return _with_first(before, known, new.state, at)
-    said: dict[str, JsonValue] = {"state": new.state, **new.places}
+    report: dict[str, JsonValue] = {"state": new.state, **new.places}
     if attempt:
-        said["attempt"] = list(attempt)
-    if all(known.get(name) == value for name, value in said.items()):
+        report["attempt"] = list(attempt)
+    if all(known.get(name) == value for name, value in report.items()):
         return before
-    known |= said | {"at": to_rfc3339(at)}
+    known |= report | {"at": to_rfc3339(at)}
     known.setdefault(f"{new.state}_at", to_rfc3339(at))
     return known
 

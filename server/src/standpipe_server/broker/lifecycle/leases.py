@@ -28,10 +28,10 @@ def is_lease_worn(invocation: InvocationState, *, now: int) -> bool:
     return not invocation.ended and end is not None and end - now <= seconds(invocation.lease_seconds) * 2 // 3
 
 
-def hear(invocation: InvocationState, *, now: int, start: bool = False) -> InvocationState:
-    """What a word of the process does to its lease; a lost invocation that somebody is still to close runs again.
+def renew_on_activity(invocation: InvocationState, *, now: int, start: bool = False) -> InvocationState:
+    """Renews the lease on activity of the process; a lost invocation with an open producer runs again.
 
-    Whoever finished it has the last word: then late messages only change the verdict.
+    After `finish` no lease starts again: late messages then only change the verdict.
     """
     if invocation.verdict != "lost" or invocation.finish is not None or all_closed(invocation):
         return renew_lease(invocation, now=now, start=start)
@@ -50,8 +50,8 @@ def hear(invocation: InvocationState, *, now: int, start: bool = False) -> Invoc
     )
 
 
-def forgive_lease(invocation: InvocationState, *, now: int) -> InvocationState:
-    """A running lease starts anew, since words could not be heard; one of which most is left stays as it is."""
+def restart_lease(invocation: InvocationState, *, now: int) -> InvocationState:
+    """Restarts a running lease, since activity could not be recorded; one with most of its time left stays."""
     if invocation.ended or invocation.lease_expires_at is None:
         return invocation
     whole = seconds(invocation.lease_seconds)
@@ -60,14 +60,14 @@ def forgive_lease(invocation: InvocationState, *, now: int) -> InvocationState:
     return replace(invocation, lease_expires_at=now + whole)
 
 
-def restart_waiting(invocation: InvocationState, *, now: int) -> InvocationState:
-    """After the clock was set nobody knows how long anything has been waited for: what is waited for starts anew.
+def restart_waits(invocation: InvocationState, *, now: int) -> InvocationState:
+    """Restarts everything that is waited for. After the clock was set, the time waited so far is unknown.
 
     What has not opened gets at most an hour more, so that a clock that is set often does not keep it for ever.
     """
     if invocation.ended:
         return invocation
-    state = forgive_lease(invocation, now=now)
+    state = restart_lease(invocation, now=now)
     if all_closed(state):
         return replace(state, last_event_at=now)
     if state.opened_at is not None and not state.producers_opened and state.attempts is not None:
@@ -80,7 +80,7 @@ def restart_waiting(invocation: InvocationState, *, now: int) -> InvocationState
 
 
 def next_due(invocation: InvocationState) -> int | None:
-    """The earliest instant at which the invocation may end by itself; None when it waits for a word."""
+    """The earliest instant at which the invocation may end by itself; None when only activity can change it."""
     if invocation.ended:
         return None
     return min((instant for instant, _ in _deadlines(invocation)), default=None)
@@ -104,8 +104,8 @@ def _deadlines(invocation: InvocationState) -> list[tuple[int, DueTo]]:
         began = attempts.began_at if attempts is not None and invocation.opened_at is not None else None
         began = invocation.created_at if began is None else began
         deadlines.append((began + seconds(invocation.open_within), "not-opened"))
-    # Whoever has closed need not beat any more.
-    # While only older attempts have opened there is nobody to be lost.
+    # A closed producer sends no heartbeats.
+    # While only older attempts have opened, no process can be lost.
     only_older = invocation.opened_at is not None and not invocation.producers_opened
     if invocation.lease_expires_at is not None and not all_closed(invocation) and not only_older:
         deadlines.append((invocation.lease_expires_at, "lease"))

@@ -118,10 +118,10 @@ def take_back(refusals: Refusals, *, digest: bytes, key: str | None) -> Refusals
         else entry
         for entry in refusals.entries
     )
-    taken = sum(before.counts != after.counts for before, after in zip(refusals.entries, entries, strict=True))
-    if not taken:
+    withdrawn = sum(before.counts != after.counts for before, after in zip(refusals.entries, entries, strict=True))
+    if not withdrawn:
         return refusals
-    return msgspec.structs.replace(refusals, standing=refusals.standing - taken, entries=entries)
+    return msgspec.structs.replace(refusals, standing=refusals.standing - withdrawn, entries=entries)
 
 
 def reason(refusals: Refusals) -> Mapping[str, JsonValue] | None:

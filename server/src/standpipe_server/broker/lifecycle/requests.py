@@ -172,7 +172,7 @@ def effective_lease_seconds(registration: Registration) -> float:
 
 
 def json_digest(body: bytes) -> bytes:
-    """A digest that is equal for equal JSON, whatever its white space and the order of its members.
+    """A digest that is equal for equal JSON, with any white space and order of members.
 
     Beyond `COMPARED_BYTES` only equal bytes are equal: to write JSON of any size in one order takes too much of the
     server.
@@ -181,7 +181,7 @@ def json_digest(body: bytes) -> bytes:
 
 
 def ordered_digest(body: bytes) -> bytes:
-    """The same, whatever the size: what servers of protocol 1.0 wrote down for a registration."""
+    """The same for any size: what servers of protocol 1.0 stored for a registration."""
     # Not JSON (refused elsewhere), or an integer too long for Python to read: the bytes themselves then.
     with contextlib.suppress(ValueError, RecursionError):
         body = json.dumps(json.loads(body.decode()), sort_keys=True, separators=(",", ":")).encode()
@@ -240,8 +240,8 @@ def _object(body: bytes) -> dict[str, JsonValue]:
 
 def _context(fields: _Context, *, limits: Limits) -> tuple[bytes, ContextData]:
     members = ((name, getattr(fields, name)) for name in fields.__struct_fields__)
-    given = {name: bytes(raw) for name, raw in members if raw is not UNSET}
-    extras = given.get("extras", b"{}")
+    sent = {name: bytes(raw) for name, raw in members if raw is not UNSET}
+    extras = sent.get("extras", b"{}")
     if extras == b"null":
         extras = b"{}"
     if not extras.startswith(b"{"):
@@ -250,7 +250,7 @@ def _context(fields: _Context, *, limits: Limits) -> tuple[bytes, ContextData]:
     integers = LongIntegers()
     try:
         known = ContextData.from_wire(
-            {name: integers.decode(_member(raw, f"/context/{name}")) for name, raw in given.items() if name != "extras"}
+            {name: integers.decode(_member(raw, f"/context/{name}")) for name, raw in sent.items() if name != "extras"}
         )
     except InvalidContext as error:
         raise _invalid(f"/context{error.pointer}", error.expected, str(error)) from None
@@ -258,7 +258,7 @@ def _context(fields: _Context, *, limits: Limits) -> tuple[bytes, ContextData]:
     if known.asset_keys is not None and not all(canonical_asset_key(key) for key in known.asset_keys):
         raise _invalid("/context/asset_keys", "non-empty asset keys", "The context names an empty asset key.")
     members = [
-        json.dumps(name).encode() + b":" + (given.get(name) or json.dumps(value).encode())
+        json.dumps(name).encode() + b":" + (sent.get(name) or json.dumps(value).encode())
         for name, value in known.to_wire().items()
         if name != "extras"
     ]

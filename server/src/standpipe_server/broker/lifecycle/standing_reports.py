@@ -1,6 +1,6 @@
 """Which report on an asset or check stands, where several attempts of the work report the same one.
 
-Pure. Invariant: the one that stands is that of the newest attempt that reported at all, whatever came later.
+Pure. Invariant: the report of the newest attempt stands, also when an older attempt reports later.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class Place(msgspec.Struct, frozen=True, gc=False):
 
 
 def place_report(
-    fact: Materialization | Check,
+    content: Materialization | Check,
     producer: ProducerState,
     *,
     standing: dict[ReportKey, StandingReport],
     position: int,
 ) -> Place | None:
     """None: no other attempt has to do with it, and the usual rules hold."""
-    key = (fact.asset_key, fact.check_name if isinstance(fact, Check) else None)
+    key = (content.asset_key, content.check_name if isinstance(content, Check) else None)
     before = standing.get(key)
     if before is not None and is_newer(producer, before.producer):
         standing[key] = StandingReport(position, producer)

@@ -74,7 +74,7 @@ def parse_batch(body: bytes, *, media: Media, limits: Limits) -> Batch:
 def parse_plain(body: bytes, *, media: Media, limits: Limits) -> Batch | None:
     """The same for a small body in which nothing is unusual, in one pass; None is no answer.
 
-    What it looks at is bounded before: such a body costs a millisecond or two, whatever stands in it.
+    What it looks at is bounded before: no such body costs more than a millisecond or two.
     """
     if len(body) > PLAIN_BYTES or not _is_utf8(body):
         return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from standpipe_protocol.messages import PipesException
 from standpipe_protocol.problems import Problem
-from standpipe_server.broker.messages.parsed_message import Closing, ErrorLog, Fact
+from standpipe_server.broker.messages.parsed_message import Closing, Content, ErrorLog
 
 _EXCEPTION_TEXT = 16_384
 _EXCEPTION_FRAMES = 100
@@ -24,14 +24,14 @@ def shortened(exception: PipesException, *, links: int = _EXCEPTION_LINKS) -> Pi
     )
 
 
-def error_summary(fact: Fact, problem: Problem | None) -> tuple[str, str] | None:
+def error_summary(content: Content, problem: Problem | None) -> tuple[str, str] | None:
     """The kind (`exception`, `rejected`, `log`) and one line of text, for the index of first errors."""
     if problem is not None:
         return "rejected", problem.detail[:512]
-    match fact:
+    match content:
         case Closing(exception=PipesException() as exception):
             return "exception", exception.message.strip()[:512]
         case ErrorLog():
-            return "log", fact.message[:512]
+            return "log", content.message[:512]
         case _:
             return None

@@ -2,7 +2,7 @@
 
 A struct decodes a message's envelope and its method's parameters in one pass and leaves every JSON-valued parameter
 undecoded. What a struct accepts, `standpipe_protocol.messages.parse_message` accepts; what it refuses is read again by
-`parse_message`, whose word counts and whose errors name the place.
+`parse_message`, which decides and names the place of an error.
 """
 
 from __future__ import annotations

@@ -25,22 +25,22 @@ _NAMES: Mapping[str, NotFinite] = {"NaN": "NaN", "Infinity": "Infinity", "-Infin
 class Numbers:
     """Labels and values in the order of the message, and how many more it had that were not taken."""
 
-    taken: tuple[tuple[str, Number], ...] = ()
+    numbers: tuple[tuple[str, Number], ...] = ()
     left_out: int = 0
 
 
 def numbers_of(metadata: Mapping[str, Any]) -> Numbers:
-    taken: list[tuple[str, Number]] = []
+    numbers: list[tuple[str, Number]] = []
     left_out = 0
     for label, entry in metadata.items():
         is_number, number = _number(entry)
         if not is_number:
             continue
-        if len(label) > LONGEST_LABEL or len(taken) == MOST_NUMBERS:
+        if len(label) > LONGEST_LABEL or len(numbers) == MOST_NUMBERS:
             left_out += 1
         else:
-            taken.append((label, number))
-    return Numbers(tuple(taken), left_out)
+            numbers.append((label, number))
+    return Numbers(tuple(numbers), left_out)
 
 
 def _number(entry: object) -> tuple[bool, Number]:

@@ -92,11 +92,11 @@ def with_all_metadata(events: list[bytes], *, mask: bool) -> list[bytes]:
 def _masked(label: str, entry: dict[str, JsonValue]) -> dict[str, JsonValue]:
     if entry["type"] in _NOT_MASKED:
         return entry
-    given, problem = entry["raw_value"], entry.get("problem")
+    raw_value, problem = entry["raw_value"], entry.get("problem")
     # The label may be any name; only a value's own members have names with a meaning.
     secret = names_secret(label)
-    raw = mask_values(given) if not secret or given is None else MASK
-    # A value that is masked as a whole is a text, whatever it was.
+    raw = mask_values(raw_value) if not secret or raw_value is None else MASK
+    # A value that is masked as a whole becomes a text.
     shown: dict[str, JsonValue] = {"type": "text" if raw == MASK else entry["type"], "raw_value": raw}
     # What is wrong with a value quotes from it.
     if isinstance(problem, str) and not secret and raw != MASK:

@@ -1,7 +1,7 @@
 """What the rules need of a message: its method, the facts in it, and what is wrong with it.
 
-Most messages are only carried and counted. They are told from the others by one typed pass over the whole array; each
-of the rest is looked at by itself, and `standpipe_protocol.messages.parse_message` has the last word.
+Most messages are only carried and counted. One typed pass over the whole array finds them; each of the rest is parsed
+by itself, and `standpipe_protocol.messages.parse_message` decides.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class ErrorLog:
     message: str
 
 
-Fact: TypeAlias = Materialization | Observation | Check | Opening | Closing | Ending | ErrorLog | None
+Content: TypeAlias = Materialization | Observation | Check | Opening | Closing | Ending | ErrorLog | None
 """What the rules and the projections need of a message; None for what is only carried."""
 
 
@@ -100,10 +100,10 @@ class ParsedMessage(msgspec.Struct, frozen=True, gc=False):
     """One message: its method if it has a known one, what the rules need of it, and what is wrong with it."""
 
     method: str | None
-    fact: Fact = None
+    content: Content = None
     problem: Problem | None = None
     plain: bool = False
-    """Only carried and counted, whatever else is in the batch: a custom message, output, a log that is no error."""
+    """Only carried and counted in any batch: a custom message, output, a log that is no error."""
 
 
 def parse_messages(
@@ -141,12 +141,12 @@ def parse_one(text: bytes, *, longest_name: int) -> ParsedMessage:
     method = wire.get("method") if isinstance(wire, dict) else None
     try:
         message = parse_message(wire)
-        fact = _fact(message, longest_name=longest_name)
-        if isinstance(fact, Opening):
-            fact = replace(fact, sent_at=_text(wire, "sent_at"))
+        content = _content(message, longest_name=longest_name)
+        if isinstance(content, Opening):
+            content = replace(content, sent_at=_text(wire, "sent_at"))
     except InvalidMessage as error:
         return ParsedMessage(method if isinstance(method, str) else None, problem=invalid_message(error))
-    return ParsedMessage(message.method, fact)
+    return ParsedMessage(message.method, content)
 
 
 # Readers by method: the message when everything the struct left unchecked is plainly right; None sends it to
@@ -220,7 +220,7 @@ def _object_or_null(raw: Raw) -> bool:
     return memoryview(raw)[0] in b"{n"
 
 
-def _fact(message: Message, *, longest_name: int) -> Fact:
+def _content(message: Message, *, longest_name: int) -> Content:
     match message:
         case ReportAssetMaterialization():
             return Materialization(report_key(message, longest_name=longest_name), message.data_version)
@@ -253,16 +253,16 @@ def _text(wire: JsonValue, name: str) -> str | None:
 
 def _process(extras: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
     """What of these says which process it is."""
-    told: dict[str, JsonValue] = {}
+    members: dict[str, JsonValue] = {}
     for name in PROCESS_MEMBERS:
         match extras.get(name):
             case str() as text if text:
-                told[name] = text[:_PROCESS_CHARACTERS]
+                members[name] = text[:_PROCESS_CHARACTERS]
             case int() as number if not isinstance(number, bool) and abs(number) < 2**53:
-                told[name] = number
+                members[name] = number
             case _:
                 pass
-    return told
+    return members
 
 
 def read_lineage(extras: Mapping[str, JsonValue]) -> Lineage:

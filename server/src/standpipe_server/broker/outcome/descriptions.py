@@ -109,10 +109,10 @@ def describe_ends(
     for producer in producers:
         if isinstance(own := producer.get("end"), dict):
             ends.append((producer["producer"], own))
-    told = "\n".join(f"{reason.get('detail')}\n{reason.get('end')}" for reason in reasons)
+    shown = "\n".join(f"{reason.get('detail')}\n{reason.get('end')}" for reason in reasons)
     described: list[dict[str, JsonValue]] = []
     for producer, one in ends:
-        words, detail = end_words(one), "\n".join(text for text in end_details(one) if text not in told)
+        words, detail = end_words(one), "\n".join(text for text in end_details(one) if text not in shown)
         if words or detail:
             described.append({"producer": producer, "description": words, "detail": detail})
     return described

@@ -57,21 +57,21 @@ def judge_ledger(
     if ledger.sha256 is not None and not readable:
         wrong.append("Its `sha256` is no SHA-256 in 64 hexadecimal digits.")
     elif ledger.sha256 is not None and ledger.sha256 != sha256:
-        told, stored = ledger.sha256[:_SHOWN], (sha256 or "")[:_SHOWN]
-        wrong.append(f"What it sent before its `closed` has the SHA-256 {told}…, what is stored of it {stored}….")
+        declared, stored = ledger.sha256[:_SHOWN], (sha256 or "")[:_SHOWN]
+        wrong.append(f"What it sent before its `closed` has the SHA-256 {declared}…, what is stored of it {stored}….")
     return " ".join(wrong)[:_SENTENCES] or AGREES
 
 
-def ledger_as_told(ledger: Ledger) -> dict[str, JsonValue]:
+def ledger_as_declared(ledger: Ledger) -> dict[str, JsonValue]:
     """What is kept of a ledger, as far as it makes sense; its counts by method are the server's own, or are named in
     the disagreement."""
     counts = {"messages": ledger.messages, "last_seq": ledger.last_seq, "dropped_logs": ledger.dropped_logs}
-    kept: dict[str, JsonValue] = {
+    members: dict[str, JsonValue] = {
         name: count for name, count in counts.items() if count is not None and 0 <= count < _LARGEST
     }
     if _is_digest(ledger.sha256):
-        kept["sha256"] = ledger.sha256
-    return kept
+        members["sha256"] = ledger.sha256
+    return members
 
 
 def _is_digest(text: str | None) -> bool:

@@ -23,7 +23,7 @@ _NAMED = 3
 def make_receipt(
     invocation: InvocationState, producers: Sequence[ProducerState], *, judged_by_launcher: bool = False
 ) -> dict[str, JsonValue]:
-    """The receipt of an invocation that ends now, or whose verdict is computed again."""
+    """The receipt of an invocation that ends now, or gets its verdict computed again."""
     by_method: Counter[str] = Counter()
     for producer in producers:
         by_method.update(producer.counts)
@@ -71,8 +71,8 @@ def is_complete(producers: Sequence[ProducerState], *, opened: bool = True) -> b
 
 def describe(producer: ProducerState) -> str:
     """A producer in a sentence: `producer py-3f (rank 2, host n7, pid 41)`."""
-    told = [f"{name.replace('_', ' ')} {value}" for name, value in (producer.process or {}).items()]
-    return f"producer {producer.name}" + (f" ({', '.join(told)})" if told else "")
+    declared = [f"{name.replace('_', ' ')} {value}" for name, value in (producer.process or {}).items()]
+    return f"producer {producer.name}" + (f" ({', '.join(declared)})" if declared else "")
 
 
 def silent_since(producer: ProducerState) -> str:
@@ -83,32 +83,32 @@ def silent_since(producer: ProducerState) -> str:
 
 
 def sent_by(producer: ProducerState) -> int:
-    """How many messages it says it sent; without a word of it, what is stored. Of a superseded one that is enough."""
+    """How many messages it says it sent; where it does not say, what is stored. Of a superseded one that is enough."""
     if producer.superseded:
         return producer.last_seq
-    told = producer.told.get("messages") if producer.told else None
-    return max(producer.numbered, producer.last_seq, told if isinstance(told, int) else 0)
+    declared = producer.declared.get("messages") if producer.declared else None
+    return max(producer.numbered, producer.last_seq, declared if isinstance(declared, int) else 0)
 
 
 def dropped_logs(producer: ProducerState) -> int:
-    told = producer.told.get("dropped_logs") if producer.told else None
-    return told if isinstance(told, int) else 0
+    declared = producer.declared.get("dropped_logs") if producer.declared else None
+    return declared if isinstance(declared, int) else 0
 
 
 def _entry(producer: ProducerState) -> dict[str, JsonValue]:
-    told = producer.told or {}
+    declared = producer.declared or {}
     return {
         **producer_members(producer),
         "sent": sent_by(producer),
         "dropped_logs": dropped_logs(producer),
         "ledger": producer.ledger or "none",
-        "sha256": told.get("sha256") if producer.ledger == AGREES else None,
+        "sha256": declared.get("sha256") if producer.ledger == AGREES else None,
     }
 
 
 def _troubles(producers: Sequence[ProducerState], *, opened: bool) -> Iterator[str]:
     if opened and not any(producer.is_process and not producer.superseded for producer in producers):
-        yield "nobody opened"
+        yield "no process opened"
     for producer in producers:
         if producer.superseded:
             continue

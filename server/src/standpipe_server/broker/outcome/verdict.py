@@ -11,7 +11,12 @@ from dataclasses import dataclass
 from standpipe_protocol.invocation import VerdictName
 from standpipe_protocol.json_text import JsonValue
 from standpipe_server.broker.lifecycle.attempts import describe_attempt
-from standpipe_server.broker.lifecycle.end_reports import Word, describe_cause, describe_exit_code, words_that_count
+from standpipe_server.broker.lifecycle.end_reports import (
+    EndReport,
+    current_end_reports,
+    describe_cause,
+    describe_exit_code,
+)
 from standpipe_server.broker.outcome.expected_progress import Reported, progress_of
 from standpipe_server.broker.outcome.ledgers import AGREES
 from standpipe_server.broker.outcome.receipt import describe, is_complete, silent_since
@@ -43,18 +48,18 @@ def decide_verdict(
     *,
     refused: Reason | None = None,
 ) -> Verdict:
-    """The verdict of an invocation that ends now, or whose verdict is computed again.
+    """The verdict of an invocation that ends now, or gets its verdict computed again.
 
-    `refused` is the reason that requests make which were refused and whose messages are not stored.
+    `refused` is the reason for requests that were refused, so that their messages are not stored.
     """
     current = [producer for producer in producers if not producer.superseded]
-    words = words_that_count(invocation, producers)
+    reports = current_end_reports(invocation, producers)
     terminated = _terminated_children(current)
-    judged_by = _LAUNCHER if is_judged_by_launcher(invocation, producers, words) else None
-    failures = _failures(words, current, terminated)
-    stopped = _stopped(words, current, terminated)
+    judged_by = _LAUNCHER if is_judged_by_launcher(invocation, producers, reports) else None
+    failures = _failures(reports, current, terminated)
+    stopped = _stopped(reports, current, terminated)
     losses = _losses(invocation, current)
-    gaps = _gaps(invocation, producers, reported, words=words, judged_by_launcher=judged_by is not None)
+    gaps = _gaps(invocation, producers, reported, reports=reports, judged_by_launcher=judged_by is not None)
     name: VerdictName = "succeeded"
     if refused is not None:
         gaps = [refused, *gaps]
@@ -70,25 +75,25 @@ def decide_verdict(
         name = "lost"
     elif gaps:
         name = "incomplete"
-    return Verdict(name, tuple(reasons), judged_by, tuple(_notes(producers, words, terminated)))
+    return Verdict(name, tuple(reasons), judged_by, tuple(_notes(producers, reports, terminated)))
 
 
 def is_judged_by_launcher(
-    invocation: InvocationState, producers: Sequence[ProducerState], words: Sequence[Word] | None = None
+    invocation: InvocationState, producers: Sequence[ProducerState], reports: Sequence[EndReport] | None = None
 ) -> bool:
     """Whether the launcher's word takes the place of that of a process: none has opened, and none had to."""
     if not invocation.pipes_optional or any(producer.is_process for producer in producers):
         return False
-    words = words_that_count(invocation, producers) if words is None else words
-    return any(word.tells_an_end for word in words)
+    reports = current_end_reports(invocation, producers) if reports is None else reports
+    return any(report.has_end for report in reports)
 
 
 def _failures(
-    words: Sequence[Word], producers: Sequence[ProducerState], terminated: Mapping[str, ProducerState]
+    reports: Sequence[EndReport], producers: Sequence[ProducerState], terminated: Mapping[str, ProducerState]
 ) -> list[Reason]:
     reasons: list[Reason] = []
     details: list[JsonValue] = []
-    explained = any(word.explains_signal for word in words)
+    explained = any(report.explains_signal for report in reports)
     for producer in producers:
         if producer.exception is None or producer.name in terminated:
             continue
@@ -97,12 +102,12 @@ def _failures(
             details.append(reason)
         else:
             reasons.append(reason)
-    for word in words:
-        if (code := word.exit_code) is not None and not word.explains_exit_code:
-            reasons.append(_exit_code_reason(word, code))
-    for word in words:
-        if word.finish.outcome == "failed":
-            reasons.append(_failed_reason(word, details))
+    for report in reports:
+        if (code := report.exit_code) is not None and not report.explains_exit_code:
+            reasons.append(_exit_code_reason(report, code))
+    for report in reports:
+        if report.finish.outcome == "failed":
+            reasons.append(_failed_reason(report, details))
     for producer in producers:
         if producer.rejected:
             noun = "message was" if producer.rejected == 1 else "messages were"
@@ -118,22 +123,22 @@ def _exception_reason(producer: ProducerState) -> dict[str, JsonValue]:
     return {"code": "exception", "detail": detail, "producer": producer.name, "exception": exception}
 
 
-def _exit_code_reason(word: Word, code: int) -> Reason:
+def _exit_code_reason(report: EndReport, code: int) -> Reason:
     detail = f"The process {describe_exit_code(code)}."
-    if word.finish.outcome != "failed" and word.finish.cause is not None:
-        detail += f" {describe_cause(word.finish.cause)}"
-    if word.finish.reason:
-        detail += f" The end of what it said: {word.finish.reason}"
-    return {"code": "exit-code", "detail": detail, "exit_code": code, "end": word.finish.reason}
+    if report.finish.outcome != "failed" and report.finish.cause is not None:
+        detail += f" {describe_cause(report.finish.cause)}"
+    if report.finish.reason:
+        detail += f" The end of what it said: {report.finish.reason}"
+    return {"code": "exit-code", "detail": detail, "exit_code": code, "end": report.finish.reason}
 
 
-def _failed_reason(word: Word, details: list[JsonValue]) -> Reason:
-    finish = word.finish
-    detail = f"{word.speaker} says that the work failed."
+def _failed_reason(report: EndReport, details: list[JsonValue]) -> Reason:
+    finish = report.finish
+    detail = f"{report.speaker} says that the work failed."
     if finish.cause is not None:
         detail = describe_cause(finish.cause)
     if finish.reason and finish.exit_code in (None, 0):
-        detail += f" {word.speaker} added: {finish.reason}"
+        detail += f" {report.speaker} added: {finish.reason}"
     reason: dict[str, JsonValue] = {"code": "outcome-failed", "detail": detail}
     if finish.cause is not None:
         reason |= {"code": finish.cause.code, "cause": finish.cause.to_wire()}
@@ -141,25 +146,25 @@ def _failed_reason(word: Word, details: list[JsonValue]) -> Reason:
 
 
 def _stopped(
-    words: Sequence[Word], producers: Sequence[ProducerState], terminated: Mapping[str, ProducerState]
+    reports: Sequence[EndReport], producers: Sequence[ProducerState], terminated: Mapping[str, ProducerState]
 ) -> list[Reason]:
     """What a launcher says of an end from outside; a process that closed complete and clean all the same is done."""
     clean = all(producer.exception is None or producer.name in terminated for producer in producers)
     is_done = clean and is_complete(producers)
     reasons: list[Reason] = []
-    for word in words:
-        if word.finish.outcome != "cancelled" or (is_done and word.exit_code is None):
+    for report in reports:
+        if report.finish.outcome != "cancelled" or (is_done and report.exit_code is None):
             continue
-        detail, cause = f"{word.speaker} says that the work was stopped from outside.", word.finish.cause
+        detail, cause = f"{report.speaker} says that the work was stopped from outside.", report.finish.cause
         if cause is not None:
             detail += f" {describe_cause(cause)}"
         signalled = [each for each in producers if each.exception is not None and each.lineage.close_signal is not None]
         details: list[JsonValue] = [*map(_exception_reason, signalled[:_LISTED])]
-        code = word.exit_code
-        if code is not None and word.explains_exit_code:
+        code = report.exit_code
+        if code is not None and report.explains_exit_code:
             detail += f" The process {describe_exit_code(code)}."
-        if word.finish.reason:
-            detail += f" {word.speaker} added: {word.finish.reason}"
+        if report.finish.reason:
+            detail += f" {report.speaker} added: {report.finish.reason}"
         reason: dict[str, JsonValue] = {"code": "stopped-outside", "detail": detail}
         reason |= {"exit_code": code} if code is not None else {}
         reason |= {"cause": cause.to_wire()} if cause is not None else {}
@@ -168,12 +173,12 @@ def _stopped(
 
 
 def _terminated_children(producers: Sequence[ProducerState]) -> Mapping[str, ProducerState]:
-    """Children that SIGTERM ended, all of whose words are stored, and whose parent closed clean afterwards.
+    """Children that SIGTERM ended, with all messages stored and a parent that closed clean afterwards.
 
     A pool ends its idle workers so when its work is done.
     """
     by_name = {producer.name: producer for producer in producers}
-    found: dict[str, ProducerState] = {}
+    terminated: dict[str, ProducerState] = {}
     for producer in producers:
         lineage = producer.lineage
         parent = by_name.get(lineage.parent or "")
@@ -185,12 +190,12 @@ def _terminated_children(producers: Sequence[ProducerState]) -> Mapping[str, Pro
         closed, parent_closed = lineage.closed_position, parent.lineage.closed_position
         clean = parent.is_closed and parent.exception is None
         if clean and closed is not None and parent_closed is not None and closed < parent_closed:
-            found[producer.name] = producer
-    return found
+            terminated[producer.name] = producer
+    return terminated
 
 
 def _notes(
-    producers: Sequence[ProducerState], words: Sequence[Word], terminated: Mapping[str, ProducerState]
+    producers: Sequence[ProducerState], reports: Sequence[EndReport], terminated: Mapping[str, ProducerState]
 ) -> list[Reason]:
     notes: list[Reason] = []
     superseded = [producer for producer in producers if producer.superseded]
@@ -207,7 +212,7 @@ def _notes(
             f"SIGTERM ended {describe(producer)}. All it numbered is stored, and its parent closed clean afterwards."
         )
         notes.append({"code": "child-terminated", "detail": detail, "producer": producer.name})
-    if any(word.not_launched for word in words) and any(producer.is_process for producer in producers):
+    if any(report.not_launched for report in reports) and any(producer.is_process for producer in producers):
         detail = "The launcher said that nothing was launched, and a process opened all the same."
         notes.append({"code": "opened-all-the-same", "detail": detail})
     return _listed(notes)
@@ -232,25 +237,25 @@ def _gaps(
     producers: Sequence[ProducerState],
     reported: Reported,
     *,
-    words: Sequence[Word],
+    reports: Sequence[EndReport],
     judged_by_launcher: bool,
 ) -> list[Reason]:
     reasons: list[Reason] = []
     current = [producer for producer in producers if not producer.superseded]
-    not_launched = [word for word in words if word.not_launched]
+    not_launched = [report for report in reports if report.not_launched]
     has_opened = any(producer.is_process for producer in current)
     launched_nothing = bool(not_launched) and not any(producer.is_process for producer in producers)
     if launched_nothing:
         reasons.append(_not_launched_reason(not_launched[0]))
-    for word in words:
-        if word.finish.outcome == "unknown":
-            reasons.append(_unknown_reason(word))
+    for report in reports:
+        if report.finish.outcome == "unknown":
+            reasons.append(_unknown_reason(report))
     for producer in current:
         if producer.lineage.late:
             detail = f"{_capital(describe(producer))} opened after the invocation had ended as succeeded."
             reasons.append({"code": "late-producer", "detail": detail, "producer": producer.name})
     if not (has_opened or launched_nothing or judged_by_launcher):
-        reasons.append(_never_opened_reason(invocation, producers, words))
+        reasons.append(_never_opened_reason(invocation, producers, reports))
     for producer in current:
         if producer.is_open:
             missing = "never reported the end of its process" if producer.is_supervisor else "never closed"
@@ -270,31 +275,31 @@ def _gaps(
     return _listed(reasons) + _listed(_missing(invocation, current, reported))
 
 
-def _not_launched_reason(word: Word) -> Reason:
+def _not_launched_reason(report: EndReport) -> Reason:
     detail = "The process was never launched."
-    if word.finish.cause is not None:
-        detail += f" {describe_cause(word.finish.cause)}"
-    if word.finish.reason:
-        detail += f" {word.finish.reason}"
-    return {"code": "not-launched", "detail": detail} | _cause_of(word)
+    if report.finish.cause is not None:
+        detail += f" {describe_cause(report.finish.cause)}"
+    if report.finish.reason:
+        detail += f" {report.finish.reason}"
+    return {"code": "not-launched", "detail": detail} | _cause_of(report)
 
 
-def _unknown_reason(word: Word) -> Reason:
-    detail = f"The process ended, and {word.speaker[:1].lower()}{word.speaker[1:]} does not know how."
-    if word.finish.cause is not None:
-        detail += f" {describe_cause(word.finish.cause)}"
-    if word.finish.reason:
-        detail += f" {word.finish.reason}"
-    return {"code": "unknown", "detail": detail} | _cause_of(word)
+def _unknown_reason(report: EndReport) -> Reason:
+    detail = f"The process ended, and {report.speaker[:1].lower()}{report.speaker[1:]} does not know how."
+    if report.finish.cause is not None:
+        detail += f" {describe_cause(report.finish.cause)}"
+    if report.finish.reason:
+        detail += f" {report.finish.reason}"
+    return {"code": "unknown", "detail": detail} | _cause_of(report)
 
 
-def _cause_of(word: Word) -> dict[str, JsonValue]:
-    cause = word.finish.cause
+def _cause_of(report: EndReport) -> dict[str, JsonValue]:
+    cause = report.finish.cause
     return {} if cause is None else {"cause": cause.to_wire()}
 
 
 def _never_opened_reason(
-    invocation: InvocationState, producers: Sequence[ProducerState], words: Sequence[Word]
+    invocation: InvocationState, producers: Sequence[ProducerState], reports: Sequence[EndReport]
 ) -> Reason:
     detail = "The process never opened: no `opened` message was received."
     if any(producer.is_process for producer in producers):
@@ -302,9 +307,9 @@ def _never_opened_reason(
         detail = f"No process of attempt {newest} opened; those that did belong to older attempts."
     elif invocation.pipes_optional:
         detail = "No process opened, and the launcher told neither an outcome nor an exit code."
-    for word in words:
-        if word.finish.reason and word.finish.exit_code in (None, 0):
-            detail += f" {word.speaker} said: {word.finish.reason}"
+    for report in reports:
+        if report.finish.reason and report.finish.exit_code in (None, 0):
+            detail += f" {report.speaker} said: {report.finish.reason}"
             break
     return {"code": "never-opened", "detail": detail}
 

@@ -10,7 +10,7 @@ import uuid
 INVOCATION_ID = re.compile(r"inv_[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 PRODUCER_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 ANONYMOUS_PRODUCER = "anonymous"
-"""Whoever reports without numbering; the server numbers for it."""
+"""The producer of messages without numbers; the server numbers them."""
 
 
 def new_invocation_id(now: int) -> str:

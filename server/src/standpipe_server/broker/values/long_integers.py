@@ -1,7 +1,7 @@
 """Integers longer than Python reads and writes in reasonable time, carried through a decoded value as stand-ins.
 
 A million digits take Python a second to read and twenty to write, in which no other thread runs, so the digits are
-kept as text. A stand-in is a random integer of its own: still a number for whoever checks types, never one to
+kept as text. A stand-in is a random integer of its own: still a number where types are checked, never one to
 calculate with.
 """
 
@@ -15,7 +15,7 @@ from typing import cast
 
 from standpipe_protocol.json_text import JsonValue, encode_json
 
-# Python reads and writes up to 640 digits whatever its limit is set to; a stand-in has 570 to 572.
+# Python reads and writes up to 640 digits under any setting of its limit; a stand-in has 570 to 572.
 _LONGEST_READ = 600
 _STAND_IN_BITS = 1_896
 _STAND_IN = re.compile(rb"[0-9]{570,}")
@@ -45,7 +45,7 @@ class LongIntegers:
         text = encode_json(value)
         if not self._digits:
             return text
-        return _STAND_IN.sub(lambda found: self._digits.get(found.group(), found.group()), text)
+        return _STAND_IN.sub(lambda match: self._digits.get(match.group(), match.group()), text)
 
     def members(self, text: bytes) -> Iterator[tuple[str, JsonValue]]:
         """The members of a JSON object one after another, so that many of them are never in memory at once.
@@ -76,5 +76,5 @@ class LongIntegers:
 
 
 def _next_token(text: str, place: int) -> int:
-    found = _SPACE.match(text, place)
-    return place if found is None else found.end()
+    match = _SPACE.match(text, place)
+    return place if match is None else match.end()

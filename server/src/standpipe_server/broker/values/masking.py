@@ -1,7 +1,7 @@
 """What looks like a credential is masked wherever it would be shown or kept: one rule for names and for text.
 
-By name (`password`, `api_key`, `authorization`) the value beside it; by shape what is a credential whatever it is
-called. In doubt more is masked than needed: what it is shown for is to see what was sent, not to have it.
+By name (`password`, `api_key`, `authorization`) the value beside it; by shape a credential under any
+name. In doubt more is masked than needed: what it is shown for is to see what was sent, not to have it.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def _piece_end(text: str, at: int) -> int:
         # Whole, however long it is; what has no end has one at its text's.
         ended = text.find("-----END ", end)
         return len(text) if ended < 0 else min(len(text), ended + _LONGEST_END)
-    names = [found.start() for found in _SECRET_NAME.finditer(text, end - _NAME_BEFORE_END, end)]
+    names = [match.start() for match in _SECRET_NAME.finditer(text, end - _NAME_BEFORE_END, end)]
     return names[0] if names and names[0] > at else end
 
 
@@ -135,8 +135,8 @@ def mask_text(text: str, *, length: int | None = None) -> str:
 
 
 def _secrets(text: str) -> Iterator[tuple[int, int]]:
-    for found in _SHAPES.finditer(text):
-        yield found.span()
+    for match in _SHAPES.finditer(text):
+        yield match.span()
     at = 0
     # From value to value: each is gone through once, however many names there are in it.
     while name := _SECRET_NAME.search(text, at):

@@ -93,7 +93,7 @@ class AttemptNumbers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     ranks: bool = False
     """Some rank was started again."""
     orphans: bool = False
-    """Somebody opened before its parent did."""
+    """A producer opened before its parent did."""
     began_at: int | None = None
     """When the newest number was learnt."""
 
@@ -118,8 +118,8 @@ class ProducerState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The first exception it closed with."""
     first_rejection: str | None = None
     heard_at: int | None = None
-    """When its last word came."""
-    told: Mapping[str, JsonValue] | None = None
+    """Its last activity."""
+    declared: Mapping[str, JsonValue] | None = None
     """The ledger it sent, without its counts by method."""
     process: Mapping[str, JsonValue] | None = None
     """What it told of itself when it opened: rank, host, pid."""

@@ -7,18 +7,18 @@ never the other way round. Invariant: a command that refuses has put nothing bac
 from standpipe_server.store.commands.append import Append, AppendOutcome
 from standpipe_server.store.commands.attempt_numbers import NumberAttempt
 from standpipe_server.store.commands.launch import FinishInvocation, Launch
-from standpipe_server.store.commands.lifecycle import Beat, Delete, Pin, Register, Registered, RequestCancel
+from standpipe_server.store.commands.lifecycle import Delete, Pin, RecordHeartbeat, Register, Registered, RequestCancel
 from standpipe_server.store.commands.refuse import Refuse
 
 __all__ = [
     "Append",
     "AppendOutcome",
-    "Beat",
     "Delete",
     "FinishInvocation",
     "Launch",
     "NumberAttempt",
     "Pin",
+    "RecordHeartbeat",
     "Refuse",
     "Register",
     "Registered",

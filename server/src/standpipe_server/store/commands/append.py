@@ -108,16 +108,16 @@ class Append(BatchCommand, frozen=True, kw_only=True, gc=False):
         )
         match decision:
             case NeedsDigests():
-                # It is a word of the process from now on, however long the reading takes.
+                # It is activity of the process now, however long the reading takes.
                 if not producer.superseded:
-                    commands.put_heard(unit, invocation, lifecycle.hear(invocation, now=unit.now))
+                    commands.record_activity(unit, invocation, lifecycle.renew_on_activity(invocation, now=unit.now))
                 return decision
             case intake.TooLate():
                 return _too_late(invocation, producer)
             case intake.Gap(expected_seq):
                 return _gap(invocation, producer, first_seq=first_seq, expected_seq=expected_seq)
             case intake.Append():
-                retold = self._retold(unit, decision, producer, first_seq=first_seq)
+                stored_problems = self._problems_again(unit, decision, producer, first_seq=first_seq)
                 if decision.skip < len(self.batch.messages):
                     attempts.put_superseded(unit, self.pk, placed.others)
                     if self.producer is None:
@@ -126,7 +126,7 @@ class Append(BatchCommand, frozen=True, kw_only=True, gc=False):
                     self._remember(unit, first_seq)
                 else:
                     self._note_word(unit, invocation, decision, known_producer)
-                return self._answer(decision, retold, first_seq=first_seq)
+                return self._answer(decision, stored_problems, first_seq=first_seq)
 
     # A retry under an Idempotency-Key
 
@@ -161,13 +161,13 @@ class Append(BatchCommand, frozen=True, kw_only=True, gc=False):
 
     def _known(self, unit: UnitOfWork, placed: attempts.Placed) -> intake.Known:
         invocation = placed.invocation
-        facts = [message.fact for message in self.batch.messages if message.fact is not None]
-        if not facts:
+        contents = [message.content for message in self.batch.messages if message.content is not None]
+        if not contents:
             return _NOTHING_KNOWN
-        keys = {fact.asset_key for fact in facts if isinstance(fact, (Materialization, Check))}
+        keys = {content.asset_key for content in contents if isinstance(content, (Materialization, Check))}
         if not keys:
             return _NOTHING_KNOWN
-        checks = {(fact.asset_key, fact.check_name) for fact in facts if isinstance(fact, Check)}
+        checks = {(content.asset_key, content.check_name) for content in contents if isinstance(content, Check)}
         if invocation.attempts is not None:
             reported = unit.reported(self.pk, keys)
             standing = attempts.standing_reports(unit, self.pk, keys, checks, others=placed.others)
@@ -178,7 +178,7 @@ class Append(BatchCommand, frozen=True, kw_only=True, gc=False):
             known = intake.Known(reported.materialized, reported.checked)
         return known
 
-    def _retold(
+    def _problems_again(
         self, unit: UnitOfWork, decision: intake.Append, producer: ProducerState, *, first_seq: int
     ) -> list[dict[str, JsonValue]]:
         """The problems of messages that are stored already, told again."""
@@ -219,7 +219,7 @@ class Append(BatchCommand, frozen=True, kw_only=True, gc=False):
             ),
             methods=encoded.methods,
         )
-        if decision.facts or decision.problems:
+        if decision.contents or decision.problems:
             self._project(unit, decision)
         self._remember_reported(unit, decision)
         before, after = unit.invocation(self.pk), decision.invocation
@@ -228,50 +228,52 @@ class Append(BatchCommand, frozen=True, kw_only=True, gc=False):
         if after.ended:
             commands.conclude(unit, after)
         else:
-            commands.put_heard(unit, before, after)
+            commands.record_activity(unit, before, after)
         return decision
 
     def _note_word(
         self, unit: UnitOfWork, before: InvocationState, decision: intake.Append, producer: ProducerState | None
     ) -> None:
-        """A retry stores nothing; it is a word of the process all the same, and may tell what was numbered since."""
+        """Records a retry, which stores nothing: it is activity of the process, and may say what was numbered since."""
         if decision.invocation is not before:
-            commands.put_heard(unit, before, decision.invocation)
+            commands.record_activity(unit, before, decision.invocation)
         if producer is not None and not before.ended:
             numbered = max(producer.numbered, self.numbered or 0)
             unit.put_producer(self.pk, replace(producer, numbered=numbered, heard_at=unit.now))
 
     def _project(self, unit: UnitOfWork, decision: intake.Append) -> None:
         """The rows by which these messages are found across invocations."""
-        facts = decision.facts
-        keys = {fact.asset_key for _, fact in facts if isinstance(fact, (Materialization, Observation, Check))}
+        contents = decision.contents
+        keys = {
+            content.asset_key for _, content in contents if isinstance(content, (Materialization, Observation, Check))
+        }
         asset_pks: Mapping[str, int] = unit.asset_pks(keys) if keys else {}
         common: dict[str, Any] = {"invocation_pk": self.pk, "received_at": unit.now}
         partition_key = carry(decision.invocation.partition_key)
         errors: dict[str, tuple[int, str]] = {}
-        for offset, fact in facts:
+        for offset, content in contents:
             position = decision.first_position + offset
-            if isinstance(fact, Materialization):
+            if isinstance(content, Materialization):
                 unit.insert_materialization(
                     (
                         self.pk,
                         position,
-                        asset_pks[fact.asset_key],
+                        asset_pks[content.asset_key],
                         partition_key,
-                        carry(fact.data_version),
+                        carry(content.data_version),
                         unit.now,
                     )
                 )
-            elif isinstance(fact, (Observation, Check)):
-                row: dict[str, Any] = common | {"asset_pk": asset_pks[fact.asset_key], "position": position}
+            elif isinstance(content, (Observation, Check)):
+                row: dict[str, Any] = common | {"asset_pk": asset_pks[content.asset_key], "position": position}
                 row["partition_key"] = decision.invocation.partition_key
-                if isinstance(fact, Check):
-                    row |= {"check_name": fact.check_name, "passed": fact.passed, "severity": fact.severity}
+                if isinstance(content, Check):
+                    row |= {"check_name": content.check_name, "passed": content.passed, "severity": content.severity}
                     unit.insert(tables.asset_check, row)
                 else:
-                    own = {} if fact.partition is None else {"partition_key": fact.partition}
-                    unit.insert(tables.observation, row | {"data_version": fact.data_version} | own)
-            elif error := error_summary(fact, None):
+                    own = {} if content.partition is None else {"partition_key": content.partition}
+                    unit.insert(tables.observation, row | {"data_version": content.data_version} | own)
+            elif error := error_summary(content, None):
                 errors.setdefault(error[0], (position, error[1]))
         for offset, problem in decision.problems.items():
             if error := error_summary(None, problem):
@@ -282,22 +284,22 @@ class Append(BatchCommand, frozen=True, kw_only=True, gc=False):
             unit.insert(tables.invocation_text, found_by | {"text": summary.lower()})
 
     def _remember_reported(self, unit: UnitOfWork, decision: intake.Append) -> None:
-        accepted = [fact for _, fact in decision.facts]
+        accepted = [content for _, content in decision.contents]
         unit.reported_so_far.add(
             self.pk,
             position=decision.first_position - 1,
             new_position=decision.invocation.last_position,
-            materialized={fact.asset_key for fact in accepted if isinstance(fact, Materialization)},
-            checked={(fact.asset_key, fact.check_name) for fact in accepted if isinstance(fact, Check)},
+            materialized={content.asset_key for content in accepted if isinstance(content, Materialization)},
+            checked={(content.asset_key, content.check_name) for content in accepted if isinstance(content, Check)},
         )
 
     # Answering
 
     def _answer(
-        self, decision: intake.Append, retold: Sequence[dict[str, JsonValue]], *, first_seq: int
+        self, decision: intake.Append, stored_problems: Sequence[dict[str, JsonValue]], *, first_seq: int
     ) -> AppendOutcome:
         invocation = decision.invocation
-        results = list(retold)
+        results = list(stored_problems)
         for offset, problem in decision.problems.items():
             index = decision.skip + offset
             results.append(
@@ -316,8 +318,8 @@ class Append(BatchCommand, frozen=True, kw_only=True, gc=False):
         if results and self.batch.bare:
             result = results[0]
             problem = cast("dict[str, JsonValue]", result["problem"])
-            told = {"stored": True, "position": result["position"], "seq": result["seq"]}
-            return AppendOutcome(cast("int", problem["status"]), problem | told | common)
+            stored = {"stored": True, "position": result["position"], "seq": result["seq"]}
+            return AppendOutcome(cast("int", problem["status"]), problem | stored | common)
         return AppendOutcome(207 if results else 200, common | {"results": cast("JsonValue", results)})
 
 
@@ -331,7 +333,7 @@ def _stored_problems(
     statement = select(*columns, table.c.runs, table.c.problems).where(
         table.c.invocation_pk == pk, table.c.problems.is_not(None)
     )
-    found: list[tuple[int, int, JsonValue]] = []
+    rejected: list[tuple[int, int, JsonValue]] = []
     for row in unit.connection.execute(statement).mappings():
         problems: dict[str, JsonValue] = json.loads(row["problems"])
         offset = 0
@@ -339,9 +341,9 @@ def _stored_problems(
             for index in range(count):
                 seq, problem = run_first + index, problems.get(str(offset + index))
                 if problem is not None and run_producer == producer_pk and first_seq <= seq <= last_seq:
-                    found.append((seq, row["first_position"] + offset + index, problem))
+                    rejected.append((seq, row["first_position"] + offset + index, problem))
             offset += count
-    return found
+    return rejected
 
 
 def _too_late(invocation: InvocationState, producer: ProducerState) -> AppendOutcome:

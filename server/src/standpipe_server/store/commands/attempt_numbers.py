@@ -60,13 +60,13 @@ def place_opening(
     opening = next((message for message in new if message.method == "opened" and message.problem is None), None)
     if opening is None:
         return as_it_was
-    fact = opening.fact
+    content = opening.content
     launcher = invocation.attempts.launcher if invocation.attempts is not None else ()
     lineage = replace(producer.lineage, launcher_attempt=launcher)
     opened = replace(producer, lineage=lineage, opened=1)
-    if isinstance(fact, Opening):
-        lineage = lineage_of(fact, lineage, now=unit.now)
-        opened = replace(opened, lineage=lineage, process=fact.process or producer.process)
+    if isinstance(content, Opening):
+        lineage = lineage_of(content, lineage, now=unit.now)
+        opened = replace(opened, lineage=lineage, process=content.process or producer.process)
     parent = lineage.parent
     parent_is_known = parent is None or unit.find_producer(invocation.pk, parent) is not None
     numbers = numbered_by(invocation.attempts, opened, parent_is_known=parent_is_known)
@@ -95,7 +95,7 @@ def _is_plainly_newest(producer: ProducerState, numbers: AttemptNumbers) -> bool
     lineage = producer.lineage
     if numbers.ranks or numbers.orphans or lineage.rank_attempt or producer.name == ANONYMOUS_PRODUCER:
         return False
-    # One that names its number belongs to that attempt whatever its parent belongs to.
+    # A producer that names its number belongs to that attempt, and not to that of its parent.
     if lineage.attempt_name is not None and lineage.attempt_name in numbers.names:
         return lineage.parent is None and numbers.names[lineage.attempt_name] == numbers.newest
     if lineage.own_attempt is not None:
@@ -104,7 +104,7 @@ def _is_plainly_newest(producer: ProducerState, numbers: AttemptNumbers) -> bool
 
 
 def put_superseded(unit: UnitOfWork, invocation_pk: int, producers: Iterable[ProducerState]) -> None:
-    """Puts back what was placed anew; that somebody is superseded now is told in the history."""
+    """Puts back producers that were placed again; the history says which are superseded now."""
     newly: list[ProducerState] = []
     for after in producers:
         before = unit.find_producer(invocation_pk, after.name)
@@ -129,7 +129,7 @@ def standing_reports(
     key_of = {pk: key for key, pk in unit.asset_pks(keys).items()}
     if not key_of:
         return {}
-    wanted = set(checks)
+    checked = set(checks)
     positions: dict[ReportKey, int] = {}
     asset_pks = sorted(key_of)
     for start in range(0, len(asset_pks), _CHUNK):
@@ -142,7 +142,7 @@ def standing_reports(
         mine = (table.c.invocation_pk == invocation_pk) & table.c.asset_pk.in_(chunk)
         latest = select(table.c.asset_pk, table.c.check_name, func.max(table.c.position).label("position")).where(mine)
         for row in unit.connection.execute(latest.group_by(table.c.asset_pk, table.c.check_name)):
-            if (key_of[row.asset_pk], row.check_name) in wanted:
+            if (key_of[row.asset_pk], row.check_name) in checked:
                 positions[key_of[row.asset_pk], row.check_name] = row.position
     if not positions:
         return {}
@@ -162,7 +162,7 @@ def _producers_at(connection: Connection, invocation_pk: int, positions: Iterabl
     table = tables.segment
     mine = table.c.invocation_pk == invocation_pk
     columns = (table.c.first_position, table.c.producer_pk, table.c.first_seq, table.c.count, table.c.received_at)
-    found: dict[int, int] = {}
+    producers: dict[int, int] = {}
     for stretch in _stretches(sorted(set(positions))):
         before = table.c.first_position <= stretch[0]
         start = connection.scalar(select(func.max(table.c.first_position)).where(mine, before)) or 0
@@ -174,8 +174,8 @@ def _producers_at(connection: Connection, invocation_pk: int, positions: Iterabl
             for producer_pk, _, count, _ in segment_runs(row):
                 beyond += count
                 while waiting and waiting[0] < beyond:
-                    found[waiting.popleft()] = producer_pk
-    return found
+                    producers[waiting.popleft()] = producer_pk
+    return producers
 
 
 def _stretches(positions: Sequence[int]) -> Iterator[Sequence[int]]:

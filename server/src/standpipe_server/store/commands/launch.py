@@ -12,7 +12,7 @@ from sqlalchemy import func, select, update
 
 from standpipe_protocol.json_text import JsonValue
 from standpipe_server.broker.lifecycle.attempts import has_open_children
-from standpipe_server.broker.lifecycle.end_reports import merge_words
+from standpipe_server.broker.lifecycle.end_reports import merge_end_reports
 from standpipe_server.broker.lifecycle.launches import LaunchState, merge_launch
 from standpipe_server.broker.values.state import Finish, replace
 from standpipe_server.store.commands.lifecycle import conclude
@@ -27,7 +27,7 @@ _MOST_IN_HISTORY = 1_000
 class FinishInvocation:
     """The launcher's word on the end. What it does not say keeps what an earlier word said.
 
-    `patient`: while a child process is open whose parent has closed, nothing is done and False is answered.
+    `patient`: while a child process of a closed parent is open, does nothing and answers False.
     """
 
     pk: int
@@ -39,7 +39,7 @@ class FinishInvocation:
         if self.patient and not state.ended and state.producers_open and has_open_children(unit.all_producers(self.pk)):
             return False
         newest = () if state.attempts is None else state.attempts.newest
-        finish = merge_words(state.finish, self.finish, newest=newest)
+        finish = merge_end_reports(state.finish, self.finish, newest=newest)
         if finish is None:
             self._note(unit)
             return True

@@ -44,7 +44,7 @@ class Registered:
 
 
 @dataclass(frozen=True, slots=True)
-class Beaten:
+class HeartbeatResult:
     control: Control
     lease_seconds: float
     lease_expires_at: int | None
@@ -89,26 +89,26 @@ class Register:
 
     def _insert(self, unit: UnitOfWork, invocation_id: str) -> tuple[int, str] | None:
         """None when the key is taken after all."""
-        given, context = self.registration, self.registration.context
-        lease = None if given.lease_seconds is None else unit.now + seconds(given.lease_seconds)
+        registration, context = self.registration, self.registration.context
+        lease = None if registration.lease_seconds is None else unit.now + seconds(registration.lease_seconds)
         fixed: dict[str, Any] = {
             "id": invocation_id,
             "idempotency_key": self.idempotency_key,
             "request_digest": self.request_digest,
-            "asset_keys": json.dumps(sorted(given.asset_keys)),
-            "expected": None if given.expected_json is None else json.dumps(given.expected_json),
-            "tags": json.dumps(dict(given.tags)),
-            "launcher": None if given.launcher_json is None else given.launcher_json.decode(),
-            "retry_of": given.retry_of,
+            "asset_keys": json.dumps(sorted(registration.asset_keys)),
+            "expected": None if registration.expected_json is None else json.dumps(registration.expected_json),
+            "tags": json.dumps(dict(registration.tags)),
+            "launcher": None if registration.launcher_json is None else registration.launcher_json.decode(),
+            "retry_of": registration.retry_of,
             "family": None,
             "job_name": context.job_name,
             "run_id": context.run_id,
             "partition_key": context.partition_key,
             "created_at": unit.now,
-            "open_within": given.open_within_seconds,
-            "settle": given.settle_seconds,
-            "lease_seconds": effective_lease_seconds(given),
-            "pipes_optional": given.pipes_optional,
+            "open_within": registration.open_within_seconds,
+            "settle": registration.settle_seconds,
+            "lease_seconds": effective_lease_seconds(registration),
+            "pipes_optional": registration.pipes_optional,
         }
         fixed["family"] = family_of(job_name=context.job_name, asset_keys=fixed["asset_keys"])
         changing: dict[str, Any] = {
@@ -120,21 +120,21 @@ class Register:
             "lease_lost": False,
             "producers_opened": 0,
             "producers_open": 0,
-            "due_at": min(unit.now + seconds(given.open_within_seconds), lease or 2**62),
+            "due_at": min(unit.now + seconds(registration.open_within_seconds), lease or 2**62),
         }
         pk = unit.insert_unless_taken(tables.invocation, fixed | changing)
         if pk is None:
             return None
         unit.deadlines.append(changing["due_at"])
-        packed = zstandard.ZstdCompressor(level=1).compress(given.context_json)
+        packed = zstandard.ZstdCompressor(level=1).compress(registration.context_json)
         unit.insert(tables.invocation_context, {"invocation_pk": pk, "context": packed})
-        names = {"kind": "names", "text": _search_text(invocation_id, given)}
+        names = {"kind": "names", "text": _search_text(invocation_id, registration)}
         unit.insert(tables.invocation_text, {"created_at": unit.now, "invocation_pk": pk} | names)
-        for asset_pk in unit.asset_pks(given.asset_keys).values():
+        for asset_pk in unit.asset_pks(registration.asset_keys).values():
             unit.insert(tables.invocation_asset, {"invocation_pk": pk, "asset_pk": asset_pk})
-        for name, value in given.tags.items():
+        for name, value in registration.tags.items():
             unit.insert(tables.invocation_tag, {"invocation_pk": pk, "name": name, "value": value})
-        unit.add_history(pk, "registered", {"retry_of": given.retry_of} if given.retry_of else {})
+        unit.add_history(pk, "registered", {"retry_of": registration.retry_of} if registration.retry_of else {})
         return pk, invocation_id
 
     def _add_token(self, unit: UnitOfWork, pk: int, token: str) -> None:
@@ -148,33 +148,33 @@ class Register:
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
-    """A word of the process: renews the lease; a heartbeat (`start`) begins one."""
+class RecordHeartbeat:
+    """Records activity of the process: renews the lease; a heartbeat (`start`) begins one."""
 
     pk: int
     heartbeat: Heartbeat
     start: bool
 
-    def execute(self, unit: UnitOfWork) -> Beaten:
-        state = heard = unit.invocation(self.pk)
-        if speaks_for_the_work(unit, state, self.heartbeat.producer):
-            heard = lifecycle.hear(state, now=unit.now, start=self.start)
-            if heard is not state:
-                put_heard(unit, state, heard)
+    def execute(self, unit: UnitOfWork) -> HeartbeatResult:
+        state = after = unit.invocation(self.pk)
+        if is_from_the_work(unit, state, self.heartbeat.producer):
+            after = lifecycle.renew_on_activity(state, now=unit.now, start=self.start)
+            if after is not state:
+                record_activity(unit, state, after)
         name, numbered = self.heartbeat.producer, self.heartbeat.numbered
         known = None if name is None else unit.find_producer(self.pk, name)
-        if name is not None and not heard.ended:
+        if name is not None and not after.ended:
             # One that has numbered nothing yet is not written down.
             producer = unit.producer(self.pk, name) if numbered is not None else known
             if producer is not None:
                 most = max(producer.numbered, numbered or 0)
                 unit.put_producer(self.pk, replace(producer, numbered=most, heard_at=unit.now))
-        return Beaten(control_of(heard, known), heard.lease_seconds, heard.lease_expires_at)
+        return HeartbeatResult(control_of(after, known), after.lease_seconds, after.lease_expires_at)
 
 
 @dataclass(frozen=True, slots=True)
-class Renew:
-    """Renews a running lease of which a third is over, if `speaks` says that a word of the process is under way."""
+class RenewLease:
+    """Renews a running lease of which a third is over, if `speaks` says that a request of the process is under way."""
 
     pk: int
     speaks: Callable[[UnitOfWork, InvocationState], bool]
@@ -185,8 +185,8 @@ class Renew:
             unit.put_invocation(lifecycle.renew_lease(state, now=unit.now))
 
 
-def speaks_for_the_work(unit: UnitOfWork, state: InvocationState, name: str | None) -> bool:
-    """Once a process has opened, a producer that has not is a launcher: that it lives says nothing of the work."""
+def is_from_the_work(unit: UnitOfWork, state: InvocationState, name: str | None) -> bool:
+    """Once a process has opened, a producer that has not is a launcher, which proves nothing about the work."""
     if name is None or state.opened_at is None:
         return True
     producer = unit.find_producer(state.pk, name)
@@ -208,7 +208,7 @@ class RequestCancel:
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """A pinned invocation stays until somebody unpins it or deletes it with force."""
+    """A pinned invocation stays until it is unpinned, or deleted with force."""
 
     pk: int
     pinned: bool
@@ -226,11 +226,10 @@ class Pin:
 
 @dataclass(frozen=True, slots=True)
 class EndDue:
-    """Ends an invocation whose deadline has passed, if it still has.
+    """Ends an invocation if its deadline has passed.
 
-    `as_of` is when that was seen: later by the clock may be no time later, when the clock was set. `in_doubt` says
-    whether a word of it is under way, or one was refused since that may have been its: then it is not lost;
-    what else is due is due all the same.
+    `as_of` is when the deadline was seen to have passed; the clock may have been set since. While `in_doubt` says that
+    activity of the process may be under way or was refused, the invocation is not lost; other deadlines still count.
     """
 
     pk: int
@@ -309,8 +308,8 @@ def _because(reason: str | None) -> dict[str, JsonValue]:
     return {"reason": reason} if reason else {}
 
 
-def put_heard(unit: UnitOfWork, before: InvocationState, after: InvocationState) -> None:
-    """Puts back what `lifecycle.hear` answered; that it runs again is told in the history."""
+def record_activity(unit: UnitOfWork, before: InvocationState, after: InvocationState) -> None:
+    """Puts back the state after activity; the history says when the invocation runs again."""
     unit.put_invocation(after)
     if before.ended and not after.ended:
         unit.add_history(before.pk, "revived", {"revision": after.revision})

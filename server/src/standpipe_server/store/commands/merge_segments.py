@@ -30,7 +30,7 @@ _MERGED_MESSAGES = 1_000
 _SMALL_BYTES = 128 * 1024
 _MERGED_BYTES = 2 * _SMALL_BYTES
 _MERGED_TEXT = 4 * 1024 * 1024
-"""What the messages of a merged segment weigh in memory: a thousand times their bytes on disk, if somebody wants."""
+"""What the messages of a merged segment weigh in memory: up to a thousand times their bytes on disk."""
 _SEGMENTS_AT_A_TIME = 5_000
 
 
@@ -55,15 +55,15 @@ class Merge:
             .order_by(table.c.first_position)
             .limit(_SEGMENTS_AT_A_TIME)
         )
-        found = unit.connection.execute(statement).mappings().all()
-        groups = list(_groups([_Small.of(row) for row in found]))
+        segments = unit.connection.execute(statement).mappings().all()
+        groups = list(_groups([_Small.of(row) for row in segments]))
         for pks in groups:
             chosen = select(table).where(table.c.pk.in_(pks)).order_by(table.c.first_position)
             merged = _merged(unit.connection.execute(chosen).mappings().all())
             unit.connection.execute(delete(table).where(table.c.pk.in_(pks)))
             unit.connection.execute(insert(table).values(merged))
         # Once more only where this made fewer of them: those that do not fit together never will.
-        again = unit.now if groups and len(found) == _SEGMENTS_AT_A_TIME else None
+        again = unit.now if groups and len(segments) == _SEGMENTS_AT_A_TIME else None
         invocation = tables.invocation
         unit.connection.execute(update(invocation).where(invocation.c.pk == self.pk).values(due_at=again))
 
@@ -85,11 +85,11 @@ class _Small:
         return cls(**members, text=text)
 
 
-def _groups(found: Sequence[_Small]) -> Iterator[list[int]]:
+def _groups(segments: Sequence[_Small]) -> Iterator[list[int]]:
     """The rows of those that become one, each time two at least."""
     group: list[int] = []
     count = size = text = next_position = 0
-    for one in found:
+    for one in segments:
         count, size, text = count + one.count, size + one.size, text + one.text
         fits = count <= _MERGED_MESSAGES and size <= _MERGED_BYTES and text <= _MERGED_TEXT
         if not fits or one.first_position != next_position:

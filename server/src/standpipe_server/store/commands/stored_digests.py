@@ -61,19 +61,19 @@ def digest_stored(connection: Connection, command: Append) -> Digests:
     pk, producer_name, first_seq, batch = command.pk, command.producer_name, command.first_seq, command.batch
     table = tables.producer
     statement = select(table.c.pk, table.c.last_seq).where(table.c.invocation_pk == pk, table.c.name == producer_name)
-    found = connection.execute(statement).first()
-    last_seq = found.last_seq if found is not None else 0
+    producer = connection.execute(statement).first()
+    last_seq = producer.last_seq if producer is not None else 0
     skip = 0 if first_seq is None else last_seq + 1 - first_seq
     if not 0 <= skip < len(batch.messages):
         # A gap, or nothing new: no ledger of it will be looked at.
         return Digests(last_seq, {})
     digest = hashlib.sha256()
-    if found is not None:
-        for texts in _stored_texts(connection, pk, producer_pk=found.pk, last_seq=last_seq):
+    if producer is not None:
+        for texts in _stored_texts(connection, pk, producer_pk=producer.pk, last_seq=last_seq):
             digest.update(b"\n".join(texts) + b"\n")
     by_seq: dict[int, str] = {}
     for offset, text in enumerate(array_texts(batch.array)[skip:]):
-        if isinstance(batch.messages[skip + offset].fact, Closing):
+        if isinstance(batch.messages[skip + offset].content, Closing):
             by_seq[last_seq + 1 + offset] = digest.copy().hexdigest()
         digest.update(text)
         digest.update(b"\n")
@@ -95,7 +95,7 @@ def _stored_texts(connection: Connection, pk: int, *, producer_pk: int, last_seq
             texts, offset = read_texts(row["encoding"], row["body"]), 0
             for run_producer, first_seq, count, _ in segment_runs(row):
                 # What was stored since the number was read is not counted.
-                wanted = min(count, last_seq + 1 - first_seq)
-                if run_producer == producer_pk and wanted > 0:
-                    yield texts[offset : offset + wanted]
+                length = min(count, last_seq + 1 - first_seq)
+                if run_producer == producer_pk and length > 0:
+                    yield texts[offset : offset + length]
                 offset += count

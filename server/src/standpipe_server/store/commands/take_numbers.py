@@ -1,4 +1,4 @@
-"""The numbers in metadata, taken out of stored reports when somebody looks at their asset: appends pay nothing for it.
+"""The numbers in metadata, taken out of stored reports when their asset is read: appends cost nothing for it.
 
 Each report is taken once: its numbers, or one row without a label when it has none, say that it was. A row without a
 label has as its value how many numbers of the report were left out because there were too many. The asset
@@ -64,12 +64,12 @@ class TakeNumbers:
         check_name = [table.c.check_name] if "check_name" in table.c else []
         columns = (table.c.invocation_pk, table.c.position, table.c.partition_key, table.c.received_at, *check_name)
         left = select(*columns).where(*not_taken(table, self.asset_pk, through)).order_by(table.c.pk).limit(_AT_A_TIME)
-        found = connection.execute(left).mappings().all()
-        places = [(row["invocation_pk"], row["position"]) for row in found]
+        reports = connection.execute(left).mappings().all()
+        places = [(row["invocation_pk"], row["position"]) for row in reports]
         events = read_events_at(connection, places)
         rows: list[tuple[Any, ...]] = []
-        more = len(found) == _AT_A_TIME
-        for row, place in zip(found, places, strict=True):
+        more = len(reports) == _AT_A_TIME
+        for row, place in zip(reports, places, strict=True):
             if len(rows) >= _ROWS_AT_A_TIME:
                 more = True
                 break
@@ -120,9 +120,9 @@ class NumberTaker:
 
 def _stored(numbers: Numbers) -> Iterator[tuple[str, float | None, NotFinite | None]]:
     """Label, `value` and `not_finite` of each row of a report."""
-    if numbers.left_out or not numbers.taken:
+    if numbers.left_out or not numbers.numbers:
         yield NO_LABEL, float(numbers.left_out), None
-    for label, number in numbers.taken:
+    for label, number in numbers.numbers:
         yield (label, None, number) if isinstance(number, str) else (label, number, None)
 
 

@@ -14,14 +14,14 @@ def carry(value: str | None) -> str | None:
     # Almost every text is printable, which is quicker to see than that it holds none of the few that are carried.
     if value is None or value.isprintable() or not _CARRY.search(value):
         return value
-    return _CARRY.sub(lambda found: f"\x01{ord(found.group()):x}\x01", value)
+    return _CARRY.sub(lambda match: f"\x01{ord(match.group()):x}\x01", value)
 
 
 def uncarry(value: str | None) -> str | None:
     """The text that `carry` was given."""
     if value is None or "\x01" not in value:
         return value
-    return re.sub("\x01([0-9a-f]+)\x01", lambda found: chr(int(found.group(1), 16)), value)
+    return re.sub("\x01([0-9a-f]+)\x01", lambda match: chr(int(match.group(1), 16)), value)
 
 
 class CarriedText(TypeDecorator[str]):

@@ -17,7 +17,7 @@ from standpipe_server.store.errors import UnusableDatabase
 Synchronous: TypeAlias = Literal["FULL", "NORMAL"]
 
 
-# A peer that is gone without a word must not hold a thread for the quarter of an hour that TCP would wait.
+# A peer that is gone without closing must not hold a thread for the quarter of an hour that TCP would wait.
 _PATIENCE: Mapping[str, str | int] = {
     "application_name": "standpipe",
     "connect_timeout": 10,
@@ -105,7 +105,7 @@ def open_engine(url: URL, *, synchronous: Synchronous, connections: int, writes:
         hide_parameters=True,
         connect_args={
             **{name: value for name, value in _PATIENCE.items() if name not in url.query},
-            # Whatever PGCLIENTENCODING or the database's own default say: we write and read any text.
+            # PGCLIENTENCODING and the database's own default must not count: the server writes and reads any text.
             "client_encoding": "UTF8",
         },
     )

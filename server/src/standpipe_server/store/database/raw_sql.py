@@ -53,12 +53,12 @@ def select_rows(
     names = ", ".join(columns)
     if connection.dialect.name == "postgresql":
         conditions = " AND ".join(f"{name} = ANY(%s)" for name in among)
-        values = [list(wanted) for wanted in among.values()]
+        values = [list(items) for items in among.values()]
         locking = " FOR UPDATE" if lock else ""
     else:
-        padded = {name: _padded(wanted) for name, wanted in among.items()}
-        conditions = " AND ".join(f"{name} IN ({', '.join('?' * len(wanted))})" for name, wanted in padded.items())
-        values = [value for wanted in padded.values() for value in wanted]
+        padded = {name: _padded(items) for name, items in among.items()}
+        conditions = " AND ".join(f"{name} IN ({', '.join('?' * len(items))})" for name, items in padded.items())
+        values = [value for items in padded.values() for value in items]
         locking = ""
     statement = f"SELECT {names} FROM {table.name} WHERE {conditions} ORDER BY pk{locking}"  # noqa: S608
     with _cursor(connection) as cursor:
@@ -86,7 +86,7 @@ def query_among(connection: Connection, statement: str, among: Sequence[Any]) ->
 
 
 def query(connection: Connection, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """The rows of a statement in the words of the connection's own database."""
+    """The rows of a statement in the dialect of the connection's database."""
     with _cursor(connection) as cursor:
         cursor.execute(statement, values)
         return cursor.fetchall()
@@ -114,10 +114,10 @@ def _cursor(connection: Connection) -> Generator[Any]:
         cursor.close()
 
 
-def _padded(wanted: Sequence[Any]) -> list[Any]:
+def _padded(items: Sequence[Any]) -> list[Any]:
     """The last one repeated up to a power of two, so that there are few different statements to prepare."""
-    missing = (1 << (len(wanted) - 1).bit_length()) - len(wanted)
-    return [*wanted, *[wanted[-1]] * missing]
+    missing = (1 << (len(items) - 1).bit_length()) - len(items)
+    return [*items, *[items[-1]] * missing]
 
 
 def _place(connection: Connection) -> str:

@@ -1,4 +1,4 @@
-"""Brings a database to the schema of this version: once, under a lock, whoever starts first.
+"""Brings a database to the schema of this version: once, under a lock, by the first server to start.
 
 A server that finds the database at its own revision takes no lock. One that finds it ahead refuses to write.
 """
@@ -22,7 +22,7 @@ HEAD = "0009"
 """The revision of this version's schema. Said here too, so that a start at head does without Alembic, whose import
 costs a quarter of a second; a test holds it to the migrations."""
 
-# The key of the advisory lock on PostgreSQL: "standpip" as a number, so that it collides with nobody's.
+# The key of the advisory lock on PostgreSQL: "standpip" as a number, unlikely to collide.
 _LOCK_KEY = int.from_bytes(b"standpip", "big", signed=True)
 
 

@@ -176,7 +176,7 @@ def state_values(state: InvocationState, *, merge_at: int | None) -> tuple[Any, 
 def has_only_moved(before: InvocationState | None, after: InvocationState) -> bool:
     """Whether writing `MOVED_COLUMNS` is enough.
 
-    The row's deadline may stay where it is when the state's is later now: whoever looks then finds nothing due and sets
+    The row's deadline may stay where it is when the state's is later now: the sweeper then finds nothing due and sets
     the right one.
     """
     if before is None or before is after or after.ended:
@@ -213,7 +213,7 @@ def read_producer(row: Mapping[Any, Any]) -> ProducerState:
         exception=_object(row["exception"]),
         first_rejection=row["first_rejection"],
         heard_at=row["heard_at"],
-        told=_object(row["told"]),
+        declared=_object(row["told"]),
         process=_object(row["process"]),
         attempt=None if row["attempt"] is None else tuple(_loads(row["attempt"])),
         superseded=row["superseded"],
@@ -235,7 +235,7 @@ def producer_values(producer: ProducerState) -> tuple[Any, ...]:
         None if producer.exception is None else _dumps(producer.exception),
         carry(producer.first_rejection),
         producer.heard_at,
-        None if producer.told is None else _dumps(producer.told),
+        None if producer.declared is None else _dumps(producer.declared),
         None if producer.process is None else _dumps(producer.process),
         None if producer.attempt is None else _dumps(producer.attempt),
         producer.superseded,

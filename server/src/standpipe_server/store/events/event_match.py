@@ -9,7 +9,7 @@ from typing import Any, cast
 import msgspec
 
 _SAME_LEVEL = {"WARN": "WARNING", "FATAL": "CRITICAL"}
-# Members that say what kind of line it is; nobody who looks for a word means them.
+# Members that say what kind of line it is; a search for a word does not mean them.
 _UNSEARCHED = frozenset({"level", "stream", "severity"})
 # Of the details of a log what is shown below its message.
 _TRACEBACK = ("exception", "stack")
@@ -76,7 +76,7 @@ class EventMatch:
         return needle in body.decode("utf-8", "surrogatepass").lower()
 
     def takes(self, message: bytes, *, rejected: bool = False) -> bool:
-        """`rejected`: it broke a rule. A log that did is of level ERROR, whatever it says: it failed the invocation."""
+        """`rejected`: it broke a rule. A rejected log counts as level ERROR: it failed the invocation."""
         if not self.may_hold(message, rejected=rejected):
             return False
         try:

@@ -67,7 +67,7 @@ _segments_with_or_rejected = _segments_from.where(_with_or_rejected)
 
 _COLUMNS = tuple(column.name for column in tables.segment.c)
 _SEGMENTS_AT = (
-    f"WITH place (pk, position) AS ({{wanted}}) SELECT {', '.join(_COLUMNS)} FROM segment WHERE pk IN"  # noqa: S608
+    f"WITH place (pk, position) AS ({{places}}) SELECT {', '.join(_COLUMNS)} FROM segment WHERE pk IN"  # noqa: S608
     " (SELECT (SELECT held.pk FROM segment AS held WHERE held.invocation_pk = place.pk"
     " AND held.first_position <= place.position ORDER BY held.first_position DESC LIMIT 1) FROM place)"
 )
@@ -114,7 +114,7 @@ def read_event_page(
         raise NotFound("There is no such invocation; it may have been deleted.")
     seen, share, cut_short = after, _Share(), False
 
-    def found() -> Iterator[StoredEvent]:
+    def matching() -> Iterator[StoredEvent]:
         nonlocal seen, cut_short
         for segment in _segments(connection, pk, after=after, methods=methods):
             if match is not None and share.used_up:
@@ -124,7 +124,7 @@ def read_event_page(
             seen = segment.first_position + _count(segment) - 1
             share.take(segment)
 
-    events, positions, complete = take_events(found(), methods=methods, limit=limit, max_bytes=max_bytes)
+    events, positions, complete = take_events(matching(), methods=methods, limit=limit, max_bytes=max_bytes)
     # Everything was looked at; what a filter passed over need not be looked at again.
     filtered = methods is not None or match is not None
     looked_at = seen if cut_short else max(seen, after, state.last_position if filtered else 0)
@@ -158,7 +158,7 @@ def read_event_page_before(
     if state is None:
         raise NotFound("There is no such invocation; it may have been deleted.")
     end = state.last_position + 1 if before is None else min(before, state.last_position + 1)
-    taken: list[StoredEvent] = []
+    latest: list[StoredEvent] = []
     size, share = 0, _Share()
     next_before: int | None = None
     for segment in _segments_before(connection, pk, before=end, methods=methods):
@@ -167,19 +167,19 @@ def read_event_page_before(
             next_before = segment.first_position + _count(segment)
             break
         for event in read_events_backwards(segment, before=end, methods=methods, match=match):
-            if len(taken) >= limit or (taken and size + len(event.text) > max_bytes):
-                next_before = taken[-1].position
+            if len(latest) >= limit or (latest and size + len(event.text) > max_bytes):
+                next_before = latest[-1].position
                 break
-            taken.append(event)
+            latest.append(event)
             size += len(event.text)
         if next_before is not None:
             break
         share.take(segment)
-    taken.reverse()
+    latest.reverse()
     return EventPage(
-        [event.text for event in taken],
-        [event.position for event in taken],
-        next_after=taken[-1].position if taken else end - 1,
+        [event.text for event in latest],
+        [event.position for event in latest],
+        next_after=latest[-1].position if latest else end - 1,
         last_position=state.last_position,
         ended=state.status == "ended",
         next_before=next_before,
@@ -203,13 +203,13 @@ class _Share:
 
 
 def take_events(
-    found: Iterable[StoredEvent], *, methods: frozenset[str] | None, limit: int, max_bytes: int
+    source: Iterable[StoredEvent], *, methods: frozenset[str] | None, limit: int, max_bytes: int
 ) -> tuple[list[bytes], list[int], bool]:
     """Texts and positions of the first of these events, as many as fit on a page, and whether that was all of them."""
     events: list[bytes] = []
     positions: list[int] = []
     size = 0
-    for event in found:
+    for event in source:
         if not event.is_one_of(methods):
             continue
         if len(events) >= limit or (events and size + len(event.text) > max_bytes):
@@ -222,7 +222,7 @@ def take_events(
 
 def read_events_at(connection: Connection, places: list[tuple[int, int]]) -> Mapping[tuple[int, int], StoredEvent]:
     """The events at these places (invocation row, position); each segment is read once."""
-    found: dict[tuple[int, int], StoredEvent] = {}
+    events: dict[tuple[int, int], StoredEvent] = {}
     left, most = sorted(set(places)), _SEGMENTS_AT_FIRST
     while left:
         some, left = left[:most], left[most:]
@@ -232,25 +232,27 @@ def read_events_at(connection: Connection, places: list[tuple[int, int]]) -> Map
             end = segment.first_position + _count(segment)
             # What else of this segment is wanted need not wait for its turn.
             inside = [place for place in (*some, *left) if place[0] == pk and segment.first_position <= place[1] < end]
-            found.update(((pk, event.position), event) for event in _events_at(segment, {place[1] for place in inside}))
-        left = [place for place in left if place not in found]
+            events.update(
+                ((pk, event.position), event) for event in _events_at(segment, {place[1] for place in inside})
+            )
+        left = [place for place in left if place not in events]
         mean = sum(len(row["body"]) for row in rows) // (len(rows) or 1)
         most = min(max(_BYTES_AT_A_TIME // (mean + 1), 1), _SEGMENTS_AT_A_TIME)
-    return found
+    return events
 
 
 def _rows_at(connection: Connection, places: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:
     """The rows of segments that hold these places, each once."""
     if connection.dialect.name == "postgresql":
-        wanted, values = (
+        places_sql, values = (
             "SELECT * FROM unnest(%s::bigint[], %s::bigint[])",
             [list(part) for part in zip(*places, strict=True)],
         )
     else:
-        wanted = f"VALUES {', '.join(['(?, ?)'] * len(places))}"
+        places_sql = f"VALUES {', '.join(['(?, ?)'] * len(places))}"
         values = [value for place in places for value in place]
-    found = query(connection, _SEGMENTS_AT.format(wanted=wanted), values)
-    return [dict(zip(_COLUMNS, row, strict=True)) for row in found]
+    rows = query(connection, _SEGMENTS_AT.format(places=places_sql), values)
+    return [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
 
 
 def _events_at(segment: StoredSegment, positions: set[int]) -> Iterator[StoredEvent]:
@@ -278,13 +280,13 @@ def _segments(
         mask = {"mask": method_mask(methods - {REJECTED})}
     most = _SEGMENTS_AT_FIRST
     while True:
-        found = connection.execute(statement, {"pk": pk, "start": start, "most": most, **mask}).mappings().all()
-        for row in found:
+        rows = connection.execute(statement, {"pk": pk, "start": start, "most": most, **mask}).mappings().all()
+        for row in rows:
             yield _stored(connection, row)
-        if len(found) < most:
+        if len(rows) < most:
             return
-        start = found[-1]["first_position"] + 1
-        mean = sum(len(row["body"]) for row in found) // len(found)
+        start = rows[-1]["first_position"] + 1
+        mean = sum(len(row["body"]) for row in rows) // len(rows)
         most = min(max(_BYTES_AT_A_TIME // (mean + 1), 1), _SEGMENTS_AT_A_TIME)
 
 
@@ -298,12 +300,12 @@ def _segments_before(
         mask = {"mask": method_mask(methods - {REJECTED})}
     end, count = before, 4
     while True:
-        found = connection.execute(statement, {"pk": pk, "end": end, "count": count, **mask}).mappings().all()
-        for row in found:
+        rows = connection.execute(statement, {"pk": pk, "end": end, "count": count, **mask}).mappings().all()
+        for row in rows:
             yield _stored(connection, row)
-        if len(found) < count:
+        if len(rows) < count:
             return
-        end, count = found[-1]["first_position"], _SEGMENTS_AT_A_TIME
+        end, count = rows[-1]["first_position"], _SEGMENTS_AT_A_TIME
 
 
 def _stored(connection: Connection, row: Mapping[Any, Any]) -> StoredSegment:

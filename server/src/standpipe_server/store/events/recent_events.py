@@ -2,7 +2,7 @@
 
 A small, bounded copy that may be dropped at any time; the database is the truth. Only committed segments come in, each
 invocation's in the order of its commits. Invariant: the segments kept of an invocation follow each other without a
-gap, and an answer begins at the very next position; whatever else is asked for is the database's to answer.
+gap, and an answer begins at the very next position; the database answers everything else.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _MOST_BYTES_OF_A_SEGMENT = 64 * 1024
 _OVERHEAD = 1_024
 
 
-class _Kept:
-    """A segment, and its events once somebody has read them."""
+class _RecentSegment:
+    """A segment, and its events once a reader has read them."""
 
     __slots__ = ("_events", "_segment", "first_position", "last_position", "weight")
 
@@ -46,7 +46,7 @@ class _Kept:
 
 @dataclass(slots=True)
 class _Invocation:
-    kept: deque[_Kept] = field(default_factory=deque[_Kept])
+    segments: deque[_RecentSegment] = field(default_factory=deque[_RecentSegment])
     weight: int = 0
     last_position: int = 0
     ended: bool = False
@@ -70,13 +70,13 @@ class RecentEvents:
         self, segments: Sequence[tuple[int, StoredSegment]], states: Sequence[InvocationState], deleted: Sequence[int]
     ) -> None:
         """Takes what one transaction has committed; called in the order of an invocation's commits."""
-        kept = [(pk, segment, decoded_size(segment)) for pk, segment in segments]
+        sized = [(pk, segment, decoded_size(segment)) for pk, segment in segments]
         with self._lock:
-            for pk, segment, size in kept:
+            for pk, segment, size in sized:
                 if size > _MOST_BYTES_OF_A_SEGMENT:
                     self._forget(pk)
                 else:
-                    self._keep(pk, _Kept(segment, size=size))
+                    self._add(pk, _RecentSegment(segment, size=size))
             for state in states if self._invocations else ():
                 if (known := self._invocations.get(state.pk)) is not None:
                     known.last_position, known.ended = state.last_position, state.ended
@@ -93,17 +93,17 @@ class RecentEvents:
         """The events beyond position `after`, as the database would give them; None when it has to be asked."""
         with self._lock:
             known = self._invocations.get(pk)
-            if known is None or not known.kept:
+            if known is None or not known.segments:
                 return None
-            if not known.kept[0].first_position <= after + 1 <= known.kept[-1].last_position:
+            if not known.segments[0].first_position <= after + 1 <= known.segments[-1].last_position:
                 return None
             # A reader that keeps up wants the last of many.
-            wanted = list(itertools.takewhile(lambda one: one.last_position > after, reversed(known.kept)))
+            newer = list(itertools.takewhile(lambda one: one.last_position > after, reversed(known.segments)))
             last_position, ended, cancel_requested = known.last_position, known.ended, known.cancel_requested
-        wanted.reverse()
-        found = (event for one in wanted for event in one.events() if event.position > after)
-        events, positions, complete = take_events(found, methods=methods, limit=limit, max_bytes=max_bytes)
-        next_after = wanted[-1].last_position if complete else positions[-1]
+        newer.reverse()
+        source = (event for one in newer for event in one.events() if event.position > after)
+        events, positions, complete = take_events(source, methods=methods, limit=limit, max_bytes=max_bytes)
+        next_after = newer[-1].last_position if complete else positions[-1]
         return EventPage(
             events,
             positions,
@@ -114,19 +114,19 @@ class RecentEvents:
             cancel_requested=cancel_requested,
         )
 
-    def _keep(self, pk: int, kept: _Kept) -> None:
+    def _add(self, pk: int, segment: _RecentSegment) -> None:
         known = self._invocations.setdefault(pk, _Invocation())
         self._invocations.move_to_end(pk)
-        if known.kept and known.kept[-1].last_position + 1 != kept.first_position:
+        if known.segments and known.segments[-1].last_position + 1 != segment.first_position:
             # Another server's commit, or one that was not confirmed, lies in between.
             self._weight -= known.weight
-            known.kept.clear()
+            known.segments.clear()
             known.weight = 0
-        known.kept.append(kept)
-        known.weight += kept.weight
-        self._weight += kept.weight
+        known.segments.append(segment)
+        known.weight += segment.weight
+        self._weight += segment.weight
         while known.weight > _MOST_BYTES_OF_ONE:
-            weight = known.kept.popleft().weight
+            weight = known.segments.popleft().weight
             known.weight -= weight
             self._weight -= weight
 

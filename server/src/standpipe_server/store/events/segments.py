@@ -27,7 +27,7 @@ ZSTD: Final = 1
 HEAD_BYTES: Final = 18
 """As long as the head of a zstd frame can be; it says what the frame holds."""
 REJECTED: Final = "rejected"
-"""Among methods: every message that was rejected, whatever it calls itself. No message that is stored as good does."""
+"""Among methods: every message that was rejected, of any method. No accepted message has this name."""
 _COMPRESS_FROM = 512
 _METHOD_BIT = {method: 1 << number for number, method in enumerate(METHODS)}
 # Its place is fixed: it stays where it is in stored rows when methods are added (a column of 16 bits, signed).
@@ -146,8 +146,10 @@ def read_events(
         received_at = to_rfc3339(run.received_at)
         for index in range(run.count):
             position = segment.first_position + offset
-            wanted = position > after and (match is None or _fits(match, run.producer, texts[offset], segment, offset))
-            if wanted:
+            selected = position > after and (
+                match is None or _fits(match, run.producer, texts[offset], segment, offset)
+            )
+            if selected:
                 event = _event(
                     bytes(texts[offset]),
                     head=f'"position":{position},"producer":"{run.producer}","seq":{run.first_seq + index}',

@@ -1,7 +1,7 @@
 """Reads: each on a thread of this room with a connection that it gives back at once.
 
-A failing database is one error to callers, whatever the driver raised. Invariant: nothing is read once the database is
-known to be lost.
+Callers get one error for a failing database, for every error of the driver. Invariant: nothing is read once the
+database is known to be lost.
 """
 
 from __future__ import annotations

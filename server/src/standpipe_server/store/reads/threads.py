@@ -1,7 +1,7 @@
 """Threads for what would hold up the event loop: reading, and large batches that are made ready to be stored.
 
-A lane is a bounded way onto them. Invariant: what waits is bounded in number and in time, whoever goes away meanwhile
-costs the database nothing, and a thread that the database never answers keeps nobody from ending the server.
+A lane is a bounded way onto them. Invariant: what waits is bounded in number and in time, a caller that has gone
+costs the database nothing, and a thread that the database never answers does not keep the server from ending.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from standpipe_server.store.errors import Overloaded, StoreClosed
 _Result = TypeVar("_Result")
 
 LONGEST_WAIT_SECONDS = 10.0
-"""Who has waited this long for a thread is told to come again: the database answers too slowly for all of them."""
+"""A caller that has waited this long for a thread gets 503: the database answers too slowly for all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class ReadThreads:
 
     def _run(self) -> None:
         while (task := self._tasks.get()) is not None:
-            task.lane.taken()
+            task.lane.started()
             if task.answer.done():
                 continue
             if monotonic() - task.asked_at > LONGEST_WAIT_SECONDS:
@@ -65,7 +65,7 @@ class ReadThreads:
                 continue
             try:
                 result = task.function()
-            except BaseException as error:  # whoever waits must hear of it, and the thread must go on
+            except BaseException as error:  # it belongs to the waiting caller, and the thread must go on
                 _tell(task.answer, error)
             else:
                 _tell(task.answer, result)
@@ -90,7 +90,7 @@ class Lane:
         """Runs `function` on a thread.
 
         Raises:
-            Overloaded: too many wait already, this waited too long, or the lane was closed meanwhile.
+            Overloaded: too many wait already, this waited too long, or the lane was closed.
         """
         if self._closed:
             raise StoreClosed
@@ -107,12 +107,12 @@ class Lane:
         finally:
             self._unanswered.discard(answer)
 
-    def taken(self) -> None:
+    def started(self) -> None:
         with self._lock:
             self._waiting -= 1
 
     def close(self) -> None:
-        """Tells everybody who waits here that the server stops. On the event loop that they wait on."""
+        """Answers every caller that waits here that the server stops. Call it on their event loop."""
         self._closed = True
         for answer in self._unanswered:
             if not answer.done():
@@ -120,7 +120,7 @@ class Lane:
 
 
 def _tell(answer: asyncio.Future[Any], result: object) -> None:
-    # The loop may have been closed by whoever did not wait for an answer.
+    # A caller that did not wait for its answer may have closed the loop.
     with contextlib.suppress(RuntimeError):
         answer.get_loop().call_soon_threadsafe(_set, answer, result)
 

@@ -28,7 +28,7 @@ class LiveStates:
         self._forget()
 
     def begin(self, connection: Connection) -> bool:
-        """A transaction has begun on this connection: whatever is not certain any more is forgotten.
+        """A transaction has begun on this connection: forgets what another connection may have changed.
 
         True when another connection may have committed something since the last one.
         """

@@ -54,7 +54,7 @@ class UnitOfWork:
     """The work of one transaction on one connection, at one instant (`now`)."""
 
     def __init__(self, connection: Connection, *, now: int, caches: Caches, live: LiveStates | None = None) -> None:
-        """`live` remembers states where nobody else can have changed them since."""
+        """`live` remembers states that no other connection can have changed."""
         self.connection = connection
         self.now = now
         self._caches = caches
@@ -82,49 +82,49 @@ class UnitOfWork:
 
     def load(self, pks: Iterable[int], producers: Iterable[tuple[int, str]] = ()) -> None:
         """Locks and reads invocations in one statement, in the order of their keys so that servers cannot deadlock."""
-        wanted = self._not_remembered(pks)
-        for chunk in _chunks(wanted):
+        missing = self._not_remembered(pks)
+        for chunk in _chunks(missing):
             known = {pk: self._caches.fixed.get(pk) for pk in chunk}
-            found: Iterable[Mapping[Any, Any]]
+            rows_: Iterable[Mapping[Any, Any]]
             if all(known.values()):
-                found = select_rows(self.connection, tables.invocation, _CHANGING, {"pk": chunk}, lock=True)
+                rows_ = select_rows(self.connection, tables.invocation, _CHANGING, {"pk": chunk}, lock=True)
             else:
-                found = self.connection.execute(_lock_whole, {"pks": chunk}).mappings()
-            for row in found:
+                rows_ = self.connection.execute(_lock_whole, {"pks": chunk}).mappings()
+            for row in rows_:
                 pk = row["pk"]
                 fixed = known[pk] or rows.read_fixed_part(row)
                 self._caches.fixed.put(pk, fixed)
                 self._states[pk] = self._before[pk] = rows.read_state(pk, fixed, row)
-        wanted_producers = self._producers_not_remembered(producers)
-        names = sorted({name for _, name in wanted_producers})
+        missing_producers = self._producers_not_remembered(producers)
+        names = sorted({name for _, name in missing_producers})
         if names:
             # Those that are not found are known to be new.
-            self._no_producers.update(wanted_producers)
-            holders = sorted({pk for pk, _ in wanted_producers})
+            self._no_producers.update(missing_producers)
+            holders = sorted({pk for pk, _ in missing_producers})
             among = {"invocation_pk": holders, "name": names}
             for row in select_rows(self.connection, tables.producer, _PRODUCER, among):
                 self._producers.setdefault((row["invocation_pk"], row["name"]), rows.read_producer(row))
 
     def _not_remembered(self, pks: Iterable[int]) -> list[int]:
-        wanted = set(pks) - self._states.keys()
+        missing = set(pks) - self._states.keys()
         if self._live is not None:
-            for pk in list(wanted):
+            for pk in list(missing):
                 if (state := self._live.invocation(pk)) is not None:
                     self._states[pk] = self._before[pk] = state
-                    wanted.discard(pk)
-        return sorted(wanted)
+                    missing.discard(pk)
+        return sorted(missing)
 
     def _producers_not_remembered(self, producers: Iterable[tuple[int, str]]) -> list[tuple[int, str]]:
-        wanted: list[tuple[int, str]] = []
+        missing: list[tuple[int, str]] = []
         for key in producers:
             if key in self._producers:
                 continue
             known = self._live.producer(*key) if self._live is not None else None
             if known is None:
-                wanted.append(key)
+                missing.append(key)
             else:
                 self._producers[key] = known
-        return wanted
+        return missing
 
     def invocation(self, pk: int) -> InvocationState:
         """Raises NotFound when it is not there (any more)."""
@@ -161,8 +161,8 @@ class UnitOfWork:
     def find_producer(self, invocation_pk: int, name: str) -> ProducerState | None:
         key = (invocation_pk, name)
         if key not in self._producers and key not in self._no_producers:
-            found = self.connection.execute(_find_producers, {"pks": [invocation_pk], "names": [name]})
-            row = found.mappings().first()
+            result = self.connection.execute(_find_producers, {"pks": [invocation_pk], "names": [name]})
+            row = result.mappings().first()
             if row is None:
                 return None
             self._producers[key] = rows.read_producer(row)
@@ -181,8 +181,8 @@ class UnitOfWork:
         statement = select(table).where(table.c.invocation_pk == invocation_pk).order_by(table.c.pk)
         for row in self.connection.execute(statement).mappings():
             self._producers.setdefault((invocation_pk, row["name"]), rows.read_producer(row))
-        found = [producer for (pk, _), producer in self._producers.items() if pk == invocation_pk]
-        return sorted(found, key=lambda producer: producer.pk)
+        producers = [producer for (pk, _), producer in self._producers.items() if pk == invocation_pk]
+        return sorted(producers, key=lambda producer: producer.pk)
 
     def producers_by_pk(self, invocation_pk: int, pks: Iterable[int]) -> list[ProducerState]:
         """These producers of an invocation; those that are not there are left out."""
@@ -208,10 +208,10 @@ class UnitOfWork:
 
     def asset_pks(self, keys: Iterable[str]) -> Mapping[str, int]:
         """The keys' rows; unknown keys are inserted, in their order so that servers cannot deadlock."""
-        wanted = set(keys)
-        found = self._caches.assets.get_many(wanted)
-        found |= {key: pk for key, pk in self._new_assets.items() if key in wanted}
-        unknown = sorted(wanted - found.keys())
+        named = set(keys)
+        known = self._caches.assets.get_many(named)
+        known |= {key: pk for key, pk in self._new_assets.items() if key in named}
+        unknown = sorted(named - known.keys())
         for chunk in _chunks(unknown):
             statement = select(tables.asset).where(tables.asset.c.asset_key.in_(chunk))
             here = {row.asset_key: row.pk for row in self.connection.execute(statement)}
@@ -221,7 +221,7 @@ class UnitOfWork:
                 statement = select(tables.asset).where(tables.asset.c.asset_key.in_(missing))
                 here |= {row.asset_key: row.pk for row in self.connection.execute(statement)}
             self._new_assets.update(here)
-        return found | {key: self._new_assets[key] for key in unknown}
+        return known | {key: self._new_assets[key] for key in unknown}
 
     def reported(self, invocation_pk: int, keys: Iterable[str]) -> Reported:
         """Which of these assets were materialized, and which checks of them reported, in the invocation so far."""

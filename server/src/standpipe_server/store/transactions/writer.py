@@ -1,4 +1,4 @@
-"""The writer: one thread that owns a connection and drains whatever waits into one transaction.
+"""The writer: one thread that owns a connection and takes all waiting commands into one transaction.
 
 A lone command is committed at once; a thousand callers share one fsync. No timer lingers. Invariant: a caller gets an
 answer only after the commit that holds what the answer says.
@@ -43,7 +43,7 @@ _Answer: TypeAlias = tuple[_Reply, Any]
 class Writer:
     """Runs commands on a thread of its own; `on_commit` is called on it after each transaction.
 
-    `on_unheard` is called, on any thread, when what somebody said could not be stored.
+    `on_refused` is called, on any thread, when a command could not be stored.
     `between` is called between two transactions with the connection that is kept on SQLite.
     """
 
@@ -58,7 +58,7 @@ class Writer:
         watch: Watch,
         fence: Fence,
         on_commit: Callable[[UnitOfWork], None],
-        on_unheard: Callable[[], None],
+        on_refused: Callable[[], None],
         between: Callable[[Connection], None] | None = None,
     ) -> None:
         self._engine = engine
@@ -68,12 +68,12 @@ class Writer:
         self._watch = watch
         self._fence = fence
         self._on_commit = on_commit
-        self._on_unheard = on_unheard
+        self._on_refused = on_refused
         self._between = between
         self._capacity = capacity
         # Bounded by hand: the bounded one takes and wakes in Python, which a lone caller waits for.
         self._queued: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._kept: Connection | None = None
+        self._sqlite_connection: Connection | None = None
         self._live = LiveStates() if engine.dialect.name == "sqlite" else None
         self._closing = False
         self._submitting = threading.Lock()
@@ -102,7 +102,7 @@ class Writer:
             if self._closing:
                 raise StoreClosed
             if self._queued.qsize() >= self._capacity:
-                self._on_unheard()
+                self._on_refused()
                 detail = f"{self._capacity} requests wait to be stored already. Nothing of this one was stored."
                 raise Overloaded(detail)
             self._queued.put((command, answer))
@@ -130,10 +130,10 @@ class Writer:
             group, stopping = self._next_group()
             if group:
                 self._store(group)
-                if self._kept is not None and self._between is not None:
-                    self._between(self._kept)
-        if self._kept is not None:
-            self._kept.close()
+                if self._sqlite_connection is not None and self._between is not None:
+                    self._between(self._sqlite_connection)
+        if self._sqlite_connection is not None:
+            self._sqlite_connection.close()
 
     def _next_group(self) -> tuple[list[_Waiting], bool]:
         group: list[_Waiting] = []
@@ -155,14 +155,14 @@ class Writer:
         try:
             unit, answers = self._commit_or_explain(group)
         except _CommitFailed as failed:
-            # Whether it was committed is not known. Who numbered its messages may send them again; nobody else's
-            # are stored a second time by guessing.
+            # Whether it was committed is not known. A client may send numbered messages again; the server does not
+            # guess, so that no message is stored twice.
             _log.warning("A commit failed: %s", failed.__cause__)
-            self._on_unheard()
-            told = Overloaded("The database did not confirm the commit. Send it again.", retry_after=2)
-            _resolve([(reply, told) for _, reply in group])
+            self._on_refused()
+            failure = Overloaded("The database did not confirm the commit. Send it again.", retry_after=2)
+            _resolve([(reply, failure) for _, reply in group])
         except DatabaseLost as lost:
-            self._on_unheard()
+            self._on_refused()
             _resolve([(reply, lost) for _, reply in group])
         except Exception as error:  # any failure must reach the callers, never end the thread
             if len(group) > 1:
@@ -175,12 +175,12 @@ class Writer:
             if isinstance(error, (DBAPIError, Overloaded)):
                 _log.warning("The database refused %s: %s", type(command).__name__, error)
                 if not isinstance(error, _OF_THE_COMMAND):
-                    self._on_unheard()
+                    self._on_refused()
             else:
                 _log.exception("The command %s failed.", type(command).__name__)
-            _resolve([(reply, _told(error))])
+            _resolve([(reply, _refusal_of(error))])
         else:
-            self._tell(unit, answers)
+            self._answer(unit, answers)
 
     def _commit_or_explain(self, group: Sequence[_Waiting]) -> tuple[UnitOfWork, list[_Answer]]:
         try:
@@ -222,17 +222,17 @@ class Writer:
             with self._engine.connect() as connection:
                 yield connection
             return
-        if self._kept is None:
-            self._kept = self._engine.connect()
+        if self._sqlite_connection is None:
+            self._sqlite_connection = self._engine.connect()
         try:
-            yield self._kept
+            yield self._sqlite_connection
         except BaseException:
-            kept, self._kept = self._kept, None
-            kept.close()
+            connection, self._sqlite_connection = self._sqlite_connection, None
+            connection.close()
             raise
 
-    def _tell(self, unit: UnitOfWork, answers: Sequence[_Answer]) -> None:
-        """It is committed, and that is what the callers hear, whatever goes wrong from here on."""
+    def _answer(self, unit: UnitOfWork, answers: Sequence[_Answer]) -> None:
+        """Answers the callers. The group is committed, so an error in `on_commit` does not reach them."""
         try:
             self._on_commit(unit)
         except Exception:
@@ -285,7 +285,7 @@ def _resolve(answers: Sequence[_Answer]) -> None:
         else:
             by_loop.setdefault(reply.get_loop(), []).append((reply, answer))
     for loop, own in by_loop.items():
-        # The loop may have been closed by whoever did not wait for an answer.
+        # A caller that did not wait for its answer may have closed the loop.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(_set_all, own)
 
@@ -303,7 +303,7 @@ def _set(reply: _Reply, answer: Any) -> None:
         reply.set_result(answer)
 
 
-def _told(error: Exception) -> Exception:
+def _refusal_of(error: Exception) -> Exception:
     if isinstance(error, DBAPIError):
         return Overloaded("The database did not take it; nothing was stored. Try again.", retry_after=2)
     return error

@@ -1,8 +1,8 @@
-"""Hearing: how far the silence of processes counts as theirs, and not as that of a server that did not listen.
+"""Activity: how far the silence of a process counts, since the server may not have listened.
 
 The event loop ticks while it listens. Silence counts up to the last tick but one, between which and the last one the
 loop has taken what had come; a process of which a request is under way is not silent: while the server works on what
-has come whole, and for a bounded time while it still comes. Invariant: a server that stood still, for whatever reason,
+has come whole, and for a bounded time while it still comes. Invariant: a server that stood still, for any reason,
 judges no process before it has listened for a whole lease.
 """
 
@@ -24,8 +24,8 @@ LONGEST_READING_SECONDS = 60.0
 
 
 @dataclass(slots=True, eq=False)
-class Word:
-    """A request under way that speaks for the process of an invocation, if its producer is one."""
+class OpenRequest:
+    """A request under way. It is activity of the invocation's process, if its producer is one."""
 
     pk: int
     producer: str | None
@@ -38,7 +38,7 @@ class Word:
         self.is_whole = True
 
 
-class Hearing:
+class ActivityMonitor:
     """`tick` is called on the event loop, the rest on any thread. Without any tick all silence counts.
 
     Args:
@@ -47,16 +47,16 @@ class Hearing:
         on_deaf: called when the loop listens again, before any later silence counts.
     """
 
-    def __init__(self, *, clock: Callable[[], int], monotonic: Callable[[], int], on_deaf: Callable[[], None]) -> None:
-        self._clock, self._monotonic, self._on_deaf = clock, monotonic, on_deaf
+    def __init__(self, *, clock: Callable[[], int], monotonic: Callable[[], int], on_stall: Callable[[], None]) -> None:
+        self._clock, self._monotonic, self._on_stall = clock, monotonic, on_stall
         self.on_slow: Callable[[], None] = lambda: None
-        """Called with each tick while some word takes longer than one."""
+        """Called with each tick while a request takes longer than one."""
         self._ticked_at: int | None = None
         self._last = 0
         self._through: int | None = None
         self._lock = threading.Lock()
         # The oldest first.
-        self._words: dict[Word, None] = {}
+        self._requests: dict[OpenRequest, None] = {}
 
     def tick(self) -> None:
         """The event loop runs; it takes what has come before it ticks again."""
@@ -66,7 +66,7 @@ class Hearing:
         elif steady - self._ticked_at > _LATE:
             pause = (steady - self._ticked_at) / 1_000_000
             _log.warning("The server did not listen for %.1f s; leases start anew before any is judged.", pause)
-            self._on_deaf()
+            self._on_stall()
         self._ticked_at = steady
         self._through, self._last = self._last, now
         if self.slow():
@@ -82,36 +82,36 @@ class Hearing:
         return now if self._through is None else min(now, self._through)
 
     @contextmanager
-    def word(self, pk: int, producer: str | None) -> Generator[Word]:
+    def request(self, pk: int, producer: str | None) -> Generator[OpenRequest]:
         """A request of this producer is under way: it comes, is looked at, or waits to be stored."""
-        word = Word(pk, producer, self._monotonic())
+        request = OpenRequest(pk, producer, self._monotonic())
         with self._lock:
-            self._words[word] = None
+            self._requests[request] = None
         try:
-            yield word
+            yield request
         finally:
             with self._lock:
-                del self._words[word]
+                del self._requests[request]
 
-    def speakers(self, pk: int, *, lease_seconds: float) -> set[str | None]:
-        """The producers of which a word counts now, in the name of an invocation with such a lease."""
+    def active_producers(self, pk: int, *, lease_seconds: float) -> set[str | None]:
+        """The producers with a request under way that counts for an invocation with such a lease."""
         longest = min(lease_seconds, LONGEST_READING_SECONDS)
-        return {word.producer for word in self._counting(longest) if word.pk == pk}
+        return {request.producer for request in self._counting(longest) if request.pk == pk}
 
     def under_way(self) -> set[int]:
-        """Invocations of which a word may count."""
-        return {word.pk for word in self._counting(LONGEST_READING_SECONDS)}
+        """Invocations with a request under way that may count."""
+        return {request.pk for request in self._counting(LONGEST_READING_SECONDS)}
 
     def slow(self) -> set[int]:
-        """The same, of which a word has taken longer than a tick."""
+        """The same, with a request that has taken longer than a tick."""
         before = self._monotonic() - round(TICK_SECONDS * 1_000_000)
         with self._lock:
-            oldest = next(iter(self._words), None)
+            oldest = next(iter(self._requests), None)
         if oldest is None or oldest.began > before:
             return set()
-        return {word.pk for word in self._counting(LONGEST_READING_SECONDS) if word.began <= before}
+        return {request.pk for request in self._counting(LONGEST_READING_SECONDS) if request.began <= before}
 
-    def _counting(self, longest: float) -> list[Word]:
+    def _counting(self, longest: float) -> list[OpenRequest]:
         since = self._monotonic() - round(longest * 1_000_000)
         with self._lock:
-            return [word for word in self._words if word.is_whole or word.began >= since]
+            return [request for request in self._requests if request.is_whole or request.began >= since]

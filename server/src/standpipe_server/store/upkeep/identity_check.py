@@ -1,4 +1,4 @@
-"""Looking whether the database is still the same while nothing is written: for `/readyz`, and every few seconds."""
+"""Checks that the database is still the same one while nothing is written: for `/readyz`, and every few seconds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _AT_MOST_EVERY_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class RaiseEpoch:
-    """A writer's transaction without a caller's words in it."""
+    """Raises the epoch in a writer's transaction of its own."""
 
     watch: Watch
     pk: int | None = None
@@ -28,7 +28,7 @@ class RaiseEpoch:
         self.watch.raise_epoch(unit.connection)
 
 
-class Looking:
+class IdentityCheck:
     """`now` is for `/readyz`; `turn`, for one thread, looks less often and sees to the epoch."""
 
     def __init__(

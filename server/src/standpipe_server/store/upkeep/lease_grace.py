@@ -1,7 +1,7 @@
-"""Forgiving: leases and other waits start anew when it was not the process that was silent.
+"""Lease grace: leases and other waits restart after a time in which the server could not record activity.
 
-That is so when the server was away, when words could not be stored (database gone, disk full, queue full), and when
-somebody set the clock. Invariant: until everything is forgiven that has to be, nobody is judged (the sweeper asks).
+Such a time is one in which no server ran, in which activity could not be stored (database gone, disk full, queue full),
+or after which the clock was set. Invariant: while grace is pending, no invocation is ended (the sweeper asks).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Forgive:
+class RestartLease:
     """Lets the lease of an invocation start anew; `all_waits`: everything else it waits for, too."""
 
     pk: int
@@ -32,59 +32,59 @@ class Forgive:
 
     def execute(self, unit: UnitOfWork) -> None:
         state = unit.invocation(self.pk)
-        rule = lifecycle.restart_waiting if self.all_waits else lifecycle.forgive_lease
-        forgiven = rule(state, now=unit.now)
-        if forgiven is state:
+        rule = lifecycle.restart_waits if self.all_waits else lifecycle.restart_lease
+        restarted = rule(state, now=unit.now)
+        if restarted is state:
             return
-        if forgiven.open_within != state.open_within:
-            unit.put_time_to_open(self.pk, forgiven.open_within)
-        unit.put_invocation(forgiven)
+        if restarted.open_within != state.open_within:
+            unit.put_time_to_open(self.pk, restarted.open_within)
+        unit.put_invocation(restarted)
 
 
-class Forgiveness:
-    """Remembers what there is to forgive, and forgives it. `owe` may be called from any thread, `pay` from one."""
+class LeaseGrace:
+    """Restarts leases. Any thread may grant grace, one thread consumes it."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._lock = threading.Lock()
-        # Nobody could beat while no server ran.
-        self._owed = True
+        # No heartbeat could arrive while no server ran.
+        self._pending = True
         self._all_waits = False
 
-    def owe(self, *, all_waits: bool = False) -> None:
-        """A word could not be stored; or, `all_waits`, the clock was set."""
+    def grant(self, *, all_waits: bool = False) -> None:
+        """Activity could not be stored; or, `all_waits`, the clock was set."""
         with self._lock:
-            self._owed = True
+            self._pending = True
             self._all_waits = self._all_waits or all_waits
 
-    def is_owed(self) -> bool:
-        """Whether there is something to forgive now."""
-        return self._owed
+    def is_pending(self) -> bool:
+        """Whether leases are to be restarted."""
+        return self._pending
 
-    def pay(self, submit: Callable[[Command[None]], Future[None]]) -> bool:
-        """Forgives what is owed; False when that could not be done and is still owed.
+    def consume(self, submit: Callable[[Command[None]], Future[None]]) -> bool:
+        """Restarts the leases; False when that could not be done, and the grace is still pending.
 
         Raises:
-            SQLAlchemyError: the database did not answer; it is still owed.
+            SQLAlchemyError: the database did not answer; the grace is still pending.
         """
         with self._lock:
-            if not self._owed:
+            if not self._pending:
                 return True
-            # Put down first: what is owed while this runs is owed again.
-            all_waits, self._owed, self._all_waits = self._all_waits, False, False
+            # Taken first: grace that is granted while this runs is for the next call.
+            all_waits, self._pending, self._all_waits = self._all_waits, False, False
         done = False
         try:
-            done = self._forgive(submit, all_waits=all_waits)
+            done = self._restart(submit, all_waits=all_waits)
         finally:
             if not done:
-                self.owe(all_waits=all_waits)
+                self.grant(all_waits=all_waits)
         return done
 
-    def _forgive(self, submit: Callable[[Command[None]], Future[None]], *, all_waits: bool) -> bool:
+    def _restart(self, submit: Callable[[Command[None]], Future[None]], *, all_waits: bool) -> bool:
         after = 0
         while pks := self._waiting(after, all_waits=all_waits):
             try:
-                futures = [submit(Forgive(pk, all_waits)) for pk in pks]
+                futures = [submit(RestartLease(pk, all_waits)) for pk in pks]
             except Overloaded:
                 return False
             done, late = wait(futures, timeout=_PATIENCE_SECONDS)

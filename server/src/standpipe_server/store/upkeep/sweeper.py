@@ -17,14 +17,14 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from standpipe_server.broker.values.state import InvocationState
-from standpipe_server.store.commands.lifecycle import EndDue, Renew, speaks_for_the_work
+from standpipe_server.store.commands.lifecycle import EndDue, RenewLease, is_from_the_work
 from standpipe_server.store.commands.merge_segments import Merge
 from standpipe_server.store.database import tables
 from standpipe_server.store.errors import Overloaded
 from standpipe_server.store.transactions.command import Command
 from standpipe_server.store.transactions.unit_of_work import UnitOfWork
-from standpipe_server.store.upkeep.activity import TICK_SECONDS, Hearing
-from standpipe_server.store.upkeep.lease_grace import Forgiveness
+from standpipe_server.store.upkeep.activity import TICK_SECONDS, ActivityMonitor
+from standpipe_server.store.upkeep.lease_grace import LeaseGrace
 from standpipe_server.store.upkeep.watched_clock import WatchedClock
 
 _log = logging.getLogger(__name__)
@@ -39,10 +39,10 @@ class Sweeper:
         *,
         clock: WatchedClock,
         submit: Callable[[Command[None]], Future[None]],
-        forgiveness: Forgiveness,
+        grace: LeaseGrace,
         look: Callable[[], None],
         longest_sleep: float,
-        hearing: Hearing | None = None,
+        activity: ActivityMonitor | None = None,
     ) -> None:
         """`look` raises DatabaseLost when the database is not the same any more.
 
@@ -52,10 +52,10 @@ class Sweeper:
         self._engine = engine
         self._clock = clock
         self._submit = submit
-        self._forgiveness = forgiveness
+        self._grace = grace
         self._look = look
         self._longest_sleep = longest_sleep
-        self._hearing = hearing
+        self._activity = activity
         self._wake = threading.Event()
         self._stopping = False
         self._next_look = 0
@@ -86,9 +86,9 @@ class Sweeper:
             try:
                 pause = self._turn()
                 failures = 0
-            except Exception as error:  # whatever it is: if this thread ended, nobody would ever be reaped again
-                # Words could not be heard either, while the database was away.
-                self._forgiveness.owe()
+            except Exception as error:  # if this thread ended, no deadline would ever be kept again
+                # Activity could not be recorded either, while the database was away.
+                self._grace.grant()
                 pause = min(2.0**failures, self._longest_sleep)
                 failures += 1
                 if isinstance(error, (SQLAlchemyError, Overloaded)):
@@ -99,17 +99,17 @@ class Sweeper:
             self._wake.clear()
 
     def _turn(self) -> float:
-        """Forgives what is to be forgiven, then ends what is due; answers how long to sleep."""
+        """Restarts leases where grace is pending, then ends what is due; answers how long to sleep."""
         self._look()
-        reading = self._clock.look()
-        if reading.jump:
-            _log.warning("The clock was set by %+.1f s; waits and leases start anew.", reading.jump / 1_000_000)
-            self._forgiveness.owe(all_waits=True)
-        # First: what was not listened to by now is not judged, and what there is to forgive for it is owed by then.
-        through = reading.now if self._hearing is None else self._hearing.through(reading.now)
-        done = self._forgiveness.pay(self._submit) and self._renew(reading.now) and self._sweep(through)
+        clock = self._clock.look()
+        if clock.jump:
+            _log.warning("The clock was set by %+.1f s; waits and leases start anew.", clock.jump / 1_000_000)
+            self._grace.grant(all_waits=True)
+        # First: silence counts only as far as the server has listened, and grace for the rest is granted by then.
+        through = clock.now if self._activity is None else self._activity.through(clock.now)
+        done = self._grace.consume(self._submit) and self._renew(clock.now) and self._sweep(through)
         pause = self._pause(through) if done else self._longest_sleep
-        self._next_look = reading.now + round(pause * 1_000_000)
+        self._next_look = clock.now + round(pause * 1_000_000)
         return pause
 
     def _sweep(self, now: int) -> bool:
@@ -121,25 +121,27 @@ class Sweeper:
             .order_by(table.c.due_at)
         )
         # Those that may be in doubt stay due; the others must not wait behind them.
-        under_way = set(islice(self._hearing.under_way(), _MOST_UNDER_WAY)) if self._hearing is not None else set[int]()
+        under_way = (
+            set(islice(self._activity.under_way(), _MOST_UNDER_WAY)) if self._activity is not None else set[int]()
+        )
         with self._engine.connect() as connection:
             rows = connection.execute(statement.limit(_AT_A_TIME + len(under_way))).all()
-        found = [row for row in rows if not (row.by_lease and row.pk in under_way)][:_AT_A_TIME]
+        settled = [row for row in rows if not (row.by_lease and row.pk in under_way)][:_AT_A_TIME]
         doubtful = [row for row in rows if row.by_lease and row.pk in under_way][:_AT_A_TIME]
         futures = [
             self._submit(Merge(row.pk) if row.status == "ended" else EndDue(row.pk, now, self._is_in_doubt))
-            for row in (*found, *doubtful)
+            for row in (*settled, *doubtful)
         ]
         done, waiting = wait(futures, timeout=60)
         if waiting or any(future.exception() for future in done):
             return False
-        if len(found) == _AT_A_TIME:
+        if len(settled) == _AT_A_TIME:
             self._wake.set()
         return True
 
     def _renew(self, now: int) -> bool:
-        """Renews leases in the database for words that take long, so that no other server judges there either."""
-        pks = [] if self._hearing is None else list(islice(self._hearing.slow(), _MOST_UNDER_WAY))
+        """Renews leases in the database for requests that take long, so that no other server ends them either."""
+        pks = [] if self._activity is None else list(islice(self._activity.slow(), _MOST_UNDER_WAY))
         if not pks:
             return True
         table = tables.invocation
@@ -149,18 +151,18 @@ class Sweeper:
         )
         with self._engine.connect() as connection:
             worn = connection.scalars(statement).all()
-        done, waiting = wait([self._submit(Renew(pk, self._speaks)) for pk in worn], timeout=60)
+        done, waiting = wait([self._submit(RenewLease(pk, self._is_active)) for pk in worn], timeout=60)
         return not waiting and not any(future.exception() for future in done)
 
     def _is_in_doubt(self, unit: UnitOfWork, state: InvocationState) -> bool:
-        return self._forgiveness.is_owed() or self._speaks(unit, state)
+        return self._grace.is_pending() or self._is_active(unit, state)
 
-    def _speaks(self, unit: UnitOfWork, state: InvocationState) -> bool:
-        """Whether a word of the invocation's process is under way."""
-        if self._hearing is None:
+    def _is_active(self, unit: UnitOfWork, state: InvocationState) -> bool:
+        """Whether a request of the invocation's process is under way."""
+        if self._activity is None:
             return False
-        speakers = self._hearing.speakers(state.pk, lease_seconds=state.lease_seconds)
-        return any(speaks_for_the_work(unit, state, name) for name in speakers)
+        active_producers = self._activity.active_producers(state.pk, lease_seconds=state.lease_seconds)
+        return any(is_from_the_work(unit, state, name) for name in active_producers)
 
     def _pause(self, now: int) -> float:
         with self._engine.connect() as connection:
@@ -168,5 +170,5 @@ class Sweeper:
         if due_at is None:
             return self._longest_sleep
         # Where ticks are listened for, nothing new is known before the next one.
-        shortest = 0.005 if self._hearing is None or not self._hearing.ticks else TICK_SECONDS
+        shortest = 0.005 if self._activity is None or not self._activity.ticks else TICK_SECONDS
         return min(max((due_at - now) / 1_000_000, shortest), self._longest_sleep)

@@ -1,6 +1,6 @@
 """Two clocks side by side: instants come from the wall clock, and the monotonic one tells when that was set.
 
-No deadline may pass because somebody set the clock: whoever judges deadlines looks here first.
+No deadline may pass because the clock was set: the sweeper asks here first.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _TOLERATED = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ClockReading:
     now: int
     """Microseconds since the epoch."""
     jump: int
@@ -28,7 +28,7 @@ class WatchedClock:
         self._monotonic = monotonic
         self._offset = wall() - monotonic()
 
-    def look(self) -> Reading:
+    def look(self) -> ClockReading:
         now, steady = self._wall(), self._monotonic()
         jump, self._offset = (now - steady) - self._offset, now - steady
-        return Reading(now, jump if abs(jump) > _TOLERATED else 0)
+        return ClockReading(now, jump if abs(jump) > _TOLERATED else 0)

@@ -1,8 +1,9 @@
 """Whether the database is still the one into which this server has committed.
 
-A file is removed or replaced, a database dropped and made anew, an older copy takes its place: whoever went on would
-acknowledge what is gone after the next start. Once that is seen, the fence is down: nothing is acknowledged any more,
-and the server ends. Invariant: what a caller learns after a commit is in the database that the next start will open.
+A file is removed or replaced, a database dropped and made anew, an older copy takes its place: a server that went
+on would acknowledge what is gone after the next start. Once that is seen, the fence is down: nothing is acknowledged
+any more, and the server ends. Invariant: what a caller learns after a commit is in the database that the next start
+opens.
 """
 
 from __future__ import annotations

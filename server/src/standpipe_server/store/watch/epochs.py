@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 _NO_TABLE = "42P01"
 # Rows of servers that are gone. A year, since a server that had nothing to write is not gone.
 _FORGOTTEN_AFTER = seconds(365 * 24 * 3600)
-# What is acknowledged must outlast a crash, whatever the database's or the role's default is; in each transaction,
+# What is acknowledged must outlast a crash under any default of database and role; set in each transaction,
 # because a pooler may hand every one of them to another session. `remote_apply` is more than that.
 _DURABLE = """
 set_config(
@@ -41,7 +41,7 @@ _RETURNING = f"""
 RETURNING server_writer.epoch, {_DURABLE}, (
     SELECT count(pg_notify('{NOTIFY_CHANNEL}', payload)) FROM unnest(%s::text[]) AS payload
 )
-"""  # noqa: S608  put together of this module's own words
+"""  # noqa: S608  put together of this module's own text
 _FIRST = f"""
 INSERT INTO server_writer (epoch, seen_at, server_id, writer) VALUES (%s, %s, %s, %s)
 ON CONFLICT (server_id, writer) DO UPDATE SET epoch = excluded.epoch, seen_at = excluded.seen_at
@@ -74,9 +74,9 @@ class EpochWatch:
                 acknowledged = list(self._acknowledged)
                 if any(acknowledged):
                     connection.autocommit = True
-                    found = connection.execute(_READ, [self._server_id]).fetchall()
+                    epochs = connection.execute(_READ, [self._server_id]).fetchall()
                     connection.autocommit = False
-                    self._compare(acknowledged, dict(found))
+                    self._compare(acknowledged, dict(epochs))
             except BaseException as error:
                 connection.close()
                 self._explain(error)
@@ -133,12 +133,12 @@ class EpochWatch:
     def release(self) -> None:
         pass
 
-    def _compare(self, acknowledged: Sequence[int], found: Mapping[int, int]) -> None:
+    def _compare(self, acknowledged: Sequence[int], epochs: Mapping[int, int]) -> None:
         for writer, epoch in enumerate(acknowledged):
-            if epoch and writer not in found:
+            if epoch and writer not in epochs:
                 raise self._lost("The database knows nothing of this server's commits")
-            if epoch and found[writer] < epoch:
-                missing = epoch - found[writer]
+            if epoch and epochs[writer] < epoch:
+                missing = epoch - epochs[writer]
                 raise self._lost(f"The database lacks at least {missing} commits that this server has acknowledged")
 
     def _lost(self, what: str) -> DatabaseLost:

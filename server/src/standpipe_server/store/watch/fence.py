@@ -63,7 +63,7 @@ class Watch(Protocol):
         ...
 
     def committed(self, writer: int) -> None:
-        """A writer's transaction was committed, and its callers have not heard of it yet.
+        """A writer's transaction was committed, and its callers are not answered yet.
 
         Raises:
             OSError: it cannot be seen now whether the database is still the same.

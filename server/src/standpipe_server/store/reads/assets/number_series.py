@@ -92,26 +92,26 @@ def list_labels(
     return Labels(labels, next_cursor, int(left_out or 0))
 
 
-def read_series(connection: Connection, asset_key: str, label: str, wanted: SeriesFilter) -> Series:
+def read_series(connection: Connection, asset_key: str, label: str, filters: SeriesFilter) -> Series:
     """Raises NotFound when nothing was reported on the asset."""
     table = tables.metadata_number
-    held = [table.c.asset_pk == asset_pk_of(connection, asset_key), table.c.check_name == wanted.check_name]
+    held = [table.c.asset_pk == asset_pk_of(connection, asset_key), table.c.check_name == filters.check_name]
     held.append(table.c.label != NO_LABEL)
-    if wanted.partition_key is not None:
-        held.append(table.c.partition_key == wanted.partition_key)
-    if wanted.since is not None:
-        held.append(table.c.received_at >= wanted.since)
-    if wanted.until is not None:
-        held.append(table.c.received_at < wanted.until)
+    if filters.partition_key is not None:
+        held.append(table.c.partition_key == filters.partition_key)
+    if filters.since is not None:
+        held.append(table.c.received_at >= filters.since)
+    if filters.until is not None:
+        held.append(table.c.received_at < filters.until)
     # Whether there are too many stands in the index; what they are is fetched once it is known how.
     instants = select(table.c.received_at).where(*held, table.c.label == label).order_by(table.c.received_at)
-    if connection.scalar(instants.offset(wanted.max_points).limit(1)) is None:
-        in_order = _points(held, label).order_by(table.c.received_at, table.c.pk).limit(wanted.max_points)
+    if connection.scalar(instants.offset(filters.max_points).limit(1)) is None:
+        in_order = _points(held, label).order_by(table.c.received_at, table.c.pk).limit(filters.max_points)
         rows = connection.execute(in_order).all()
         ids = _ids(connection, rows)
         return Series([_point(row, ids=ids) for row in rows if row.invocation_pk in ids], binned=False)
     first = connection.scalar(instants.limit(1)) or 0
-    return Series(_binned(connection, held, label, first=first, most=wanted.max_points), binned=True)
+    return Series(_binned(connection, held, label, first=first, most=filters.max_points), binned=True)
 
 
 def _binned(
@@ -132,7 +132,7 @@ def _binned(
         .where(*fits)
         .group_by(number)
     )
-    binned = {pk: found for pk, *found in connection.execute(bins)}
+    binned = {pk: bounds for pk, *bounds in connection.execute(bins)}
     # By their keys: joined to them, a database may read the whole table of invocations for a few hundred.
     rows = sorted(
         (_Row._make((*row, uncarry(partition))) for *row, partition in query_among(connection, _ROWS, list(binned))),
@@ -187,6 +187,6 @@ def taken_through(connection: Connection, asset_pk: int, table: Table, *, lock: 
 
 
 def not_taken(table: Table, asset_pk: int, through: int) -> list[ColumnElement[bool]]:
-    taken = tables.metadata_number
-    is_taken = exists().where(taken.c.invocation_pk == table.c.invocation_pk, taken.c.position == table.c.position)
+    numbers = tables.metadata_number
+    is_taken = exists().where(numbers.c.invocation_pk == table.c.invocation_pk, numbers.c.position == table.c.position)
     return [table.c.asset_pk == asset_pk, table.c.pk > through, ~is_taken]

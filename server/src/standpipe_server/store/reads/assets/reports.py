@@ -48,12 +48,12 @@ def list_assets(connection: Connection, *, limit: int, cursor: str | None, text:
         if not isinstance(last_key, str):
             raise BadCursor
         statement = statement.where(asset.c.asset_key > last_key)
-    found = connection.execute(statement).all()
+    rows = connection.execute(statement).all()
     integers = LongIntegers()
-    latest = [_latest(connection, row.pk, row.asset_key) for row in found[:limit]]
+    latest = [_latest(connection, row.pk, row.asset_key) for row in rows[:limit]]
     summaries = _summaries(connection, latest, integers)
     items = [integers.encode(summary) for summary in summaries]
-    return Page(items, encode_cursor(binding, found[limit - 1].asset_key) if len(found) > limit else None)
+    return Page(items, encode_cursor(binding, rows[limit - 1].asset_key) if len(rows) > limit else None)
 
 
 def read_asset(connection: Connection, asset_key: str) -> bytes:
@@ -97,10 +97,10 @@ def list_reports(
         statement = statement.where(table.c.received_at >= filters.since)
     if filters.until is not None:
         statement = statement.where(table.c.received_at < filters.until)
-    found = connection.execute(statement).mappings().all()
+    rows = connection.execute(statement).mappings().all()
     integers = LongIntegers()
-    items = [integers.encode(item) for item in report_items(connection, found[:limit], asset_key, integers)]
-    return Page(items, encode_cursor(binding, found[limit - 1]["pk"]) if len(found) > limit else None)
+    items = [integers.encode(item) for item in report_items(connection, rows[:limit], asset_key, integers)]
+    return Page(items, encode_cursor(binding, rows[limit - 1]["pk"]) if len(rows) > limit else None)
 
 
 def _reported_on() -> Any:
@@ -212,21 +212,21 @@ def _newest_checks(connection: Connection, pk: int) -> dict[str, RowMapping]:
 
 def report_items(
     connection: Connection,
-    found: Sequence[RowMapping],
+    rows: Sequence[RowMapping],
     asset_key: str,
     integers: LongIntegers,
 ) -> list[dict[str, JsonValue]]:
     """The event of each row, with what is known of it beside: the metadata comes in normal form."""
-    events = read_events_at(connection, [_place(row) for row in found])
-    return [_report_item(row, events[_place(row)], asset_key, integers) for row in found]
+    events = read_events_at(connection, [_place(row) for row in rows])
+    return [_report_item(row, events[_place(row)], asset_key, integers) for row in rows]
 
 
 def _place(row: RowMapping) -> tuple[int, int]:
     return row["invocation_pk"], row["position"]
 
 
-def _report_item(row: RowMapping, found: StoredEvent, asset_key: str, integers: LongIntegers) -> dict[str, JsonValue]:
-    event = cast("dict[str, JsonValue]", integers.decode(found.text))
+def _report_item(row: RowMapping, stored: StoredEvent, asset_key: str, integers: LongIntegers) -> dict[str, JsonValue]:
+    event = cast("dict[str, JsonValue]", integers.decode(stored.text))
     params = cast("dict[str, JsonValue]", event["params"])
     item = event | {"invocation_id": row["invocation_id"], "asset_key": asset_key}
     item["partition_key"] = row["partition_key"]

@@ -59,5 +59,5 @@ def _condition(badge: str) -> ColumnElement[bool]:
 def _has_not_passed(severity: str) -> ColumnElement[bool]:
     check = tables.asset_check.c
     # With the condition of the index, and no alias: a row of `invocation` around it is meant.
-    found = select(check.pk).where(check.invocation_pk == _invocation.pk, ~check.passed, check.severity == severity)
-    return found.correlate(tables.invocation).exists()
+    failed = select(check.pk).where(check.invocation_pk == _invocation.pk, ~check.passed, check.severity == severity)
+    return failed.correlate(tables.invocation).exists()

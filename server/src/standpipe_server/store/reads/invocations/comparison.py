@@ -88,8 +88,8 @@ class _Side:
 def compare_invocations(connection: Connection, invocation_ids: Sequence[str]) -> bytes:
     """Raises NotFound when one of them is not there."""
     table, integers = tables.invocation, LongIntegers()
-    found = connection.execute(select(table).where(table.c.id.in_(invocation_ids))).mappings()
-    rows = {row["id"]: row for row in found}
+    stored = connection.execute(select(table).where(table.c.id.in_(invocation_ids))).mappings()
+    rows = {row["id"]: row for row in stored}
     for invocation_id in invocation_ids:
         if invocation_id not in rows:
             raise NotFound(f"There is no invocation {invocation_id[:80]!r}.")
@@ -218,7 +218,7 @@ def _outcome(row: Mapping[Any, Any]) -> JsonValue:
         # Of several with one code the first stands for all.
         outcome["reasons"] = {str(reason["code"]): reason.get("detail") for reason in reversed(reasons)}
     exceptions = (reason.get("exception") for reason in reasons)
-    exception = next((found for found in exceptions if isinstance(found, dict)), None)
+    exception = next((each for each in exceptions if isinstance(each, dict)), None)
     if exception is not None:
         outcome["exception"] = {name: exception.get(name) for name in ("name", "message")}
     return outcome
@@ -229,19 +229,19 @@ def _read_reports(
 ) -> tuple[list[tuple[Any, Mapping[str, JsonValue]]], bool]:
     """The rows of the reports, each with its metadata in normal form, and whether all of them are looked at."""
     rows = _reports(connection, table, pk)
-    found: list[tuple[Any, Mapping[str, JsonValue]]] = []
+    reports: list[tuple[Any, Mapping[str, JsonValue]]] = []
     size = 0
     for begin in range(0, len(rows), _REPORTS_AT_A_TIME):
         some = rows[begin : begin + _REPORTS_AT_A_TIME]
         if size > _REPORTS_BYTES:
-            return found, False
+            return reports, False
         events = read_events_at(connection, [(pk, row.position) for row in some])
         for row in some:
             text = events[pk, row.position].text
             size += len(text)
             event = cast("dict[str, Any]", integers.decode(text))
-            found.append((row, cast("Mapping[str, JsonValue]", normal_form(event["params"].get("metadata")))))
-    return found, len(rows) < _REPORTS
+            reports.append((row, cast("Mapping[str, JsonValue]", normal_form(event["params"].get("metadata")))))
+    return reports, len(rows) < _REPORTS
 
 
 def _read_custom_messages(connection: Connection, pk: int, integers: LongIntegers) -> JsonValue:
@@ -287,14 +287,14 @@ def _read_lines(connection: Connection, pk: int) -> tuple[Mapping[tuple[str, str
 
 def _new_or_gone(sides: Sequence[Mapping[tuple[str, str], tuple[int, int]]]) -> list[dict[str, Any]]:
     """The kinds of lines that not every one has, in the order in which they are met."""
-    told: list[dict[str, Any]] = []
+    kinds: list[dict[str, Any]] = []
     for template in dict.fromkeys(template for side in sides for template in side):
-        found = [side.get(template) for side in sides]
-        if None in found:
+        lines = [side.get(template) for side in sides]
+        if None in lines:
             text, level = template
-            counts = [0 if one is None else one[0] for one in found]
-            positions = [None if one is None else one[1] for one in found]
-            told.append({"template": text, "level": level, "counts": counts, "positions": positions})
-            if len(told) == MOST_DIFFERENCES:
+            counts = [0 if one is None else one[0] for one in lines]
+            positions = [None if one is None else one[1] for one in lines]
+            kinds.append({"template": text, "level": level, "counts": counts, "positions": positions})
+            if len(kinds) == MOST_DIFFERENCES:
                 break
-    return told
+    return kinds

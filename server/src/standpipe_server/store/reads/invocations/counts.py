@@ -40,8 +40,8 @@ def count_invocations(
             *([texts.c.created_at < filters.until] if filters.until is not None else []),
         )
         rows = rows.where(table.c.pk.in_(fitting))
-    found = rows.subquery()
-    statement = select(found.c.bin, found.c.state, func.count()).group_by(found.c.bin, found.c.state)
+    matching = rows.subquery()
+    statement = select(matching.c.bin, matching.c.state, func.count()).group_by(matching.c.bin, matching.c.state)
     bins: dict[int, dict[str, int]] = defaultdict(dict)
     total: dict[str, int] = defaultdict(int)
     for bin_number, name, count in connection.execute(statement):

@@ -55,7 +55,7 @@ class InvocationFilter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class KeyPage:
     """Keys in order. `next` is the key after which to go on; `window_ended`, when the window ended before the page was
     full, is the instant to which was looked."""
 
@@ -64,7 +64,7 @@ class Found:
     window_ended: int | None = None
 
 
-def find_invocations(connection: Connection, filters: InvocationFilter, *, limit: int, after: Key | None) -> Found:
+def find_invocations(connection: Connection, filters: InvocationFilter, *, limit: int, after: Key | None) -> KeyPage:
     if filters.text:
         return _find_by_text(connection, filters, limit=limit, after=after)
     table = tables.invocation
@@ -73,24 +73,24 @@ def find_invocations(connection: Connection, filters: InvocationFilter, *, limit
     bounds = _beyond(place, after)
     statement = _newest_first(select(*place).where(*conditions, *bounds), place).limit(limit + 1)
     if not common:
-        return _found(connection.execute(statement).all(), limit=limit, end=None)
+        return _page(connection.execute(statement).all(), limit=limit, end=None)
     walk = select(*place).where(*_range(table.c.created_at, filters), *bounds)
     return _find_in_windows(connection, statement, walk, place, sizes=_WINDOWS, limit=limit)
 
 
 def _find_in_windows(
     connection: Connection, statement: Walk, walk: Walk, place: _Place, *, sizes: Sequence[int], limit: int
-) -> Found:
+) -> KeyPage:
     """What `statement` finds in a window of the list that `walk` goes through; in the shortest that fills a page."""
-    found = Found(keys=(), next=None)
+    page = KeyPage(keys=(), next=None)
     for size in sizes:
         end = _window_end(connection, walk, place, size=size)
         within = statement if end is None else statement.where(*_not_beyond(place, end))
         distinct = list(dict.fromkeys(tuple(row) for row in connection.execute(within)))
-        found = _found(distinct, limit=limit, end=end)
-        if found.window_ended is None:
-            return found
-    return found
+        page = _page(distinct, limit=limit, end=end)
+        if page.window_ended is None:
+            return page
+    return page
 
 
 def conditions_of(connection: Connection, filters: InvocationFilter) -> tuple[list[ColumnElement[bool]], bool]:
@@ -122,8 +122,8 @@ def conditions_of(connection: Connection, filters: InvocationFilter) -> tuple[li
     return conditions, common
 
 
-def text_condition(wanted: str) -> ColumnElement[bool]:
-    return tables.invocation_text.c.text.contains(wanted.lower(), autoescape=True)
+def text_condition(searched: str) -> ColumnElement[bool]:
+    return tables.invocation_text.c.text.contains(searched.lower(), autoescape=True)
 
 
 def key_of(cursor: object) -> Key:
@@ -163,17 +163,17 @@ def _links(connection: Connection, filters: InvocationFilter) -> list[list[_Link
 
 def _few(connection: Connection, links: Sequence[_Link]) -> list[int] | None:
     """The rows of the invocations, when there are few."""
-    found: set[int] = set()
+    pks: set[int] = set()
     for link in links:
         some = select(link.pk).where(*link.conditions)
-        # So many that nobody wants to fetch them are passed over within the database.
+        # The database itself counts up to this many, so that they are not fetched.
         if connection.scalar(some.offset(_RARE).limit(1)) is not None:
             return None
-        found.update(connection.scalars(some.limit(_RARE)))
-    return sorted(found)
+        pks.update(connection.scalars(some.limit(_RARE)))
+    return sorted(pks)
 
 
-def _find_by_text(connection: Connection, filters: InvocationFilter, *, limit: int, after: Key | None) -> Found:
+def _find_by_text(connection: Connection, filters: InvocationFilter, *, limit: int, after: Key | None) -> KeyPage:
     table, invocation = tables.invocation_text, tables.invocation
     place = (table.c.created_at, table.c.invocation_pk)
     bounds = [*_range(table.c.created_at, filters), *_beyond(place, after)]
@@ -196,11 +196,11 @@ def _has_one(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
     return select(literal_column("1", Integer)).where(*conditions).limit(1).scalar_subquery().is_not(None)
 
 
-def _found(rows: Sequence[Any], *, limit: int, end: Key | None) -> Found:
+def _page(rows: Sequence[Any], *, limit: int, end: Key | None) -> KeyPage:
     keys = [(cast("int", row[0]), cast("int", row[1])) for row in rows]
     if len(keys) > limit:
-        return Found(keys=keys[:limit], next=keys[limit - 1])
-    return Found(keys=keys, next=end, window_ended=None if end is None else end[0])
+        return KeyPage(keys=keys[:limit], next=keys[limit - 1])
+    return KeyPage(keys=keys, next=end, window_ended=None if end is None else end[0])
 
 
 def _window_end(connection: Connection, walk: Walk, place: _Place, *, size: int) -> Key | None:

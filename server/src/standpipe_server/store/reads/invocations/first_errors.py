@@ -43,7 +43,7 @@ def list_errors(connection: Connection, filters: ErrorFilter, *, limit: int, cur
         if not isinstance(last, list) or len(cast("list[object]", last)) != len(place):
             raise BadCursor
         statement = statement.where(tuple_(*place) < tuple_(*cast("list[object]", last)))
-    found = connection.execute(statement).all()
+    rows = connection.execute(statement).all()
     items = [
         json.dumps(
             {
@@ -56,10 +56,10 @@ def list_errors(connection: Connection, filters: ErrorFilter, *, limit: int, cur
                 "summary": row.summary,
             }
         ).encode()
-        for row in found[:limit]
+        for row in rows[:limit]
     ]
-    if len(found) <= limit:
+    if len(rows) <= limit:
         return Page(items, None)
-    last_shown = found[limit - 1]
+    last_shown = rows[limit - 1]
     key = [last_shown.received_at, last_shown.invocation_pk, last_shown.kind]
     return Page(items, encode_cursor(("errors", filters), key))

@@ -35,12 +35,12 @@ def last_good(
         .order_by(*(column.desc() for column in place))
     )
     alike = ["job_name", "asset_keys", "partition_key"]
-    found = _first(connection, before.where(table.c.partition_key == row.partition_key), clean=clean)
-    if found is None:
+    latest = _first(connection, before.where(table.c.partition_key == row.partition_key), clean=clean)
+    if latest is None:
         # Where there is no partition, all are of the same.
-        found = _first(connection, before, clean=clean)
+        latest = _first(connection, before, clean=clean)
         alike = alike if row.partition_key is None else alike[:2]
-    return (None, ()) if found is None else (read_invocation(connection, found), alike)
+    return (None, ()) if latest is None else (read_invocation(connection, latest), alike)
 
 
 def _first(connection: Connection, ids: Walk, *, clean: bool) -> str | None:
@@ -48,5 +48,5 @@ def _first(connection: Connection, ids: Walk, *, clean: bool) -> str | None:
         return connection.scalar(ids.limit(1))
     table = tables.invocation
     last = ids.limit(_LOOKED_AT).subquery()
-    found = select(table.c.id).join(last, last.c.id == table.c.id).where(is_clean())
-    return connection.scalar(found.order_by(table.c.created_at.desc(), table.c.pk.desc()).limit(1))
+    latest = select(table.c.id).join(last, last.c.id == table.c.id).where(is_clean())
+    return connection.scalar(latest.order_by(table.c.created_at.desc(), table.c.pk.desc()).limit(1))

@@ -25,7 +25,7 @@ class ProgressView:
     ones last."""
     expected: Mapping[str, JsonValue] | None
     heard_at: int
-    """The last word of any of them."""
+    """The last activity of any of them."""
 
     def to_wire(self) -> dict[str, JsonValue]:
         return {
@@ -47,7 +47,7 @@ def read_progress(connection: Connection, row: Mapping[Any, Any]) -> ProgressVie
     # Every producer may have sent custom messages; only who expects some has to count them all.
     if expected.custom_messages is None:
         statement = statement.limit(LISTED_PRODUCERS)
-    producers = [read_producer(found) for found in connection.execute(statement).mappings()]
+    producers = [read_producer(record) for record in connection.execute(statement).mappings()]
     progress = None
     if row["expected"] is not None:
         reported = _read_reported(connection, row["pk"], sorted(expected_assets(expected)))
@@ -61,12 +61,12 @@ def _read_reported(connection: Connection, pk: int, keys: Sequence[str]) -> Repo
     checked: set[tuple[str, str]] = set()
     asset = tables.asset
     for start in range(0, len(keys), _CHUNK):
-        wanted = asset.c.asset_key.in_(keys[start : start + _CHUNK])
+        among = asset.c.asset_key.in_(keys[start : start + _CHUNK])
         table = tables.materialization
-        found = select(asset.c.asset_key).join(table, table.c.asset_pk == asset.c.pk)
-        materialized.update(connection.scalars(found.where(table.c.invocation_pk == pk, wanted)))
+        materialized_keys = select(asset.c.asset_key).join(table, table.c.asset_pk == asset.c.pk)
+        materialized.update(connection.scalars(materialized_keys.where(table.c.invocation_pk == pk, among)))
         table = tables.asset_check
         reports = select(asset.c.asset_key, table.c.check_name).join(table, table.c.asset_pk == asset.c.pk)
-        rows = connection.execute(reports.where(table.c.invocation_pk == pk, wanted).distinct())
+        rows = connection.execute(reports.where(table.c.invocation_pk == pk, among).distinct())
         checked.update((row.asset_key, row.check_name) for row in rows)
     return Reported(materialized=frozenset(materialized), checked=frozenset(checked))

@@ -92,7 +92,7 @@ def _may_be_heard(row: Mapping[Any, Any]) -> bool:
 
 
 def duration_of(row: Mapping[Any, Any]) -> float | None:
-    """From its opening, or where nobody opened from its registration, to its end."""
+    """From its opening, or without one from its registration, to its end."""
     if row["ended_at"] is None:
         return None
     return _seconds_between(row["opened_at"] or row["created_at"], row["ended_at"])
@@ -119,7 +119,7 @@ def _usual(connection: Connection, families: set[int]) -> Mapping[int, float]:
     for family, opened_at, created_at, ended_at in _latest_good(connection, sorted(families)):
         if ended_at is not None:
             durations[family].append(_seconds_between(opened_at or created_at, ended_at))
-    return {family: statistics.median(found) for family, found in durations.items()}
+    return {family: statistics.median(seconds) for family, seconds in durations.items()}
 
 
 def _latest_good(connection: Connection, families: Sequence[int]) -> Iterator[tuple[Any, ...]]:
@@ -132,16 +132,16 @@ def _latest_good(connection: Connection, families: Sequence[int]) -> Iterator[tu
 
 
 def _matched(
-    connection: Connection, pks: Sequence[int], wanted: str, *, mask: bool
+    connection: Connection, pks: Sequence[int], searched: str, *, mask: bool
 ) -> Mapping[int, Sequence[JsonValue]]:
     table = tables.invocation_text
     statement = select(table.c.invocation_pk, table.c.kind, table.c.text).where(
-        table.c.invocation_pk.in_(pks), text_condition(wanted)
+        table.c.invocation_pk.in_(pks), text_condition(searched)
     )
     matched: dict[int, list[JsonValue]] = defaultdict(list)
-    for pk, kind, found in connection.execute(statement) if pks else ():
+    for pk, kind, text in connection.execute(statement) if pks else ():
         # Masked as a whole: a credential that the search itself named is not to be read off what it found.
-        shown = str(mask_values(found)) if mask else found
-        at = max(0, shown.find(wanted.lower()) - _MATCH_CHARACTERS // 3)
+        shown = str(mask_values(text)) if mask else text
+        at = max(0, shown.find(searched.lower()) - _MATCH_CHARACTERS // 3)
         matched[pk].append({"in": kind, "text": shown[at : at + _MATCH_CHARACTERS]})
     return matched

@@ -105,11 +105,11 @@ def list_invocations(
     """
     binding = ("invocations", filters)
     after = None if cursor is None else key_of(decode_cursor(binding, cursor))
-    found = find_invocations(connection, filters, limit=limit, after=after)
-    next_cursor = None if found.next is None else encode_cursor(binding, list(found.next))
-    if not found.keys:
-        return InvocationPage([], next_cursor, searched_to=_time(found.window_ended))
-    pks = [pk for _, pk in found.keys]
+    page = find_invocations(connection, filters, limit=limit, after=after)
+    next_cursor = None if page.next is None else encode_cursor(binding, list(page.next))
+    if not page.keys:
+        return InvocationPage([], next_cursor, searched_to=_time(page.window_ended))
+    pks = [pk for _, pk in page.keys]
     rows = {row["pk"]: row for row in select_rows(connection, tables.invocation, _LISTED_COLUMNS, {"pk": pks})}
     summaries = read_summaries(connection, list(rows.values()), usual=usual, text=filters.text, mask=mask)
     made: dict[int, bytes] = {}
@@ -121,7 +121,7 @@ def list_invocations(
                 more["matched"] = Raw(encode_json(more["matched"]))
             made[pk] = _invocation_json(row, context=context, more=more, mask=mask)
     items = [made[pk] for pk in pks if pk in made]
-    return InvocationPage(items, next_cursor, searched_to=_time(found.window_ended))
+    return InvocationPage(items, next_cursor, searched_to=_time(page.window_ended))
 
 
 def read_history(connection: Connection, invocation_id: str, *, mask: bool = False) -> list[dict[str, JsonValue]]:
@@ -134,17 +134,17 @@ def read_history(connection: Connection, invocation_id: str, *, mask: bool = Fal
         raise NotFound(f"There is no invocation {invocation_id[:80]!r}.")
     table = tables.history
     statement = select(table).where(table.c.invocation_pk == pk).order_by(table.c.pk).limit(10_000)
-    found = [(row.at, row.kind, json.loads(row.detail)) for row in connection.execute(statement)]
+    changes = [(row.at, row.kind, json.loads(row.detail)) for row in connection.execute(statement)]
     refused = read_refusals(connection, pk)
     if refused.count > MOST_SHOWN:
         more = (refused.last_at, "refused", {"more": refused.count - MOST_SHOWN})
-        place = next((index for index, (at, *_) in enumerate(found) if at > refused.last_at), len(found))
-        found.insert(place, more)
+        place = next((index for index, (at, *_) in enumerate(changes) if at > refused.last_at), len(changes))
+        changes.insert(place, more)
     if mask:
-        found = [(at, kind, cast("JsonObject", mask_values(detail))) for at, kind, detail in found]
+        changes = [(at, kind, cast("JsonObject", mask_values(detail))) for at, kind, detail in changes]
     return [
         {"at": to_rfc3339(at), "change": kind, "detail": detail, **descriptions.describe_change(kind, detail)}
-        for at, kind, detail in found
+        for at, kind, detail in changes
     ]
 
 
