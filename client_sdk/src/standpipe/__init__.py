@@ -8,7 +8,7 @@ with open_pipes() as context:
     context.report_asset_materialization(metadata={"orders": 3})
 ```
 
-This module imports nothing until a name is used, so that `import standpipe` costs nothing to speak of.
+This module imports nothing until a name is used, so that `import standpipe` costs next to nothing.
 """
 
 from __future__ import annotations
@@ -96,89 +96,32 @@ if TYPE_CHECKING:
     from standpipe.session import open_dagster_pipes, open_pipes
     from standpipe_protocol.messages import PipesException
 
-_HOMES = {
-    "plugins.blob_stores": (
-        "PipesAzureBlobStorageContextLoader",
-        "PipesAzureBlobStorageMessageWriter",
-        "PipesAzureBlobStorageMessageWriterChannel",
-        "PipesBlobStoreMessageWriter",
-        "PipesBlobStoreMessageWriterChannel",
-        "PipesBufferedFilesystemMessageWriterChannel",
-        "PipesDbfsContextLoader",
-        "PipesDbfsMessageWriter",
-        "PipesGCSContextLoader",
-        "PipesGCSMessageWriter",
-        "PipesGCSMessageWriterChannel",
-        "PipesS3ContextLoader",
-        "PipesS3MessageWriter",
-        "PipesS3MessageWriterChannel",
-        "PipesUnityCatalogVolumesContextLoader",
-        "PipesUnityCatalogVolumesMessageWriter",
-    ),
-    "context.cancellation": ("PipesCancelled",),
-    "context.pipes_context": ("PipesContext",),
-    "delivery_report": ("DeliveryReport", "Rejection"),
-    "exceptions": ("PipesException",),
-    "errors": (
-        "DagsterPipesError",
-        "DagsterPipesWarning",
-        "PipesConfigurationError",
-        "PipesError",
-        "PipesInvocationEnded",
-        "PipesMessageTooLarge",
-        "PipesNotDelivered",
-        "PipesNotFound",
-        "PipesProblem",
-        "PipesServerError",
-        "PipesServerUnreachable",
-        "PipesUnauthorized",
-        "StandpipeError",
-    ),
-    "context.log_handler": ("StandpipeHandler",),
-    "plugins.interfaces": (
-        "PipesContextLoader",
-        "PipesEnvVarParamsLoader",
-        "PipesMappingParamsLoader",
-        "PipesMessageWriter",
-        "PipesMessageWriterChannel",
-        "PipesParamsLoader",
-    ),
-    "plugins.dagster_plugins": (
-        "PipesBufferedStreamMessageWriterChannel",
-        "PipesCliArgsParamsLoader",
-        "PipesDatabricksNotebookWidgetsParamsLoader",
-        "PipesDefaultContextLoader",
-        "PipesDefaultMessageWriter",
-        "PipesFileMessageWriterChannel",
-        "PipesPrefectLogsMessageWriter",
-        "PipesPrefectLogsMessageWriterChannel",
-        "PipesStreamMessageWriterChannel",
-    ),
-    "session": ("open_dagster_pipes", "open_pipes"),
-    "lifecycle.termination": ("take_sigterm",),
-    "plugins.dagster_types": (
-        "DAGSTER_PIPES_CONTEXT_ENV_VAR",
-        "DAGSTER_PIPES_MESSAGES_ENV_VAR",
-        "PIPES_PROTOCOL_VERSION",
-        "PipesAssetCheckSeverity",
-        "PipesContextData",
-        "PipesDataProvenance",
-        "PipesExtras",
-        "PipesMessage",
-        "PipesMetadataRawValue",
-        "PipesMetadataType",
-        "PipesMetadataValue",
-        "PipesOpenedData",
-        "PipesParams",
-        "PipesPartitionKeyRange",
-        "PipesTimeWindow",
-        "decode_env_var",
-        "decode_param",
-        "encode_env_var",
-        "encode_param",
-    ),
+_MODULES = {
+    "DagsterPipesError": "errors",
+    "DagsterPipesWarning": "errors",
+    "DeliveryReport": "delivery_report",
+    "PipesCancelled": "context.cancellation",
+    "PipesConfigurationError": "errors",
+    "PipesContext": "context.pipes_context",
+    "PipesError": "errors",
+    "PipesException": "exceptions",
+    "PipesInvocationEnded": "errors",
+    "PipesMessageTooLarge": "errors",
+    "PipesNotDelivered": "errors",
+    "PipesNotFound": "errors",
+    "PipesProblem": "errors",
+    "PipesServerError": "errors",
+    "PipesServerUnreachable": "errors",
+    "PipesUnauthorized": "errors",
+    "Rejection": "delivery_report",
+    "StandpipeError": "errors",
+    "StandpipeHandler": "context.log_handler",
+    "open_dagster_pipes": "session",
+    "open_pipes": "session",
+    "take_sigterm": "lifecycle.termination",
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_OTHERS = ("plugins.dagster_types", "plugins.interfaces", "plugins.dagster_plugins", "plugins.blob_stores")
+"""The modules of all other names, in the order in which they are searched."""
 
 __all__ = [
     "DAGSTER_PIPES_CONTEXT_ENV_VAR",
@@ -257,14 +200,16 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    home = _HOME_OF.get(name)
-    if home is None:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    value: object = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
+    for path in (_MODULES[name],) if name in _MODULES else _OTHERS:
+        module = importlib.import_module(f"{__name__}.{path}")
+        if hasattr(module, name):
+            globals()[name] = getattr(module, name)
+            break
+    return globals()[name]
 
 
 def __dir__() -> list[str]:

@@ -1,24 +1,24 @@
 """Everything this distribution raises.
 
     StandpipeError
-    ├── DagsterPipesError  (also PipesError)    a call that is wrong, in upstream's sentences
+    ├── DagsterPipesError  (also PipesError)    a call that is wrong, in Dagster's sentences
     │   └── PipesMessageTooLarge                a message no server would take
     ├── PipesConfigurationError                 the environment names no usable server
     └── PipesServerError                        the server cannot be reached, or refuses
         ├── PipesServerUnreachable
         ├── PipesNotDelivered                   a strict context was closed and not everything is stored
-        └── PipesProblem                        a refusal (RFC 9457); `problem` is what the server said
+        └── PipesProblem                        a refusal (RFC 9457); `problem` is the server's answer
             ├── PipesMalformed                  PipesForbiddenHost             PipesDuplicateMaterialization
             ├── PipesUnauthorized               PipesNotFound                  PipesInvalidMessage
             └── PipesInvocationEnded            PipesSequenceGap               PipesTooLarge
 
     DagsterPipesWarning (a Warning)             the process was not launched by an orchestrator
 
-A problem has a class of its own where it can end a delivery or reject a message. The orchestrator's classes for what
-its calls are refused with grow out of these.
+A problem has a class of its own where it can end a delivery or reject a message. The orchestrator's errors for problems
+are subclasses of these.
 
-Reporting raises `DagsterPipesError` only: a server's trouble never comes out of a `report_*` call, it comes out of the
-first use of the context, which cannot go on without it. A context that was opened with `strict=True` is the exception.
+Reporting raises `DagsterPipesError` only: an error of the server is raised by the first use of the context, which needs
+the server, and never by a `report_*` call, except in a context that was opened with `strict=True`.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ class PipesServerError(StandpipeError):
 
 
 class PipesServerUnreachable(PipesServerError):
-    """No answer came from the server within the time given."""
+    """No answer came from the server in time."""
 
 
 class PipesNotDelivered(PipesServerError):
-    """A strict context was closed, and not everything that was reported is stored. `report` says what became of it."""
+    """A strict context was closed, and not every report is stored. `report` says what became of each."""
 
     def __init__(self, message: str, *, report: DeliveryReport) -> None:
         super().__init__(message)
@@ -65,7 +65,7 @@ class PipesNotDelivered(PipesServerError):
 
 
 class PipesProblem(PipesServerError):
-    """The server refused. `problem` is what it said."""
+    """The server refused; `problem` says why."""
 
     name = "unknown"
 
@@ -117,23 +117,10 @@ class PipesInvalidMessage(PipesProblem):
 
 
 class DagsterPipesWarning(Warning):
-    """The process was not launched by an orchestrator; what it reports goes nowhere."""
+    """The process was not launched by an orchestrator; its reports are not sent."""
 
 
-_PROBLEM_ERRORS: dict[str, type[PipesProblem]] = {
-    error.name: error
-    for error in (
-        PipesMalformed,
-        PipesUnauthorized,
-        PipesForbiddenHost,
-        PipesNotFound,
-        PipesSequenceGap,
-        PipesInvocationEnded,
-        PipesDuplicateMaterialization,
-        PipesTooLarge,
-        PipesInvalidMessage,
-    )
-}
+_PROBLEM_ERRORS = {error.name: error for error in PipesProblem.__subclasses__()}
 
 
 def error_for_problem(problem: Problem, *, message: str) -> PipesProblem:

@@ -104,7 +104,7 @@ class HttpPipesContext(PipesContext):
     def is_refused(self) -> bool:
         """Whether the server has refused everything for good."""
         outbox = self._outbox_maker.made
-        return outbox is not None and outbox.refusal is not None
+        return outbox is not None and outbox.sender.stopped_by is not None
 
     @property
     def _source(self) -> ContextSource:
@@ -128,7 +128,7 @@ class HttpPipesContext(PipesContext):
     def _send_closed(self, exc: BaseException | PipesException | Mapping[str, object] | None) -> None:
         outbox = self._outbox_maker.outbox
         # A forked child that leaves the `with` block without having reported anything has nothing to close.
-        if exc is None and outbox.forked and outbox.numbered == 0:
+        if exc is None and outbox.forked and outbox.queue.numbered == 0:
             return
         super()._send_closed(exc)
 

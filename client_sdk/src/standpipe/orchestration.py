@@ -8,14 +8,14 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from standpipe.delivery.outbox import Outbox
-    from standpipe.http.backoff import backoff_delay, random_part
     from standpipe.http.client import ANSWER_SECONDS, CONNECT_SECONDS, make_client, parsed_url, retry_after_seconds
+    from standpipe.http.decisions import backoff_delay, random_part
     from standpipe.producer.opening import new_producer
     from standpipe.runtime.clock import monotonic, sleep
     from standpipe.runtime.threads import BackgroundThread, background_thread, sending
     from standpipe.spool.creation import spool_path
+    from standpipe.spool.leftovers import deliver_openings
     from standpipe.spool.marks import LaunchMark
-    from standpipe.spool.other_producers import deliver_openings
 
 _MODULES = {
     "ANSWER_SECONDS": "http.client",
@@ -24,13 +24,13 @@ _MODULES = {
     "LaunchMark": "spool.marks",
     "Outbox": "delivery.outbox",
     "background_thread": "runtime.threads",
-    "backoff_delay": "http.backoff",
-    "deliver_openings": "spool.other_producers",
+    "backoff_delay": "http.decisions",
+    "deliver_openings": "spool.leftovers",
     "make_client": "http.client",
     "monotonic": "runtime.clock",
     "new_producer": "producer.opening",
     "parsed_url": "http.client",
-    "random_part": "http.backoff",
+    "random_part": "http.decisions",
     "retry_after_seconds": "http.client",
     "sending": "runtime.threads",
     "sleep": "runtime.clock",

@@ -12,22 +12,6 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias, Union, cast
 
-from standpipe_protocol.json_scan import json_depth, quote_non_finite, replace_lone_surrogates
-
-__all__ = [
-    "NON_FINITE",
-    "JsonObject",
-    "JsonValue",
-    "LongInteger",
-    "decode_json",
-    "encode_json",
-    "json_depth",
-    "json_kind",
-    "json_pointer",
-    "quote_non_finite",
-    "replace_lone_surrogates",
-]
-
 JsonValue: TypeAlias = Union[bool, int, float, str, "list[JsonValue]", "dict[str, JsonValue]", None]
 JsonObject: TypeAlias = "dict[str, JsonValue]"
 

@@ -10,16 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from standpipe_protocol.json_text import (
-    JsonValue,
-    decode_json,
-    encode_json,
-    json_depth,
-    json_kind,
-    json_pointer,
-    quote_non_finite,
-    replace_lone_surrogates,
-)
+from standpipe_protocol.json_scan import json_depth, quote_non_finite, replace_lone_surrogates
+from standpipe_protocol.json_text import JsonValue, decode_json, encode_json, json_kind, json_pointer
 
 # Far beyond Python's default limit for writing and reading decimal digits.
 HUGE = pow(7, 40_000)

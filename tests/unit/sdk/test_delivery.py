@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from standpipe.delivery_report import Rejection
-from standpipe.http.backoff import BACKOFF_CAP_SECONDS, backoff_delay
 from standpipe.http.decisions import (
+    BACKOFF_CAP_SECONDS,
     Advance,
     Answer,
     Decision,
@@ -15,6 +15,7 @@ from standpipe.http.decisions import (
     Retry,
     Split,
     Stop,
+    backoff_delay,
     decide_after_append,
     decide_after_refusal,
 )

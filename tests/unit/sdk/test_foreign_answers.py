@@ -97,7 +97,7 @@ def test_what_is_not_the_servers_word_loses_nothing(between: Interposed, reply: 
     outbox.flush(0.2)
     with pytest.raises(PipesServerUnreachable):
         outbox.context(timeout=0.0)
-    assert outbox.refusal is None
+    assert outbox.sender.stopped_by is None
     report = outbox.close(0.1)
     assert (report.numbered, report.spooled, report.dropped, report.rejected) == (3, 3, 0, ())
     assert report.error

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from standpipe_protocol.json_text import replace_lone_surrogates
+from standpipe_protocol.json_scan import replace_lone_surrogates
 
 if TYPE_CHECKING:
     import threading

@@ -11,19 +11,19 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from standpipe.delivery.fetched_context import unreachable
 from standpipe.delivery.final_report import make_final_report
 from standpipe.delivery.loss_warnings import LossWarnings, dropped_note
 from standpipe.delivery.message_queue import MEMORY_BYTES, MEMORY_MESSAGES, MessageQueue
 from standpipe.delivery.sender import Sender
 from standpipe.delivery.settings import close_seconds, open_seconds, spools_first
 from standpipe.delivery.size_limits import within_limits
-from standpipe.delivery_report import DeliveryReport, Rejection
-from standpipe.errors import DagsterPipesError
+from standpipe.delivery_report import DeliveryReport
+from standpipe.errors import DagsterPipesError, PipesServerUnreachable
 from standpipe.exceptions import describe_exception
 from standpipe.lifecycle import process_hooks
 from standpipe.producer.opening import CONFIRM_SECONDS, Fork, begin_opening, new_producer
@@ -40,7 +40,6 @@ from standpipe_protocol.messages import Closed, Ledger, Message, Opened, message
 
 if TYPE_CHECKING:
     from standpipe.producer.opening import Opening
-    from standpipe_protocol.problems import Problem
 
 IMPORT_SECONDS = 10.0
 JOIN_SECONDS = 0.1
@@ -122,12 +121,7 @@ class Outbox:
     @property
     def control(self) -> Control:
         """What the server last said besides acknowledging."""
-        return self._sender.control
-
-    @property
-    def superseded(self) -> bool:
-        """Whether a newer attempt has begun: then nothing is sent any more."""
-        return self._sender.superseded
+        return self.sender.control
 
     @property
     def closed(self) -> bool:
@@ -139,39 +133,14 @@ class Outbox:
         return self._fork is not None
 
     @property
-    def numbered(self) -> int:
-        """How many messages got a number."""
-        return self._queue.numbered
-
-    @property
-    def dropped(self) -> int:
-        """Messages for which there was no room."""
-        return self._queue.dropped
-
-    @property
     def close_seconds(self) -> float:
         """How long the environment lets closing wait for the server."""
         return close_seconds(self._environment)
 
-    @property
-    def trouble(self) -> str | None:
-        """Why nothing gets through at the moment, or for good; None while all is well."""
-        return self._sender.trouble
-
-    @property
-    def refusal(self) -> Problem | None:
-        """The problem with which the server refused everything for good; None otherwise."""
-        return None if self._sender.stopped_by is None else self._sender.stopped_by.problem
-
-    @property
-    def rejections(self) -> Sequence[Rejection]:
-        """The messages that the server stored as rejected (the first thousand)."""
-        return self._sender.rejections
-
     def on_control(self, callback: Callable[[Control], None]) -> None:
         """Calls back, on the background thread, whenever `control` changes; at once if it has."""
         self._on_control = callback
-        self._sender.on_control(callback)
+        self.sender.on_control(callback)
 
     def after_fork(self, callback: Callable[[], object], *, opened: Callable[[], object]) -> None:
         """Calls back in a forked child, before anything else uses this outbox there, and once it has opened there."""
@@ -188,16 +157,23 @@ class Outbox:
             PipesProblem: the server refused, `PipesUnauthorized` and `PipesNotFound` above all.
             PipesConfigurationError: the environment names no usable server.
         """
-        fetched = self._sender.context
-        if not fetched.settled:
+        fetched = self.sender.context
+        if not fetched.done():
             self._start()
-            self._sender.hurry()
+            self.sender.hurry()
         allowed = open_seconds(self._environment) if timeout is None else clock.bounded(timeout)
-        data = fetched.wait(timeout=self._opened_at + allowed - clock.monotonic() if self._started else 0.0)
-        if data is None:
+        until = self._opened_at + allowed if self._started else 0.0
+        try:
+            return fetched.result(clock.bounded(until - clock.monotonic()))
+        except FutureTimeout:
             waited = clock.monotonic() - self._opened_at
-            raise unreachable(self.bootstrap, waited=waited, trouble=self._sender.trouble)
-        return data
+            trouble = self.sender.trouble or "it has not answered yet"
+            raise PipesServerUnreachable(
+                f"The Standpipe server at {self.bootstrap.url} did not give the context of invocation "
+                f"{self.bootstrap.invocation} within {waited:.0f} s ({trouble}). Check that STANDPIPE_URL is an "
+                "address this machine can reach (a proxy, a firewall, a container's own localhost?) and that the "
+                "server runs; STANDPIPE_OPEN_TIMEOUT sets how long to wait."
+            ) from None
 
     def send(self, message: Message) -> None:
         """Numbers the message and queues it; drops it once a newer attempt has begun.
@@ -209,7 +185,7 @@ class Outbox:
         """
         if self._report is not None:
             raise DagsterPipesError("Cannot send message after pipes context is closed.")
-        if self._sender.superseded:
+        if self.sender.superseded:
             return
         sent_at = clock.utc_now()
         if self._opens_with_report:
@@ -221,12 +197,12 @@ class Outbox:
             self._is_ended = True
         else:
             body = encode_json(message_to_wire(message, sent_at=sent_at))
-            body = within_limits(message, body, limits=self._sender.limits, sent_at=sent_at)
-            stored = self._queue.put(message.method, body)
+            body = within_limits(message, body, limits=self.sender.limits, sent_at=sent_at)
+            stored = self.queue.put(message.method, body)
             if isinstance(message, Opened):
                 self._has_opened = True
-        if not stored or self._queue.spool_error is not None:
-            self._losses.warn(trouble=self._sender.trouble)
+        if not stored or self.queue.spool_error is not None:
+            self._losses.warn(trouble=self.sender.trouble)
         if not self._started:
             self._start()
         if self._confirms_opening and not isinstance(message, (Opened, Closed)):
@@ -235,22 +211,22 @@ class Outbox:
     def confirm_opening(self) -> None:
         """Waits, boundedly, until the opening is acknowledged: it is on no disk that outlives this process."""
         self._confirms_opening = False
-        if self._queue.acknowledged:
+        if self.queue.acknowledged:
             return
         self._start()
-        self._sender.hurry()
+        self.sender.hurry()
         if self._started:
-            self._queue.wait_for_acknowledgement(through=1, deadline=clock.monotonic() + CONFIRM_SECONDS)
+            self.queue.wait_for_acknowledgement(through=1, deadline=clock.monotonic() + CONFIRM_SECONDS)
 
     def flush(self, timeout: float) -> bool:
         """Waits until everything sent so far is acknowledged; False when it is not, after `timeout` seconds at most."""
-        through, deadline = self._queue.numbered, clock.monotonic() + clock.bounded(timeout)
-        if self._queue.acknowledged >= through or self._sender.superseded:
-            return not self._sender.superseded
+        through, deadline = self.queue.numbered, clock.monotonic() + clock.bounded(timeout)
+        if self.queue.acknowledged >= through or self.sender.superseded:
+            return not self.sender.superseded
         self._start()
-        self._sender.hurry()
+        self.sender.hurry()
         # Without a thread nothing is delivered, so there is nothing to wait for.
-        return self._started and self._queue.wait_for_acknowledgement(through=through, deadline=deadline)
+        return self._started and self.queue.wait_for_acknowledgement(through=through, deadline=deadline)
 
     def close(self, timeout: float | None = None) -> DeliveryReport:
         """Delivers what is queued for at most `timeout` seconds, spools the rest, and reports what became of each.
@@ -263,13 +239,13 @@ class Outbox:
         with held_if_free(self._closing, seconds=seconds):
             if self._report is None:
                 delivered = not self._waits_for_others and self.flush(max(until - clock.monotonic(), 0.0))
-                self._sender.stop(timeout=2.0 if delivered else JOIN_SECONDS)
+                self.sender.stop(timeout=2.0 if delivered else JOIN_SECONDS)
                 self._leftovers.stop(timeout=JOIN_SECONDS)
                 reason = "they were reported while this process closed" if delivered else "the time to close was over"
                 # A signal handler may have closed it in between.
                 self._report = self._report or make_final_report(
-                    self._queue,
-                    self._sender,
+                    self.queue,
+                    self.sender,
                     bootstrap=self.bootstrap,
                     producer=self.producer,
                     default_reason=reason,
@@ -291,20 +267,20 @@ class Outbox:
             if self._started or self._report is not None:
                 return None
             self._started = True
-            return self._sender.adopt_thread()
+            return self.sender.adopt_thread()
 
     def wait_until_imported(self) -> None:
         """Waits until no background thread imports anything: a fork would leave the import's lock held in the child."""
-        self._sender.wait_until_imported(IMPORT_SECONDS)
+        self.sender.wait_until_imported(IMPORT_SECONDS)
         self._leftovers.wait_until_imported(IMPORT_SECONDS)
 
     def begin_in_child(self) -> None:
         """Makes a forked child's copy a producer of its own."""
         # Referenced, not closed: the sockets are the parent's, and a collected one would warn.
-        self._inherited += [self._sender, self._queue]
-        self._queue.forget_in_child()
+        self._inherited += [self.sender, self.queue]
+        self.queue.forget_in_child()
         self._leftovers.forget_in_child()
-        report, parents_sender, opens = self._report, self._sender, self._has_opened or self._opens_with_report
+        report, parents_sender, opens = self._report, self.sender, self._has_opened or self._opens_with_report
         parent = None if self._fork is None else self._fork.parent
         if self._opening is not None:
             self._opening.mark.forget_in_child()
@@ -313,7 +289,7 @@ class Outbox:
         self._opened_at = clock.monotonic()
         self._begin(new_producer())
         self._report, self._opens_with_report = report, opens
-        self._sender.inherit(parents_sender)
+        self.sender.inherit(parents_sender)
         if self._after_fork is not None:
             self._after_fork()
 
@@ -327,35 +303,35 @@ class Outbox:
         self._started = self._has_opened = self._opens_with_report = self._confirms_opening = False
         self._waits_for_others = self._is_ended = False
         self._leftovers = Leftovers(self._environment)
-        self._queue = MessageQueue(
+        self.queue = MessageQueue(
             spool=self._make_spool,
             memory_messages=self._memory_messages,
             memory_bytes=self._memory_bytes,
             always_spool=self._always_spool,
             dropped_note=dropped_note,
         )
-        self._losses = LossWarnings(self._queue, invocation=self.bootstrap.invocation)
-        self._sender = Sender(
+        self._losses = LossWarnings(self.queue, invocation=self.bootstrap.invocation)
+        self.sender = Sender(
             bootstrap=self.bootstrap,
             producer=producer,
-            queue=self._queue,
+            queue=self.queue,
             environment=self._environment,
             fetch_context=self._fetch_context,
             heartbeat=self._heartbeat,
         )
-        self._sender.on_control(self._on_control)
+        self.sender.on_control(self._on_control)
 
     def _start(self) -> None:
         with self._starting:
             if not self._started and self._report is None:
                 # First: where threads are greenlets another one of them comes here while this one starts.
                 self._started = True
-                self._started = self._sender.start()
+                self._started = self.sender.start()
                 if self._started and self._fork is None:
                     self._leftovers.start()
 
     def _put_opening(self, opening: Opening) -> None:
-        on_disk = self._queue.put_opening(opening.body, spool=lambda: self._make_spool(1, opening))
+        on_disk = self.queue.put_opening(opening.body, spool=lambda: self._make_spool(1, opening))
         self._has_opened, self._opening = True, opening
         self._confirms_opening = not (on_disk and opening.safe)
 
@@ -382,12 +358,12 @@ class Outbox:
             self.bootstrap.invocation, own=self.producer, seconds=seconds
         )
         if self._waits_for_others:
-            self._sender.stop(timeout=JOIN_SECONDS)
+            self.sender.stop(timeout=JOIN_SECONDS)
 
         def encode(ledger: Ledger) -> bytes:
             return encode_json(message_to_wire(replace(message, ledger=ledger), sent_at=sent_at))
 
-        return self._queue.put_closing(encode)
+        return self.queue.put_closing(encode)
 
     def _make_spool(self, first_seq: int, opening: Opening | None = None) -> Spool:
         header = SpoolHeader(bootstrap=self.bootstrap, producer=self.producer, first_seq=first_seq)

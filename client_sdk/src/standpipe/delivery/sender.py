@@ -12,15 +12,14 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from standpipe.delivery.fetched_context import FetchedContext
 from standpipe.delivery.heartbeat import Heartbeat
 from standpipe.delivery.message_queue import Batch, MessageQueue
 from standpipe.delivery.reachability import ReachabilityWarning
 from standpipe.delivery_report import Rejection
 from standpipe.errors import PipesConfigurationError, PipesServerError, error_for_problem
-from standpipe.http.backoff import random_part
 from standpipe.http.decisions import (
     Advance,
     Answer,
@@ -32,6 +31,7 @@ from standpipe.http.decisions import (
     advice_for,
     is_context,
     method_of,
+    random_part,
     undeliverable_note,
 )
 from standpipe.http.retry_state import RetryState
@@ -66,7 +66,7 @@ class Sender:
         fetch_context: bool,
         heartbeat: bool,
     ) -> None:
-        self.context = FetchedContext()
+        self.context: Future[ContextData] = Future()
         self.control = Control()
         self.limits = Limits()
         self.superseded = False
@@ -116,7 +116,9 @@ class Sender:
     def inherit(self, parent: Sender) -> None:
         """In a forked child: takes over what the parent's has learned from the server."""
         self.limits, self._lease_seconds = parent.limits, parent._lease_seconds
-        self.context = parent.context.copy()
+        # A future of its own, whose lock no thread of the parent holds.
+        if parent.context.done():
+            self._settle(parent.context.exception() or parent.context.result())
 
     def wait_until_imported(self, timeout: float) -> None:
         """Waits until the thread imports nothing more: a fork amid an import would leave its lock held in the child."""
@@ -180,7 +182,7 @@ class Sender:
     def _spool_without_client(self, error: PipesConfigurationError) -> None:
         """This environment gives no client. Another process may have one, so reports wait for it on disk."""
         self.trouble = str(error)
-        self.context.fail(error)
+        self._settle(error)
         self._spool()
         self._queue.end_waiting()
         text = "Nothing is delivered to invocation %s at %s: %s Reports are kept, on disk if it takes them."
@@ -200,7 +202,7 @@ class Sender:
     def _take_turn(self, transport: Transport) -> None:
         """Does what is next: fetches the context, sends a batch, or waits."""
         pause = self._retries.next_attempt(hurried=self._try_now) - clock.monotonic()
-        if pause <= 0 and self._wants_context and not self.context.settled and not self._opening_first:
+        if pause <= 0 and self._wants_context and not self.context.done() and not self._opening_first:
             self._fetch_context(transport)
         elif self.superseded:
             self._queue.wait_for_work(None, new_messages=False)
@@ -243,10 +245,18 @@ class Sender:
             if self._heartbeat is not None:
                 self._heartbeat.start(lease_seconds=self._lease_seconds)
         try:
-            self.context.set(ContextData.from_wire(body.get("context")))
+            self._settle(ContextData.from_wire(body.get("context")))
         except InvalidContext as error:
             text = f"The server at {self._bootstrap.url} sent a context that cannot be read: {error}"
-            self.context.fail(PipesServerError(text))
+            self._settle(PipesServerError(text))
+
+    def _settle(self, context: ContextData | BaseException) -> None:
+        if self.context.done():
+            return
+        if isinstance(context, BaseException):
+            self.context.set_exception(context)
+        else:
+            self.context.set_result(context)
 
     def _may_be_reopened(self, answer: Answer | NoAnswer) -> bool:
         """Whether the invocation may have succeeded without this process: its token reads the context again once the
@@ -355,7 +365,7 @@ class Sender:
         self._queue.refuse()
         where = f"invocation {self._bootstrap.invocation} at {self._bootstrap.url}"
         message = f"The server refused {where}: {reason}. {advice_for(stop.problem)}"
-        self.context.fail(error_for_problem(stop.problem, message=message))
+        self._settle(error_for_problem(stop.problem, message=message))
         if not self.superseded:
             _log.warning("Nothing more is delivered to %s: %s.", where, reason)
 

@@ -41,27 +41,22 @@ class StrictChannel:
             PipesServerUnreachable: the server has not confirmed it in time. It is stored here, and tried again.
             PipesProblem: the server refuses everything, or has rejected this message or an earlier one.
         """
-        outbox = self._outbox
+        outbox, sender = self._outbox, self._outbox.sender
         outbox.send(message)
         if isinstance(message, Closed) and message.exception is not None:
             # The program has failed already; an error of the delivery must not cover that.
             self._raises_at_close = False
-        if isinstance(message, _NOT_CONFIRMED) or outbox.superseded:
+        if isinstance(message, _NOT_CONFIRMED) or sender.superseded:
             return
-        seconds = outbox.close_seconds
-        dropped, self._raised_dropped = outbox.dropped > self._raised_dropped, outbox.dropped
-        if dropped or not outbox.flush(seconds):
-            if outbox.superseded:
-                return
-            raise _undelivered(outbox, method=message.method, seconds=seconds)
-        rejections = outbox.rejections[self._raised_rejections :]
-        if rejections:
+        dropped, self._raised_dropped = outbox.queue.dropped > self._raised_dropped, outbox.queue.dropped
+        if dropped or not outbox.flush(outbox.close_seconds):
+            if not sender.superseded:
+                raise _undelivered(outbox, method=message.method)
+        elif rejections := sender.rejections[self._raised_rejections :]:
             self._raised_rejections += len(rejections)
             first = rejections[0]
-            raise error_for_problem(
-                first.problem,
-                message=f"Calling `{message.method}`: the server rejected message {first.seq}: {first.problem.detail}",
-            )
+            text = f"Calling `{message.method}`: the server rejected message {first.seq}: {first.problem.detail}"
+            raise error_for_problem(first.problem, message=text)
 
     def flush(self, timeout: float) -> bool:
         return self._outbox.flush(timeout)
@@ -74,20 +69,20 @@ class StrictChannel:
                 has failed.
         """
         report = self._outbox.close(timeout)
-        if report.complete or not self._raises_at_close or self._outbox.superseded:
+        if report.complete or not self._raises_at_close or self._outbox.sender.superseded:
             return report
         self._raises_at_close = False
         raise PipesNotDelivered(_sentence(report), report=report)
 
 
-def _undelivered(outbox: Outbox, *, method: str, seconds: float) -> Exception:
+def _undelivered(outbox: Outbox, *, method: str) -> Exception:
     where = f"invocation {outbox.bootstrap.invocation} at {outbox.bootstrap.url}"
-    trouble = (outbox.trouble or "no answer").rstrip(".")
-    if outbox.refusal is not None:
-        return error_for_problem(outbox.refusal, message=f"Calling `{method}`: {where} takes nothing: {trouble}.")
+    trouble = (outbox.sender.trouble or "no answer").rstrip(".")
+    if (stop := outbox.sender.stopped_by) is not None:
+        return error_for_problem(stop.problem, message=f"Calling `{method}`: {where} takes nothing: {trouble}.")
     return PipesServerUnreachable(
-        f"Calling `{method}`: {where} has not confirmed it within {seconds:g} s ({trouble}). It is kept and tried "
-        "again; without `strict=True` the program would go on."
+        f"Calling `{method}`: {where} has not confirmed it within {outbox.close_seconds:g} s ({trouble}). It is kept "
+        "and tried again; without `strict=True` the program would go on."
     )
 
 

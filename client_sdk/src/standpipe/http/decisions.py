@@ -8,15 +8,17 @@ name a sequence number.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
 from standpipe.delivery_report import Rejection
-from standpipe.http.backoff import backoff_delay
 from standpipe_protocol.json_text import JsonValue, encode_json
 from standpipe_protocol.problems import Problem
 
+BACKOFF_BASE_SECONDS = 0.2
+BACKOFF_CAP_SECONDS = 30.0
 # A batch is halved after these: the body is refused as a whole, so one message in it is the cause.
 _WHOLE_BATCH_REFUSED = (400, 413, 422)
 
@@ -77,6 +79,19 @@ class Stop:
 
 
 Decision: TypeAlias = Advance | Split | Replace | Retry | Stop
+
+
+def backoff_delay(
+    *, attempt: int, jitter: float, base: float = BACKOFF_BASE_SECONDS, cap: float = BACKOFF_CAP_SECONDS
+) -> float:
+    """Full-jitter exponential backoff: `jitter` (0 to 1) of a ceiling that doubles with every attempt (from 0)."""
+    return min(cap, base * 2.0 ** min(attempt, 16)) * jitter
+
+
+def random_part() -> float:
+    """A random number from 0 to 1."""
+    # The random module costs two milliseconds to import, and seeds itself from the same source.
+    return int.from_bytes(os.urandom(4), "big") / 2**32
 
 
 def decide_after_append(

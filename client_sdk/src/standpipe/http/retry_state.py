@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from standpipe.http.backoff import BACKOFF_CAP_SECONDS
 from standpipe.http.decisions import (
+    BACKOFF_CAP_SECONDS,
     Advance,
     Answer,
     Decision,

@@ -21,7 +21,8 @@ from standpipe.runtime.text import LONGEST_REASON, text_of
 from standpipe_protocol import PROTOCOL_VERSION
 from standpipe_protocol.bootstrap import Bootstrap, is_loopback
 from standpipe_protocol.invocation import FIRST_SEQ_HEADER, NUMBERED_HEADER, PRODUCER_HEADER
-from standpipe_protocol.json_text import JsonValue, decode_json, encode_json, replace_lone_surrogates
+from standpipe_protocol.json_scan import replace_lone_surrogates
+from standpipe_protocol.json_text import JsonValue, decode_json, encode_json
 from standpipe_protocol.problems import PROBLEM_MEDIA_TYPE, Problem
 
 if TYPE_CHECKING:

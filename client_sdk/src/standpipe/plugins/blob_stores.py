@@ -17,7 +17,7 @@ from io import StringIO
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from standpipe.http.backoff import backoff_delay
+from standpipe.http.decisions import backoff_delay
 from standpipe.plugins.dagster_plugins import text_param
 from standpipe.plugins.interfaces import PipesContextLoader, PipesMessageWriter, PipesMessageWriterChannel, ServerPlugin
 from standpipe.runtime import clock

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from standpipe.producer.opening import new_producer
+from standpipe.orchestration import new_producer
 from standpipe_orchestrator.client.archive_operations import ArchiveReader
 from standpipe_orchestrator.client.broker_client import BrokerClient
 from standpipe_orchestrator.client.discovery import default_client

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
-from standpipe.runtime.clock import monotonic, sleep
+from standpipe.orchestration import monotonic, sleep
 from standpipe_orchestrator.errors import BrokerNotFound
 from standpipe_protocol.bootstrap import (
     API_KEY_VARIABLE,

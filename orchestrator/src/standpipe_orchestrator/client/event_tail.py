@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from standpipe.http.backoff import backoff_delay, random_part
-from standpipe.runtime.clock import monotonic
+from standpipe.orchestration import backoff_delay, monotonic, random_part
 from standpipe_orchestrator.errors import (
     BrokerError,
     BrokerUnreachable,

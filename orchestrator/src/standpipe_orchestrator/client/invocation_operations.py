@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, TypeAlias, Unpack, cast
 
-from standpipe.spool.other_producers import deliver_openings
+from standpipe.orchestration import deliver_openings
 from standpipe_orchestrator.client.event_operations import invocation_path
 from standpipe_orchestrator.client.launch_claims import LAUNCH_KEY
 from standpipe_orchestrator.client.server_protocol import ENDS_AND_ATTEMPTS, ServerProtocol

@@ -18,11 +18,8 @@ from urllib.parse import urlsplit
 import httpx
 import httpx_sse
 
+from standpipe import orchestration as sdk
 from standpipe.errors import PipesConfigurationError
-from standpipe.http.backoff import backoff_delay, random_part
-from standpipe.http.client import ANSWER_SECONDS, CONNECT_SECONDS, make_client, parsed_url, retry_after_seconds
-from standpipe.runtime.clock import monotonic
-from standpipe.runtime.threads import sending
 from standpipe_orchestrator.client.problem_errors import error_for_problem
 from standpipe_orchestrator.errors import BrokerNotFound, BrokerUnreachable, UnexpectedAnswer
 from standpipe_protocol import PROTOCOL_VERSION
@@ -160,9 +157,9 @@ class Transport:
         request_id: str | None = None,
         environment: Mapping[str, str] | None = None,
         retry_seconds: float = RETRY_SECONDS,
-        answer_seconds: float = ANSWER_SECONDS,
-        clock: Callable[[], float] = monotonic,
-        jitter: Callable[[], float] = random_part,
+        answer_seconds: float = sdk.ANSWER_SECONDS,
+        clock: Callable[[], float] = sdk.monotonic,
+        jitter: Callable[[], float] = sdk.random_part,
     ) -> None:
         """Prepares; connects nowhere yet.
 
@@ -179,8 +176,8 @@ class Transport:
         self._retry_seconds, self._clock, self._jitter = retry_seconds, clock, jitter
         self._closed = threading.Event()
         try:
-            self._client = make_client(
-                parsed_url(self.url, name="The broker's address"),
+            self._client = sdk.make_client(
+                sdk.parsed_url(self.url, name="The broker's address"),
                 headers=headers,
                 environment=environment,
                 # Each running invocation holds one stream, so the number of connections has no bound of its own.
@@ -208,7 +205,7 @@ class Transport:
             try:
                 return self._try(method, path, **options)
             except _TryAgain as again:
-                delay = backoff_delay(attempt=attempt, jitter=self._jitter(), base=_FIRST_PAUSE, cap=_LONGEST_PAUSE)
+                delay = sdk.backoff_delay(attempt=attempt, jitter=self._jitter(), base=_FIRST_PAUSE, cap=_LONGEST_PAUSE)
                 pause = max(delay, again.retry_after)
                 if self._clock() + pause >= deadline:
                     raise again.error from again.error.__cause__
@@ -267,10 +264,10 @@ class Transport:
             f"{self.url}{API_PATH}{path}",
             params=_given(query),
             headers={"Accept": "text/event-stream", "Cache-Control": "no-cache"},
-            timeout=httpx.Timeout(STREAM_SILENCE_SECONDS, connect=CONNECT_SECONDS),
+            timeout=httpx.Timeout(STREAM_SILENCE_SECONDS, connect=sdk.CONNECT_SECONDS),
         )
         try:
-            with sending():
+            with sdk.sending():
                 response = opened.__enter__()
         except Exception as error:
             raise _unreachable(error, call=call, url=self.url) from error
@@ -289,7 +286,7 @@ class Transport:
         request = self._client.build_request("GET", f"{self.url}/healthz", headers={header: nonce}, timeout=2.0)
         del request.headers["Authorization"]
         try:
-            with sending():
+            with sdk.sending():
                 return cast("str | None", self._client.send(request).headers.get(proof_header))
         except Exception:
             return None
@@ -315,7 +312,7 @@ class Transport:
             content = encode_json(body)
             sent["Content-Type"] = "application/json"
         try:
-            with sending():
+            with sdk.sending():
                 response = self._client.request(
                     method,
                     f"{self.url}{API_PATH}{path}",
@@ -324,7 +321,7 @@ class Transport:
                     headers=sent,
                     timeout=httpx.USE_CLIENT_DEFAULT
                     if answer_seconds is None
-                    else httpx.Timeout(answer_seconds, connect=CONNECT_SECONDS),
+                    else httpx.Timeout(answer_seconds, connect=sdk.CONNECT_SECONDS),
                 )
         # Not only httpx's own: names that cannot be encoded, bodies that cannot be decoded.
         except Exception as error:
@@ -336,7 +333,7 @@ class Transport:
                 self._refuse(response, method, path)
             except Exception as error:
                 if response.status_code in _WORTH_ANOTHER_TRY:
-                    named = retry_after_seconds(response.headers.get("retry-after"), most=_MAX_RETRY_AFTER)
+                    named = sdk.retry_after_seconds(response.headers.get("retry-after"), most=_MAX_RETRY_AFTER)
                     raise _TryAgain(error, retry_after=named or 0.0) from None
                 raise
         if not response.content:

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from standpipe.runtime.clock import monotonic
+from standpipe.orchestration import monotonic
 from standpipe_orchestrator.launchers.protocol import Job, JobDescription, JobEnd, StopReason
 
 POLL_SECONDS = 1.0

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import IO, Literal, Self
 
-from standpipe.runtime.clock import monotonic, sleep
+from standpipe.orchestration import monotonic, sleep
 
 ACQUIRE_SECONDS = 2.0
 """A process that only looks holds the lock for a moment."""

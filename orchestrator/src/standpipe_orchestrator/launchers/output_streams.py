@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from standpipe.runtime.clock import sleep
+from standpipe.orchestration import sleep
 
 READ_BYTES = 48 * 1024
 _LOOK_SECONDS = 0.1

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 
-from standpipe.runtime.clock import monotonic
+from standpipe.orchestration import monotonic
 from standpipe_orchestrator.errors import BrokerError
 from standpipe_orchestrator.launchers.arguments import program_of, require_seconds
 from standpipe_orchestrator.launchers.capture import StreamCapture, reported_bytes

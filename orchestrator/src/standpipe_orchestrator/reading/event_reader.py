@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from standpipe.runtime.clock import monotonic
+from standpipe.orchestration import monotonic
 from standpipe_orchestrator.client.broker_client import BrokerClient
 from standpipe_orchestrator.reading.receipt_check import Tally, disagreements
 from standpipe_protocol.invocation import Event, Invocation

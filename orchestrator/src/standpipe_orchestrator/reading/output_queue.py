@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TextIO
 
-from standpipe.runtime.clock import monotonic
+from standpipe.orchestration import monotonic
 
 MOST_BYTES = 8 * 1024 * 1024
 STALLED_SECONDS = 2.0

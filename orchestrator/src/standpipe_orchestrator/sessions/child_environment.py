@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from standpipe.spool.creation import spool_path
+from standpipe.orchestration import spool_path
 from standpipe_protocol.bootstrap import (
     API_KEY_FILE_VARIABLE,
     API_KEY_VARIABLE,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from standpipe.delivery.outbox import Outbox
-from standpipe.runtime.clock import monotonic
+from standpipe.orchestration import Outbox, monotonic
 
 _LOOK_SECONDS = 0.5
 

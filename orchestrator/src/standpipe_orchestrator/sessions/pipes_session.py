@@ -14,9 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
-from standpipe.delivery.outbox import Outbox
-from standpipe.producer.opening import new_producer
-from standpipe.spool.marks import LaunchMark
+from standpipe.orchestration import LaunchMark, Outbox, new_producer
 from standpipe_orchestrator.client.broker_client import BrokerClient
 from standpipe_orchestrator.client.invocation_operations import LaunchState, RegisteredInvocation
 from standpipe_orchestrator.client.launch_claims import EARLY_EVENTS, claim_message, launch_facts

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from standpipe.runtime.threads import background_thread
+from standpipe.orchestration import background_thread
 from standpipe_orchestrator.errors import BrokerError, NotFound
 from standpipe_orchestrator.values.asset_key import AssetKey
 from standpipe_protocol.context import ContextData

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from standpipe.runtime.clock import monotonic, sleep
+from standpipe.orchestration import monotonic, sleep
 from standpipe_orchestrator.launchers.output_streams import FileStream
 from standpipe_orchestrator.launchers.protocol import (
     JobDescription,

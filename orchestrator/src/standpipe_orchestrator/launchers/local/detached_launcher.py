@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from standpipe.spool.creation import spool_path
+from standpipe.orchestration import spool_path
 from standpipe_orchestrator.client.broker_client import BrokerClient
 from standpipe_orchestrator.client.discovery import default_client
 from standpipe_orchestrator.client.launch_claims import EARLY_EVENTS, launch_facts

@@ -27,13 +27,8 @@ from standpipe_protocol.invocation import (
     Expected,
     ExpectedCheck,
 )
-from standpipe_protocol.json_text import (
-    JsonValue,
-    json_depth,
-    json_kind,
-    quote_non_finite,
-    replace_lone_surrogates,
-)
+from standpipe_protocol.json_scan import json_depth, quote_non_finite, replace_lone_surrogates
+from standpipe_protocol.json_text import JsonValue, json_kind
 from standpipe_protocol.limits import Limits
 from standpipe_protocol.problems import Problem
 from standpipe_protocol.process_end import NAME_CHARACTERS, Attempt, InvalidMember, parse_attempt, parse_process_end

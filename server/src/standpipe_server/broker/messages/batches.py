@@ -11,8 +11,7 @@ from typing import Final
 
 import msgspec
 
-from standpipe_protocol.json_scan import has_longer_integer
-from standpipe_protocol.json_text import json_depth
+from standpipe_protocol.json_scan import has_longer_integer, json_depth
 from standpipe_protocol.limits import Limits
 from standpipe_server.broker.messages.lean_structs import LeanMessage, decode_lean_array
 from standpipe_server.broker.messages.parsed_message import ParsedMessage, parse_messages, parse_one, with_long_integer
