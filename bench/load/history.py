@@ -27,8 +27,7 @@ from standpipe_server.store.database import engines, tables
 from standpipe_server.store.database.schema_upgrade import upgrade_database
 from standpipe_server.store.events.segments import encode_batch
 from standpipe_server.store.reads.lookups import find_target
-from standpipe_server.store.transactions.caches import Caches
-from standpipe_server.store.transactions.live_states import LiveStates
+from standpipe_server.store.transactions.caches import Caches, LiveStates
 from standpipe_server.store.transactions.unit_of_work import UnitOfWork
 
 EVENTS = 50

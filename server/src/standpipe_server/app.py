@@ -8,19 +8,15 @@ from starlette.exceptions import HTTPException
 
 from standpipe_protocol.problems import PROBLEM_MEDIA_TYPE, Problem
 from standpipe_server.api.browsers.assets import asset_routes
-from standpipe_server.api.browsers.first_errors import error_routes
-from standpipe_server.api.browsers.lists import browsing_routes
-from standpipe_server.api.browsers.login import login_routes
+from standpipe_server.api.browsers.lists import browsing_routes, error_routes
 from standpipe_server.api.entrance import Entrance, internal
 from standpipe_server.api.http.answers import exchange_of
 from standpipe_server.api.http.problems import from_http_exception, from_validation_error, problem_body, problem_headers
-from standpipe_server.api.orchestrators.invocations import invocation_routes
-from standpipe_server.api.orchestrators.launcher import launcher_routes
+from standpipe_server.api.orchestrators.invocations import invocation_routes, launcher_routes
 from standpipe_server.api.parts import ApiParts
-from standpipe_server.api.processes.context import process_routes
-from standpipe_server.api.processes.control import control_members
+from standpipe_server.api.processes.context import control_members, process_routes
 from standpipe_server.api.service.openapi import describe_api
-from standpipe_server.api.service.routes import root_routes
+from standpipe_server.api.service.routes import login_routes, root_routes
 from standpipe_server.broker.messages.batches import Refused
 from standpipe_server.store import StoreError
 from standpipe_server.ui.pages import Pages

@@ -25,7 +25,7 @@ import uvloop
 from standpipe_protocol.bootstrap import is_loopback
 from standpipe_protocol.home import Credentials
 from standpipe_server.api.access.sessions import FIRST_CODE_SECONDS
-from standpipe_server.api.browsers.login import login_link
+from standpipe_server.api.service.routes import login_link
 from standpipe_server.app import create_app
 from standpipe_server.connections import Connection
 from standpipe_server.credentials import home_credentials, publish_address

@@ -12,10 +12,9 @@ from importlib.metadata import version
 from urllib.parse import urlsplit
 
 from standpipe_protocol.home import Credentials
-from standpipe_server.api.access.ended_sessions import EndedSessions
 from standpipe_server.api.access.guard import Guard, host_name
 from standpipe_server.api.access.rate_limits import Rates
-from standpipe_server.api.access.sessions import Sessions
+from standpipe_server.api.access.sessions import EndedSessions, Sessions
 from standpipe_server.api.http.bodies import Bodies, BodyBudget
 from standpipe_server.api.http.streams import Streams
 from standpipe_server.api.metrics import Metrics

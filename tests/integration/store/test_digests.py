@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection
 
 from standpipe_server.broker.lifecycle.requests import Heartbeat
-from standpipe_server.broker.outcome.ledgers import Digests
+from standpipe_server.broker.outcome.receipt import Digests
 from standpipe_server.broker.values.state import Finish
 from standpipe_server.store import Overloaded
 from standpipe_server.store.commands import RecordHeartbeat, stored_digests

@@ -15,7 +15,7 @@ from standpipe_server.store.database import tables
 from standpipe_server.store.database.engines import database_url as parse_url
 from standpipe_server.store.database.engines import open_engine
 from standpipe_server.store.store import Store
-from standpipe_server.store.transactions.command import Command
+from standpipe_server.store.transactions.writer import Command
 from standpipe_server.store.upkeep.lease_grace import LeaseGrace
 from standpipe_server.store.upkeep.sweeper import Sweeper
 from standpipe_server.store.upkeep.watched_clock import WatchedClock

@@ -5,8 +5,13 @@ from __future__ import annotations
 import pytest
 
 from standpipe_protocol.json_text import JsonValue
-from standpipe_server.broker.comparison.differences import MOST_DIFFERENCES, different, different_leaves, template_of
-from standpipe_server.broker.comparison.schema_difference import difference_of
+from standpipe_server.broker.differences import (
+    MOST_DIFFERENCES,
+    difference_of,
+    different,
+    different_leaves,
+    template_of,
+)
 
 
 def test_only_what_is_not_the_same_for_all_is_told() -> None:

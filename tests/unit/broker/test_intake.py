@@ -11,7 +11,7 @@ from standpipe_protocol.limits import Limits
 from standpipe_server.broker.intake.decide_append import Append, Gap, Known, NeedsDigests, TooLate, decide_append
 from standpipe_server.broker.messages.batches import parse_batch
 from standpipe_server.broker.messages.parsed_message import ParsedMessage
-from standpipe_server.broker.outcome.ledgers import Digests
+from standpipe_server.broker.outcome.receipt import Digests
 from standpipe_server.broker.values.state import InvocationState, ProducerState, replace
 
 AB = "ab" * 32

@@ -21,8 +21,8 @@ from standpipe_protocol.metadata import METADATA_TYPES
 from standpipe_protocol.problems import PROBLEM_TYPES
 from standpipe_protocol.process_end import CAUSE_CODES, OUTCOMES
 from standpipe_server.broker.intake import batch_pass
+from standpipe_server.broker.lifecycle import attempts as standing
 from standpipe_server.broker.lifecycle import refusals
-from standpipe_server.broker.lifecycle import standing_reports as standing
 from standpipe_server.broker.lifecycle.launches import LAUNCH_STATES
 from standpipe_server.broker.outcome import verdict
 from standpipe_server.store.commands import append

@@ -5,7 +5,7 @@ invariant: acknowledged means committed, and each numbered message is stored exa
 `store.reads`, writes are commands of `store.commands`; `Store.reads` and `Store.writes` run them.
 """
 
-from standpipe_server.store.database.settings import StoreSettings
+from standpipe_server.store.database.engines import StoreSettings
 from standpipe_server.store.errors import (
     BadCursor,
     Conflict,

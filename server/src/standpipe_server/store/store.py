@@ -14,8 +14,8 @@ from typing import Any
 from standpipe_server.store.commands.stored_digests import Appends
 from standpipe_server.store.commands.take_numbers import NumberTaker
 from standpipe_server.store.database import engines
+from standpipe_server.store.database.engines import StoreSettings
 from standpipe_server.store.database.schema_upgrade import upgrade_database
-from standpipe_server.store.database.settings import StoreSettings
 from standpipe_server.store.events.recent_events import RecentEvents
 from standpipe_server.store.reads.following import EventReads
 from standpipe_server.store.reads.lookups import Callers

@@ -131,7 +131,7 @@ class Pages:
 
     async def _sign_out(self, exchange: Exchange) -> None:
         self._parts.sessions.end(exchange.headers.get(b"cookie"))
-        await asyncio.get_running_loop().run_in_executor(self._parts.executor, self._parts.sessions.keep_ended)
+        await asyncio.get_running_loop().run_in_executor(self._parts.executor, self._parts.sessions.ended.keep)
         await self._go(exchange, "/login", cookie=self._cookie(exchange, "", seconds=0))
 
     async def _form(self, exchange: Exchange) -> bytes:

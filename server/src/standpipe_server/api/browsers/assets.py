@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations`: FastAPI reads these signatures while the functions are made.
 
+from dataclasses import replace
 from typing import Annotated
 from urllib.parse import unquote
 
@@ -20,27 +21,7 @@ from standpipe_server.api.http.answers import (
 )
 from standpipe_server.api.http.parameters import instant
 from standpipe_server.api.parts import ApiParts
-from standpipe_server.store.reads.assets import (
-    CHECKS,
-    MATERIALIZATIONS,
-    OBSERVATIONS,
-    ReportFilter,
-    SeriesFilter,
-    list_reports,
-    read_asset,
-)
-from standpipe_server.store.reads.assets import (
-    list_assets as read_assets,
-)
-from standpipe_server.store.reads.assets import (
-    list_labels as read_labels,
-)
-from standpipe_server.store.reads.assets import (
-    list_schema_changes as read_schema_changes,
-)
-from standpipe_server.store.reads.assets import (
-    read_series as read_points,
-)
+from standpipe_server.store.reads import assets
 
 
 async def _asset_key(
@@ -56,6 +37,15 @@ MOST_POINTS = 5_000
 Partition = Annotated[str | None, Query(description="Only what was reported for this partition.")]
 
 
+async def _filters(partition_key: Partition = None, since: Since = None, until: Until = None) -> assets.ReportFilter:
+    return assets.ReportFilter(
+        partition_key=partition_key, since=instant("since", since), until=instant("until", until)
+    )
+
+
+Filters = Annotated[assets.ReportFilter, Depends(_filters)]
+
+
 def asset_routes(parts: ApiParts) -> APIRouter:
     """The routes under `/api/v1/assets`."""
     routes = APIRouter(prefix="/api/v1/assets", tags=["assets"])
@@ -68,62 +58,39 @@ def asset_routes(parts: ApiParts) -> APIRouter:
         cursor: Cursor = None,
     ) -> Response:
         """The assets for which something was reported, by key."""
-        return page_answer(await reads.run(read_assets, limit=min(limit, MOST_ITEMS), cursor=cursor, text=text))
+        return page_answer(await reads.run(assets.list_assets, limit=limit, cursor=cursor, text=text))
 
     @routes.get("/{key}", responses=describe("Asset"))
     async def get_asset(key: AssetKey) -> Response:
         """One asset with the latest that was reported for it."""
         await numbers.take(key)
-        return json_answer(await reads.run(read_asset, key))
+        return json_answer(await reads.run(assets.read_asset, key))
 
     @routes.get("/{key}/materializations", responses=describe("MaterializationPage", "malformed"))
     async def list_materializations(
-        *,
-        key: AssetKey,
-        partition_key: Partition = None,
-        since: Since = None,
-        until: Until = None,
-        limit: Limit = 50,
-        cursor: Cursor = None,
+        key: AssetKey, filters: Filters, limit: Limit = 50, cursor: Cursor = None
     ) -> Response:
         """The asset's materializations, newest first."""
-        filters = _filter(partition_key, since, until)
-        return page_answer(
-            await reads.run(list_reports, MATERIALIZATIONS, key, filters, limit=min(limit, MOST_ITEMS), cursor=cursor)
-        )
+        reports = assets.MATERIALIZATIONS
+        return page_answer(await reads.run(assets.list_reports, reports, key, filters, limit=limit, cursor=cursor))
 
     @routes.get("/{key}/observations", responses=describe("ObservationPage", "malformed"))
-    async def list_observations(
-        *,
-        key: AssetKey,
-        partition_key: Partition = None,
-        since: Since = None,
-        until: Until = None,
-        limit: Limit = 50,
-        cursor: Cursor = None,
-    ) -> Response:
+    async def list_observations(key: AssetKey, filters: Filters, limit: Limit = 50, cursor: Cursor = None) -> Response:
         """The asset's observations, newest first."""
-        filters = _filter(partition_key, since, until)
-        return page_answer(
-            await reads.run(list_reports, OBSERVATIONS, key, filters, limit=min(limit, MOST_ITEMS), cursor=cursor)
-        )
+        reports = assets.OBSERVATIONS
+        return page_answer(await reads.run(assets.list_reports, reports, key, filters, limit=limit, cursor=cursor))
 
     @routes.get("/{key}/checks", responses=describe("CheckPage", "malformed"))
     async def list_checks(
-        *,
         key: AssetKey,
+        filters: Filters,
         check_name: Annotated[str | None, Query(description="Only this check.")] = None,
-        partition_key: Partition = None,
-        since: Since = None,
-        until: Until = None,
         limit: Limit = 50,
         cursor: Cursor = None,
     ) -> Response:
         """The asset's check results, newest first."""
-        filters = _filter(partition_key, since, until, check_name)
-        return page_answer(
-            await reads.run(list_reports, CHECKS, key, filters, limit=min(limit, MOST_ITEMS), cursor=cursor)
-        )
+        reports, filters = assets.CHECKS, replace(filters, check_name=check_name)
+        return page_answer(await reads.run(assets.list_reports, reports, key, filters, limit=limit, cursor=cursor))
 
     @routes.get("/{key}/metadata", responses=describe("LabelPage", "malformed"))
     async def list_labels(
@@ -131,7 +98,7 @@ def asset_routes(parts: ApiParts) -> APIRouter:
     ) -> Response:
         """The labels of metadata under which numbers were reported, each with its last point."""
         await numbers.take(key, of_checks=bool(check_name))
-        labels = await reads.run(read_labels, key, check_name=check_name, limit=min(limit, MOST_ITEMS), cursor=cursor)
+        labels = await reads.run(assets.list_labels, key, check_name=check_name, limit=limit, cursor=cursor)
         return json_answer({"items": labels.items, "next_cursor": labels.next_cursor, "left_out": labels.left_out})
 
     @routes.get("/{key}/metadata/{label}/series", responses=describe("Series", "invalid-request"))
@@ -146,7 +113,7 @@ def asset_routes(parts: ApiParts) -> APIRouter:
         max_points: Annotated[int, Query(ge=1, description=f"At most {MOST_POINTS} are given.")] = 500,
     ) -> Response:
         """The numbers under one label over time, oldest first; where there are more, the last of each bin."""
-        filters = SeriesFilter(
+        filters = assets.SeriesFilter(
             max_points=min(max_points, MOST_POINTS),
             check_name=check_name,
             partition_key=partition_key,
@@ -155,23 +122,12 @@ def asset_routes(parts: ApiParts) -> APIRouter:
         )
         name = unquote(label)
         await numbers.take(key, of_checks=bool(check_name))
-        series = await reads.run(read_points, key, name, filters)
+        series = await reads.run(assets.read_series, key, name, filters)
         return json_answer({"asset_key": key, "label": name, "points": series.points, "binned": series.binned})
 
     @routes.get("/{key}/schema-changes", responses=describe("SchemaChangePage", "malformed"))
     async def list_schema_changes(key: AssetKey, limit: Limit = 50, cursor: Cursor = None) -> Response:
         """How the asset's table schema changed, newest first. A page may be short before the last one."""
-        return page_answer(await reads.run(read_schema_changes, key, limit=min(limit, MOST_ITEMS), cursor=cursor))
+        return page_answer(await reads.run(assets.list_schema_changes, key, limit=limit, cursor=cursor))
 
     return routes
-
-
-def _filter(
-    partition_key: str | None, since: str | None, until: str | None, check_name: str | None = None
-) -> ReportFilter:
-    return ReportFilter(
-        partition_key=partition_key,
-        check_name=check_name,
-        since=instant("since", since),
-        until=instant("until", until),
-    )

@@ -12,29 +12,27 @@ from pydantic import BaseModel, Field
 from standpipe_protocol.asset_keys import canonical_asset_key
 from standpipe_protocol.invocation import Status, VerdictName
 from standpipe_protocol.json_text import encode_json
-from standpipe_server.api.http.answers import MOST_ITEMS, InvocationId, Mask, describe, json_answer
-from standpipe_server.api.http.parameters import instant
+from standpipe_server.api.http.answers import (
+    MOST_ITEMS,
+    Cursor,
+    InvocationId,
+    Limit,
+    Mask,
+    Since,
+    Until,
+    describe,
+    json_answer,
+    page_answer,
+)
+from standpipe_server.api.http.parameters import describe_query, instant, read_model
 from standpipe_server.api.http.problems import invalid_parameter, not_found
-from standpipe_server.api.http.query_models import describe_query, read_query
 from standpipe_server.api.parts import ApiParts
 from standpipe_server.broker.messages.batches import Refused
 from standpipe_server.broker.outcome.badge import Badge
 from standpipe_server.broker.values.ids import INVOCATION_ID
 from standpipe_server.broker.values.times import seconds, to_rfc3339
-from standpipe_server.store.reads.invocations import (
-    InvocationFilter,
-    last_good,
-    read_invocation,
-)
-from standpipe_server.store.reads.invocations import (
-    compare_invocations as read_comparison,
-)
-from standpipe_server.store.reads.invocations import (
-    count_invocations as read_counts,
-)
-from standpipe_server.store.reads.invocations import (
-    list_invocations as read_page,
-)
+from standpipe_server.store.reads import invocations
+from standpipe_server.store.reads.invocations import InvocationFilter
 
 MOST_BINS = 2_000
 MOST_COMPARED = 20
@@ -117,9 +115,9 @@ def browsing_routes(parts: ApiParts) -> APIRouter:
     )
     async def list_invocations(request: Request) -> Response:
         """Lists invocations, newest registration first. A page may be short, or empty, before the last one."""
-        query = read_query(ListQuery, request)
+        query = read_model(ListQuery, request)
         page = await reads.run(
-            read_page,
+            invocations.list_invocations,
             query.filters(),
             limit=min(query.limit, MOST_ITEMS),
             cursor=query.cursor,
@@ -136,10 +134,12 @@ def browsing_routes(parts: ApiParts) -> APIRouter:
     )
     async def count_invocations(request: Request) -> Response:
         """Counts invocations by verdict (or status, while they have none) or by badge, in bins of time."""
-        query = read_query(CountQuery, request)
+        query = read_model(CountQuery, request)
         width = query.width
         ranged = _with_range(query.filters(), width)
-        counts = await reads.run(read_counts, ranged, width=_WIDTHS[width], by_badge=query.by == "badge")
+        counts = await reads.run(
+            invocations.count_invocations, ranged, width=_WIDTHS[width], by_badge=query.by == "badge"
+        )
         bins = [{"start": to_rfc3339(start), "counts": by_name} for start, by_name in counts.bins.items()]
         bounds = {"bin": width, "since": to_rfc3339(ranged.since or 0), "until": to_rfc3339(ranged.until or 0)}
         return json_answer({**bounds, "bins": bins, "total": counts.total})
@@ -155,7 +155,7 @@ def browsing_routes(parts: ApiParts) -> APIRouter:
             raise Refused(invalid_parameter("ids", expected=expected, got=ids[:80]))
         if not all(INVOCATION_ID.fullmatch(one) for one in compared):
             raise Refused(not_found())
-        return json_answer(await reads.run(read_comparison, compared))
+        return json_answer(await reads.run(invocations.compare_invocations, compared))
 
     @routes.get("/{invocation_id}/last-good", responses=describe("LastGood"))
     async def get_last_good(
@@ -164,9 +164,9 @@ def browsing_routes(parts: ApiParts) -> APIRouter:
         mask: Mask = False,
     ) -> Response:
         """The last green invocation before this one of the same job on the same assets, if there is one."""
-        invocation, same = await reads.run(last_good, invocation_id, clean=clean)
+        invocation, same = await reads.run(invocations.last_good, invocation_id, clean=clean)
         if invocation is not None and mask:
-            invocation = await reads.run(read_invocation, invocation.id, mask=True)
+            invocation = await reads.run(invocations.read_invocation, invocation.id, mask=True)
         shown = b"null" if invocation is None else invocation.json
         return json_answer(b'{"invocation":%b,"same":%b}' % (shown, encode_json(list(same))))
 
@@ -187,3 +187,24 @@ def _with_range(filters: InvocationFilter, width: Bin) -> InvocationFilter:
 def _tag(text: str) -> tuple[str, str | None]:
     name, equals, value = text.partition("=")
     return name, value if equals else None
+
+
+Kind = Annotated[
+    Literal["exception", "rejected", "log"] | None,
+    Query(description="A reported exception, a rejected message, or a log message of level ERROR or above."),
+]
+
+
+def error_routes(parts: ApiParts) -> APIRouter:
+    """The route `/api/v1/errors`."""
+    routes = APIRouter(prefix="/api/v1/errors", tags=["orchestrator"])
+
+    @routes.get("", responses=describe("ErrorPage", "invalid-request", "malformed"))
+    async def list_errors(
+        kind: Kind = None, since: Since = None, until: Until = None, limit: Limit = 50, cursor: Cursor = None
+    ) -> Response:
+        """The first error of each kind in each invocation, newest first."""
+        filters = invocations.ErrorFilter(kind=kind, since=instant("since", since), until=instant("until", until))
+        return page_answer(await parts.store.reads.run(invocations.list_errors, filters, limit=limit, cursor=cursor))
+
+    return routes

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Path, Query, Request, Response
+from pydantic import AfterValidator
 
 from standpipe_protocol.json_text import encode_json
 from standpipe_protocol.problems import PROBLEM_MEDIA_TYPE, PROBLEM_TYPES
@@ -31,7 +32,11 @@ InvocationId = Annotated[str, Depends(_invocation_id)]
 
 
 MOST_ITEMS = 500
-Limit = Annotated[int, Query(ge=1, description=f"Items a page; at most {MOST_ITEMS} are given.")]
+Limit = Annotated[
+    int,
+    Query(ge=1, description=f"Items a page; at most {MOST_ITEMS} are given."),
+    AfterValidator(lambda limit: min(limit, MOST_ITEMS)),
+]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before, with the same filter.")]
 Since = Annotated[str | None, Query(description="Received at or after this RFC 3339 time.")]
 Until = Annotated[str | None, Query(description="Received before this RFC 3339 time.")]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, TypeVar, get_args, get_origin
 from urllib.parse import parse_qs
 
 import msgspec
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
 
 from standpipe_protocol.invocation import FIRST_SEQ_HEADER, NUMBERED_HEADER, PRODUCER_HEADER
 from standpipe_protocol.messages import STREAMS
@@ -264,3 +268,50 @@ def _whole(text: str) -> int | None:
     if not text.isascii() or not text.isdigit() or len(text) > 16 or int(text) > _LARGEST_NUMBER:
         return None
     return int(text)
+
+
+_Query = TypeVar("_Query", bound=BaseModel)
+
+
+def read_model(model: type[_Query], request: Request) -> _Query:
+    """The query of a request; what the model does not know is passed over, of what counts once the last is taken.
+
+    Raises:
+        RequestValidationError: a value is none that its parameter takes.
+    """
+    query, repeatable = request.query_params, _repeatable(model)
+    values = {name: query.getlist(name) if name in repeatable else value for name, value in query.items()}
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        errors = [{**one, "loc": ("query", *one["loc"])} for one in error.errors(include_url=False)]
+        raise RequestValidationError(errors) from None
+
+
+def describe_query(model: type[BaseModel]) -> dict[str, Any]:
+    """The model's parameters for the OpenAPI document."""
+    schema = model.model_json_schema(mode="validation")
+    required = schema.get("required", ())
+    return {
+        "parameters": [
+            _parameter(name, property_, required=name in required) for name, property_ in schema["properties"].items()
+        ]
+    }
+
+
+def _parameter(name: str, property_: Mapping[str, Any], *, required: bool) -> dict[str, Any]:
+    # A parameter that may be left out has no value that says so.
+    schema = {key: value for key, value in property_.items() if not (key == "default" and value is None)}
+    parameter = {"name": name, "in": "query", "required": required, "schema": schema}
+    description = schema.get("description")
+    return parameter if description is None else {**parameter, "description": description}
+
+
+@cache
+def _repeatable(model: type[BaseModel]) -> frozenset[str]:
+    """The parameters that may be given several times: the lists."""
+    return frozenset(
+        field.alias or name
+        for name, field in model.model_fields.items()
+        if any(get_origin(kind) is list for kind in (field.annotation, *get_args(field.annotation)))
+    )

@@ -10,9 +10,9 @@ from standpipe_server.api.http.answers import InvocationId, describe, describe_b
 from standpipe_server.api.parts import ApiParts
 from standpipe_server.broker.lifecycle.requests import Heartbeat, parse_heartbeat
 from standpipe_server.broker.values.times import to_rfc3339
-from standpipe_server.store import Target
+from standpipe_server.store import Reads, StoreError, Target
 from standpipe_server.store.commands import RecordHeartbeat
-from standpipe_server.store.reads import find_target, read_context
+from standpipe_server.store.reads import find_target, read_context, read_control
 
 
 def process_routes(parts: ApiParts) -> APIRouter:
@@ -71,3 +71,14 @@ async def _target(parts: ApiParts, request: Request, invocation_id: str) -> Targ
 
 def _lease(seconds: float, expires_at: int | None) -> dict[str, JsonValue]:
     return {"seconds": seconds, "expires_at": None if expires_at is None else to_rfc3339(expires_at)}
+
+
+async def control_members(reads: Reads, target: Target | None) -> dict[str, JsonValue]:
+    """The member `control` for a problem's answer; empty where no invocation is known, or it is gone."""
+    if target is None:
+        return {}
+    try:
+        control = await reads.run(read_control, target)
+    except StoreError:
+        return {}
+    return {"control": control.to_wire()}

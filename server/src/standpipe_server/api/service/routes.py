@@ -9,9 +9,11 @@ from fastapi import APIRouter, Request, Response
 from standpipe_protocol import PROTOCOL_VERSION
 from standpipe_protocol.home import IDENTITY_CHALLENGE_HEADER, IDENTITY_PROOF_HEADER, identity_proof
 from standpipe_server.api import metrics
-from standpipe_server.api.http.answers import describe, json_answer
+from standpipe_server.api.access.guard import request_origin
+from standpipe_server.api.access.sessions import CODE_SECONDS
+from standpipe_server.api.http.answers import describe, exchange_of, json_answer
 from standpipe_server.api.parts import ApiParts
-from standpipe_server.api.service.docs_page import CONTENT_SECURITY_POLICY, docs_page
+from standpipe_server.api.service.openapi import CONTENT_SECURITY_POLICY, docs_page
 from standpipe_server.store.reads import count_by_status
 
 _LONGEST_CHALLENGE = 256
@@ -79,3 +81,21 @@ async def _ready(parts: ApiParts) -> bool:
     except Exception:  # every error of the driver gives the same answer
         return False
     return True
+
+
+def login_routes(parts: ApiParts) -> APIRouter:
+    """`/api/v1/login-links`."""
+    routes = APIRouter(prefix="/api/v1/login-links", tags=["server"])
+
+    @routes.post("", status_code=201, responses=describe("LoginLink", status=201))
+    async def make_login_link(request: Request) -> Response:
+        """A link that signs one browser in, once, within the time that is told."""
+        origin = parts.public_url or request_origin(exchange_of(request))
+        url = login_link(origin, code=parts.sessions.issue_code())
+        return json_answer({"url": url, "expires_in_seconds": CODE_SECONDS}, status=201)
+
+    return routes
+
+
+def login_link(origin: str, *, code: str) -> str:
+    return f"{origin.rstrip('/')}/login?code={code}"

@@ -15,16 +15,15 @@ from standpipe_protocol.acceptance import key_problem, not_a_supervisor
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import METHODS
 from standpipe_protocol.problems import Problem
-from standpipe_server.broker.lifecycle.attempts import lineage_of
-from standpipe_server.broker.lifecycle.end_reports import merge_end_reports
-from standpipe_server.broker.lifecycle.standing_reports import (
+from standpipe_server.broker.lifecycle.attempts import (
     Place,
     ReportKey,
     StandingReport,
+    lineage_of,
     place_report,
     remarks_on_attempt,
 )
-from standpipe_server.broker.messages.error_summary import shortened
+from standpipe_server.broker.lifecycle.end_reports import merge_end_reports
 from standpipe_server.broker.messages.parsed_message import (
     Check,
     Closing,
@@ -34,8 +33,9 @@ from standpipe_server.broker.messages.parsed_message import (
     Observation,
     Opening,
     ParsedMessage,
+    shortened,
 )
-from standpipe_server.broker.outcome.ledgers import Digests, judge_ledger, ledger_as_declared
+from standpipe_server.broker.outcome.receipt import Digests, judge_ledger, ledger_as_declared
 from standpipe_server.broker.values.state import Finish, InvocationState, ProducerState, replace
 
 _UNKNOWN = "other"

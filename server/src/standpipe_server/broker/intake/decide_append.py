@@ -16,9 +16,9 @@ from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.problems import Problem
 from standpipe_server.broker.intake.batch_pass import BatchPass, Known
 from standpipe_server.broker.lifecycle import leases as lifecycle
-from standpipe_server.broker.lifecycle.standing_reports import ReportKey
+from standpipe_server.broker.lifecycle.attempts import ReportKey
 from standpipe_server.broker.messages.parsed_message import Content, ParsedMessage
-from standpipe_server.broker.outcome.ledgers import Digests
+from standpipe_server.broker.outcome.receipt import Digests
 from standpipe_server.broker.values.ids import ANONYMOUS_PRODUCER
 from standpipe_server.broker.values.state import InvocationState, ProducerState, replace
 

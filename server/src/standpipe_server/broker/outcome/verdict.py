@@ -18,8 +18,7 @@ from standpipe_server.broker.lifecycle.end_reports import (
     describe_exit_code,
 )
 from standpipe_server.broker.outcome.expected_progress import Reported, progress_of
-from standpipe_server.broker.outcome.ledgers import AGREES
-from standpipe_server.broker.outcome.receipt import describe, is_complete, silent_since
+from standpipe_server.broker.outcome.receipt import AGREES, describe, is_complete, silent_since
 from standpipe_server.broker.values.state import InvocationState, ProducerState
 
 _LISTED = 20

@@ -20,9 +20,8 @@ from standpipe_server.broker.intake import decide_append as intake
 from standpipe_server.broker.intake.decide_append import NeedsDigests
 from standpipe_server.broker.lifecycle import leases as lifecycle
 from standpipe_server.broker.messages.batches import Batch
-from standpipe_server.broker.messages.error_summary import error_summary
-from standpipe_server.broker.messages.parsed_message import Check, Materialization, Observation
-from standpipe_server.broker.outcome.ledgers import Digests
+from standpipe_server.broker.messages.parsed_message import Check, Materialization, Observation, error_summary
+from standpipe_server.broker.outcome.receipt import Digests
 from standpipe_server.broker.values.state import InvocationState, ProducerState, replace
 from standpipe_server.store.commands import attempt_numbers as attempts
 from standpipe_server.store.commands import lifecycle as commands
@@ -31,8 +30,8 @@ from standpipe_server.store.database import tables
 from standpipe_server.store.database.carried_text import carry
 from standpipe_server.store.errors import Conflict
 from standpipe_server.store.events.segments import Run, StoredSegment, encode_batch, segment_runs
-from standpipe_server.store.transactions.command import BatchCommand
 from standpipe_server.store.transactions.unit_of_work import UnitOfWork
+from standpipe_server.store.transactions.writer import BatchCommand
 
 _DIGESTED_BYTES = 64 * 1024
 _NOTHING_KNOWN = intake.Known()

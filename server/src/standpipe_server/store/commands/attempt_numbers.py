@@ -16,13 +16,14 @@ from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.process_end import Attempt
 from standpipe_server.broker.intake import decide_append as intake
 from standpipe_server.broker.lifecycle.attempts import (
+    ReportKey,
+    StandingReport,
     describe_attempt,
     lineage_of,
     numbered_by,
     place_producers,
     with_number,
 )
-from standpipe_server.broker.lifecycle.standing_reports import ReportKey, StandingReport
 from standpipe_server.broker.messages.batches import Batch
 from standpipe_server.broker.messages.parsed_message import Opening
 from standpipe_server.broker.values.ids import ANONYMOUS_PRODUCER

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from urllib.parse import unquote_to_bytes
@@ -12,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError
 
+from standpipe_server.store.database.schema_upgrade import Migrate
 from standpipe_server.store.errors import UnusableDatabase
 
 Synchronous: TypeAlias = Literal["FULL", "NORMAL"]
@@ -188,3 +190,23 @@ def _prepare_sqlite(engine: Engine, *, synchronous: Synchronous, writes: bool) -
             connection.connection.driver_connection.execute(begin)
         except sqlite3.OperationalError as error:
             raise OperationalError(begin, None, error, hide_parameters=True) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSettings:
+    database_url: str = field(repr=False)
+    """May hold a password."""
+    migrate: Migrate = "auto"
+    synchronous: Synchronous = "FULL"
+    """SQLite: FULL is on disk when acknowledged; NORMAL survives a killed process, not a power cut."""
+    writers: int = 3
+    """Writing connections on PostgreSQL; SQLite has one."""
+    queue_size: int = 4_096
+    """How many writes may wait for each writer."""
+    read_threads: int = 8
+    read_queue_size: int = 2_048
+    """How many reads may wait for a thread. Readers that follow are not counted among them: a commit or a lost
+    connection wakes them all at once, and they are bounded where they are opened."""
+    most_followers: int = 16_384
+    sweep_seconds: float = 5.0
+    """How long the sweeper sleeps at most."""

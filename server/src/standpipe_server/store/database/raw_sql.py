@@ -7,10 +7,10 @@ statement with tuples, COPY on PostgreSQL for many rows (several times as fast t
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Boolean, Connection, Table
+from sqlalchemy import Boolean, ColumnElement, Connection, Table, select
 from sqlalchemy.exc import DBAPIError
 
 from standpipe_server.store.database.carried_text import CarriedText, uncarry
@@ -122,3 +122,21 @@ def _padded(items: Sequence[Any]) -> list[Any]:
 
 def _place(connection: Connection) -> str:
     return "%s" if connection.dialect.name == "postgresql" else "?"
+
+
+def distinct_values(
+    connection: Connection,
+    column: ColumnElement[Any],
+    held: Sequence[ColumnElement[bool]],
+    *,
+    limit: int,
+    beyond: Any = None,
+) -> Iterator[Any]:
+    """In their order, after `beyond`; `held` are the conditions on the columns that come before it in the index."""
+    first = select(column).where(*held).order_by(column).limit(1)
+    value = connection.scalar(first if beyond is None else first.where(column > beyond))
+    for _ in range(limit):
+        if value is None:
+            return
+        yield value
+        value = connection.scalar(first.where(column > value))

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from standpipe_server.store.database.settings import StoreSettings
+from standpipe_server.store.database.engines import StoreSettings
 from standpipe_server.store.errors import Overloaded
 from standpipe_server.store.reads.threads import Lane, ReadThreads
 from standpipe_server.store.watch import Fence, Watch

@@ -25,8 +25,7 @@ from standpipe_server.store.database import tables
 from standpipe_server.store.database.raw_sql import insert_rows, select_rows, update_rows
 from standpipe_server.store.errors import NotFound
 from standpipe_server.store.events.segments import StoredSegment
-from standpipe_server.store.transactions.caches import Caches
-from standpipe_server.store.transactions.live_states import LiveStates
+from standpipe_server.store.transactions.caches import Caches, LiveStates
 from standpipe_server.store.transactions.refusal_rows import RefusalRows
 from standpipe_server.store.wakes import Wake
 

@@ -14,24 +14,51 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from time import monotonic
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
+import msgspec
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 
+from standpipe_server.broker.values.ids import ANONYMOUS_PRODUCER
 from standpipe_server.store.errors import DatabaseLost, Overloaded, StoreClosed, StoreError
-from standpipe_server.store.transactions.caches import Caches
-from standpipe_server.store.transactions.command import BatchCommand, Command
-from standpipe_server.store.transactions.live_states import LiveStates
+from standpipe_server.store.events.segments import EncodedBody
+from standpipe_server.store.transactions.caches import Caches, LiveStates
 from standpipe_server.store.transactions.unit_of_work import UnitOfWork
 from standpipe_server.store.watch import Fence, Watch
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
+_Result_co = TypeVar("_Result_co", covariant=True)
 _OF_THE_COMMAND = (DataError, IntegrityError, ProgrammingError)
 """What says something of a command and nothing of the database."""
 _GROUP_COMMANDS = 512
 _GROUP_BYTES = 16 * 1024 * 1024
+
+
+class Command(Protocol[_Result_co]):
+    """`pk` is the invocation it is about (None: none yet); it decides which writer runs it and what is locked first."""
+
+    @property
+    def pk(self) -> int | None: ...
+
+    def execute(self, unit: UnitOfWork) -> _Result_co: ...
+
+
+class BatchCommand(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The part of an append that its writer needs: the producer to load, and the bytes that count for the group."""
+
+    pk: int
+    encoded: EncodedBody
+    producer: str | None = None
+
+    @property
+    def producer_name(self) -> str:
+        return self.producer or ANONYMOUS_PRODUCER
+
+    @property
+    def producer_key(self) -> tuple[int, str]:
+        return self.pk, self.producer_name
 
 
 _Reply: TypeAlias = "Future[Any] | asyncio.Future[Any]"

@@ -10,8 +10,8 @@ from time import monotonic
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import DBAPIError
 
-from standpipe_server.store.transactions.command import Command
 from standpipe_server.store.transactions.unit_of_work import UnitOfWork
+from standpipe_server.store.transactions.writer import Command
 from standpipe_server.store.watch import Fence, Watch
 
 _AT_MOST_EVERY_SECONDS = 1.0

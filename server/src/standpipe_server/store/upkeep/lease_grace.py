@@ -16,8 +16,8 @@ from sqlalchemy import Engine, select
 from standpipe_server.broker.lifecycle import leases as lifecycle
 from standpipe_server.store.database import tables
 from standpipe_server.store.errors import NotFound, Overloaded
-from standpipe_server.store.transactions.command import Command
 from standpipe_server.store.transactions.unit_of_work import UnitOfWork
+from standpipe_server.store.transactions.writer import Command
 
 _AT_A_TIME = 500
 _PATIENCE_SECONDS = 60.0

@@ -21,8 +21,8 @@ from standpipe_server.store.commands.lifecycle import EndDue, RenewLease, is_fro
 from standpipe_server.store.commands.merge_segments import Merge
 from standpipe_server.store.database import tables
 from standpipe_server.store.errors import Overloaded
-from standpipe_server.store.transactions.command import Command
 from standpipe_server.store.transactions.unit_of_work import UnitOfWork
+from standpipe_server.store.transactions.writer import Command
 from standpipe_server.store.upkeep.activity import TICK_SECONDS, ActivityMonitor
 from standpipe_server.store.upkeep.lease_grace import LeaseGrace
 from standpipe_server.store.upkeep.watched_clock import WatchedClock

@@ -12,8 +12,7 @@ from standpipe_protocol.json_text import JsonValue
 from standpipe_server.broker.values.times import to_rfc3339
 from standpipe_server.store.database import tables
 from standpipe_server.store.database.carried_text import uncarry
-from standpipe_server.store.database.distinct import distinct_values
-from standpipe_server.store.database.raw_sql import query_among
+from standpipe_server.store.database.raw_sql import distinct_values, query_among
 from standpipe_server.store.errors import BadCursor
 from standpipe_server.store.reads.assets.reports import asset_pk_of
 from standpipe_server.store.reads.cursors import decode_cursor, encode_cursor

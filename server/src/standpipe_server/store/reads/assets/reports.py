@@ -14,7 +14,7 @@ from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.metadata import normal_form
 from standpipe_server.broker.values.long_integers import LongIntegers
 from standpipe_server.store.database import tables
-from standpipe_server.store.database.distinct import distinct_values
+from standpipe_server.store.database.raw_sql import distinct_values
 from standpipe_server.store.errors import BadCursor, NotFound
 from standpipe_server.store.events.event_pages import read_events_at
 from standpipe_server.store.events.segments import StoredEvent

@@ -7,7 +7,7 @@ from typing import Any, cast
 from sqlalchemy import Connection
 
 from standpipe_protocol.json_text import JsonValue
-from standpipe_server.broker.comparison.schema_difference import difference_of
+from standpipe_server.broker.differences import difference_of
 from standpipe_server.broker.values.long_integers import LongIntegers
 from standpipe_server.store.database import tables
 from standpipe_server.store.errors import BadCursor

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Table, select
 
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.metadata import normal_form
-from standpipe_server.broker.comparison.differences import (
+from standpipe_server.broker.differences import (
     MOST_DIFFERENCES,
     different,
     different_leaves,

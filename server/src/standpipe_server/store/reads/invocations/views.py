@@ -25,9 +25,8 @@ from standpipe_server.store.database.raw_sql import query_among, select_rows
 from standpipe_server.store.database.state_rows import read_refusals
 from standpipe_server.store.errors import NotFound
 from standpipe_server.store.reads.cursors import Page, decode_cursor, encode_cursor
-from standpipe_server.store.reads.invocations.attempts import read_attempts
 from standpipe_server.store.reads.invocations.filters import InvocationFilter, find_invocations, key_of
-from standpipe_server.store.reads.invocations.progress import read_progress
+from standpipe_server.store.reads.invocations.progress import read_attempts, read_progress
 from standpipe_server.store.reads.invocations.summaries import read_summaries
 
 _LISTED_CONTEXT_BYTES = 16 * 1024

@@ -1,1 +1,0 @@
-"""Comparison: what is different between invocations and between table schemas."""
