@@ -39,7 +39,8 @@ def index() -> Page:
             "- [Messages](messages.md), [metadata types](metadata-types.md), [problem types](problems.md),",
             "  [limits](limits.md)",
             "- [The SDK](python-sdk.md): `import standpipe`, and `standpipe.testing`",
-            "- [The orchestration package](python-orchestrator.md): `import standpipe_orchestrator`",
+            "- [The orchestration package](python-orchestrator.md): `import standpipe_orchestrator`, and its `launchers`",
+            "  and `testing`",
             "- [JSON Schema](schema) of the vocabulary, [OpenAPI](openapi.json) of the server",
             *(["- [Performance](performance.md), as `scripts/bench` printed it"] if _exists("performance.md") else []),
             "",
@@ -272,9 +273,13 @@ def python_sdk() -> Page:
 
 def python_orchestrator() -> Page:
     import standpipe_orchestrator
+    from standpipe_orchestrator import launchers, testing
 
     lines = ["# The orchestration package", "", "`import standpipe_orchestrator`. Python 3.11 and later."]
-    yield from _page("python-orchestrator.md", [*lines, *interface(standpipe_orchestrator)])
+    lines += interface(standpipe_orchestrator)
+    for package in (launchers, testing):
+        lines += ["", f"# {package.__name__}", "", *interface(package)]
+    yield from _page("python-orchestrator.md", lines)
 
 
 DOCUMENTS: Sequence[Callable[[], Page]] = (

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = ("standpipe", "standpipe.testing", "standpipe_orchestrator")
+PACKAGES = (
+    "standpipe",
+    "standpipe.testing",
+    "standpipe_orchestrator",
+    "standpipe_orchestrator.launchers",
+    "standpipe_orchestrator.testing",
+)
 # What users may import. A name added here is kept for good; one taken away breaks programs.
 PUBLIC: dict[str, list[str]] = json.loads(Path(__file__).with_name("public_names.json").read_text(encoding="utf-8"))
 
