@@ -7,11 +7,12 @@ import os
 import shutil
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from standpipe_orchestrator import BrokerClient, Cause, ContextData, PipesExecutionError
+from standpipe_orchestrator import BrokerClient, Cause, ContextData, MaterializeResult, PipesExecutionError
 from standpipe_orchestrator.launchers import FileStream, JobEnd, PipesLauncherClient
 from standpipe_orchestrator.launchers.capture import StreamCapture
 from standpipe_orchestrator.testing import SimulatedPlatform
@@ -22,7 +23,7 @@ from tests.support.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the platform is a POSIX shell")
 
-CONTEXT = ContextData(job_name="supervised", run_id="r")
+CONTEXT = ContextData(asset_keys=("orders",), run_id="r")
 REPORTS = """
 from standpipe import open_pipes
 print("at work", flush=True)
@@ -30,7 +31,8 @@ with open_pipes() as context:
     context.report_custom_message("started")
 """
 COMMAND = [sys.executable, "-c", REPORTS]
-SLEEPS = [sys.executable, "-c", f"{REPORTS}    import time\n    context.flush(30)\n    time.sleep(600)"]
+WAITS = "import time; context.flush(30); time.sleep(600)"
+SLEEPS = [sys.executable, "-c", f"{REPORTS}    {WAITS}"]
 
 
 @pytest.fixture
@@ -116,17 +118,27 @@ class Dying(SimulatedPlatform):
         os.kill(os.getpid(), signal.SIGKILL)
 
 PipesLauncherClient(Dying(folder=Path(sys.argv[1]) / "jobs"), forward_stdio=False).run(
-    context=ContextData(job_name="supervised", run_id="r"), command=sys.argv[4:], key=sys.argv[2]
+    context=ContextData(asset_keys=("orders",), run_id="r"),
+    command=sys.argv[5:],
+    key=sys.argv[2],
+    lease_seconds=float(sys.argv[4]),
 )
 """
 
 
 def kill_in_launch(
-    broker: Server, folder: Path, *, key: str, when: str, command: list[str], home: str | None = None
+    broker: Server,
+    folder: Path,
+    *,
+    key: str,
+    when: str,
+    command: list[str],
+    home: str | None = None,
+    lease: float = 60.0,
 ) -> None:
     """An orchestrator that is killed right before its job starts, or right after it has."""
     env = broker.orchestrator_environment({"STANDPIPE_HOME": home or os.environ["STANDPIPE_HOME"]})
-    killed = run([sys.executable, "-c", IN_LAUNCH, str(folder), key, when, *command], env=env, check=False)
+    killed = run([sys.executable, "-c", IN_LAUNCH, str(folder), key, when, str(lease), *command], env=env, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
 
 
@@ -137,7 +149,7 @@ def test_work_whose_launch_was_interrupted_by_a_kill_is_started_once(
     key = f"supervision/killed-{when}"
     kill_in_launch(broker, tmp_path, key=key, when=when, command=COMMAND)
     for _ in range(2):
-        completed = work.run(context=CONTEXT, command=COMMAND, key=key)
+        completed = work.run(context=CONTEXT, command=COMMAND, key=key, lease_seconds=60.0)
         assert completed.invocation.verdict == "succeeded"
         assert completed.get_custom_messages() == ("started",)
     launched = ["launch"] if when == "before" else []
@@ -149,7 +161,7 @@ def test_a_job_of_another_machine_is_taken_up_with_its_whole_output(
 ) -> None:
     key, elsewhere = "supervision/elsewhere", str(tmp_path / "another-machines-home")
     kill_in_launch(broker, tmp_path, key=key, when="after", command=COMMAND, home=elsewhere)
-    completed = work.run(context=CONTEXT, command=COMMAND, key=key)
+    completed = work.run(context=CONTEXT, command=COMMAND, key=key, lease_seconds=60.0)
     assert completed.invocation.verdict == "succeeded"
     assert output(client, completed.invocation.id) == "at work\n"
 
@@ -165,7 +177,7 @@ def test_what_another_machine_has_claimed_and_not_launched_is_not_launched_here(
     key, elsewhere = "supervision/claimed-elsewhere", str(tmp_path / "another-machines-home")
     kill_in_launch(broker, tmp_path, key=key, when="before", command=COMMAND, home=elsewhere)
     with pytest.raises(PipesExecutionError, match="claimed by a process on another machine") as raised:
-        work.run(context=CONTEXT, command=COMMAND, key=key)
+        work.run(context=CONTEXT, command=COMMAND, key=key, lease_seconds=60.0)
     assert raised.value.verdict == "incomplete"
     assert platform.calls == ["take_up"]
 
@@ -180,9 +192,63 @@ def test_a_job_that_is_gone_from_its_platform_is_not_launched_again(
     os.killpg(int((folder / "pid").read_text()), signal.SIGKILL)
     shutil.rmtree(folder)
     with pytest.raises(PipesExecutionError, match="gone from its platform") as raised:
-        work.run(context=CONTEXT, command=SLEEPS, key=key)
+        work.run(context=CONTEXT, command=SLEEPS, key=key, lease_seconds=60.0)
     assert raised.value.verdict == "incomplete"
     assert platform.calls == ["take_up"]
+
+
+SILENT = """
+import json, os, pathlib, sys, time, urllib.request
+def report(method):  # without the library, which sends heartbeats
+    url = os.environ["STANDPIPE_URL"] + "/api/v1/invocations/" + os.environ["STANDPIPE_INVOCATION"] + "/events"
+    headers = {"Authorization": "Bearer " + os.environ["STANDPIPE_TOKEN"]}
+    body = json.dumps({"method": method}).encode()
+    urllib.request.build_opener(urllib.request.ProxyHandler({})).open(urllib.request.Request(url, body, headers))
+report("opened")
+while not pathlib.Path(sys.argv[1]).exists():
+    time.sleep(0.02)
+report("closed")
+"""
+
+
+def test_a_job_that_was_lost_while_no_orchestrator_lived_is_taken_up_and_waited_for(
+    platform: SimulatedPlatform, work: PipesLauncherClient, broker: Server, tmp_path: Path, client: BrokerClient
+) -> None:
+    key, speak = "supervision/lost", tmp_path / "speak"
+    command = [sys.executable, "-c", SILENT, str(speak)]
+    kill_in_launch(broker, tmp_path, key=key, when="after", command=command, lease=1.0)
+    (folder,) = platform.folder.iterdir()
+    wait_until(lambda: client.invocations.get(folder.name).verdict == "lost", what="the loss")
+
+    def let_it_speak() -> None:
+        wait_until(lambda: "take_up" in platform.calls, what="the job to be taken up")
+        speak.touch()
+
+    with ThreadPoolExecutor(1) as pool:
+        speaking = pool.submit(let_it_speak)
+        completed = work.run(context=CONTEXT, command=command, key=key, lease_seconds=1.0)
+        speaking.result(PATIENCE)
+    assert (completed.invocation.verdict, completed.invocation.exit_code) == ("succeeded", 0)
+
+
+def test_leaving_work_that_another_process_supervises_cancels_it_for_both(
+    platform: SimulatedPlatform, client: BrokerClient
+) -> None:
+    command = [sys.executable, "-c", f"{REPORTS}    context.report_asset_materialization()\n    {WAITS}"]
+    settings = {"forward_stdio": False, "termination_timeout_seconds": 5.0, "cancel_grace_seconds": 0.0}
+    one, other = [
+        PipesLauncherClient(platform, client=client, **settings).stream(  # type: ignore[arg-type]
+            context=CONTEXT, command=command, key="supervision/both"
+        )
+        for _ in range(2)
+    ]
+    assert next(one) == next(other) == MaterializeResult("orders")
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(list, one)
+        other.close()
+        with pytest.raises(PipesExecutionError, match="its invocation was cancelled"):
+            first.result(PATIENCE)
+    assert platform.calls.count("launch") == 1
 
 
 def test_the_time_of_a_job_that_is_taken_up_began_with_its_launch(
@@ -194,7 +260,7 @@ def test_the_time_of_a_job_that_is_taken_up_began_with_its_launch(
     began = (folder / "pid").stat().st_mtime - 3600
     os.utime(folder / "pid", (began, began))
     with pytest.raises(PipesExecutionError, match="longer than 1800 s"):
-        work.run(context=CONTEXT, command=SLEEPS, key=key, timeout=1800)
+        work.run(context=CONTEXT, command=SLEEPS, key=key, lease_seconds=60.0, timeout=1800)
     assert platform.calls == ["take_up", "terminate: timeout", "kill", "close"]
 
 

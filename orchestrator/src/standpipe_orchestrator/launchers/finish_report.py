@@ -38,7 +38,7 @@ class FinishReport:
 
     @property
     def reason(self) -> str | None:
-        """What the broker is told beside the exit code: the end counts."""
+        """What the broker gets beside the exit code: the end counts."""
         if self.exit_code == 0 and self.because is None:
             return None
         parts = (self.because, self.stderr_tail.strip())

@@ -8,6 +8,7 @@ the broker is asked now and then.
 from __future__ import annotations
 
 import threading
+from dataclasses import asdict
 from types import TracebackType
 from typing import Self
 
@@ -59,18 +60,7 @@ class JobControl:
 
     def _report(self, description: JobDescription) -> bool:
         try:
-            self._session.client.invocations.launch(
-                self._session.invocation_id,
-                state=description.state,
-                platform=description.platform,
-                job_id=description.job_id,
-                node=description.node,
-                image=description.image,
-                url=description.url,
-                attempt=description.attempt,
-                at=description.at,
-                retry=False,
-            )
+            self._session.client.invocations.launch(self._session.invocation_id, **asdict(description), retry=False)
         except BrokerError:
             return False  # tried again at the next look
         return True

@@ -29,7 +29,7 @@ def lock_path(home: Path, invocation_id: str) -> Path:
 
 
 def open_log(path: Path) -> IO[bytes]:
-    """Where a runner writes what it cannot tell the broker: beside its lock, and removed with it when it is empty."""
+    """Where a runner writes what it cannot report: beside its lock, and removed with it when it is empty."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     return os.fdopen(os.open(_log_of(path), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
@@ -72,7 +72,7 @@ class LaunchLock:
         return _names(self.descriptor, claim)
 
     def release(self, *, remove: bool = True) -> None:
-        """Removes the file, unless the broker has not been told how the work ended."""
+        """Removes the file, unless the end of the work is still to be reported."""
         if remove:
             with contextlib.suppress(OSError):
                 self.path.unlink()

@@ -1,7 +1,7 @@
 """Work while it runs: an iterator over its results, and the finished invocation afterwards.
 
-Whatever happens (the work ends, is cancelled, takes too long, cannot start; the user interrupts, or stops iterating)
-the work has ended afterwards and the broker has been told what was seen.
+The invariant: afterwards the work has ended and the broker knows how, also where it was cancelled, took too long or
+could not start, and where the user interrupted it or stopped iterating.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 `supervise` picks one of three ways. A job without a key is launched and supervised here. One with a key is launched
 once: the process that has the launch lock claims the launch at the broker, or takes up what a process launched that is
 gone. A job that supervises itself is only followed. The invariant: the job has ended when a way returns or raises, and
-a broker that can be reached was told how, but for a job that another process supervises.
+a broker that can be reached knows how, but for a job that another process supervises.
 """
 
 from __future__ import annotations
@@ -43,12 +43,10 @@ CLAIMED_ELSEWHERE_SECONDS = 10.0
 LEAVE_SECONDS = 10.0
 _LONGEST_BECAUSE = 2500
 
-Supervised = Generator[PipesResult, None, FinishReport]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How work is supervised, of whatever launcher; see `PipesLauncherClient`."""
+    """How work of any launcher is supervised; see `PipesLauncherClient`."""
 
     timeout: float | None = None
     forward_termination: bool = True
@@ -79,19 +77,19 @@ class Supervision:
     def supervise(self) -> Generator[PipesResult]:
         """Launches the work, or takes it up; gives its results while it runs, and finishes its invocation."""
         if self.launcher.supervises:
-            self.report = yield from self._follow()
+            yield from self._follow()
         elif self.session.key is None:
-            yield from self._run(self._launch, reported=None)
+            yield from self._run(self._launch, captured=None)
         else:
             yield from self._run_once()
 
     # Work that is supervised here.
 
-    def _run(self, launch: Callable[[], Job], *, reported: dict[str, int] | None) -> Generator[PipesResult]:
+    def _run(self, launch: Callable[[], Job], *, captured: dict[str, int] | None) -> Generator[PipesResult]:
         """Supervises a job to its end.
 
         Args:
-            reported: how much of its output was captured before; None where no process can take it up.
+            captured: how many bytes of each stream were captured before; None where no process can take it up.
         """
         session, captures = self.session, list[StreamCapture]()
         streams: Sequence[OutputStream] = ()
@@ -100,7 +98,7 @@ class Supervision:
             nonlocal streams
             streams = job.output()
             for stream in streams:
-                after = None if reported is None else reported.get(stream.name, 0)
+                after = None if captured is None else captured.get(stream.name, 0)
                 forward = self.settings.forward_stdio
                 captures.append(StreamCapture(stream, report=session.report, forward=forward, after=after))
 
@@ -125,16 +123,16 @@ class Supervision:
                 stop = Stop(str(error), cause_code="platform-error")
             else:
                 with control:
-                    stop = yield from self._until_over(job, resumed=reported is not None)
+                    stop = yield from self._until_over(job, resumed=captured is not None)
         except BaseException as error:
             self._after_exception(job, error)
             because, cancelled = f"The orchestrator was stopped by {type(error).__name__}.", is_interrupt(error)
             stop = Stop(because, outcome="cancelled") if cancelled else Stop(because, cause_code="platform-error")
-            self._finish_stopped(self._ended(job, captures, stop), cancelled=cancelled)
-            job.leave(close=job.ended)
+            reported = self._finish_stopped(self._ended(job, captures, stop), cancelled=cancelled)
+            job.leave(close=job.ended and reported)
             raise
         self._finish(self._ended(job, captures, stop))
-        # Where the broker could not be told, the job stays on its platform, and may be taken up.
+        # Where the end could not be reported the job stays on its platform, and may be taken up.
         job.leave(close=job.ended)
 
     def _until_over(self, job: JobThread, *, resumed: bool) -> Generator[PipesResult, None, Stop | None]:
@@ -204,14 +202,17 @@ class Supervision:
             return str(error)
         return f"The command {program_of(self.work.command)!r} could not be launched: {error!r}."
 
-    def _finish_stopped(self, report: FinishReport, *, cancelled: bool) -> None:
+    def _finish_stopped(self, report: FinishReport, *, cancelled: bool) -> bool:
+        """Whether the end could be reported."""
         try:
             if cancelled:
                 self.session.cancel()
             self._finish(report)
         except BrokerError as error:
             log = logger_of(self.session.context)
-            log.warning("[pipes] the broker could not be told of the interruption: %s", error)
+            log.warning("[pipes] the interruption could not be reported to the broker: %s", error)
+            return False
+        return True
 
     def _finish(self, report: FinishReport) -> None:
         self.report = report
@@ -237,18 +238,22 @@ class Supervision:
         session, path = self.session, lock_path(standpipe_home(os.environ).absolute(), self.session.invocation_id)
         while (lock := LaunchLock.acquire(path, seconds=0.0)) is None:
             # Another process of this machine supervises it, and this one goes on where that is killed.
-            yield from self._results_of_another(lambda: session.over)
-            if session.over and session.refresh().ended and session.invocation.verdict != "lost":
+            try:
+                yield from self._results_of_another(lambda: session.over)
+            except BaseException as error:
+                self._stop_following(None, error)
+                raise
+            if session.over and self._is_over():
                 self.report = self._learned()
                 return
         try:
-            if session.refresh().ended:
+            if self._is_over() or (session.invocation.ended and session.launched is None):
                 self.report = self._learned()
             elif claim_launch(session, lock):
-                yield from self._run(self._launch, reported={})
+                yield from self._run(self._launch, captured={})
             else:
                 events = session.client.events.iterate(session.invocation_id, methods=["log_external_stream"])
-                yield from self._run(partial(self._take_up, lock), reported=reported_bytes(events))
+                yield from self._run(partial(self._take_up, lock), captured=reported_bytes(events))
         finally:
             lock.release(remove=session.invocation.ended)
 
@@ -273,7 +278,7 @@ class Supervision:
 
     # Work that supervises itself, here or on another machine.
 
-    def _follow(self) -> Supervised:
+    def _follow(self) -> Generator[PipesResult]:
         session = self.session
         job = JobThread(self._find_or_launch, on_change=session.wake)
         try:
@@ -281,11 +286,7 @@ class Supervision:
                 job.start()
             except Exception as error:
                 session.finish(reason=self._why_not_launched(error), outcome="not-launched")
-            # Work that was silent for too long is `lost`, and may be there all the same: its next word, or its end,
-            # takes the verdict back.
-            while not (
-                session.over and session.refresh().ended and (session.invocation.verdict != "lost" or job.ended)
-            ):
+            while not (session.over and self._is_over(lost=job.ended)):
                 # It ended without a report, unless the report came right after the look.
                 if job.end is not None and not session.refresh().ended:
                     session.finish(reason=job.end.detail, outcome=job.end.outcome)
@@ -295,16 +296,27 @@ class Supervision:
             raise
         finally:
             job.leave(close=True)
-        return self._learned()
+        self.report = self._learned()
 
     def _find_or_launch(self) -> Job:
         job = self.launcher.take_up(self.work, job_id=None)
         if job is not None:
             return job
-        # What has ended is not launched any more, whatever ended it.
+        # What has ended is not launched any more.
         return EndedJob(JobEnd()) if self.session.invocation.ended else self.launcher.launch(self.work)
 
-    def _stop_following(self, job: JobThread, error: BaseException) -> None:
+    def _is_over(self, *, lost: bool = False) -> bool:
+        """Whether the invocation has ended for good.
+
+        Work that was silent for too long is lost, and may run all the same: its next report, or its end, takes the
+        verdict back.
+
+        Args:
+            lost: whether a lost one counts.
+        """
+        return self.session.refresh().ended and (lost or self.session.invocation.verdict != "lost")
+
+    def _stop_following(self, job: JobThread | None, error: BaseException) -> None:
         session, settings = self.session, self.settings
         if session.over:
             return
@@ -314,7 +326,8 @@ class Supervision:
             return
         try:
             session.cancel()
-            job.terminate("interrupted")
+            if job is not None:
+                job.terminate("interrupted")
             log.info("[pipes] execution interrupted, the command is being ended.")
             session.wait(settings.cancel_grace_seconds + settings.termination_timeout_seconds + LEAVE_SECONDS)
         except (BrokerError, TimeoutError) as second:
@@ -326,7 +339,7 @@ class Supervision:
         yield from self.session.stream_results(wait=LOOK_SECONDS, implicit_materializations=False, or_until=until)
 
     def _learned(self) -> FinishReport:
-        """How it ended, as the process that supervised it told the broker."""
+        """How it ended, as the process that supervised it reported."""
         invocation, detail = self.session.refresh(), self._finish_detail()
         tail = self.session.stderr_tail
         # The reason says why the work was ended, if it was, and then the end of stderr, which is known here.

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -77,7 +78,7 @@ class DetachedLauncher:
         Raises:
             PipesLaunchError: it could not be started.
         """
-        settings, broker = self._settings, self.broker
+        broker = self.broker
         instructions = Instructions(
             invocation=work.invocation_id,
             url=broker.url,
@@ -88,9 +89,8 @@ class DetachedLauncher:
             env=local_environment(work),
             cwd=None if self._cwd is None else os.fspath(self._cwd),
             lease_seconds=self._lease_seconds,
-            timeout=settings.timeout,
-            termination_timeout_seconds=settings.termination_timeout_seconds,
-            cancel_grace_seconds=settings.cancel_grace_seconds,
+            # This side forwards the output, and asks the runner to end the command.
+            settings=replace(self._settings, forward_stdio=False, forward_termination=True),
         )
         try:
             with open_log(lock) as log:

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from standpipe_orchestrator.client.broker_client import BrokerClient
 from standpipe_orchestrator.client.invocation_operations import RegisteredInvocation
@@ -49,43 +50,52 @@ class Instructions:
     env: Mapping[str, str] = field(repr=False)
     cwd: str | None
     lease_seconds: float | None
-    timeout: float | None
-    termination_timeout_seconds: float
-    cancel_grace_seconds: float
+    settings: Settings
 
     def to_text(self) -> str:
         return json.dumps(asdict(self), default=os.fspath)
 
+    @classmethod
+    def from_text(cls, text: str) -> Instructions:
+        """Raises:
+        ValueError: the text is not whole: the process that wrote it was killed.
+        """
+        wire: dict[str, Any] = json.loads(text)
+        return cls(settings=Settings(**wire.pop("settings")), **wire)
+
 
 def main() -> int:
     try:
-        instructions = Instructions(**json.loads(sys.stdin.read()))
+        instructions = Instructions.from_text(sys.stdin.read())
     except ValueError:
-        return 0  # the process that started this was killed before it had said what to do; nothing was claimed
+        return 0  # nothing was claimed
     lock = LaunchLock.acquire(Path(instructions.lock))
     if lock is None:
         return 0  # another runner is at it
     signal.signal(signal.SIGTERM, _interrupt)
-    with (
-        BrokerClient(instructions.url, api_key=instructions.api_key, retry_seconds=PATIENCE_SECONDS) as client,
-        kept_statuses,
-    ):
+    url, key = instructions.url, instructions.api_key
+    with BrokerClient(url, api_key=key, retry_seconds=PATIENCE_SECONDS) as client, kept_statuses:
         session = _session(instructions, client=client)
         if claim_launch(session, lock):
+            request = RunRequest(
+                launcher=SubprocessLauncher(
+                    environment=instructions.env, cwd=instructions.cwd, hold_open=(lock.descriptor,)
+                ),
+                command=instructions.command,
+                env={},
+                settings=instructions.settings,
+            )
             # The broker has the verdict, which is all that a runner is for.
             with contextlib.suppress(PipesExecutionError, KeyboardInterrupt):
-                for _ in RunningWork(_request(instructions, lock=lock), session=_opened(session)):
-                    pass
+                RunningWork(request, session=_opened(session)).to_end()
     lock.release()
     return 0
 
 
 def _session(instructions: Instructions, *, client: BrokerClient) -> PipesSession:
-    invocation = client.invocations.get(instructions.invocation)
+    invocation, env = client.invocations.get(instructions.invocation), instructions.bootstrap
     return PipesSession(
-        RegisteredInvocation(
-            invocation=invocation, url=instructions.url, token="", env=instructions.bootstrap, replayed=True
-        ),
+        RegisteredInvocation(invocation=invocation, url=instructions.url, token="", env=env, replayed=True),
         client=client,
         context=None,
         context_data=ContextData.from_wire(dict(invocation.context)),
@@ -98,20 +108,6 @@ def _session(instructions: Instructions, *, client: BrokerClient) -> PipesSessio
 def _opened(session: PipesSession) -> Generator[PipesSession]:
     with seen_through(session, require_success=False):
         yield session
-
-
-def _request(instructions: Instructions, *, lock: LaunchLock) -> RunRequest:
-    return RunRequest(
-        launcher=SubprocessLauncher(environment=instructions.env, cwd=instructions.cwd, hold_open=(lock.descriptor,)),
-        command=instructions.command,
-        env={},
-        settings=Settings(
-            timeout=instructions.timeout,
-            forward_stdio=False,
-            termination_timeout_seconds=instructions.termination_timeout_seconds,
-            cancel_grace_seconds=instructions.cancel_grace_seconds,
-        ),
-    )
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
