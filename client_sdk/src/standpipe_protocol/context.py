@@ -1,4 +1,4 @@
-"""What the external process is told: the context, with upstream's ten fields."""
+"""The context of an invocation, with Dagster's ten fields."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from standpipe_protocol.json_text import JsonValue, json_kind, json_pointer
+from standpipe_protocol.members import InvalidMember, Members
 
 
-class InvalidContext(ValueError):
-    """A context breaks its shape. `pointer` is a JSON Pointer into the context; `expected` a short phrase."""
+class InvalidContext(InvalidMember):
+    """A context has a wrong shape; `pointer` is one into the context."""
 
-    def __init__(self, *, pointer: str, expected: str, got: str) -> None:
-        super().__init__(f"Expected {expected} at `{pointer or '/'}` of the context, got {got}.")
-        self.pointer = pointer
-        self.expected = expected
+    place = " of the context"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,59 +80,43 @@ class ContextData:
             InvalidContext: a field has a wrong type.
         """
         if not isinstance(wire, dict):
-            raise _wrong("", "an object", wire)
-        keys = wire.get("asset_keys")
+            raise InvalidContext("", "an object", json_kind(wire))
+        members = Members(wire, error=InvalidContext)
+        keys, retry_number = wire.get("asset_keys"), wire.get("retry_number")
         if keys is not None and not (isinstance(keys, list) and all(isinstance(key, str) for key in keys)):
-            raise _wrong("/asset_keys", "a list of strings or null", keys)
-        retry_number = wire.get("retry_number")
+            raise members.wrong("asset_keys", "a list of strings or null")
         if retry_number is not None and (isinstance(retry_number, bool) or not isinstance(retry_number, int)):
-            raise _wrong("/retry_number", "an integer", retry_number)
-        code_versions = _object(wire, "code_version_by_asset_key")
+            raise members.wrong("retry_number", "an integer")
+        code_versions = members.optional_object("code_version_by_asset_key")
         for key, version in (code_versions or {}).items():
             if version is not None and not isinstance(version, str):
-                raise _wrong(json_pointer("code_version_by_asset_key", key), "a string or null", version)
-        provenance = _object(wire, "provenance_by_asset_key")
+                pointer = json_pointer("code_version_by_asset_key", key)
+                raise InvalidContext(pointer, "a string or null", json_kind(version))
+        provenance = members.optional_object("provenance_by_asset_key")
         for key, value in (provenance or {}).items():
             if value is not None and not isinstance(value, dict):
-                raise _wrong(json_pointer("provenance_by_asset_key", key), "an object or null", value)
-        key_range, window = _pair(wire, "partition_key_range"), _pair(wire, "partition_time_window")
+                pointer = json_pointer("provenance_by_asset_key", key)
+                raise InvalidContext(pointer, "an object or null", json_kind(value))
+        key_range, window = _pair(members, "partition_key_range"), _pair(members, "partition_time_window")
         return cls(
             asset_keys=None if keys is None else tuple(cast("list[str]", keys)),
             code_version_by_asset_key=cast("Mapping[str, str | None] | None", code_versions),
             provenance_by_asset_key=cast("Mapping[str, Mapping[str, JsonValue] | None] | None", provenance),
-            partition_key=_string(wire, "partition_key"),
+            partition_key=members.optional_string("partition_key"),
             partition_key_range=None if key_range is None else KeyRange(start=key_range[0], end=key_range[1]),
             partition_time_window=None if window is None else TimeWindow(start=window[0], end=window[1]),
-            run_id=_string(wire, "run_id"),
-            job_name=_string(wire, "job_name"),
+            run_id=members.optional_string("run_id"),
+            job_name=members.optional_string("job_name"),
             retry_number=retry_number or 0,
-            extras=_object(wire, "extras") or {},
+            extras=members.optional_object("extras") or {},
         )
 
 
-def _string(wire: Mapping[str, JsonValue], name: str) -> str | None:
-    value = wire.get(name)
-    if value is not None and not isinstance(value, str):
-        raise _wrong(f"/{name}", "a string or null", value)
-    return value
-
-
-def _object(wire: Mapping[str, JsonValue], name: str) -> dict[str, JsonValue] | None:
-    value = wire.get(name)
-    if value is not None and not isinstance(value, dict):
-        raise _wrong(f"/{name}", "an object or null", value)
-    return value
-
-
-def _pair(wire: Mapping[str, JsonValue], name: str) -> tuple[str, str] | None:
-    value = _object(wire, name)
+def _pair(members: Members, name: str) -> tuple[str, str] | None:
+    value = members.optional_object(name)
     if value is None:
         return None
     start, end = value.get("start"), value.get("end")
     if not isinstance(start, str) or not isinstance(end, str):
-        raise _wrong(f"/{name}", 'an object {"start": string, "end": string} or null', value)
+        raise members.wrong(name, 'an object {"start": string, "end": string} or null')
     return start, end
-
-
-def _wrong(pointer: str, expected: str, got: JsonValue) -> InvalidContext:
-    return InvalidContext(pointer=pointer, expected=expected, got=json_kind(got))

@@ -1,8 +1,7 @@
 """Messages: what a program reports, in the Dagster Pipes wire form `{"method": "...", "params": {...}}`.
 
-Each class says which parameters its method takes, and reads them; the server derives its fast path from the classes.
-Reading is lenient where upstream's SDKs differ from each other (null params, bare exception fields,
-`context: []`, `stack: null`); writing is strict.
+Each class names the parameters of its method, and reads them; the server derives its fast path from the classes.
+Reading is lenient where Dagster's SDKs differ from each other (null params, bare exception fields); writing is strict.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeAlias
 
 from standpipe_protocol.json_text import JsonValue, json_kind
-from standpipe_protocol.message_params import InvalidMessage, Params, PipesException, kind_in
-from standpipe_protocol.process_end import Cause, InvalidMember, Outcome, parse_process_end
+from standpipe_protocol.members import InvalidMessage, Members, PipesException
+from standpipe_protocol.process_end import Cause, Outcome, parse_process_end
 
 __all__ = [
     "LOG_LEVELS",
@@ -46,12 +45,12 @@ LOG_LEVELS: tuple[str, ...] = ("DEBUG", "INFO", "WARN", "WARNING", "ERROR", "CRI
 """Accepted in any case."""
 
 PIPES_VERSION_FIELD = "__dagster_pipes_version"
-"""Upstream's marker in the envelope; accepted and never required."""
+"""Dagster's marker in the envelope; accepted and never required."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """What a producer says it numbered, sent with `closed`: the server's own count must agree."""
+    """How many messages a producer numbered, sent with `closed`: the server's own count must agree."""
 
     messages: int
     """All messages of the producer up to and including this one."""
@@ -59,7 +58,7 @@ class Ledger:
     last_seq: int | None = None
     """The number of this `closed`."""
     dropped_logs: int = 0
-    """Log lines that were given up under pressure before they got a number."""
+    """Log lines that were dropped under pressure before they got a number."""
     sha256: str | None = None
     """In hex, over the bytes of all messages of the producer before this one, each followed by a line feed."""
 
@@ -103,7 +102,7 @@ class Opened:
         return {"extras": dict(self.extras)}
 
     @classmethod
-    def read(cls, params: Params, wire: Mapping[str, JsonValue]) -> Opened:
+    def read(cls, params: Members, wire: Mapping[str, JsonValue]) -> Opened:
         return cls(extras=params.optional_object("extras") or {})
 
 
@@ -114,9 +113,9 @@ class Closed:
     method: ClassVar[str] = "closed"
     exception: PipesException | None = None
     ledger: Ledger | None = None
-    """In the params, of which upstream's readers take the exception alone; in the envelope it is read, too."""
+    """In the params, where Dagster's readers ignore it; it is read in the envelope, too."""
     signal: str | None = None
-    """The signal at which the SDK closed by itself, as `SIGTERM`: the exception is not one of the program's own."""
+    """The signal at which the SDK closed, as `SIGTERM`: the exception is not one of the program's own."""
 
     def params(self) -> JsonValue:
         params: dict[str, JsonValue] = {}
@@ -129,11 +128,11 @@ class Closed:
         return params
 
     @classmethod
-    def read(cls, params: Params, wire: Mapping[str, JsonValue]) -> Closed:
-        signal = params.optional("signal")
+    def read(cls, params: Members, wire: Mapping[str, JsonValue]) -> Closed:
+        signal = params.values.get("signal")
         return cls(
             exception=params.exception(),
-            ledger=Ledger.first_of(params.optional("ledger"), wire.get("ledger")),
+            ledger=Ledger.first_of(params.values.get("ledger"), wire.get("ledger")),
             signal=signal if isinstance(signal, str) else None,
         )
 
@@ -152,7 +151,7 @@ class Log:
         return {"message": self.message, "level": self.level}
 
     @classmethod
-    def read(cls, params: Params, wire: Mapping[str, JsonValue]) -> Log:
+    def read(cls, params: Members, wire: Mapping[str, JsonValue]) -> Log:
         details = wire.get("details")
         return cls(
             message=params.string("message"),
@@ -174,7 +173,7 @@ class LogExternalStream:
         return {"stream": self.stream, "text": self.text, "extras": dict(self.extras)}
 
     @classmethod
-    def read(cls, params: Params, wire: Mapping[str, JsonValue]) -> LogExternalStream:
+    def read(cls, params: Members, wire: Mapping[str, JsonValue]) -> LogExternalStream:
         return cls(
             stream=params.one_of("stream", STREAMS),
             text=params.string("text"),
@@ -198,7 +197,7 @@ class ReportAssetMaterialization:
         return {"asset_key": self.asset_key, "data_version": self.data_version, "metadata": metadata}
 
     @classmethod
-    def read(cls, params: Params, wire: Mapping[str, JsonValue]) -> ReportAssetMaterialization:
+    def read(cls, params: Members, wire: Mapping[str, JsonValue]) -> ReportAssetMaterialization:
         return cls(
             asset_key=params.string("asset_key"),
             data_version=params.optional_string("data_version"),
@@ -227,7 +226,7 @@ class ReportAssetCheck:
         }
 
     @classmethod
-    def read(cls, params: Params, wire: Mapping[str, JsonValue]) -> ReportAssetCheck:
+    def read(cls, params: Members, wire: Mapping[str, JsonValue]) -> ReportAssetCheck:
         return cls(
             asset_key=params.string("asset_key"),
             check_name=params.string("check_name"),
@@ -248,7 +247,7 @@ class ReportCustomMessage:
         return {"payload": self.payload}
 
     @classmethod
-    def read(cls, params: Params, wire: Mapping[str, JsonValue]) -> ReportCustomMessage:
+    def read(cls, params: Members, wire: Mapping[str, JsonValue]) -> ReportCustomMessage:
         return cls(payload=params.any("payload"))
 
 
@@ -268,15 +267,12 @@ class ReportProcessEnd:
         return {"outcome": self.outcome, "exit_code": self.exit_code, "cause": cause, "reason": self.reason}
 
     @classmethod
-    def read(cls, params: Params, wire: Mapping[str, JsonValue]) -> ReportProcessEnd:
-        try:
-            end = parse_process_end(params.values)
-        except InvalidMember as error:
-            raise InvalidMessage(pointer=f"/params{error.pointer}", expected=error.expected, got=error.got) from None
+    def read(cls, params: Members, wire: Mapping[str, JsonValue]) -> ReportProcessEnd:
+        end = parse_process_end(params.values, pointer="/params", error=InvalidMessage)
         return cls(outcome=end.outcome, exit_code=end.exit_code, cause=end.cause, reason=end.reason)
 
     def described(self) -> dict[str, str]:
-        """What is known of it, for a line that people read."""
+        """The members that are known, for a line that people read."""
         cause = None if self.cause is None else f"{self.cause.code} ({self.cause.detail})"
         known = {"outcome": self.outcome, "exit code": self.exit_code, "cause": cause, "reason": self.reason}
         return {name: str(value) for name, value in known.items() if value is not None}
@@ -284,7 +280,7 @@ class ReportProcessEnd:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportAssetObservation:
-    """Something was seen of an asset that this work has not materialized."""
+    """An asset was observed that this work has not materialized."""
 
     method: ClassVar[str] = "report_asset_observation"
     asset_key: str
@@ -294,7 +290,7 @@ class ReportAssetObservation:
     partition: str | None = None
     """Of the asset, where it is not that of the context."""
     tags: Mapping[str, JsonValue] | None = None
-    """Texts by name; other values are kept and mean nothing."""
+    """Texts by name; other values are stored without a meaning."""
 
     def params(self) -> JsonValue:
         return {
@@ -306,7 +302,7 @@ class ReportAssetObservation:
         }
 
     @classmethod
-    def read(cls, params: Params, wire: Mapping[str, JsonValue]) -> ReportAssetObservation:
+    def read(cls, params: Members, wire: Mapping[str, JsonValue]) -> ReportAssetObservation:
         return cls(
             asset_key=params.string("asset_key"),
             data_version=params.optional_string("data_version"),
@@ -359,19 +355,18 @@ def parse_message(wire: JsonValue) -> Message:
         InvalidMessage: it is not an object, its method is unknown, or a parameter is missing or of a wrong type.
     """
     if not isinstance(wire, dict):
-        raise InvalidMessage(pointer="", expected="a JSON object with `method` and `params`", got=json_kind(wire))
-    method = wire.get("method")
-    if not isinstance(method, str):
-        raise InvalidMessage(pointer="/method", expected="a string", got=kind_in(wire, "method"))
+        raise InvalidMessage("", "a JSON object with `method` and `params`", json_kind(wire))
+    envelope = Members(wire, error=InvalidMessage)
+    method = envelope.string("method")
     kind = _KINDS.get(method)
     if kind is None:
-        raise InvalidMessage(pointer="/method", expected=f"one of {', '.join(METHODS)}", got=json_kind(method))
+        raise envelope.wrong("method", f"one of {', '.join(METHODS)}")
     params = wire.get("params")
     if params is None and method in ("opened", "closed"):
         params = {}
     if not isinstance(params, dict):
-        raise InvalidMessage(pointer="/params", expected="an object", got=kind_in(wire, "params"))
-    return kind.read(Params(params), wire)
+        raise envelope.wrong("params", "an object")
+    return kind.read(Members(params, pointer="/params", error=InvalidMessage), wire)
 
 
 def _count(value: JsonValue) -> int | None:

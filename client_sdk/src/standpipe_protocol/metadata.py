@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
 
-from standpipe_protocol.asset_keys import parse_asset_key
 from standpipe_protocol.json_text import NON_FINITE, JsonValue, encode_json, json_kind
+from standpipe_protocol.reports import parse_asset_key
 
 MetadataType: TypeAlias = Literal[
     "__infer__",

@@ -1,7 +1,7 @@
-"""How a process ended, in the words of the program that launched it: outcome, exit code and cause.
+"""How a process ended, as the program that launched it reports it: outcome, exit code and cause.
 
-The body of `finish` and the parameters of `report_process_end` hold these members; this is the one place that says what
-they may be. Also the number of an attempt, which several bodies carry.
+The body of `finish` and the parameters of `report_process_end` have these members. Also the number of an attempt, which
+several bodies carry.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
 
 from standpipe_protocol.json_text import JsonValue, json_kind
+from standpipe_protocol.members import InvalidMember, Members
 
 Outcome: TypeAlias = Literal["succeeded", "failed", "cancelled", "not-launched", "unknown"]
 OUTCOMES: tuple[Outcome, ...] = ("succeeded", "failed", "cancelled", "not-launched", "unknown")
@@ -26,12 +27,13 @@ CAUSE_CODES: tuple[str, ...] = (
     "stopped-outside",
     "platform-error",
 )
-"""What platforms do; other codes are kept and shown as well."""
+"""What platforms do; other codes are stored and shown as well."""
 Attempt: TypeAlias = tuple[int, ...]
 """Whole numbers, compared in order, without trailing zeros. `()` is the first attempt, and that of no number."""
 
 ATTEMPT_NUMBERS = 8
 """The most numbers of an attempt."""
+_ATTEMPT_WORDS = f"a whole number, or a list of 1 to {ATTEMPT_NUMBERS} of them"
 NAME_CHARACTERS = 128
 REASON_CHARACTERS = 65_536
 _DETAIL_CHARACTERS = 4_096
@@ -39,20 +41,6 @@ _NODE_CHARACTERS = 512
 _CODE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CODE_WORDS = "1 to 64 letters, digits, dots, hyphens or underscores"
 _MOST = 2**53
-
-
-class InvalidMember(ValueError):
-    """A member has a wrong shape.
-
-    Attributes:
-        pointer: JSON Pointer (RFC 6901) from the object that was read.
-        expected: what should have been there, as a short phrase.
-        got: what was there.
-    """
-
-    def __init__(self, pointer: str, expected: str, got: str) -> None:
-        super().__init__(f"Expected {expected} at `{pointer}`, got {got}.")
-        self.pointer, self.expected, self.got = pointer, expected, got
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,25 +90,29 @@ class ProcessEnd:
         return wire
 
 
-def parse_process_end(wire: Mapping[str, JsonValue]) -> ProcessEnd:
+def parse_process_end(
+    wire: Mapping[str, JsonValue], *, pointer: str = "", error: type[InvalidMember] = InvalidMember
+) -> ProcessEnd:
     """Reads the members of an end; others are ignored.
 
     Raises:
         InvalidMember: one has a wrong shape.
     """
-    outcome = wire.get("outcome")
+    members = Members(wire, pointer=pointer, error=error)
+    outcome, reason = wire.get("outcome"), members.optional_string("reason")
     if outcome is not None and outcome not in OUTCOMES:
-        raise InvalidMember("/outcome", f"one of {', '.join(OUTCOMES)}", json_kind(outcome))
-    reason = _text(wire, "reason", "")
+        raise members.wrong("outcome", f"one of {', '.join(OUTCOMES)}")
     return ProcessEnd(
         outcome=outcome,
-        exit_code=_whole(wire, "exit_code", "", least=-(2**31), beyond=2**32),
-        cause=parse_cause(wire.get("cause")),
+        exit_code=members.optional_integer("exit_code", least=-(2**31), beyond=2**32),
+        cause=parse_cause(wire.get("cause"), pointer=f"{pointer}/cause", error=error),
         reason=None if reason is None else reason[-REASON_CHARACTERS:],
     )
 
 
-def parse_cause(wire: JsonValue) -> Cause | None:
+def parse_cause(
+    wire: JsonValue, *, pointer: str = "/cause", error: type[InvalidMember] = InvalidMember
+) -> Cause | None:
     """Reads a cause; None for null.
 
     Raises:
@@ -129,26 +121,27 @@ def parse_cause(wire: JsonValue) -> Cause | None:
     if wire is None:
         return None
     if not isinstance(wire, dict):
-        raise InvalidMember("/cause", "an object with `code` and `detail`, or null", json_kind(wire))
-    code, detail, signal = wire.get("code"), wire.get("detail"), wire.get("signal")
+        raise error(pointer, "an object with `code` and `detail`, or null", json_kind(wire))
+    members = Members(wire, pointer=pointer, error=error)
+    code, signal, attempt = (members.values.get(name) for name in ("code", "signal", "attempt"))
     if not isinstance(code, str) or not _CODE.fullmatch(code):
-        raise InvalidMember("/cause/code", _CODE_WORDS, _kind_of(wire, "code"))
-    if not isinstance(detail, str):
-        raise InvalidMember("/cause/detail", "a string", _kind_of(wire, "detail"))
+        raise members.wrong("code", _CODE_WORDS)
     named = isinstance(signal, str) and 0 < len(signal) <= 32
     numbered = isinstance(signal, int) and not isinstance(signal, bool) and 0 < signal < 128
     if signal is not None and not named and not numbered:
-        raise InvalidMember("/cause/signal", "a signal's name or number", json_kind(signal))
-    node = _text(wire, "node", "/cause")
-    attempt = wire.get("attempt")
+        raise members.wrong("signal", "a signal's name or number")
+    number = None if attempt is None else _whole_numbers(attempt)
+    if attempt is not None and number is None:
+        raise members.wrong("attempt", _ATTEMPT_WORDS)
+    node = members.optional_string("node")
     return Cause(
         code=code,
-        detail=detail[:_DETAIL_CHARACTERS],
+        detail=members.string("detail")[:_DETAIL_CHARACTERS],
         signal=cast("str | int | None", signal),
-        exit_code=_whole(wire, "exit_code", "/cause", least=-(2**31), beyond=2**32),
-        peak_memory_bytes=_whole(wire, "peak_memory_bytes", "/cause", least=0, beyond=_MOST),
+        exit_code=members.optional_integer("exit_code", least=-(2**31), beyond=2**32),
+        peak_memory_bytes=members.optional_integer("peak_memory_bytes", least=0, beyond=_MOST),
         node=None if node is None else node[:_NODE_CHARACTERS],
-        attempt=None if attempt is None else parse_attempt(attempt, pointer="/cause/attempt"),
+        attempt=number,
     )
 
 
@@ -158,10 +151,9 @@ def parse_attempt(wire: JsonValue, *, pointer: str) -> Attempt:
     Raises:
         InvalidMember: it is neither.
     """
-    attempt = read_attempt([wire] if isinstance(wire, int) else wire)
+    attempt = _whole_numbers(wire)
     if attempt is None:
-        expected = f"a whole number, or a list of 1 to {ATTEMPT_NUMBERS} of them"
-        raise InvalidMember(pointer, expected, json_kind(wire))
+        raise InvalidMember(pointer, _ATTEMPT_WORDS, json_kind(wire))
     return attempt
 
 
@@ -177,23 +169,5 @@ def read_attempt(wire: JsonValue) -> Attempt | None:
     return tuple(numbers)
 
 
-def _text(wire: Mapping[str, JsonValue], name: str, pointer: str) -> str | None:
-    value = wire.get(name)
-    if value is not None and not isinstance(value, str):
-        raise InvalidMember(f"{pointer}/{name}", "a string or null", json_kind(value))
-    return value
-
-
-def _whole(wire: Mapping[str, JsonValue], name: str, pointer: str, *, least: int, beyond: int) -> int | None:
-    value = wire.get(name)
-    if value is None:
-        return None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < beyond:
-        raise InvalidMember(f"{pointer}/{name}", f"an integer from {least} to {beyond - 1}", json_kind(value))
-    return value
-
-
-def _kind_of(wire: Mapping[str, JsonValue], name: str) -> str:
-    return json_kind(wire[name]) if name in wire else "nothing"
+def _whole_numbers(wire: JsonValue) -> Attempt | None:
+    return read_attempt([wire] if isinstance(wire, int) else wire)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from standpipe_protocol.asset_keys import escape_asset_key, parse_asset_key
+from standpipe_protocol.reports import escape_asset_key, parse_asset_key
 
 parts = st.lists(st.text(alphabet="ab/\\ é", min_size=1), min_size=1)
 

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from standpipe_protocol.acceptance import long_integer
 from standpipe_protocol.invocation import FIRST_SEQ_HEADER, PRODUCER_HEADER
 from standpipe_protocol.json_scan import json_depth, quote_non_finite, replace_lone_surrogates
 from standpipe_protocol.json_text import JsonValue, LongInteger, decode_json, encode_json, json_pointer
 from standpipe_protocol.limits import Limits
 from standpipe_protocol.problems import Problem
+from standpipe_protocol.reports import long_integer
 
 ANONYMOUS = "anonymous"
 _PRODUCER = re.compile(r"[A-Za-z0-9._:-]{1,128}")

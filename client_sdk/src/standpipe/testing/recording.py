@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from standpipe.testing.append_request import ANONYMOUS, AppendRequest, long_integer_in
-from standpipe_protocol.acceptance import REPORTS, invalid_message, key_problem, not_a_supervisor, report_key, role_in
-from standpipe_protocol.asset_keys import canonical_asset_key
 from standpipe_protocol.context import ContextData
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.limits import Limits
@@ -24,6 +22,15 @@ from standpipe_protocol.messages import (
     parse_message,
 )
 from standpipe_protocol.problems import Problem
+from standpipe_protocol.reports import (
+    REPORTS,
+    canonical_asset_key,
+    invalid_message,
+    key_problem,
+    not_a_supervisor,
+    report_key,
+    role_in,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

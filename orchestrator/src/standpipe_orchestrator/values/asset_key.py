@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import total_ordering
 from typing import TypeAlias
 
-from standpipe_protocol.asset_keys import escape_asset_key, parse_asset_key
+from standpipe_protocol.reports import escape_asset_key, parse_asset_key
 
 
 @total_ordering

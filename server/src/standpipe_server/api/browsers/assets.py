@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
-from standpipe_protocol.asset_keys import canonical_asset_key
+from standpipe_protocol.reports import canonical_asset_key
 from standpipe_server.api.http.answers import (
     MOST_ITEMS,
     Cursor,

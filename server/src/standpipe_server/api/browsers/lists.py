@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from standpipe_protocol.asset_keys import canonical_asset_key
 from standpipe_protocol.invocation import Status, VerdictName
 from standpipe_protocol.json_text import encode_json
+from standpipe_protocol.reports import canonical_asset_key
 from standpipe_server.api.http.answers import (
     MOST_ITEMS,
     Cursor,

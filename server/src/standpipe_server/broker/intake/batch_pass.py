@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from standpipe_protocol.acceptance import key_problem, not_a_supervisor
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import METHODS
 from standpipe_protocol.problems import Problem
+from standpipe_protocol.reports import key_problem, not_a_supervisor
 from standpipe_server.broker.lifecycle.attempts import (
     Place,
     ReportKey,

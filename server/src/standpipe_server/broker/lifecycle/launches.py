@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import cast
 
 from standpipe_protocol.json_text import JsonValue, json_kind
-from standpipe_protocol.process_end import Attempt, InvalidMember, parse_attempt
+from standpipe_protocol.members import InvalidMember
+from standpipe_protocol.process_end import Attempt, parse_attempt
 from standpipe_server.broker.values.times import from_rfc3339, to_rfc3339
 
 LAUNCH_STATES = ("submitted", "queued", "starting", "running")

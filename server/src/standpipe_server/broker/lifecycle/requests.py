@@ -17,7 +17,6 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from standpipe_protocol.asset_keys import canonical_asset_key
 from standpipe_protocol.context import ContextData, InvalidContext
 from standpipe_protocol.invocation import (
     DEFAULT_LEASE_SECONDS,
@@ -30,8 +29,10 @@ from standpipe_protocol.invocation import (
 from standpipe_protocol.json_scan import json_depth, quote_non_finite, replace_lone_surrogates
 from standpipe_protocol.json_text import JsonValue, json_kind
 from standpipe_protocol.limits import Limits
+from standpipe_protocol.members import InvalidMember
 from standpipe_protocol.problems import Problem
-from standpipe_protocol.process_end import NAME_CHARACTERS, Attempt, InvalidMember, parse_attempt, parse_process_end
+from standpipe_protocol.process_end import NAME_CHARACTERS, Attempt, parse_attempt, parse_process_end
+from standpipe_protocol.reports import canonical_asset_key
 from standpipe_server.broker.lifecycle.launches import LaunchState, read_launch
 from standpipe_server.broker.messages.batches import Refused
 from standpipe_server.broker.values.ids import INVOCATION_ID, PRODUCER_ID

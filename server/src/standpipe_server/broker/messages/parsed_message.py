@@ -13,8 +13,6 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Raw
 
-from standpipe_protocol.acceptance import invalid_message, long_integer, report_key, role_in
-from standpipe_protocol.asset_keys import canonical_asset_key
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import (
     LOG_LEVELS,
@@ -35,6 +33,7 @@ from standpipe_protocol.messages import (
 )
 from standpipe_protocol.problems import Problem
 from standpipe_protocol.process_end import NAME_CHARACTERS, read_attempt
+from standpipe_protocol.reports import canonical_asset_key, invalid_message, long_integer, report_key, role_in
 from standpipe_server.broker.messages.lean_structs import LEAN_MESSAGES, LeanMessage, decode_lean
 from standpipe_server.broker.messages.outline import outline, place_of_long_integer
 from standpipe_server.broker.values.ids import PRODUCER_ID

@@ -1,16 +1,16 @@
-"""Which messages an invocation accepts, beyond what their shape says: the server's rules and the recording broker's.
+r"""Asset keys, and the rules for messages beyond their shape: the server's, and the recording broker's.
 
-Pure. The invariant: every rejection names what was expected, and where in the message where it is at one place.
+A key is text: parts joined by `/`; inside a part `\` is written `\\` and `/` is written `\/`. Pure. The invariant: a
+rejection names what was expected, and where in the message.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias
 
-from standpipe_protocol.asset_keys import canonical_asset_key
 from standpipe_protocol.json_text import JsonValue
-from standpipe_protocol.message_params import InvalidMessage
+from standpipe_protocol.members import InvalidMessage
 from standpipe_protocol.messages import ReportAssetCheck, ReportAssetMaterialization, ReportAssetObservation
 from standpipe_protocol.problems import Problem
 
@@ -18,6 +18,37 @@ Report: TypeAlias = ReportAssetMaterialization | ReportAssetCheck | ReportAssetO
 REPORTS = (ReportAssetMaterialization, ReportAssetCheck, ReportAssetObservation)
 _NAMES = ("check_name", "data_version", "partition")
 _KEYS_NAMED = 20
+
+
+def escape_asset_key(parts: Sequence[str]) -> str:
+    r"""The text of a key: `["pre", "a/b"]` -> `pre/a\/b`."""
+    return "/".join(part.replace("\\", "\\\\").replace("/", "\\/") for part in parts)
+
+
+def parse_asset_key(text: str) -> tuple[str, ...]:
+    r"""The parts of a key's text: `pre/a\/b` -> `("pre", "a/b")`. An empty last part is dropped, as upstream does."""
+    if "\\" not in text:
+        plain = text.split("/")
+        return tuple(plain if plain[-1] else plain[:-1])
+    parts: list[str] = []
+    current: list[str] = []
+    characters = iter(text)
+    for character in characters:
+        if character == "\\":
+            current.append(next(characters, "\\"))
+        elif character == "/":
+            parts.append("".join(current))
+            current = []
+        else:
+            current.append(character)
+    if current:
+        parts.append("".join(current))
+    return tuple(parts)
+
+
+def canonical_asset_key(text: str) -> str:
+    """One spelling for one key: `a/b/` and `a/b` are the same."""
+    return escape_asset_key(parse_asset_key(text)) if "\\" in text else text.removesuffix("/")
 
 
 def report_key(report: Report, *, longest_name: int) -> str:
