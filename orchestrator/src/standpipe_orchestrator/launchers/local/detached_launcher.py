@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -36,28 +36,20 @@ RUNNERS = 3
 """So many are started for one command, when they die before they have claimed its launch."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class DetachedLauncher:
     """Starts commands that outlive this process.
 
-    Args:
+    Attributes:
         client: the broker; this process's own when not given.
     """
 
-    name = PLATFORM
-    supervises = True
-
-    def __init__(
-        self,
-        *,
-        cwd: str | os.PathLike[str] | None,
-        settings: Settings,
-        lease_seconds: float | None,
-        client: BrokerClient | None,
-    ) -> None:
-        self._cwd = cwd
-        self._settings = settings
-        self._lease_seconds = lease_seconds
-        self._client = client
+    cwd: str | os.PathLike[str] | None
+    settings: Settings
+    lease_seconds: float | None
+    client: BrokerClient | None
+    name: str = PLATFORM
+    supervises: bool = True
 
     def launch(self, work: Work) -> Job:
         job = DetachedJob(self, work)
@@ -70,7 +62,7 @@ class DetachedLauncher:
 
     @property
     def broker(self) -> BrokerClient:
-        return default_client() if self._client is None else self._client
+        return default_client() if self.client is None else self.client
 
     def start_runner(self, work: Work, *, lock: Path) -> subprocess.Popen[bytes]:
         """Starts a process that claims the launch and runs the command.
@@ -87,10 +79,10 @@ class DetachedLauncher:
             lock=str(lock),
             command=work.command,
             env=local_environment(work),
-            cwd=None if self._cwd is None else os.fspath(self._cwd),
-            lease_seconds=self._lease_seconds,
+            cwd=None if self.cwd is None else os.fspath(self.cwd),
+            lease_seconds=self.lease_seconds,
             # This side forwards the output, and asks the runner to end the command.
-            settings=replace(self._settings, forward_stdio=False, forward_termination=True),
+            settings=replace(self.settings, forward_stdio=False, forward_termination=True),
         )
         try:
             with open_log(lock) as log:

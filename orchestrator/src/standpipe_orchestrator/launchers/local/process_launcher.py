@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -39,44 +40,37 @@ def local_environment(work: Work) -> dict[str, str]:
     return {"PYTHONUNBUFFERED": "1", **work.inherit(os.environ)}
 
 
+@dataclass(frozen=True, kw_only=True)
 class SubprocessLauncher:
     """Starts commands as children of this process.
 
-    Args:
+    Attributes:
         environment: of the command, without the invocation's variables; `local_environment` when not given.
         cwd: the command's folder.
         hold_open: descriptors that the command, and what it starts, holds open too.
     """
 
-    name = PLATFORM
-    supervises = False
-
-    def __init__(
-        self,
-        *,
-        environment: Mapping[str, str] | None = None,
-        cwd: str | os.PathLike[str] | None = None,
-        hold_open: Sequence[int] = (),
-    ) -> None:
-        self._environment = environment
-        self._cwd = cwd
-        self._hold_open = tuple(hold_open)
+    environment: Mapping[str, str] | None = field(default=None, repr=False)
+    cwd: str | os.PathLike[str] | None = None
+    hold_open: Sequence[int] = ()
+    name: str = PLATFORM
+    supervises: bool = False
 
     def launch(self, work: Work) -> Job:
         command = work.command
-        environment = local_environment(work) if self._environment is None else self._environment
+        environment = local_environment(work) if self.environment is None else self.environment
         try:
             process = subprocess.Popen(
                 command if isinstance(command, str) else [os.fspath(word) for word in command],
                 shell=isinstance(command, str),
                 env={**environment, **work.bootstrap},
-                cwd=None if self._cwd is None else Path(self._cwd),
+                cwd=None if self.cwd is None else Path(self.cwd),
                 # In a group of its own the child may not read from the terminal: it would be stopped for it.
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 bufsize=0,
-                pass_fds=self._hold_open,
+                pass_fds=self.hold_open,
                 process_group=None if sys.platform == "win32" else 0,
                 creationflags=subprocess.CREATE_NEW_PROCESS_GROUP if sys.platform == "win32" else 0,
             )
@@ -89,8 +83,8 @@ class SubprocessLauncher:
 
     def _why_not(self, work: Work, error: Exception) -> str:
         program = program_of(work.command)
-        if self._cwd is not None and not Path(self._cwd).is_dir():
-            return no_such_folder(work.command, os.fspath(self._cwd))
+        if self.cwd is not None and not Path(self.cwd).is_dir():
+            return no_such_folder(work.command, os.fspath(self.cwd))
         match error:
             case FileNotFoundError():
                 return f"The command {program!r} could not be started: there is no such program, or not on its PATH."
