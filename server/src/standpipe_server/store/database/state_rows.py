@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ from standpipe_protocol.invocation import Expected, ExpectedCheck, Status, Verdi
 from standpipe_protocol.json_text import JsonValue
 from standpipe_server.broker.lifecycle.leases import next_due
 from standpipe_server.broker.lifecycle.refusals import NONE, Refusals
+from standpipe_server.broker.outcome.expected_progress import Reported
 from standpipe_server.broker.values.state import (
     AttemptNumbers,
     Finish,
@@ -24,6 +25,7 @@ from standpipe_server.broker.values.state import (
 from standpipe_server.store.database import tables
 from standpipe_server.store.database.carried_text import carry
 
+_CHUNK = 500
 _decode_refusals = msgspec.json.Decoder(Refusals).decode
 _refusals_of = select(tables.refusals.c.entries).where(tables.refusals.c.invocation_pk == bindparam("pk"))
 
@@ -284,3 +286,23 @@ def read_refusals(connection: Connection, invocation_pk: int) -> Refusals:
     """The refused requests of an invocation."""
     entries = connection.scalar(_refusals_of, {"pk": invocation_pk})
     return NONE if entries is None else _decode_refusals(entries)
+
+
+def read_reported(connection: Connection, pk: int, keys: Sequence[str]) -> Reported:
+    """Which of these assets were materialized, and which checks of them reported, in the invocation."""
+    materialized: set[str] = set()
+    checked: set[tuple[str, str]] = set()
+    asset = tables.asset
+    for start in range(0, len(keys), _CHUNK):
+        among = asset.c.asset_key.in_(keys[start : start + _CHUNK])
+        table = tables.materialization
+        materialized_keys = select(asset.c.asset_key).join(table, table.c.asset_pk == asset.c.pk)
+        materialized.update(connection.scalars(materialized_keys.where(table.c.invocation_pk == pk, among)))
+        table = tables.asset_check
+        reports = select(asset.c.asset_key, table.c.check_name).join(table, table.c.asset_pk == asset.c.pk)
+        rows = connection.execute(reports.where(table.c.invocation_pk == pk, among).distinct())
+        checked.update((row.asset_key, row.check_name) for row in rows)
+    return Reported(materialized=frozenset(materialized), checked=frozenset(checked))
+
+
+_LISTED = 100

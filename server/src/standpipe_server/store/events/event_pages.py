@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import Connection, Integer, bindparam, func, or_, select
+from sqlalchemy import Connection, Integer, bindparam, func, or_, select, true
 
 from standpipe_server.store.database import tables
 from standpipe_server.store.database.raw_sql import query
@@ -21,7 +21,6 @@ from standpipe_server.store.events.segments import (
     decoded_size,
     method_mask,
     read_events,
-    read_events_backwards,
     segment_runs,
     stored_segment,
 )
@@ -43,27 +42,21 @@ _state_of = select(
 _segment_at = select(func.max(tables.segment.c.first_position)).where(
     tables.segment.c.invocation_pk == bindparam("pk"), tables.segment.c.first_position <= bindparam("position")
 )
-_segments_from = (
-    select(tables.segment)
-    .where(tables.segment.c.invocation_pk == bindparam("pk"), tables.segment.c.first_position >= bindparam("start"))
-    .order_by(tables.segment.c.first_position)
-    .limit(bindparam("most", type_=Integer))
-)
-_segments_until = (
-    select(tables.segment)
-    .where(tables.segment.c.invocation_pk == bindparam("pk"), tables.segment.c.first_position < bindparam("end"))
-    .order_by(tables.segment.c.first_position.desc())
-    .limit(bindparam("count", type_=Integer))
-)
-_segments_until_with = _segments_until.where(
-    tables.segment.c.methods.bitwise_and(bindparam("mask", type_=Integer)) != 0
-)
-_segments_with = _segments_from.where(tables.segment.c.methods.bitwise_and(bindparam("mask", type_=Integer)) != 0)
-_with_or_rejected = or_(
-    tables.segment.c.methods.bitwise_and(bindparam("mask", type_=Integer)) != 0, tables.segment.c.problems.is_not(None)
-)
-_segments_until_with_or_rejected = _segments_until.where(_with_or_rejected)
-_segments_with_or_rejected = _segments_from.where(_with_or_rejected)
+_of_invocation = select(tables.segment).where(tables.segment.c.invocation_pk == bindparam("pk"))
+_first = tables.segment.c.first_position
+_segments_from = _of_invocation.where(_first >= bindparam("bound")).order_by(_first)
+_segments_until = _of_invocation.where(_first < bindparam("bound")).order_by(_first.desc())
+_has_method = tables.segment.c.methods.bitwise_and(bindparam("mask", type_=Integer)) != 0
+_CONDITIONS = {
+    "any": true(),
+    "method": _has_method,
+    "rejected": or_(_has_method, tables.segment.c.problems.is_not(None)),
+}
+_SEGMENTS = {
+    (kind, backwards): statement.where(condition).limit(bindparam("most", type_=Integer))
+    for kind, condition in _CONDITIONS.items()
+    for backwards, statement in ((False, _segments_from), (True, _segments_until))
+}
 
 _COLUMNS = tuple(column.name for column in tables.segment.c)
 _SEGMENTS_AT = (
@@ -109,14 +102,13 @@ def read_event_page(
     Raises:
         NotFound: there is no such invocation (any more).
     """
-    state = connection.execute(_state_of, {"pk": pk}).first()
-    if state is None:
-        raise NotFound("There is no such invocation; it may have been deleted.")
+    state = _state(connection, pk)
     seen, share, cut_short = after, _Share(), False
 
     def matching() -> Iterator[StoredEvent]:
         nonlocal seen, cut_short
-        for segment in _segments(connection, pk, after=after, methods=methods):
+        start = connection.scalar(_segment_at, {"pk": pk, "position": after + 1}) or 0
+        for segment in _segments(connection, pk, bound=start, methods=methods):
             if match is not None and share.used_up:
                 cut_short = True
                 return
@@ -154,19 +146,17 @@ def read_event_page_before(
     Raises:
         NotFound: there is no such invocation (any more).
     """
-    state = connection.execute(_state_of, {"pk": pk}).first()
-    if state is None:
-        raise NotFound("There is no such invocation; it may have been deleted.")
+    state = _state(connection, pk)
     end = state.last_position + 1 if before is None else min(before, state.last_position + 1)
     latest: list[StoredEvent] = []
     size, share = 0, _Share()
     next_before: int | None = None
-    for segment in _segments_before(connection, pk, before=end, methods=methods):
+    for segment in _segments(connection, pk, bound=end, methods=methods, backwards=True):
         # The first of the next ones would lie before this.
         if share.used_up:
             next_before = segment.first_position + _count(segment)
             break
-        for event in read_events_backwards(segment, before=end, methods=methods, match=match):
+        for event in read_events(segment, before=end, methods=methods, match=match, backwards=True):
             if len(latest) >= limit or (latest and size + len(event.text) > max_bytes):
                 next_before = latest[-1].position
                 break
@@ -271,41 +261,29 @@ def _count(segment: StoredSegment) -> int:
 
 
 def _segments(
-    connection: Connection, pk: int, *, after: int, methods: frozenset[str] | None
+    connection: Connection, pk: int, *, bound: int, methods: frozenset[str] | None, backwards: bool = False
 ) -> Iterator[StoredSegment]:
-    start = connection.scalar(_segment_at, {"pk": pk, "position": after + 1}) or 0
-    statement, mask = _segments_from, {}
-    if methods is not None:
-        statement = _segments_with_or_rejected if REJECTED in methods else _segments_with
-        mask = {"mask": method_mask(methods - {REJECTED})}
+    """The segments from the first position `bound` on, or backwards those that begin before `bound`."""
+    kind = "any" if methods is None else "rejected" if REJECTED in methods else "method"
+    mask = {} if methods is None else {"mask": method_mask(methods - {REJECTED})}
     most = _SEGMENTS_AT_FIRST
     while True:
-        rows = connection.execute(statement, {"pk": pk, "start": start, "most": most, **mask}).mappings().all()
+        values = {"pk": pk, "bound": bound, "most": most, **mask}
+        rows = connection.execute(_SEGMENTS[kind, backwards], values).mappings().all()
         for row in rows:
             yield _stored(connection, row)
         if len(rows) < most:
             return
-        start = rows[-1]["first_position"] + 1
+        bound = rows[-1]["first_position"] + (not backwards)
         mean = sum(len(row["body"]) for row in rows) // len(rows)
         most = min(max(_BYTES_AT_A_TIME // (mean + 1), 1), _SEGMENTS_AT_A_TIME)
 
 
-def _segments_before(
-    connection: Connection, pk: int, *, before: int, methods: frozenset[str] | None
-) -> Iterator[StoredSegment]:
-    """From the one that holds the last position before `before` backwards. A few first: often they are enough."""
-    statement, mask = _segments_until, {}
-    if methods is not None:
-        statement = _segments_until_with_or_rejected if REJECTED in methods else _segments_until_with
-        mask = {"mask": method_mask(methods - {REJECTED})}
-    end, count = before, 4
-    while True:
-        rows = connection.execute(statement, {"pk": pk, "end": end, "count": count, **mask}).mappings().all()
-        for row in rows:
-            yield _stored(connection, row)
-        if len(rows) < count:
-            return
-        end, count = rows[-1]["first_position"], _SEGMENTS_AT_A_TIME
+def _state(connection: Connection, pk: int) -> Any:
+    state = connection.execute(_state_of, {"pk": pk}).first()
+    if state is None:
+        raise NotFound("There is no such invocation; it may have been deleted.")
+    return state
 
 
 def _stored(connection: Connection, row: Mapping[Any, Any]) -> StoredSegment:

@@ -132,65 +132,37 @@ def read_events(
     segment: StoredSegment,
     *,
     after: int = 0,
+    before: int = 2**63,
     methods: frozenset[str] | None = None,
     match: EventMatch | None = None,
+    backwards: bool = False,
 ) -> Iterator[StoredEvent]:
-    """The segment's events beyond position `after`, of these methods and fitting `match` if they are given."""
+    """The segment's events between two positions, of these methods and fitting `match` if they are given."""
     body = _decoded(segment)
     # Of most segments this is all that a search needs to know.
     if match is not None and not match.may_hold(body, rejected=bool(segment.problems)):
         return
     texts = array_texts(body)
-    offset = 0
-    for run in segment.runs:
-        received_at = to_rfc3339(run.received_at)
-        for index in range(run.count):
-            position = segment.first_position + offset
-            selected = position > after and (
-                match is None or _fits(match, run.producer, texts[offset], segment, offset)
-            )
-            if selected:
-                event = _event(
-                    bytes(texts[offset]),
-                    head=f'"position":{position},"producer":"{run.producer}","seq":{run.first_seq + index}',
-                    received_at=received_at,
-                    problem=_at(segment.problems, offset),
-                    notes=_at(segment.notes, offset),
-                    position=position,
-                )
-                if event.is_one_of(methods):
-                    yield event
-            offset += 1
-
-
-def read_events_backwards(
-    segment: StoredSegment, *, before: int, methods: frozenset[str] | None, match: EventMatch | None
-) -> Iterator[StoredEvent]:
-    """The same from the last one before position `before` on, none made before it is asked for."""
-    body = _decoded(segment)
-    if match is not None and not match.may_hold(body, rejected=bool(segment.problems)):
-        return
-    texts = array_texts(body)
-    offset = len(texts)
-    for run in reversed(segment.runs):
-        received_at = to_rfc3339(run.received_at)
-        for index in reversed(range(run.count)):
-            offset -= 1
-            position = segment.first_position + offset
-            if position >= before or (
-                match is not None and not _fits(match, run.producer, texts[offset], segment, offset)
-            ):
-                continue
-            event = _event(
-                bytes(texts[offset]),
-                head=f'"position":{position},"producer":"{run.producer}","seq":{run.first_seq + index}',
-                received_at=received_at,
-                problem=_at(segment.problems, offset),
-                notes=_at(segment.notes, offset),
-                position=position,
-            )
-            if event.is_one_of(methods):
-                yield event
+    places = [
+        (run.producer, run.first_seq + index, received_at)
+        for run in segment.runs
+        for received_at in [to_rfc3339(run.received_at)]
+        for index in range(run.count)
+    ]
+    for offset in reversed(range(len(places))) if backwards else range(len(places)):
+        position, (producer, seq, received_at) = segment.first_position + offset, places[offset]
+        if not after < position < before or (match and not _fits(match, producer, texts[offset], segment, offset)):
+            continue
+        event = _event(
+            bytes(texts[offset]),
+            head=f'"position":{position},"producer":"{producer}","seq":{seq}',
+            received_at=received_at,
+            problem=_at(segment.problems, offset),
+            notes=_at(segment.notes, offset),
+            position=position,
+        )
+        if event.is_one_of(methods):
+            yield event
 
 
 def _fits(match: EventMatch, producer: str, message: Raw, segment: StoredSegment, offset: int) -> bool:

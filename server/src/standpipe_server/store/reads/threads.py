@@ -7,7 +7,6 @@ costs the database nothing, and a thread that the database never answers does no
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from standpipe_server.store.errors import Overloaded, StoreClosed
+from standpipe_server.store.replies import resolve
 
 _Result = TypeVar("_Result")
 
@@ -61,14 +61,14 @@ class ReadThreads:
                 continue
             if monotonic() - task.asked_at > LONGEST_WAIT_SECONDS:
                 detail = f"The database answers slowly: this waited {LONGEST_WAIT_SECONDS:g} s for its turn."
-                _tell(task.answer, Overloaded(detail, retry_after=2))
+                resolve([(task.answer, Overloaded(detail, retry_after=2))])
                 continue
             try:
                 result = task.function()
             except BaseException as error:  # it belongs to the waiting caller, and the thread must go on
-                _tell(task.answer, error)
+                resolve([(task.answer, error)])
             else:
-                _tell(task.answer, result)
+                resolve([(task.answer, result)])
 
 
 class Lane:
@@ -117,18 +117,3 @@ class Lane:
         for answer in self._unanswered:
             if not answer.done():
                 answer.set_exception(StoreClosed())
-
-
-def _tell(answer: asyncio.Future[Any], result: object) -> None:
-    # A caller that did not wait for its answer may have closed the loop.
-    with contextlib.suppress(RuntimeError):
-        answer.get_loop().call_soon_threadsafe(_set, answer, result)
-
-
-def _set(answer: asyncio.Future[Any], result: object) -> None:
-    if answer.done():
-        return
-    if isinstance(result, BaseException):
-        answer.set_exception(result)
-    else:
-        answer.set_result(result)

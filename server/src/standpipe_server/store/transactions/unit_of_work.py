@@ -225,23 +225,7 @@ class UnitOfWork:
     def reported(self, invocation_pk: int, keys: Iterable[str]) -> Reported:
         """Which of these assets were materialized, and which checks of them reported, in the invocation so far."""
         self.flush_inserts()
-        key_of = {pk: key for key, pk in self.asset_pks(keys).items()}
-        materialized: set[str] = set()
-        checked: set[tuple[str, str]] = set()
-        for chunk in _chunks(sorted(key_of)):
-            table = tables.materialization
-            statement = select(table.c.asset_pk).where(
-                table.c.invocation_pk == invocation_pk, table.c.asset_pk.in_(chunk)
-            )
-            materialized.update(key_of[pk] for pk in self.connection.scalars(statement))
-            table = tables.asset_check
-            checks = (
-                select(table.c.asset_pk, table.c.check_name)
-                .where(table.c.invocation_pk == invocation_pk, table.c.asset_pk.in_(chunk))
-                .distinct()
-            )
-            checked.update((key_of[row.asset_pk], row.check_name) for row in self.connection.execute(checks))
-        return Reported(materialized=frozenset(materialized), checked=frozenset(checked))
+        return rows.read_reported(self.connection, invocation_pk, sorted(keys))
 
     # Writing
 

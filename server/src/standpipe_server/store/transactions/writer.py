@@ -23,6 +23,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 from standpipe_server.broker.values.ids import ANONYMOUS_PRODUCER
 from standpipe_server.store.errors import DatabaseLost, Overloaded, StoreClosed, StoreError
 from standpipe_server.store.events.segments import EncodedBody
+from standpipe_server.store.replies import Answer, Reply, resolve
 from standpipe_server.store.transactions.caches import Caches, LiveStates
 from standpipe_server.store.transactions.unit_of_work import UnitOfWork
 from standpipe_server.store.watch import Fence, Watch
@@ -61,10 +62,7 @@ class BatchCommand(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.pk, self.producer_name
 
 
-_Reply: TypeAlias = "Future[Any] | asyncio.Future[Any]"
-_Waiting: TypeAlias = tuple[Command[Any], _Reply]
-_Answer: TypeAlias = tuple[_Reply, Any]
-"""A reply and what it gets: a result, or an exception to raise."""
+_Waiting: TypeAlias = tuple[Command[Any], Reply]
 
 
 class Writer:
@@ -124,7 +122,7 @@ class Writer:
         # A caller that goes away does not take its command out of a transaction that is under way.
         return await answer
 
-    def _enqueue(self, command: Command[Any], answer: _Reply) -> None:
+    def _enqueue(self, command: Command[Any], answer: Reply) -> None:
         with self._submitting:
             if self._closing:
                 raise StoreClosed
@@ -187,10 +185,10 @@ class Writer:
             _log.warning("A commit failed: %s", failed.__cause__)
             self._on_refused()
             failure = Overloaded("The database did not confirm the commit. Send it again.", retry_after=2)
-            _resolve([(reply, failure) for _, reply in group])
+            resolve([(reply, failure) for _, reply in group])
         except DatabaseLost as lost:
             self._on_refused()
-            _resolve([(reply, lost) for _, reply in group])
+            resolve([(reply, lost) for _, reply in group])
         except Exception as error:  # any failure must reach the callers, never end the thread
             if len(group) > 1:
                 # One of them failed and the transaction is rolled back whole: each again by itself, so that only the
@@ -205,19 +203,19 @@ class Writer:
                     self._on_refused()
             else:
                 _log.exception("The command %s failed.", type(command).__name__)
-            _resolve([(reply, _refusal_of(error))])
+            resolve([(reply, _refusal_of(error))])
         else:
             self._answer(unit, answers)
 
-    def _commit_or_explain(self, group: Sequence[_Waiting]) -> tuple[UnitOfWork, list[_Answer]]:
+    def _commit_or_explain(self, group: Sequence[_Waiting]) -> tuple[UnitOfWork, list[Answer]]:
         try:
             return self._commit(group)
         except DBAPIError as error:
             self._watch.explain(error, writing=True)
             raise
 
-    def _commit(self, group: Sequence[_Waiting]) -> tuple[UnitOfWork, list[_Answer]]:
-        answers: list[_Answer] = []
+    def _commit(self, group: Sequence[_Waiting]) -> tuple[UnitOfWork, list[Answer]]:
+        answers: list[Answer] = []
         self._fence.check()
         with self._connected() as connection:
             transaction = connection.begin()
@@ -258,13 +256,13 @@ class Writer:
             connection.close()
             raise
 
-    def _answer(self, unit: UnitOfWork, answers: Sequence[_Answer]) -> None:
+    def _answer(self, unit: UnitOfWork, answers: Sequence[Answer]) -> None:
         """Answers the callers. The group is committed, so an error in `on_commit` does not reach them."""
         try:
             self._on_commit(unit)
         except Exception:
             _log.exception("What follows a commit failed; readers may learn of it late.")
-        _resolve(answers)
+        resolve(answers)
 
 
 class Writes:
@@ -301,33 +299,6 @@ class Writes:
 
 class _CommitFailed(Exception):
     """The database did not confirm a commit; the cause is the driver's error."""
-
-
-def _resolve(answers: Sequence[_Answer]) -> None:
-    """Gives the callers their answers; all of one event loop in one call, since each call costs a system call."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[_Answer]] = {}
-    for reply, answer in answers:
-        if isinstance(reply, Future):
-            _set(reply, answer)
-        else:
-            by_loop.setdefault(reply.get_loop(), []).append((reply, answer))
-    for loop, own in by_loop.items():
-        # A caller that did not wait for its answer may have closed the loop.
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(_set_all, own)
-
-
-def _set_all(answers: Sequence[_Answer]) -> None:
-    for reply, answer in answers:
-        if not reply.done():
-            _set(reply, answer)
-
-
-def _set(reply: _Reply, answer: Any) -> None:
-    if isinstance(answer, Exception):
-        reply.set_exception(answer)
-    else:
-        reply.set_result(answer)
 
 
 def _refusal_of(error: Exception) -> Exception:

@@ -20,7 +20,7 @@ from standpipe_server.broker.values.times import seconds
 from standpipe_server.store.database.raw_sql import query
 from standpipe_server.store.errors import DatabaseLost
 from standpipe_server.store.wakes import NOTIFY_CHANNEL, Wake
-from standpipe_server.store.watch.fence import Fence
+from standpipe_server.store.watch.fence import Fence, Watch
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ _FORGET = "DELETE FROM server_writer WHERE seen_at < %s RETURNING 1"
 _READ = "SELECT writer, epoch FROM server_writer WHERE server_id = %s"
 
 
-class EpochWatch:
+class EpochWatch(Watch):
     def __init__(self, engine: Engine, *, fence: Fence, writers: int) -> None:
         """`engine` is the writers'; the schema is there."""
         self._fence = fence
@@ -100,12 +100,6 @@ class EpochWatch:
     def committed(self, writer: int) -> None:
         self._acknowledged[writer] = self._attempted[writer]
 
-    def changed_by_others(self, connection: Connection) -> None:
-        pass
-
-    def raise_epoch(self, connection: Connection) -> None:
-        pass
-
     def explain(self, error: DBAPIError, *, writing: bool) -> None:
         self._explain(error.orig)
 
@@ -119,19 +113,6 @@ class EpochWatch:
         if not any(acknowledged):
             return
         self._compare(acknowledged, dict(query(connection, _READ, [self._server_id])))
-
-    @property
-    def epoch_is_old(self) -> bool:
-        return False
-
-    def may_write_back(self) -> bool:
-        return True
-
-    def close(self) -> bool:
-        return True
-
-    def release(self) -> None:
-        pass
 
     def _compare(self, acknowledged: Sequence[int], epochs: Mapping[int, int]) -> None:
         for writer, epoch in enumerate(acknowledged):

@@ -20,7 +20,7 @@ class Fence:
     """Safe to use from any thread. `on_down` is called once, on the thread that noticed."""
 
     def __init__(self) -> None:
-        self.on_down: Callable[[], None] = _ignore
+        self.on_down: Callable[[], None] = lambda: None
         self._reason: str | None = None
         self._lock = threading.Lock()
 
@@ -56,11 +56,9 @@ class Watch(Protocol):
 
     def attach(self, engine: Engine) -> None:
         """Looks at every connection that this engine opens from now on."""
-        ...
 
     def before_commit(self, connection: Connection, *, now: int, writer: int, wakes: Sequence[Wake]) -> None:
         """Runs the last statement of a writer's transaction, which also notifies other servers of `wakes`."""
-        ...
 
     def committed(self, writer: int) -> None:
         """A writer's transaction was committed, and its callers are not answered yet.
@@ -68,41 +66,33 @@ class Watch(Protocol):
         Raises:
             OSError: it cannot be seen now whether the database is still the same.
         """
-        ...
-
-    def changed_by_others(self, connection: Connection) -> None:
-        """Another connection has committed something since this one looked, where that is noticed."""
-        ...
-
-    def raise_epoch(self, connection: Connection) -> None:
-        """Makes copies of the database from before recognisable as older ones."""
-        ...
 
     def explain(self, error: DBAPIError, *, writing: bool) -> None:
         """Raises DatabaseLost when that is why a statement failed; of a writer's transaction, or of a reader's."""
-        ...
 
     def look(self, connection: Connection) -> None:
         """Looks while nothing is written; `connection` is a reader's."""
-        ...
+
+    # The rest is for a database in a file.
 
     @property
     def epoch_is_old(self) -> bool:
         """Whether `raise_epoch` has to be called in a writer's transaction."""
-        ...
+        return False
+
+    def changed_by_others(self, connection: Connection) -> None:
+        """Another connection has committed something since this one looked, where that is noticed."""
+
+    def raise_epoch(self, connection: Connection) -> None:
+        """Makes copies of the database from before recognisable as older ones."""
 
     def may_write_back(self) -> bool:
         """Whether what is committed may be written into the database's own file."""
-        ...
+        return True
 
     def close(self) -> bool:
         """After the last transaction; False: connections must not be closed, which would write back."""
-        ...
+        return True
 
     def release(self) -> None:
         """After the last connection."""
-        ...
-
-
-def _ignore() -> None:
-    """Until the server listens."""

@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from standpipe_server.store.errors import DatabaseLost, Overloaded
 from standpipe_server.store.wakes import Wake
-from standpipe_server.store.watch.fence import Fence
+from standpipe_server.store.watch.fence import Fence, Watch
 from standpipe_server.store.watch.files import DatabaseFiles, Stamp
 
 _log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ _EPOCH_SECONDS = 600.0
 _LOOKS, _PAUSE_SECONDS = 4, 0.005
 
 
-class FileWatch:
+class FileWatch(Watch):
     def __init__(self, path: Path, engine: Engine, *, fence: Fence) -> None:
         """`engine` is the writer's; the schema is there."""
         self._path = path

@@ -10,13 +10,14 @@ from typing import Any
 from sqlalchemy import Connection, case, func, select
 
 from standpipe_protocol.json_text import JsonValue
-from standpipe_server.broker.outcome.expected_progress import Reported, expected_assets, progress_of
+from standpipe_server.broker.outcome.expected_progress import expected_assets, progress_of
 from standpipe_server.broker.outcome.receipt import LISTED_PRODUCERS, producer_members
 from standpipe_server.broker.values.state import ProducerState
 from standpipe_server.store.database import tables
-from standpipe_server.store.database.state_rows import read_expected, read_producer
+from standpipe_server.store.database.state_rows import read_expected, read_producer, read_reported
 
-_CHUNK = 500
+_LISTED = 100
+"""Attempts that an invocation shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,29 +52,10 @@ def read_progress(connection: Connection, row: Mapping[Any, Any]) -> ProgressVie
     producers = [read_producer(record) for record in connection.execute(statement).mappings()]
     progress = None
     if row["expected"] is not None:
-        reported = _read_reported(connection, row["pk"], sorted(expected_assets(expected)))
+        reported = read_reported(connection, row["pk"], sorted(expected_assets(expected)))
         progress = progress_of(expected, reported, producers).to_wire()
     heard_at = connection.scalar(select(func.max(table.c.heard_at)).where(mine)) if producers else None
     return ProgressView(producers=producers[:LISTED_PRODUCERS], expected=progress, heard_at=heard_at or 0)
-
-
-def _read_reported(connection: Connection, pk: int, keys: Sequence[str]) -> Reported:
-    materialized: set[str] = set()
-    checked: set[tuple[str, str]] = set()
-    asset = tables.asset
-    for start in range(0, len(keys), _CHUNK):
-        among = asset.c.asset_key.in_(keys[start : start + _CHUNK])
-        table = tables.materialization
-        materialized_keys = select(asset.c.asset_key).join(table, table.c.asset_pk == asset.c.pk)
-        materialized.update(connection.scalars(materialized_keys.where(table.c.invocation_pk == pk, among)))
-        table = tables.asset_check
-        reports = select(asset.c.asset_key, table.c.check_name).join(table, table.c.asset_pk == asset.c.pk)
-        rows = connection.execute(reports.where(table.c.invocation_pk == pk, among).distinct())
-        checked.update((row.asset_key, row.check_name) for row in rows)
-    return Reported(materialized=frozenset(materialized), checked=frozenset(checked))
-
-
-_LISTED = 100
 
 
 def read_attempts(connection: Connection, invocation_pk: int, attempts: str | None) -> list[JsonValue]:
