@@ -1,4 +1,4 @@
-"""Reading events: a page, a long poll, server-sent events, or lines; all from one tail of the store.
+"""Reading events: a page, a long poll, server-sent events, or lines.
 
 An event goes out as the bytes the store gives, never decoded here. Nothing here holds a database session while it waits
 for an event or for a slow client.
@@ -47,9 +47,9 @@ async def read_events(parts: ApiParts, exchange: Exchange, target: Target) -> No
         case "json":
             await _answer_page(parts, exchange, await _page(parts, target.pk, query, after=query.after), query)
         case "sse":
-            await _stream_sse(parts, exchange, target, query)
+            await _stream(parts, exchange, target, query, sse=True)
         case "ndjson":
-            await _stream_lines(parts, exchange, target, query)
+            await _stream(parts, exchange, target, query, sse=False)
 
 
 async def _page(parts: ApiParts, pk: int, query: ReadQuery, *, after: int, following: bool = False) -> EventPage:
@@ -74,10 +74,7 @@ async def _answer_before(parts: ApiParts, exchange: Exchange, pk: int, query: Re
         match=query.match,
         max_bytes=_PAGE_BYTES,
     )
-    control = b',"control":%b' % _control(page.cancel_requested) if query.control else b""
-    members = (encode_json(page.next_before), b"true" if page.ended else b"false", page.last_position, control)
-    rest = b'],"next_before":%b,"ended":%b,"last_position":%d%b}' % members
-    await exchange.answer(200, b'{"items":[' + b",".join(await _shown(parts, page, query)) + rest)
+    await _answer(parts, exchange, page, query, b'"next_before":%b' % encode_json(page.next_before), ended=page.ended)
 
 
 async def _waited_page(parts: ApiParts, subscription: Subscription, query: ReadQuery) -> EventPage:
@@ -125,28 +122,59 @@ def _in_parts(events: Sequence[bytes]) -> Iterator[list[bytes]]:
 
 
 async def _answer_page(parts: ApiParts, exchange: Exchange, page: EventPage, query: ReadQuery) -> None:
-    # `ended` says that there is nothing more to come, so it is only told with the last of the events.
+    # `ended` says that nothing more will come, so it is true only with the last of the events.
     ended = page.ended and page.latest and page.next_after >= page.last_position
+    await _answer(parts, exchange, page, query, b'"next_after":%d' % page.next_after, ended=ended)
+
+
+async def _answer(
+    parts: ApiParts, exchange: Exchange, page: EventPage, query: ReadQuery, place: bytes, *, ended: bool
+) -> None:
+    """Answers a page of events; `place` is the member that says where to read on."""
     control = b',"control":%b' % _control(page.cancel_requested) if query.control else b""
-    members = (page.next_after, b"true" if ended else b"false", page.last_position, control)
-    rest = b'],"next_after":%d,"ended":%b,"last_position":%d%b}' % members
-    await exchange.answer(200, b'{"items":[' + b",".join(await _shown(parts, page, query)) + rest)
+    events = b",".join(await _shown(parts, page, query))
+    members = (events, place, encode_json(ended), page.last_position, control)
+    await exchange.answer(200, b'{"items":[%b],%b,"ended":%b,"last_position":%d%b}' % members)
 
 
-async def _stream_sse(parts: ApiParts, exchange: Exchange, target: Target, query: ReadQuery) -> None:
+async def _stream(parts: ApiParts, exchange: Exchange, target: Target, query: ReadQuery, *, sse: bool) -> None:
+    """Events as server-sent events or as lines, from one tail of the store, until the invocation or the server ends.
+
+    The orderly end of lines is the invocation's end; a last line without a position says that it is not.
+    """
+    bye = b"event: bye\ndata: {}\n\n" if sse else b'{"event":"bye"}\n'
     async with parts.streams.following(exchange, target.pk) as subscription:
-        await exchange.begin_stream(media=SSE_MEDIA)
-        await exchange.write(b"retry: %d\n\n" % _RECONNECT_MILLISECONDS)
-        async with contextlib.aclosing(_tail(parts, subscription, query)) as steps:
+        await exchange.begin_stream(media=SSE_MEDIA if sse else NDJSON_MEDIA)
+        if sse:
+            await exchange.write(b"retry: %d\n\n" % _RECONNECT_MILLISECONDS)
+        steps = tail(
+            parts.store.events,
+            subscription,
+            after=query.after,
+            methods=query.methods,
+            match=query.match,
+            limit=query.limit,
+            max_bytes=_WRITE_BYTES,
+            idle_seconds=_KEEPALIVE_SECONDS,
+        )
+        async with contextlib.aclosing(steps):
             try:
                 async for step in steps:
                     match step:
                         case EventPage():
-                            await exchange.write(_sse_frames(step.positions, await _shown(parts, step, query)))
-                        case CancelRequested():
+                            events = [_one_line(event) for event in await _shown(parts, step, query)]
+                            await exchange.write(_frames(step.positions, events) if sse else b"\n".join([*events, b""]))
+                        case CancelRequested() if sse:
                             await exchange.write(b"event: control\ndata: %b\n\n" % _control(True))
-                        case Idle():
+                        case CancelRequested() if query.control:
+                            await exchange.write(b'{"event":"control","control":%b}\n' % _control(True))
+                        case Idle() if sse:
                             await exchange.write(b": still here\n\n")
+                        case CancelRequested() | Idle():
+                            pass
+                        case Ended() if not sse:
+                            await exchange.write(b"", more=False)
+                            return
                         case Ended(last_position):
                             invocation = await parts.store.reads.run(read_invocation, target.id, mask=query.mask)
                             if invocation.last_position > last_position:
@@ -154,67 +182,19 @@ async def _stream_sse(parts: ApiParts, exchange: Exchange, target: Target, query
                             await exchange.write(b"event: end\ndata: %b\n\n" % _one_line(invocation.json), more=False)
                             return
                         case Stopping():
-                            await exchange.write(_BYE, more=False)
+                            await exchange.write(bye, more=False)
                             return
             except StoreError:
                 # The invocation was deleted, or the store is closing: the reader learns which by asking again.
-                await exchange.write(_BYE, more=False)
-
-
-_BYE: Final = b"event: bye\ndata: {}\n\n"
-
-
-async def _stream_lines(parts: ApiParts, exchange: Exchange, target: Target, query: ReadQuery) -> None:
-    """Events as lines. An orderly end is the invocation's end; a last line without a position says that it is not."""
-    async with parts.streams.following(exchange, target.pk) as subscription:
-        await exchange.begin_stream(media=NDJSON_MEDIA)
-        async with contextlib.aclosing(_tail(parts, subscription, query)) as steps:
-            try:
-                async for step in steps:
-                    match step:
-                        case EventPage():
-                            events = await _shown(parts, step, query)
-                            await exchange.write(b"".join(_one_line(event) + b"\n" for event in events))
-                        case CancelRequested():
-                            if query.control:
-                                await exchange.write(b'{"event":"control","control":%b}\n' % _control(True))
-                        case Idle():
-                            pass
-                        case Ended():
-                            await exchange.write(b"", more=False)
-                            return
-                        case Stopping():
-                            await exchange.write(_BYE_LINE, more=False)
-                            return
-            except StoreError:
-                await exchange.write(_BYE_LINE, more=False)
-
-
-_BYE_LINE: Final = b'{"event":"bye"}\n'
+                await exchange.write(bye, more=False)
 
 
 def _control(cancel_requested: bool) -> bytes:
     return encode_json(Control(cancel_requested=cancel_requested).to_wire())
 
 
-def _tail(parts: ApiParts, subscription: Subscription, query: ReadQuery):
-    return tail(
-        parts.store.events,
-        subscription,
-        after=query.after,
-        methods=query.methods,
-        match=query.match,
-        limit=query.limit,
-        max_bytes=_WRITE_BYTES,
-        idle_seconds=_KEEPALIVE_SECONDS,
-    )
-
-
-def _sse_frames(positions: Sequence[int], events: Sequence[bytes]) -> bytes:
-    return b"".join(
-        b"id: %d\ndata: %b\n\n" % (position, _one_line(event))
-        for position, event in zip(positions, events, strict=True)
-    )
+def _frames(positions: Sequence[int], events: Sequence[bytes]) -> bytes:
+    return b"".join(b"id: %d\ndata: %b\n\n" % pair for pair in zip(positions, events, strict=True))
 
 
 def _one_line(event: bytes) -> bytes:

@@ -68,12 +68,11 @@ class Registration:
     pipes_optional: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heartbeat:
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """`producer` and `numbered` say how many messages that producer has numbered so far; both or neither."""
 
-    producer: str | None = None
-    numbered: int | None = None
+    producer: Annotated[str, Meta(pattern=f"^{PRODUCER_ID.pattern}$")] | None = None
+    numbered: Annotated[int, Meta(ge=0, lt=2**53)] | None = None
 
 
 class _Check(msgspec.Struct):
@@ -114,11 +113,6 @@ class _Registration(msgspec.Struct):
 
 class _Reason(msgspec.Struct):
     reason: str | None = None
-
-
-class _Heartbeat(msgspec.Struct):
-    producer: Annotated[str, Meta(pattern=f"^{PRODUCER_ID.pattern}$")] | None = None
-    numbered: Annotated[int, Meta(ge=0, lt=2**53)] | None = None
 
 
 def parse_registration(body: bytes, *, limits: Limits) -> Registration:
@@ -225,8 +219,7 @@ def parse_reason(body: bytes) -> str | None:
 
 def parse_heartbeat(body: bytes) -> Heartbeat:
     """Reads the optional body of `POST /invocations/{id}/heartbeat`."""
-    wire = _decode(_standard_json(body), _Heartbeat) if body.strip() else _Heartbeat()
-    return Heartbeat(producer=wire.producer, numbered=wire.numbered)
+    return _decode(_standard_json(body), Heartbeat) if body.strip() else Heartbeat()
 
 
 def _object(body: bytes) -> dict[str, JsonValue]:
