@@ -16,11 +16,7 @@ MESSAGE_CHARACTERS = 64 * 1024
 
 
 def describe_exception(exc: BaseException | PipesException | Mapping[str, object]) -> PipesException:
-    """An exception in the protocol's form; one that is in it already, or in upstream's dictionary, is taken over.
-
-    Raises:
-        DagsterPipesError: it is none of these.
-    """
+    """An exception in the protocol's form, or Dagster's dictionary read; raises DagsterPipesError for anything else."""
     if isinstance(exc, PipesException):
         return exc
     if isinstance(exc, BaseException):

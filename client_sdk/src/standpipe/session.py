@@ -112,19 +112,14 @@ def _open_by_environment(environment: Mapping[str, str], *, strict: bool) -> Pip
             return only  # pyright: ignore[reportReturnType]  as above
     if bootstrap is not None:
         return open_http_context(bootstrap, environment=environment, strict=strict, from_environment=True)
-    from standpipe.context.null_context import open_null_context, refuse_launch_by_upstream
+    from standpipe.context.null_context import open_null_context
 
-    refuse_launch_by_upstream(environment)
-    context = open_null_context(environment)
-    open_contexts.enter(context)
-    return context
+    return open_null_context(environment, variables=environment)
 
 
 def _may_work_for_others() -> bool:
-    """Whether this thread may work for an invocation that the environment does not name.
-
-    The main thread opens the one that it does name.
-    """
+    """Whether this thread may work for an invocation that the environment does not name. The main thread opens the one
+    that it does name."""
     if threading.current_thread() is threading.main_thread():
         return False
     return any(not context.is_null and not _is_from_environment(context) for context in open_contexts.all_open())

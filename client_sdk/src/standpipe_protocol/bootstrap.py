@@ -29,14 +29,8 @@ class BootstrapError(ValueError):
 
 
 def server_address(text: str, *, name: str) -> str:
-    """An address as it is used: without spaces at its ends, its scheme in lower case, without a slash at its end.
-
-    Args:
-        name: what holds it, for the error.
-
-    Raises:
-        BootstrapError: it is no http(s) address, or holds a user name or password.
-    """
+    """An address without spaces at its ends, its scheme in lower case, without a slash at its end. Raises
+    BootstrapError, which names `name`, where it is no http(s) address, or holds a user name or password."""
     scheme, mark, rest = text.strip().partition("://")
     scheme, rest = scheme.lower(), rest.rstrip("/")
     authority = rest.partition("/")[0].partition("?")[0]
@@ -68,14 +62,8 @@ def is_loopback(host: str) -> bool:
 
 
 def secret_word(text: str, *, name: str) -> str:
-    """A token or a key without the space around it, such as the end of the line of the file that it was made from.
-
-    Args:
-        name: what holds it, for the error, which does not show it.
-
-    Raises:
-        BootstrapError: it holds characters that HTTP cannot carry.
-    """
+    """A token or a key without the space around it, such as the end of the line of its file. Raises BootstrapError,
+    which names `name` and not the word, where it holds characters that HTTP cannot carry."""
     word = text.strip()
     if word and not (word.isascii() and _is_word(word)):
         raise BootstrapError(
@@ -95,11 +83,7 @@ def without_password(address: str) -> str:
 
 
 def read_token_file(path: str) -> str:
-    """The token that a file holds.
-
-    Raises:
-        BootstrapError: it cannot be read, is empty, or holds more than one word.
-    """
+    """The token in a file; raises BootstrapError where it cannot be read, is empty, or holds more than one word."""
     try:
         with open(path, encoding="utf-8") as file:  # noqa: PTH123  without pathlib
             text = file.read(_LONGEST_TOKEN_FILE)
@@ -154,11 +138,8 @@ class Bootstrap:
 
     @classmethod
     def checked(cls, *, url: str, invocation: str, token: str, token_file: str | None = None) -> Bootstrap:
-        """What was read elsewhere, in the form in which it is used.
-
-        Raises:
-            BootstrapError: the URL is not http(s), the id is no part of a path, or the token is more than one word.
-        """
+        """Values from elsewhere in the form in which they are used. Raises BootstrapError where the URL is not http(s),
+        the id is no part of a path, or the token is more than one word."""
         invocation = invocation.strip()
         if not (invocation.isascii() and _is_word(invocation)):
             raise BootstrapError(f"{INVOCATION_VARIABLE} is {invocation!r}; expected the id that was handed out.")
@@ -181,13 +162,9 @@ def _is_word(text: str) -> bool:
 
 
 def home_path(environment: Mapping[str, str], *, platform: str = sys.platform) -> str:
-    """The data folder: `STANDPIPE_HOME`, or the platform's user data folder. It need not exist.
-
-    A relative one lies below the working directory of the first call, also after a change of directory.
-
-    Raises:
-        RuntimeError: it is below the user's home directory, which cannot be determined.
-    """
+    """The data folder: `STANDPIPE_HOME`, or the platform's user data folder. It need not exist. A relative one lies
+    below the working directory of the first call. Raises RuntimeError where the user's home directory cannot be
+    determined."""
     if home := environment.get(HOME_VARIABLE):
         return _absolute(_expanded(home))
     if platform == "win32":
@@ -198,13 +175,9 @@ def home_path(environment: Mapping[str, str], *, platform: str = sys.platform) -
 
 
 def spool_folder_path(environment: Mapping[str, str]) -> str:
-    """Where a process leaves what it could not deliver: `STANDPIPE_SPOOL_FOLDER`, or `spool` in the data folder.
-
-    A launcher names its own spool so to a process that must not use the rest of its data folder.
-
-    Raises:
-        RuntimeError: the folder cannot be determined.
-    """
+    """Where a process leaves what it could not deliver: `STANDPIPE_SPOOL_FOLDER`, by which a launcher names its own to
+    a process that must not use the rest of its data folder, or `spool` in the data folder. Raises RuntimeError as
+    `home_path`."""
     if folder := environment.get(SPOOL_FOLDER_VARIABLE):
         return _absolute(_expanded(folder)).rstrip("/") or "/"
     return os.path.join(home_path(environment), "spool")  # noqa: PTH118

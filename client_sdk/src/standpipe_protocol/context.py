@@ -74,11 +74,8 @@ class ContextData:
 
     @classmethod
     def from_wire(cls, wire: JsonValue) -> ContextData:
-        """Reads a context; missing fields are null, unknown ones are ignored.
-
-        Raises:
-            InvalidContext: a field has a wrong type.
-        """
+        """Reads a context; missing fields are null, unknown ones are ignored. Raises InvalidContext where one has a
+        wrong type."""
         if not isinstance(wire, dict):
             raise InvalidContext("", "an object", json_kind(wire))
         members = Members(wire, error=InvalidContext)

@@ -42,11 +42,8 @@ _BACKSLASH, _QUOTE, _SEPARATOR = b"\xff\xff", b"\xff\xfe", b"\xfd"
 
 
 def repaired_windows(text: bytes) -> Iterator[bytes]:
-    """The text with what Python writes and JSON does not know made standard JSON, window by window: the tokens `NaN`,
-    `Infinity` and `-Infinity` as strings, an escaped half of a surrogate pair as `\\ufffd`.
-
-    The text must be UTF-8.
-    """
+    """The UTF-8 text as standard JSON, window by window: the tokens `NaN`, `Infinity` and `-Infinity` of Python as
+    strings, an escaped half of a surrogate pair as `\\ufffd`."""
     in_string = 0
     for start, end in _windows(text, crossing=_REPAIRED):
         masked = _typed_as_float(text[start:end]).replace(b"\\\\", _BACKSLASH).replace(b'\\"', _QUOTE)
@@ -58,10 +55,7 @@ def repaired_windows(text: bytes) -> Iterator[bytes]:
 
 
 def quote_non_finite(text: bytes) -> bytes:
-    """Rewrites the tokens `NaN`, `Infinity` and `-Infinity` as strings; every other byte stays as it came.
-
-    A text that is no UTF-8 comes back as it is.
-    """
+    """Rewrites the tokens `NaN`, `Infinity` and `-Infinity` as strings; a text that is no UTF-8 comes back as it is."""
     if (b"NaN" not in text and b"Infinity" not in text) or b"\xff" in text:
         return text
     parts: list[bytes] = []
@@ -75,11 +69,8 @@ def quote_non_finite(text: bytes) -> bytes:
 
 
 def replace_lone_surrogates(text: bytes) -> bytes:
-    """Rewrites an escaped half of a surrogate pair (`\\ud800` alone) as `\\ufffd`: it is no character, and strict
-    readers refuse the whole text for it. Python writes such escapes for undecodable file names.
-
-    A text that is no UTF-8 comes back as it is.
-    """
+    """Rewrites an escaped half of a surrogate pair (`\\ud800` alone) as `\\ufffd`: strict readers refuse the whole text
+    for it, and Python writes such escapes for undecodable file names. A text that is no UTF-8 comes back as it is."""
     if (b"\\ud" not in text and b"\\uD" not in text) or b"\xff" in text:
         return text
     return b"".join(
@@ -89,10 +80,8 @@ def replace_lone_surrogates(text: bytes) -> bytes:
 
 
 def json_depth(text: bytes, *, enough: int | None = None) -> int:
-    """The deepest nesting of arrays and objects in a JSON text (0 for a bare scalar). Does not validate.
-
-    `enough`: a depth beyond which it does not matter how much deeper it is.
-    """
+    """The deepest nesting of arrays and objects in a JSON text (0 for a bare scalar), counted until it exceeds
+    `enough`. Does not validate."""
     depth = deepest = in_string = 0
     for start, end in _windows(text):
         # Every second piece between string delimiters lies outside of strings.

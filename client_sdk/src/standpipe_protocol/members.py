@@ -14,13 +14,8 @@ from standpipe_protocol.json_text import JsonValue, json_kind, json_pointer
 
 
 class InvalidMember(ValueError):
-    """A member has a wrong shape.
-
-    Attributes:
-        pointer: JSON Pointer (RFC 6901) from the object that was read, `""` for the object itself.
-        expected: what should have been there, as a short phrase.
-        got: what was there.
-    """
+    """A member has a wrong shape: `pointer` is its JSON Pointer (RFC 6901), `""` for the object that was read itself;
+    `expected` and `got` are short phrases."""
 
     place: ClassVar[str] = ""
 
@@ -34,12 +29,7 @@ class InvalidMessage(InvalidMember):
 
 
 class Members:
-    """The members of one object.
-
-    Args:
-        pointer: where the object is, for errors.
-        error: the class of the errors.
-    """
+    """The members of the object at `pointer`; errors are of the class `error`."""
 
     def __init__(
         self, values: Mapping[str, JsonValue], *, pointer: str = "", error: type[InvalidMember] = InvalidMember

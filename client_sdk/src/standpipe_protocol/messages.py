@@ -349,11 +349,7 @@ def message_to_wire(message: Message, *, sent_at: str | None = None) -> dict[str
 
 
 def parse_message(wire: JsonValue) -> Message:
-    """Reads a message from its wire form (or from an event, which carries the same members).
-
-    Raises:
-        InvalidMessage: it is not an object, its method is unknown, or a parameter is missing or of a wrong type.
-    """
+    """Reads a message from its wire form, or from an event, which has the same members; raises InvalidMessage."""
     if not isinstance(wire, dict):
         raise InvalidMessage("", "a JSON object with `method` and `params`", json_kind(wire))
     envelope = Members(wire, error=InvalidMessage)

@@ -77,10 +77,8 @@ class Problem:
 
     @classmethod
     def from_answer(cls, wire: JsonValue, *, content_type: str, status: int) -> Problem | None:
-        """The problem in an answer's body; None where the answer is not of a server of this protocol.
-
-        What stands between a client and its server answers too, some of it with problem documents of its own.
-        """
+        """The problem in an answer's body; None where no server of this protocol answered: proxies send problem
+        documents too."""
         if content_type.partition(";")[0].strip().lower() != PROBLEM_MEDIA_TYPE or not isinstance(wire, dict):
             return None
         name = wire.get("type")

@@ -93,11 +93,7 @@ class ProcessEnd:
 def parse_process_end(
     wire: Mapping[str, JsonValue], *, pointer: str = "", error: type[InvalidMember] = InvalidMember
 ) -> ProcessEnd:
-    """Reads the members of an end; others are ignored.
-
-    Raises:
-        InvalidMember: one has a wrong shape.
-    """
+    """Reads the members of an end, ignoring others; raises InvalidMember for a wrong shape."""
     members = Members(wire, pointer=pointer, error=error)
     outcome, reason = wire.get("outcome"), members.optional_string("reason")
     if outcome is not None and outcome not in OUTCOMES:
@@ -113,11 +109,7 @@ def parse_process_end(
 def parse_cause(
     wire: JsonValue, *, pointer: str = "/cause", error: type[InvalidMember] = InvalidMember
 ) -> Cause | None:
-    """Reads a cause; None for null.
-
-    Raises:
-        InvalidMember: it, or a member of it, has a wrong shape.
-    """
+    """Reads a cause, None for null; raises InvalidMember for a wrong shape."""
     if wire is None:
         return None
     if not isinstance(wire, dict):
@@ -146,11 +138,7 @@ def parse_cause(
 
 
 def parse_attempt(wire: JsonValue, *, pointer: str) -> Attempt:
-    """Reads the number of an attempt: a whole number, or a list of them.
-
-    Raises:
-        InvalidMember: it is neither.
-    """
+    """Reads the number of an attempt, a whole number or a list of them; raises InvalidMember for anything else."""
     attempt = _whole_numbers(wire)
     if attempt is None:
         raise InvalidMember(pointer, _ATTEMPT_WORDS, json_kind(wire))

@@ -52,11 +52,7 @@ def canonical_asset_key(text: str) -> str:
 
 
 def report_key(report: Report, *, longest_name: int) -> str:
-    """The asset key of a report, in its one spelling.
-
-    Raises:
-        InvalidMessage: it is empty, or one of the report's names is longer than that.
-    """
+    """The asset key of a report in its one spelling; raises InvalidMessage where it is empty, or a name is too long."""
     key = canonical_asset_key(report.asset_key)
     if not key:
         raise InvalidMessage(pointer="/params/asset_key", expected="an asset key", got="an empty key")
@@ -72,12 +68,8 @@ def report_key(report: Report, *, longest_name: int) -> str:
 
 
 def key_problem(key: str, *, allowed: Collection[str], materialized: Collection[str]) -> Problem | None:
-    """What is wrong with a report on this key.
-
-    Args:
-        allowed: the invocation's keys in their one spelling; none: every key is.
-        materialized: keys of which this report would be a second one.
-    """
+    """The problem of a report on this key: the invocation does not allow it (any, where `allowed` is empty), or this
+    would be a second materialization."""
     if allowed and key not in allowed:
         expected = f"one of {', '.join(sorted(allowed)[:_KEYS_NAMED])}"
         return Problem(

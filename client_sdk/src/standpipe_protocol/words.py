@@ -15,11 +15,8 @@ _UNITS = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")
 
 
 def end_words(end: Mapping[str, JsonValue]) -> str:
-    """`failed, exit code 137, out-of-memory, signal SIGKILL, node n7`: what is not known is left out.
-
-    Args:
-        end: the members of `finish`, or the parameters of `report_process_end`.
-    """
+    """`failed, exit code 137, out-of-memory, signal SIGKILL, node n7`: the known members of `finish` or
+    `report_process_end`."""
     outcome, cause = end.get("outcome"), end.get("cause")
     words: list[str] = []
     if isinstance(outcome, str):

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from standpipe.context import open_contexts
 from standpipe.context.pipes_context import PipesContext
 from standpipe.delivery_report import DeliveryReport
 from standpipe.errors import DagsterPipesWarning, PipesConfigurationError
@@ -79,12 +80,10 @@ class LoggingChannel:
         )
 
 
-def refuse_launch_by_upstream(variables: Mapping[str, str]) -> None:
-    """Where no invocation was found: a process that Dagster itself launched must not report into nothing.
-
-    Raises:
-        PipesConfigurationError: it did.
-    """
+def open_null_context(environment: Mapping[str, str], *, variables: Mapping[str, str]) -> NullPipesContext:
+    """A null context for the calling task or thread, with a warning to the caller of `open_pipes`. Raises
+    PipesConfigurationError where Dagster launched the process (`variables` are those that name no invocation), or where
+    `STANDPIPE_EXTRAS` is not a JSON object."""
     if variables.get(UPSTREAM_CONTEXT_VARIABLE):
         raise PipesConfigurationError(
             f"{UPSTREAM_CONTEXT_VARIABLE} is set and {INVOCATION_VARIABLE} is not: Dagster itself launched this"
@@ -92,14 +91,6 @@ def refuse_launch_by_upstream(variables: Mapping[str, str]) -> None:
             " process through Standpipe, import `open_dagster_pipes` from `dagster_pipes` for launches by Dagster, or"
             f" unset {UPSTREAM_CONTEXT_VARIABLE} to report nowhere."
         )
-
-
-def open_null_context(environment: Mapping[str, str]) -> NullPipesContext:
-    """A null context, with a warning to the caller of `open_pipes`.
-
-    Raises:
-        PipesConfigurationError: `STANDPIPE_EXTRAS` is not a JSON object.
-    """
     extras: object = {}
     if text := environment.get(EXTRAS_VARIABLE):
         try:
@@ -114,4 +105,6 @@ def open_null_context(environment: Mapping[str, str]) -> NullPipesContext:
         category=DagsterPipesWarning,
         stacklevel=4,
     )
-    return NullPipesContext(extras=cast("dict[str, JsonValue]", extras))
+    context = NullPipesContext(extras=cast("dict[str, JsonValue]", extras))
+    open_contexts.enter(context)
+    return context

@@ -92,11 +92,8 @@ def own() -> OpenContext | None:
 
 
 def resolve(call: str) -> OpenContext | None:
-    """The context that a call without one means here; None where none was ever opened.
-
-    Raises:
-        SeveralContexts: several are open, and this task or thread belongs to none of them.
-    """
+    """The context that a call without one means here, None where none was ever opened; raises SeveralContexts where
+    several are open, and this task or thread belongs to none of them."""
     return own() or only_open(call) or _process.latest
 
 
@@ -106,11 +103,8 @@ def is_initialized() -> bool:
 
 
 def only_open(call: str) -> OpenContext | None:
-    """The one open context of this process. Null contexts count only where there are no others.
-
-    Raises:
-        SeveralContexts: there are several.
-    """
+    """The one open context of this process; raises SeveralContexts. Null contexts count only where there are no
+    others."""
     contexts = _process.contexts()
     contexts = [context for context in contexts if not context.is_null] or contexts
     if len(contexts) > 1:

@@ -22,11 +22,8 @@ _log = logging.getLogger("standpipe.outbox")
 def make_final_report(
     queue: MessageQueue, sender: Sender, *, bootstrap: Bootstrap, producer: str, default_reason: str
 ) -> DeliveryReport:
-    """Spools what is undelivered (what was refused for good is set aside) and makes the report.
-
-    Args:
-        default_reason: why not everything is delivered, where the sender knows of no trouble.
-    """
+    """Spools what is undelivered (what was refused for good is set aside) and makes the report; `default_reason` is its
+    error where the sender knows of no trouble."""
     report = DeliveryReport(
         producer=producer,
         numbered=queue.numbered,

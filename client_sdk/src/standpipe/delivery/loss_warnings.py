@@ -27,11 +27,8 @@ class LossWarnings:
         self._warned: set[str] = set()
 
     def warn(self, *, trouble: str | None) -> None:
-        """Logs a warning for each kind of loss that is new.
-
-        Args:
-            trouble: why nothing reaches the server, where that is known.
-        """
+        """Logs a warning for each kind of loss that is new; `trouble` is why nothing reaches the server, where that is
+        known."""
         reason = (trouble or "the memory queue and the spool file are full").rstrip(".")
         if self._queue.dropped and self._is_new("report"):
             _log.warning(

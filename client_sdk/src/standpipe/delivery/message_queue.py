@@ -107,10 +107,8 @@ class MessageQueue:
         return stored
 
     def put_opening(self, body: bytes, *, spool: Callable[[], Spool]) -> bool:
-        """Numbers the first message, which is on disk already; False where its file is gone.
-
-        Until something is acknowledged what follows is on disk as well.
-        """
+        """Numbers the first message, which is on disk already; False where its file is gone. Until something is
+        acknowledged what follows is on disk as well."""
         if self.numbered:
             self.put("opened", body)  # a signal handler's report got the first number
             return False
@@ -236,13 +234,9 @@ class MessageQueue:
             return True
 
     def spool_all(self) -> tuple[Spool | None, int]:
-        """Writes everything unacknowledged to the spool file; returns the file and how many messages it holds.
-
-        They are fewer than are unacknowledged where the file's bound is reached.
-
-        Raises:
-            OSError: the file cannot be made or takes nothing; the messages stay in memory.
-        """
+        """Writes everything unacknowledged to the spool file; returns the file and how many messages it holds: fewer
+        where its bound is reached. Raises OSError where it cannot be made or takes nothing; the messages stay in
+        memory."""
         with self._lock:
             if self._busy:  # interrupted in the middle of a change
                 return self._spool, 0 if self._spool is None else self._spool.last_seq - self.acknowledged

@@ -367,4 +367,5 @@ class Outbox:
 
     def _make_spool(self, first_seq: int, opening: Opening | None = None) -> Spool:
         header = SpoolHeader(bootstrap=self.bootstrap, producer=self.producer, first_seq=first_seq)
-        return open_spool(header, environment=self._environment, opening=opening)
+        begun = None if opening is None else (*opening.take_over(), opening.body)
+        return open_spool(header, environment=self._environment, opening=begun)

@@ -19,11 +19,7 @@ _log = logging.getLogger("standpipe.outbox")
 
 
 class ReachabilityWarning:
-    """Warns for one producer.
-
-    Args:
-        trouble: why no answer came, as far as that is known.
-    """
+    """Warns for one producer; `trouble` returns why no answer came, as far as that is known."""
 
     def __init__(self, bootstrap: Bootstrap, *, trouble: Callable[[], str | None]) -> None:
         self._bootstrap = bootstrap

@@ -17,11 +17,8 @@ DEFAULT_OPEN_SECONDS = 60.0
 
 
 def spools_first(environment: Mapping[str, str]) -> bool:
-    """Whether every message is on disk before the report returns.
-
-    Raises:
-        PipesConfigurationError: the variable is neither `first` nor `later`.
-    """
+    """Whether every message is on disk before the report returns; raises PipesConfigurationError for an unknown
+    value."""
     value = environment.get(SPOOL_VARIABLE) or "later"
     if value not in ("first", "later"):
         raise PipesConfigurationError(

@@ -10,11 +10,8 @@ from standpipe_protocol.messages import Log, LogExternalStream, Message, message
 
 
 def within_limits(message: Message, body: bytes, *, limits: Limits, sent_at: str) -> bytes:
-    """The message's JSON as a server with these limits takes it; `body` is what it is now.
-
-    Raises:
-        PipesMessageTooLarge: it is no log, so that nothing can be left out.
-    """
+    """The message's JSON as a server with these limits takes it; `body` is what it is now. Raises PipesMessageTooLarge
+    where it is no log, so that nothing can be left out."""
     most: int | None = None
     if len(body) > limits.message_bytes:
         # JSON writes one character of a text in up to twelve bytes.

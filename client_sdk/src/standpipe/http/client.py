@@ -32,14 +32,7 @@ KEEP_SECONDS = 50.0
 
 
 def parsed_url(text: str, *, name: str) -> httpx.URL:
-    """An address in its parts.
-
-    Args:
-        name: what holds it, for the error.
-
-    Raises:
-        PipesConfigurationError: it is none.
-    """
+    """An address in its parts; raises PipesConfigurationError, which names `name`, where it is none."""
     httpx = import_httpx()
     try:
         url = httpx.URL(text)
@@ -130,11 +123,8 @@ def _not_our_own_requests(record: logging.LogRecord) -> bool:
 
 
 def _tls_context(environment: Mapping[str, str]) -> ssl.SSLContext:
-    """With the system's certificates and those of `STANDPIPE_CA_FILE`.
-
-    Raises:
-        PipesConfigurationError: that file cannot be loaded.
-    """
+    """With the system's certificates and those of `STANDPIPE_CA_FILE`; raises PipesConfigurationError where that cannot
+    be loaded."""
     import ssl
 
     try:

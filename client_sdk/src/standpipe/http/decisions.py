@@ -171,10 +171,8 @@ def advice_for(problem: Problem) -> str:
 
 
 def undeliverable_note(body: bytes, problem: Problem) -> bytes:
-    """The message that takes the number of one that the server cannot take.
-
-    No server knows its method, on purpose: it is stored as rejected, so the loss shows in history and verdict.
-    """
+    """The message that takes the number of one that the server cannot take. No server knows its method, on purpose: it
+    is stored as rejected, so the loss shows in history and verdict."""
     params = {"method": method_of(body), "bytes": len(body), "reason": problem.detail}
     return encode_json({"method": "undeliverable", "params": params})
 

@@ -33,11 +33,8 @@ def environment_proxy(scheme: str, host: str, port: int | None) -> str | None:
 
 
 def proxy_for(target: Target, *, proxies: Mapping[str, str]) -> str | None:
-    """The proxy's address; None where there is none for this target.
-
-    Args:
-        proxies: what the environment says, by scheme, as `urllib.request.getproxies` answers it; `no` is `NO_PROXY`.
-    """
+    """The proxy's address, None where there is none for this target; `proxies` as `urllib.request.getproxies` returns
+    them."""
     address = proxies.get(target.scheme, "").strip() or proxies.get("all", "").strip()
     if not address or any(_excepts(entry, target) for entry in _SEPARATORS.split(proxies.get("no") or "")):
         return None

@@ -155,12 +155,8 @@ def _answer(response: httpx.Response, content: bytes) -> Answer:
 
 
 def _content(response: httpx.Response) -> bytes:
-    """The body, decompressed, within bounds: a larger, slower or otherwise encoded one is not the server's.
-
-    Raises:
-        httpx.HTTPError: it does not come to its end.
-        ValueError, zlib.error: it is beyond the bounds.
-    """
+    """The body, decompressed; raises where it does not come to its end, or is larger, slower or otherwise encoded than
+    an answer of the server."""
     encoding = response.headers.get("content-encoding", "").strip().lower()
     if encoding not in ("", "identity", "gzip"):
         raise ValueError(f"an answer in the encoding {encoding[:100]!r}, which was not asked for")

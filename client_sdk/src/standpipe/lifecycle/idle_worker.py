@@ -27,11 +27,7 @@ _PACKAGES = ("multiprocessing", "concurrent", "joblib", "loky")
 
 
 def is_idle_worker(frame: FrameType | None) -> bool:
-    """Whether this is a worker that was interrupted between two tasks, or after the last.
-
-    Args:
-        frame: the innermost of the main thread.
-    """
+    """Whether this is a worker whose main thread, in `frame`, was interrupted between two tasks, or after the last."""
     if not is_worker() or has_raised() or _other_threads_work():
         return False
     called: FrameType | None = None

@@ -41,10 +41,8 @@ def has_raised() -> bool:
 
 
 def _unwinding() -> list[BaseException]:
-    """What the task raised, while it unwinds: caught in multiprocessing's own function.
-
-    An exception that is caught further in, such as a missing module, does not concern the task.
-    """
+    """The exceptions of the task while they unwind in multiprocessing's own function. An exception that is caught
+    further in, such as a missing module, does not concern the task."""
     chain: list[BaseException] = []
     handled = sys.exc_info()[1]
     while handled is not None and handled not in chain:
@@ -77,10 +75,8 @@ class OrderlyEnd:
 
     @property
     def is_known(self) -> bool:
-        """Whether the process may be closed at its end: with `raised`, or as clean where that is None.
-
-        Never the first process of an invocation: it may have forgotten to, or have died on the way.
-        """
+        """Whether the process may be closed at its end: with `raised`, or as clean where that is None. Never the first
+        process of an invocation: it may have forgotten to, or have died on the way."""
         if self._worker:
             return _worker.can_see or self._seen() is not None
         if not self._child:
@@ -107,10 +103,8 @@ class _Worker:
         self.can_see = True
 
     def watch(self) -> None:
-        """Until Python 3.12 the finalizers run while the task's exception unwinds; from 3.13 on it is gone then.
-
-        Once a process.
-        """
+        """Watches, once a process. Until Python 3.12 the finalizers run while the task's exception unwinds; from 3.13
+        on it is gone then."""
         if self._pid != os.getpid():
             self._pid, self.raised = os.getpid(), []
             if sys.version_info >= (3, 13):

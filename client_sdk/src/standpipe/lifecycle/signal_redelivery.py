@@ -88,11 +88,8 @@ def holds_import_lock(frame: FrameType | None) -> bool:
 
 
 def send_soon(number: int) -> None:
-    """Sends the signal to the main thread again, in a moment.
-
-    Raises:
-        RuntimeError: the process gets no further thread.
-    """
+    """Sends the signal to the main thread again, in a moment; raises RuntimeError where the process gets no further
+    thread."""
     global _on_its_way  # noqa: PLW0603  as above
     if not _on_its_way:
         # Before it starts: the thread resets it, and may end before this one continues.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, cast
 
 from standpipe.context import open_contexts
-from standpipe.context.null_context import open_null_context, refuse_launch_by_upstream
+from standpipe.context.null_context import open_null_context
 from standpipe.context.open_contexts import Origin
 from standpipe.context.pipes_context import PipesContext
 from standpipe.delivery.outbox import Outbox
@@ -66,11 +67,8 @@ def open_with_plugins(
         own = open_contexts.own()
         if own is not None and own.is_null and not own.is_closed:
             return own  # pyright: ignore[reportReturnType]  only contexts are registered
-        if isinstance(params_loader, PipesMappingParamsLoader):
-            refuse_launch_by_upstream(params_loader.mapping)
-        null = open_null_context(environment)
-        open_contexts.enter(null)
-        return null
+        is_mapping = isinstance(params_loader, PipesMappingParamsLoader)
+        return open_null_context(environment, variables=params_loader.mapping if is_mapping else {})
     context_params, messages_params = params_loader.load_context_params(), params_loader.load_messages_params()
     extras: Mapping[str, JsonValue] = {}
     if isinstance(context_loader, ServerPlugin) and context_loader.is_server(context_params):
@@ -84,61 +82,68 @@ def open_with_plugins(
         return open_http_context(
             _bootstrap(messages_params), environment=environment, strict=strict, from_environment=False, extras=extras
         )
-    origin = Origin(_identity(context_loader, message_writer, context_params, messages_params), from_environment=False)
+    plugins = _Plugins(context_loader, message_writer, context_params, messages_params)
+    origin = Origin(plugins.identity(), from_environment=False)
     with open_contexts.opening_lock(origin.identity):
         context = open_contexts.find(origin.identity)
         if context is None:
-            context = _open_with(
-                context_loader,
-                message_writer,
-                context_params,
-                messages_params,
-                environment=environment,
-                strict=strict,
-                extras=extras,
-            )
+            context = plugins.open(environment=environment, strict=strict, extras=extras)
             context.origin = origin
         open_contexts.enter(context)
     return context  # pyright: ignore[reportReturnType]  as above
 
 
-def _open_with(
-    context_loader: PipesContextLoader | None,
-    message_writer: PipesMessageWriter[PipesMessageWriterChannel] | None,
-    context_params: PipesParams,
-    messages_params: PipesParams,
-    *,
-    environment: Mapping[str, str],
-    strict: bool,
-    extras: Mapping[str, JsonValue],
-) -> PipesContext:
-    # Only messages to the server: an outbox. Only the context from it: one that sends nothing and holds no lease.
-    outbox: Outbox | None = None
-    if message_writer is None:
-        bootstrap = _bootstrap(messages_params)
-        opening = begin_opening(bootstrap, environment=environment, extras=extras)
-        outbox = Outbox.connect(bootstrap, environment=environment, opening=opening)
-        if not opening.on_disk:
-            outbox.confirm_opening()
-    elif context_loader is None:
-        outbox = Outbox.connect(
-            _bootstrap(context_params), fetch_context=True, heartbeat=False, environment=environment
-        )
-    with ExitStack() as plugins:
-        source: ContextSource
-        if context_loader is not None:
-            source = _LoadedContext(plugins.enter_context(context_loader.load_context(context_params)))
-        else:
-            source = cast("ContextSource", outbox)
-        channel: MessageChannel
-        if message_writer is not None:
-            writer_channel = plugins.enter_context(message_writer.open(messages_params))
-            channel = _WriterChannel(writer_channel, also_close=outbox)
-            channel.send(Opened(extras=dict(message_writer.get_opened_payload()["extras"])))
-        else:
-            connected = cast("Outbox", outbox)
-            channel = StrictChannel(connected) if strict else connected
-        return _PluginContext(source=source, channel=channel, plugins=plugins.pop_all())
+@dataclass(frozen=True, slots=True)
+class _Plugins:
+    """Plug-ins and their params; None stands for the server."""
+
+    context_loader: PipesContextLoader | None
+    message_writer: PipesMessageWriter[PipesMessageWriterChannel] | None
+    context_params: PipesParams
+    messages_params: PipesParams
+
+    def identity(self) -> Identity:
+        """The invocation that the params name; without one, the kinds of the plug-ins and a digest of their params."""
+        for params in (self.messages_params, self.context_params):
+            match params:
+                case {"url": str(url), "invocation": str(invocation)}:
+                    with suppress(BootstrapError):
+                        url = server_address(url, name="url")
+                    return (url.rstrip("/"), invocation.strip())
+                case _:
+                    pass
+        plugins = (self.context_loader, self.message_writer)
+        kinds = [type(plugin).__qualname__ for plugin in plugins if plugin is not None]
+        # Shown where several are open; the values may be secrets.
+        values = repr((sorted(self.context_params.items()), sorted(self.messages_params.items()))).encode()
+        names = sorted({*self.context_params, *self.messages_params})
+        return (", ".join(kinds), f"one with {', '.join(names) or 'no'} params ({sha256(values).hexdigest()[:16]})")
+
+    def open(self, *, environment: Mapping[str, str], strict: bool, extras: Mapping[str, JsonValue]) -> PipesContext:
+        """A new context. Where only its context comes from the server it sends nothing there and holds no lease."""
+        outbox: Outbox | None = None
+        if self.message_writer is None:
+            bootstrap = _bootstrap(self.messages_params)
+            opening = begin_opening(bootstrap, environment=environment, extras=extras)
+            outbox = Outbox.connect(bootstrap, environment=environment, opening=opening)
+            if not opening.on_disk:
+                outbox.confirm_opening()
+        elif self.context_loader is None:
+            bootstrap = _bootstrap(self.context_params)
+            outbox = Outbox.connect(bootstrap, fetch_context=True, heartbeat=False, environment=environment)
+        with ExitStack() as stack:
+            source: ContextSource = cast("ContextSource", outbox)
+            if self.context_loader is not None:
+                source = _LoadedContext(stack.enter_context(self.context_loader.load_context(self.context_params)))
+            channel: MessageChannel = cast("MessageChannel", outbox)
+            if self.message_writer is not None:
+                channel = _WriterChannel(
+                    stack.enter_context(self.message_writer.open(self.messages_params)), also_close=outbox
+                )
+                channel.send(Opened(extras=dict(self.message_writer.get_opened_payload()["extras"])))
+            elif strict:
+                channel = StrictChannel(cast("Outbox", outbox))
+            return _PluginContext(source=source, channel=channel, plugins=stack.pop_all())
 
 
 class _PluginContext(PipesContext):
@@ -203,28 +208,6 @@ class _WriterChannel:
         if self._also_close is not None:
             self._also_close.close(timeout)
         return DeliveryReport(producer="", numbered=self._count, acknowledged=self._count)
-
-
-def _identity(
-    context_loader: PipesContextLoader | None,
-    message_writer: PipesMessageWriter[PipesMessageWriterChannel] | None,
-    context_params: PipesParams,
-    messages_params: PipesParams,
-) -> Identity:
-    """The invocation that the params name; without one, the kinds of the plug-ins and a digest of their params."""
-    for params in (messages_params, context_params):
-        match params:
-            case {"url": str(url), "invocation": str(invocation)}:
-                with suppress(BootstrapError):
-                    url = server_address(url, name="url")
-                return (url.rstrip("/"), invocation.strip())
-            case _:
-                pass
-    kinds = [type(plugin).__qualname__ for plugin in (context_loader, message_writer) if plugin is not None]
-    # Shown where several are open; the values may be secrets.
-    values = repr((sorted(context_params.items()), sorted(messages_params.items()))).encode()
-    names = sorted({*context_params, *messages_params})
-    return (", ".join(kinds), f"one with {', '.join(names) or 'no'} params ({sha256(values).hexdigest()[:16]})")
 
 
 def _refuse_strict() -> NoReturn:

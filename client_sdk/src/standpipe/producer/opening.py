@@ -60,11 +60,8 @@ class Opening:
         self._descriptor = -1
 
     def take_over(self) -> tuple[str, int]:
-        """Path and descriptor of the file, handed once to the spool that goes on with it.
-
-        Raises:
-            OSError: there is none.
-        """
+        """Path and descriptor of the file, handed once to the spool that goes on with it; raises OSError without
+        one."""
         if self._descriptor < 0:
             raise FileNotFoundError("This opening has no file.")
         descriptor, self._descriptor = self._descriptor, -1

@@ -101,11 +101,8 @@ def _numbers(environment: Mapping[str, str], variable: str, *, most: int) -> lis
 
 
 def _application_attempt(container: str) -> list[int]:
-    """YARN's number of the application's run, in which a driver and an executor of Spark are.
-
-    It is in the id of the container: `container_1410901177871_0001_02_000005`, since Hadoop 2.6 with `e17_` after the
-    first word where the resource manager was restarted.
-    """
+    """The attempt of a Spark application in a container id of YARN: `container_1410901177871_0001_02_000005`, since
+    Hadoop 2.6 with `e17_` after the first word where the resource manager was restarted."""
     word, *numbers = container.split("_")
     if numbers and numbers[0].startswith("e"):
         del numbers[0]

@@ -82,10 +82,7 @@ def sleep(seconds: float) -> None:
 
 
 def bounded(seconds: float) -> float:
-    """A number of seconds that can be waited for: the platform's longest wait where it is longer, 0 for NaN.
-
-    Raises:
-        TypeError, ValueError: it is no number.
-    """
+    """A number of seconds that can be waited for: the platform's longest wait where it is longer, 0 for NaN. Raises
+    TypeError or ValueError for anything else."""
     number = float(seconds)
     return 0.0 if math.isnan(number) else min(max(number, 0.0), LONGEST_WAIT)

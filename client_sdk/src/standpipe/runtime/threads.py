@@ -23,11 +23,7 @@ _is_hooked = False
 
 
 def background_thread(target: Callable[[], object], *, name: str) -> threading.Thread:
-    """A thread that is not started yet.
-
-    Raises:
-        RuntimeError: this interpreter is at its end.
-    """
+    """A thread that is not started yet; raises RuntimeError when this interpreter is at its end."""
     global _is_hooked  # noqa: PLW0603  hooks of the interpreter are process-wide by nature
     is_daemon = is_main_interpreter()
     if not is_daemon and not _is_hooked:

@@ -32,11 +32,7 @@ class SpoolInUse(OSError):
 
 
 def spool_path(environment: Mapping[str, str]) -> str:
-    """The folder of the spool files.
-
-    Raises:
-        OSError: the folder cannot be determined.
-    """
+    """The folder of the spool files; raises OSError where it cannot be determined."""
     try:
         return spool_folder_path(environment)
     except RuntimeError as error:
@@ -85,11 +81,8 @@ def make_folder(folder: str) -> None:
 
 
 def create_file(folder: str, stem: str, first_lines: bytes) -> tuple[str, int]:
-    """A new, locked file in an existing folder; answers its path and descriptor.
-
-    Raises:
-        OSError: it cannot be made, or the disk does not take these lines.
-    """
+    """A new, locked file in an existing folder: its path and descriptor. Raises OSError where it cannot be made, or the
+    disk does not take these lines."""
     attempts = 3
     for number in range(1, 1000):
         path = os.path.join(folder, (stem if number == 1 else f"{stem}.{number}") + SUFFIX)  # noqa: PTH118
@@ -113,14 +106,8 @@ def open_to_append(path: str, flags: int) -> int:
 
 
 def lock_descriptor(descriptor: int, *, name: str, shared: bool = False) -> None:
-    """Takes a file's lock without waiting; it goes with the file's closing.
-
-    Args:
-        shared: beside others that share it.
-
-    Raises:
-        SpoolInUse: another process has it.
-    """
+    """Takes a file's lock without waiting, which ends with the file's closing; `shared` beside others that share it.
+    Raises SpoolInUse where another process has it."""
     try:
         if sys.platform == "win32":
             import msvcrt

@@ -88,28 +88,19 @@ def deliver_file(
     tries: int = DEFAULT_TRIES,
     stopping: Callable[[], bool] = lambda: False,
 ) -> FileOutcome:
-    """Sends one file's messages, and deletes it when all are acknowledged.
-
-    Args:
-        tries: how many failures in a row end the attempt.
-        stopping: called between requests; once it is true the rest of the file stays.
-    """
+    """Sends one file's messages, and deletes it when all are acknowledged. So many failures in a row (`tries`) end the
+    attempt, and so does `stopping`, which is called between requests."""
     try:
-        with _opened(path) as file:
+        with path.open("r+b") as file, _registered(file):
             lock_file(file)
             if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 raise SpoolInUse(f"The spool file {path} was just written anew by its process.")
-            first_line = file.readline()
-            if first_line:
+            outcome = FileOutcome(path=path)
+            if first_line := file.readline():
                 header = SpoolHeader.from_line(first_line, environment=environment)
-                transport = Transport(header.bootstrap, environment=environment)
-                try:
+                with contextlib.closing(Transport(header.bootstrap, environment=environment)) as transport:
                     delivery = _Delivery(path, header=header, transport=transport, tries=tries, stopping=stopping)
                     outcome = delivery.run(file)
-                finally:
-                    transport.close()
-            else:
-                outcome = FileOutcome(path=path)
     except SpoolInUse as error:
         return FileOutcome(path=path, error=str(error), in_use=True)
     except DamagedSpool as error:
@@ -140,13 +131,12 @@ def numbers(seqs: tuple[int, ...]) -> str:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Generator[BufferedRandom]:
-    with path.open("r+b") as file:
-        _open_files.add(file)
-        try:
-            yield file
-        finally:
-            _open_files.discard(file)
+def _registered(file: BufferedRandom) -> Generator[None]:
+    _open_files.add(file)
+    try:
+        yield
+    finally:
+        _open_files.discard(file)
 
 
 class _Delivery:
@@ -155,17 +145,11 @@ class _Delivery:
     def __init__(
         self, path: Path, *, header: SpoolHeader, transport: Transport, tries: int, stopping: Callable[[], bool]
     ) -> None:
-        self._path = path
-        self._header = header
+        self._path, self._header, self._transport = path, header, transport
+        self._tries, self._stopping = tries, stopping
         self._producer = header.producer
-        self._offset: int = 0
-        self._transport = transport
-        self._tries = tries
-        self._stopping = stopping
-        self._delivered = 0
-        self._known: int = 0
-        self._final = False
-        self._may_change = False
+        self._offset = self._delivered = self._known = 0
+        self._is_final = self._may_change = False
         self._rejected: list[Rejection] = []
         # The first answer says how much of the file the server has already, so the first request is a small one.
         self._retries = RetryState(batch_messages=1, most_messages=BATCH_MESSAGES)
@@ -184,7 +168,7 @@ class _Delivery:
             damaged=tuple(reader.damaged),
             torn=reader.torn,
             error=error,
-            set_aside=self._path if self._final else None,
+            set_aside=self._path if self._is_final else None,
             may_change=self._may_change,
         )
 
@@ -238,7 +222,9 @@ class _Delivery:
                     self._offset = batch[0][0] - 1
                     self._known = 0
                 case Stop(problem=problem, reason=reason):
-                    self._final = _is_final(answer, problem)
+                    # A proxy answers 401 and 404 too; only a problem of the server's own is final.
+                    has_problem = isinstance(answer, Answer) and answer.problem is not None
+                    self._is_final = has_problem and problem.name in _FINAL
                     return self._refused(problem, reason)
 
     def _refused(self, problem: Problem, reason: str) -> str:
@@ -250,11 +236,6 @@ class _Delivery:
             "file's path reads it where STANDPIPE_URL, STANDPIPE_INVOCATION and STANDPIPE_TOKEN_FILE are those of the "
             "process that reported"
         )
-
-
-def _is_final(answer: Answer | NoAnswer, problem: Problem) -> bool:
-    # A proxy answers 401 and 404 too; only a problem of the server's own is final.
-    return isinstance(answer, Answer) and answer.problem is not None and problem.name in _FINAL
 
 
 def _stored_through(answer: Answer | NoAnswer) -> int:

@@ -56,16 +56,9 @@ class SpoolHeader:
 
     @classmethod
     def from_line(cls, line: bytes, *, environment: Mapping[str, str] | None = None) -> SpoolHeader:
-        """Reads a first line, of this version or of version 1.
-
-        Args:
-            environment: of the process that reads. The token file is read only where server, invocation and token file
-                are the same: elsewhere the path may hold another job's token by now.
-
-        Raises:
-            DamagedSpool: it cannot be read.
-            ValueError: it is not the first line of such a file.
-        """
+        """Reads a first line, of this version or of version 1; raises DamagedSpool, or ValueError where it is none. Its
+        token file is read only where `environment` names the same server, invocation and token file: elsewhere the path
+        may hold another job's token by now."""
         try:
             wire = decode_json(line)
         except ValueError:
@@ -121,12 +114,8 @@ class Record:
 
 
 class RecordReader:
-    """Reads the messages that follow in a file, in order, and every number that is damaged among them.
-
-    Args:
-        expected: the first message's number, where it is known.
-        last: the last one's, where it is known (by the process that writes the file).
-    """
+    """Reads the messages that follow in a file, in order, and every number that is damaged among them; `expected` is
+    the first number and `last` the last one, where they are known."""
 
     def __init__(
         self, file: BinaryIO, *, version: int = VERSION, expected: int | None, last: int | None = None

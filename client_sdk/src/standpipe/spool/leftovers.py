@@ -9,6 +9,7 @@ reaches the program.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -179,7 +180,7 @@ def _deliver_opening(path: Path, *, environment: Mapping[str, str], over: Callab
         # Its owner has changed or deleted it, as it does once the server has the opening.
         return True
     retries = RetryState()
-    try:
+    with contextlib.closing(transport):
         while True:
             answer = transport.append(record.body + b"\n", producer=header.producer, first_seq=1, numbered=1)
             now = clock.monotonic()
@@ -189,8 +190,6 @@ def _deliver_opening(path: Path, *, environment: Mapping[str, str], over: Callab
             if over():
                 return False
             clock.sleep(max(retries.retry_at - now, 0.0))
-    finally:
-        transport.close()
 
 
 def _log_outcome(outcome: FileOutcome) -> None:

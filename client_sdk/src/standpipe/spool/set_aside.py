@@ -18,11 +18,8 @@ SET_ASIDE_DAYS = 30
 
 
 def set_aside(path: Path, reason: str) -> Path:
-    """Moves a spool file out of the way of the others and writes the reason beside it; returns where it is now.
-
-    Raises:
-        OSError: it cannot be moved.
-    """
+    """Moves a spool file into the folder of those set aside and writes the reason beside it; returns where it is now.
+    Raises OSError where it cannot be moved."""
     folder = path.parent / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
     for number in range(1, 10_000):

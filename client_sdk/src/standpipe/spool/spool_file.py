@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from standpipe.spool.creation import (
     NEW_SUFFIX,
@@ -42,50 +42,31 @@ def spool_folder(environment: Mapping[str, str]) -> Path:
     return Path(spool_path(environment))
 
 
-def spool_limit(environment: Mapping[str, str]) -> int:
-    """How large one file may grow; a value that is no number of bytes, or negative, gives the default."""
+def open_spool(
+    header: SpoolHeader, *, environment: Mapping[str, str], opening: tuple[str, int, bytes] | None = None
+) -> Spool:
+    """A producer's file in its home, as `Spool` makes it, bounded by `STANDPIPE_SPOOL_BYTES`."""
     try:
         limit = int(environment[SPOOL_BYTES_VARIABLE])
     except (KeyError, ValueError):
-        return DEFAULT_SPOOL_BYTES
-    return limit if limit >= 0 else DEFAULT_SPOOL_BYTES
-
-
-class WrittenOpening(Protocol):
-    """An opening in the file that a spool goes on with."""
-
-    @property
-    def body(self) -> bytes: ...
-
-    def take_over(self) -> tuple[str, int]:
-        """Path and descriptor of the file, handed over once.
-
-        Raises:
-            OSError: there is no file.
-        """
-        ...
-
-
-def open_spool(header: SpoolHeader, *, environment: Mapping[str, str], opening: WrittenOpening | None = None) -> Spool:
-    """A producer's file in its home; that of its opening, where there is one.
-
-    Raises:
-        OSError: it cannot be created, or is gone.
-    """
+        limit = -1
     path = spool_folder(environment) / (file_stem(header.bootstrap.invocation, header.producer) + SUFFIX)
-    return Spool(path, header=header, max_bytes=spool_limit(environment), opening=opening)
+    return Spool(path, header=header, max_bytes=limit if limit >= 0 else DEFAULT_SPOOL_BYTES, opening=opening)
 
 
 class Spool:
     """One producer's file, written and read by the process that owns it. Callers serialise their threads."""
 
     def __init__(
-        self, path: Path, *, header: SpoolHeader, max_bytes: int, opening: WrittenOpening | None = None
+        self, path: Path, *, header: SpoolHeader, max_bytes: int, opening: tuple[str, int, bytes] | None = None
     ) -> None:
-        """Creates the file, for messages from `header.first_seq` on, or takes over the one of an opening.
+        """Creates the file, for messages from `header.first_seq` on.
+
+        Args:
+            opening: path, descriptor and message of an opening, whose file this one is then.
 
         Raises:
-            OSError: it cannot be created, or is gone.
+            OSError: it cannot be created.
         """
         self._header = header
         self._max_bytes = max_bytes
@@ -94,7 +75,7 @@ class Spool:
             make_folder(str(path.parent))
             name, descriptor = create_file(str(path.parent), path.name.removesuffix(SUFFIX), first_line)
         else:
-            name, descriptor = opening.take_over()
+            name, descriptor, _ = opening
         self.path = Path(name)
         # Unbuffered: a forked child must not hold bytes that the parent writes too.
         self._file = FileIO(descriptor, "ab")
@@ -106,9 +87,9 @@ class Spool:
         self._size = self._start = self._acknowledged_offset = self._read_offset = len(first_line)
         if opening is not None:
             self.last_seq = self.first_seq
-            line = record_line(self.last_seq, opening.body)
-            self._size += len(line)
-            self._note_read(len(line))
+            size = len(record_line(self.last_seq, opening[2]))
+            self._size += size
+            self._note_read(size)
         # Of its own, so that the writer's position stays where it is.
         self._reader = self.path.open("rb")
 
@@ -198,13 +179,11 @@ class Spool:
 
     def _make_room(self, size: int, room: int) -> bool:
         """A full file of which half is acknowledged is written anew without that half."""
-        if self._dead < self._max_bytes // 2 or self._size - self._dead + size > room:
-            return False
-        try:
-            self._compact()
-        except OSError:
-            return False
-        return True
+        if self._dead >= self._max_bytes // 2 and self._size - self._dead + size <= room:
+            with contextlib.suppress(OSError):
+                self._compact()
+                return True
+        return False
 
     def _empty(self, *, next_seq: int) -> None:
         self._header = self._header.beginning_at(next_seq)
@@ -272,11 +251,7 @@ def damaged_note(where: str) -> bytes:
 
 
 def lock_file(file: BinaryIO | FileIO) -> None:
-    """Takes the file's lock without waiting; it goes with the file's closing.
-
-    Raises:
-        SpoolInUse: another process has it.
-    """
+    """Takes the file's lock without waiting, which ends with the file's closing; raises SpoolInUse."""
     lock_descriptor(file.fileno(), name=str(file.name))
 
 

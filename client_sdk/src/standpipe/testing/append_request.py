@@ -41,9 +41,7 @@ class AppendRequest:
 
 
 def read_append(header: Callable[[str], str | None], body: bytes, *, limits: Limits) -> AppendRequest:
-    """Raises:
-    RequestRefused: a header or the body cannot be read, or is beyond a limit.
-    """
+    """Raises RequestRefused where a header or the body cannot be read, or is beyond a limit."""
     producer, first_seq = _numbering(header(PRODUCER_HEADER), header(FIRST_SEQ_HEADER))
     text = _decompressed(body, header("Content-Encoding") or "", limits=limits)
     given: JsonValue
