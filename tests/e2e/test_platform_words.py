@@ -131,11 +131,11 @@ go = pathlib.Path(__file__).with_name("go")
 @asset
 def waits(context):
     with open_pipes_session(context=context) as session:
-        session.report_state("queued", platform="slurm", job_id="4711")
+        session.launch.report_state("queued", platform="slurm", job_id="4711")
         until = time.monotonic() + float(os.environ["QUEUE_SECONDS"])
         while not go.exists() and time.monotonic() < until:
             time.sleep(0.05)
-        session.report_state("running", node="n7")
+        session.launch.report_state("running", node="n7")
         env = {**os.environ, **session.get_bootstrap_env_vars()}
         subprocess.run([sys.executable, "-c", PROGRAM], env=env, check=True)
     return session.get_results()[0]

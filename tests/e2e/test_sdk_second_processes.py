@@ -65,7 +65,7 @@ def test_a_process_that_opens_after_the_first_one_has_closed_is_missed_by_its_la
         run_python("-c", "from standpipe import open_pipes\nwith open_pipes(): pass", env=env)
         leaving = "import os\nfrom standpipe import open_pipes\nopen_pipes().report_custom_message(1)\nos._exit(0)"
         run_python("-c", leaving, env=env)
-        session.finish(exit_code=0)
+        session.launch.finish(exit_code=0)
     assert session.invocation.verdict == "incomplete"
     assert [reason.code for reason in session.invocation.reasons] == ["never-closed"]
     assert session.get_custom_messages() == (1,)

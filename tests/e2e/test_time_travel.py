@@ -273,7 +273,7 @@ def report_from(session: PipesSession, payload: str) -> None:
     from standpipe_protocol.messages import ReportCustomMessage
 
     before = session.client.invocations.get(session.invocation_id).last_position
-    session.report(ReportCustomMessage(payload=payload))
+    session.launch.report(ReportCustomMessage(payload=payload))
     assert session.client.events.read(session.invocation_id, after=before, wait=30).items
 
 

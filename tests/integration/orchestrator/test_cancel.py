@@ -61,7 +61,7 @@ with open_pipes(raise_on_cancel=False) as context:
     assert session is not None
 
     def tell_the_job() -> None:
-        if session.cancel_requested.wait(PATIENCE):
+        if session.reading.cancel_requested.wait(PATIENCE):
             launcher_knows.touch()
 
     teller = threading.Thread(target=tell_the_job)

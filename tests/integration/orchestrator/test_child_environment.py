@@ -116,11 +116,11 @@ def test_a_spool_that_the_caller_names_is_the_commands(client: BrokerClient, tmp
 @pytest.mark.usefixtures("operator")
 def test_a_launcher_of_ones_own_has_the_same_environment_to_hand_on(client: BrokerClient) -> None:
     with open_pipes_session(None, client=client) as session:
-        env = session.get_child_env_vars({"MINE": "1"})
+        env = session.launch.child_env({"MINE": "1"})
         assert not env.keys() & {*SECRETS, "STANDPIPE_HOME"}
-        assert (env["MINE"], env["STANDPIPE_TOKEN"]) == ("1", session.bootstrap.token)
+        assert (env["MINE"], env["STANDPIPE_TOKEN"]) == ("1", session.launch.bootstrap.token)
         code = subprocess.run([sys.executable, "-c", TELLS], env=env, check=False).returncode
-        session.finish(exit_code=code)
+        session.launch.finish(exit_code=code)
     assert session.invocation.verdict == "succeeded"
 
 

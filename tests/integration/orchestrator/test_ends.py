@@ -70,7 +70,7 @@ def test_the_platforms_word_is_the_sentence_that_is_raised(client: BrokerClient)
     cause = Cause(code="out-of-memory", detail="OOMKilled", exit_code=137, peak_memory_bytes=512 * 2**20, node="node-7")
     with session(client) as opened:
         Process(opened, "p").report(closed())
-        opened.finish(outcome="failed", cause=cause)
+        opened.launch.finish(outcome="failed", cause=cause)
     with pytest.raises(PipesExecutionError) as raised, attach(opened.invocation_id, client=client) as followed:
         followed.wait(60)
     assert raised.value.verdict == "failed"
@@ -91,24 +91,24 @@ def test_the_platforms_word_is_the_sentence_that_is_raised(client: BrokerClient)
 def test_no_word_makes_anything_greener(client: BrokerClient, word: Json, verdict: str, reason: str) -> None:
     with session(client) as opened:
         Process(opened, "p").report(closed())
-        opened.finish(**word)
+        opened.launch.finish(**word)
     assert (opened.invocation.verdict, codes(opened)) == (verdict, [reason])
     with session(client) as opened:
         Process(opened, "p")
-        opened.finish(outcome="succeeded", exit_code=0)
+        opened.launch.finish(outcome="succeeded", exit_code=0)
     assert (opened.invocation.verdict, codes(opened)) == ("incomplete", ["never-closed"])
 
 
 def test_a_word_of_a_wrong_shape_is_refused_with_a_pointer(client: BrokerClient) -> None:
     with session(client) as opened, pytest.raises(InvalidRequest, match=r"/cause/code"):
-        opened.finish(outcome="failed", cause={"code": "no spaces", "detail": ""})
+        opened.launch.finish(outcome="failed", cause={"code": "no spaces", "detail": ""})
 
 
 def test_the_way_to_the_end_is_shown_as_the_platform_has_it(client: BrokerClient) -> None:
     began = datetime(2026, 1, 31, 12, tzinfo=UTC)
     with session(client, launcher={"name": "cluster"}) as opened:
-        opened.report_state("queued", platform="cluster", job_id="17", at=began)
-        invocation = opened.report_state("running", node="node-7", url="https://cluster.example/17")
+        opened.launch.report_state("queued", platform="cluster", job_id="17", at=began)
+        invocation = opened.launch.report_state("running", node="node-7", url="https://cluster.example/17")
         Process(opened, "p").report(closed())
     platform = invocation.platform
     assert platform is not None
@@ -131,7 +131,7 @@ def test_of_work_that_was_started_again_the_newest_attempts_reports_are_the_resu
         second = Process(opened, "second", attempt=[1])
         assert first.report(check("a", "c", passed=False))["control"]["superseded"] is True
         second.report(custom("second"), materialization("a", metadata={"attempt": 2}), check("a", "c"), closed())
-        opened.finish(exit_code=0)
+        opened.launch.finish(exit_code=0)
     standing = (
         MaterializeResult("a", metadata={"attempt": 2}),
         AssetCheckResult(passed=True, asset_key="a", check_name="c"),
@@ -151,10 +151,10 @@ def test_of_work_that_was_started_again_the_newest_attempts_reports_are_the_resu
 def test_a_launcher_numbers_attempts_that_do_not_number_themselves(client: BrokerClient) -> None:
     with session(client) as opened:
         Process(opened, "first", attempt_name="pod-x").report(materialization("a"))
-        opened.report_attempt(1, name="pod-y")
+        opened.launch.report_attempt(1, name="pod-y")
         second = Process(opened, "second", attempt_name="pod-y")
         second.report(materialization("a", metadata={"attempt": 2}), closed())
-        opened.finish(exit_code=0)
+        opened.launch.finish(exit_code=0)
     assert opened.invocation.verdict == "succeeded", opened.invocation.reasons
     assert opened.invocation.attempt == (1,)
     assert opened.get_results()[0] == MaterializeResult("a", metadata={"attempt": 2})
@@ -194,7 +194,7 @@ def test_without_a_word_and_with_one_too_many_optional_is_not_green(
         pass  # no outcome, no exit code
     assert (opened.invocation.verdict, codes(opened)) == ("incomplete", ["never-opened"])
     with session(client, pipes="optional") as opened:
-        opened.finish(outcome="unknown")
+        opened.launch.finish(outcome="unknown")
     assert opened.invocation.verdict == "incomplete"
     with pytest.raises(PipesExecutionError, match="'a' was not materialized"):
         pipes.run(context=TARGETS, command=SILENT, pipes="optional", expected={"asset_keys": ["a"]})

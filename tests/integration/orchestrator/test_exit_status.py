@@ -134,7 +134,7 @@ with open_pipes_session(None, require_success=False) as session:
     process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL)
     while process.poll() is None:
         list(session.stream_results(wait=0.1))
-    session.finish(exit_code=process.returncode)
+    session.launch.finish(exit_code=process.returncode)
 print(json.dumps([session.invocation.verdict, session.invocation.exit_code]))
 """
     assert launch(broker, code) == ["failed", 3]

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -59,7 +59,7 @@ def test_work_that_did_not_succeed_raises_at_the_end_of_the_block(client: Broker
         pass
     assert raised.value.verdict == "incomplete"
     with open_pipes_session(TARGETS, client=client, require_success=False) as session:
-        session.finish(exit_code=3, reason="the job's own words")
+        session.launch.finish(exit_code=3, reason="the job's own words")
     assert session.invocation.verdict == "failed"
     assert session.get_results() == ()
 
@@ -161,7 +161,7 @@ def test_what_a_lost_process_reports_after_it_came_back_to_life_is_among_the_res
 def test_a_broker_that_is_gone_at_the_end_does_not_make_a_run_green(
     start_server: ServerFactory, sqlite_url: str, script: Script, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("standpipe_orchestrator.sessions.pipes_session.DELIVERY_SECONDS", 0.5)
+    monkeypatch.setattr("standpipe_orchestrator.sessions.launch_reports.DELIVERY_SECONDS", 0.5)
     monkeypatch.setenv("STANDPIPE_HOME", str(tmp_path / "spools"))
     server = start_server(database_url=sqlite_url)
     command = script(
@@ -187,10 +187,10 @@ def test_captured_output_that_never_arrives_is_missed_by_the_verdict(
         done = start(script(REPORTS_BOTH), session.get_bootstrap_env_vars())
         assert done.wait(PATIENCE) == 0
         # The launcher's own reports are refused from here on: the token is one that nobody gave out.
-        refused = replace(session.bootstrap, token="spt_another")
-        monkeypatch.setattr(type(session), "bootstrap", refused)
-        session.report(LogExternalStream(stream="stdout", text="the last words"))
-        session.finish(exit_code=0)
+        refused = replace(session.launch.bootstrap, token="spt_another")
+        monkeypatch.setattr(type(session.launch), "bootstrap", refused)
+        session.launch.report(LogExternalStream(stream="stdout", text="the last words"))
+        session.launch.finish(exit_code=0)
     assert session.invocation.verdict == "incomplete"
     assert [reason.code for reason in session.invocation.reasons] == ["missing-tail"]
 
@@ -255,3 +255,18 @@ def test_errors_are_found_across_invocations(client: BrokerClient, script: Scrip
     assert [error["summary"] for error in (*page.items, *further.items)] == ["ValueError: no input"] * 2
     assert page.items[0]["invocation_id"] != further.items[0]["invocation_id"]
     assert client.errors.list(kind="rejected", until="2000-01-01T00:00:00Z").items == ()
+
+
+def test_former_members_of_a_session_work_with_a_warning(client: BrokerClient) -> None:
+    with open_pipes_session(None, client=client, require_success=False) as session:
+        former = cast("Any", session)
+        with pytest.warns(DeprecationWarning, match=r"`session.claim_launch` is `session.launch.claim` now"):
+            assert former.claim_launch() is True
+        with pytest.warns(DeprecationWarning, match=r"session.reading.over"):
+            assert former.over is False
+        with pytest.warns(DeprecationWarning, match=r"session.launch.finish"):
+            former.finish(exit_code=1)
+    with pytest.warns(DeprecationWarning, match=r"get_reported_results"):
+        assert former.partial_results == ()
+    with pytest.raises(AttributeError, match="no_such_member"):
+        _ = former.no_such_member

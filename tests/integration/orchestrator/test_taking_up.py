@@ -43,10 +43,10 @@ def test_a_key_gives_the_same_invocation_and_its_results_again(client: BrokerCli
     for new in (True, False, False):
         with open_pipes_session(TARGETS, client=client, key="taking-up/same") as session:
             assert session.is_new is new
-            assert session.already_launched is not new
-            if session.claim_launch({"host": "here"}):
+            assert session.launch.already_launched is not new
+            if session.launch.claim({"host": "here"}):
                 run_for(session, script(REPORTS))
-                session.finish(exit_code=0)
+                session.launch.finish(exit_code=0)
             session.wait(60)
         assert session.get_results() == (ORDERS,)
         assert (session.invocation.verdict, session.invocation.revision) == ("succeeded", 0)
@@ -59,11 +59,11 @@ def test_of_many_who_claim_a_launch_one_may(client: BrokerClient) -> None:
 
         def claim(_: int) -> bool:
             together.wait(30)
-            return session.claim_launch()
+            return session.launch.claim()
 
         with ThreadPoolExecutor(max_workers=8) as pool:
             assert sorted(pool.map(claim, range(8))) == [False] * 7 + [True]
-        assert session.already_launched
+        assert session.launch.already_launched
 
 
 def test_what_is_cancelled_before_its_launch_is_not_launched(client: BrokerClient) -> None:
@@ -71,18 +71,18 @@ def test_what_is_cancelled_before_its_launch_is_not_launched(client: BrokerClien
         with open_pipes_session(TARGETS, client=client, key="taking-up/cancel", require_success=False) as session:
             if session.is_new:
                 session.cancel()
-                session.finish(launched=False)
-            assert not session.claim_launch()
+                session.launch.finish(launched=False)
+            assert not session.launch.claim()
         assert session.invocation.verdict == "cancelled"
 
 
 def test_a_launch_that_was_told_counts_as_launched(client: BrokerClient) -> None:
     for new in (True, False):
         with open_pipes_session(TARGETS, client=client, key="taking-up/told", require_success=False) as session:
-            assert session.already_launched is not new
+            assert session.launch.already_launched is not new
             if new:
                 session.report_launched({"extras": {"job_id": 7}})
-    assert session.launched == {"job_id": 7}
+    assert session.launch.facts == {"job_id": 7}
 
 
 def test_the_same_key_for_something_else_is_refused(client: BrokerClient) -> None:
@@ -131,13 +131,13 @@ def test_attach_follows_what_runs_and_leaving_it_leaves_it_running(client: Broke
         with attach(session.invocation_id, client=client) as followed:
             run_for(session, script(REPORTS))
             assert next(followed.stream_results(wait=60)) == ORDERS
-            session.finish(exit_code=0)
+            session.launch.finish(exit_code=0)
             assert followed.wait(60).verdict == "succeeded"
 
 
 def test_attach_raises_for_what_did_not_succeed(client: BrokerClient) -> None:
     with open_pipes_session(TARGETS, client=client, require_success=False) as session:
-        session.finish(exit_code=3)
+        session.launch.finish(exit_code=3)
     with (
         pytest.raises(PipesExecutionError, match="failed with code 3"),
         attach(session.invocation_id, client=client) as all_,
@@ -266,7 +266,7 @@ def test_a_process_killed_between_claim_and_launch_leaves_nothing_that_is_launch
 import os, signal
 from standpipe_orchestrator import open_pipes_session
 with open_pipes_session(None, key="taking-up/between", launcher="mine", open_within_seconds=1) as session:
-    assert session.claim_launch({"host": "here"})
+    assert session.launch.claim({"host": "here"})
     os.kill(os.getpid(), signal.SIGKILL)
 """
     killed = run([sys.executable, "-c", code], env=broker.orchestrator_environment(), check=False)
@@ -280,10 +280,10 @@ with open_pipes_session(None, key="taking-up/between", launcher="mine", open_wit
         require_success=False,
     )
     with opened as session:
-        assert session.already_launched
-        assert session.launched is not None
-        assert session.launched["host"] == "here"
-        assert not session.claim_launch()
+        assert session.launch.already_launched
+        assert session.launch.facts is not None
+        assert session.launch.facts["host"] == "here"
+        assert not session.launch.claim()
         session.wait(60)
     assert session.invocation.verdict == "incomplete"
     assert [reason.code for reason in session.invocation.reasons] == ["never-opened"]

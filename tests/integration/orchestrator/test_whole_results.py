@@ -118,4 +118,4 @@ def test_what_was_reported_before_a_failure_stays_readable(
         open_pipes_session(TARGETS, client=client) as session,
     ):
         run(script(fails), env=child_environment(session.get_bootstrap_env_vars()), check=False)
-    assert session.partial_results == reported
+    assert session.get_reported_results() == reported

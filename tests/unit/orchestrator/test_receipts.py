@@ -82,7 +82,7 @@ def run(broker: Broker) -> PipesSession:
         BrokerClient(stub.url, api_key="k", retry_seconds=0.0) as client,
         open_pipes_session(ContextData(asset_keys=("a", "b"), run_id="r"), client=client) as session,
     ):
-        session.finish(exit_code=0)
+        session.launch.finish(exit_code=0)
     return session
 
 

@@ -101,8 +101,8 @@ def run(broker: Broker, *, log: logging.Logger, report: int = 0) -> PipesSession
         broker.url = stub.url
         with open_pipes_session(context, client=client) as session:
             for _ in range(report):
-                session.report(LogExternalStream(stream="stdout", text="x" * 1_500_000))
-            session.finish(exit_code=0)
+                session.launch.report(LogExternalStream(stream="stdout", text="x" * 1_500_000))
+            session.launch.finish(exit_code=0)
     return session
 
 
@@ -126,7 +126,7 @@ def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     for where in (
         "reading.event_reader.DRAIN_SECONDS",
         "reading.event_reader._STOP_SECONDS",
-        "sessions.pipes_session.DELIVERY_SECONDS",
+        "sessions.launch_reports.DELIVERY_SECONDS",
     ):
         monkeypatch.setattr(f"standpipe_orchestrator.{where}", PATIENCE)
 

@@ -54,8 +54,12 @@ class JobControl:
             description = self._job.description
             if description is not None and description != reported and self._report(description):
                 reported = description
-            if not self._session.cancel_requested.is_set() and self._session.over and self._is_to_stop():
-                self._session.note_cancel_request()
+            if (
+                not self._session.reading.cancel_requested.is_set()
+                and self._session.reading.over
+                and self._is_to_stop()
+            ):
+                self._session.reading.note_cancel_request()
             self._changed.wait(LOOK_SECONDS)
 
     def _report(self, description: JobDescription) -> bool:

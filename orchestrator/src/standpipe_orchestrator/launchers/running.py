@@ -161,7 +161,7 @@ class RunningWork:
             if self.session is None or error.completed is None:
                 raise
             yield from self.session.stream_results()
-            because = "; ".join(part for part in (self._report.because, self.session.trouble) if part)
+            because = "; ".join(part for part in (self._report.because, self.session.reading.trouble) if part)
             raise self._error(error.completed, because=because, kind=PipesResultsIncomplete) from None
         except (BrokerError, TimeoutError) as error:
             if self.session is None:

@@ -1,7 +1,7 @@
-"""Beats for work that cannot beat yet: it queues, it starts, its image is pulled.
+"""Heartbeats for work that cannot send its own yet: it queues, it starts, its image is pulled.
 
-A third of the lease apart, on a thread of its own, until the process has opened: from then on it is the process's own
-word that counts, so that one which dies is lost however long the orchestrator lives.
+A third of the lease apart, on a thread of its own, until the process has opened: from then on only its own heartbeats
+count, so that a process which dies is lost however long the orchestrator lives.
 """
 
 from __future__ import annotations
@@ -18,20 +18,25 @@ _STOP_SECONDS = 1.0
 _log = logging.getLogger("standpipe_orchestrator.sessions.launcher_heartbeat")
 
 
-class LeaseKeeper:
+class LauncherHeartbeat:
     """Keeps one invocation's lease from `start()` to `stop()`.
 
     Args:
-        beat: one heartbeat; answers what the broker says besides.
-        hear: takes that.
+        beat: one heartbeat; returns what the broker answers.
+        on_control: takes that.
     """
 
     def __init__(
-        self, invocation_id: str, *, lease_seconds: float, beat: Callable[[], Control], hear: Callable[[Control], None]
+        self,
+        invocation_id: str,
+        *,
+        lease_seconds: float,
+        beat: Callable[[], Control],
+        on_control: Callable[[Control], None],
     ) -> None:
         self._pause = lease_seconds / 3
         self._beat = beat
-        self._hear = hear
+        self._on_control = on_control
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"standpipe-lease-{invocation_id}", daemon=True)
 
@@ -53,7 +58,7 @@ class LeaseKeeper:
             try:
                 control = self._beat()
             except BrokerError as error:
-                # A broker that comes back starts running leases anew; until then there is nobody to beat for.
+                # A broker that comes back starts running leases anew; until then a heartbeat changes nothing.
                 _log.debug("A heartbeat failed and is tried again in %g s: %s", self._pause, error)
             else:
-                self._hear(control)
+                self._on_control(control)

@@ -68,7 +68,7 @@ def open_pipes_session(
         key: names this very launch (`f"{context.run_id}/orders"`). A process that opens a session under a key that was
             used before, with the same context and the same arguments, takes up that invocation, running or ended,
             from its first event; `run_id`, `retry_number` and provenance may be others, and stay those of the first.
-            `session.claim_launch()` says whether the work is still to be launched.
+            `session.launch.claim()` says whether the work is still to be launched.
         forward_stdio: print what remote processes report of their output.
         require_success: raise at the end of the block when the verdict is another than `succeeded`.
 
@@ -239,12 +239,12 @@ def seen_through(session: PipesSession, *, require_success: bool) -> Generator[N
         except (BrokerError, TimeoutError) as second:
             # What the user's code raised is what matters; that the broker was not told belongs to it.
             error.add_note(f"The end of invocation {session.invocation_id} could not be told: {second}")
-        if session.trouble is not None:
-            error.add_note(session.trouble)
+        if session.reading.trouble is not None:
+            error.add_note(session.reading.trouble)
         raise
     session.end()
-    if session.trouble is not None:
-        raise execution_error(session.completed(), because=session.trouble, kind=PipesResultsIncomplete)
+    if session.reading.trouble is not None:
+        raise execution_error(session.completed(), because=session.reading.trouble, kind=PipesResultsIncomplete)
     if require_success and not session.left_running and session.invocation.verdict != "succeeded":
         raise execution_error(session.completed(), exit_code=session.invocation.exit_code)
 

@@ -294,7 +294,7 @@ class _Canceller(threading.Thread):
         session = self._work.session
         if session is None:
             return False
-        return session.over or any(True for _ in session.iterate_custom_messages())
+        return session.reading.over or any(True for _ in session.iterate_custom_messages())
 
 
 def _raised(kind: type[_Error], call: Callable[[], object]) -> _Error:
