@@ -5,7 +5,7 @@
     ├── PipesExecutionError (also DagsterPipesExecutionError)      (reading.execution_errors, with those below it)
     │   │                                        external work did not succeed; `completed` holds what was reported
     │   ├── PipesLaunchError                     it could not be started at all
-    │   └── PipesResultsIncomplete               whatever the verdict: what was reported is not all here
+    │   └── PipesResultsIncomplete               not all of what was reported is here, for any verdict
     ├── InvalidMetadata                          a metadata value that has no type
     ├── DefinitionError                          orchestration code is not as it must be
     │   ├── InvalidDefinition                    an asset, check or `Definitions` that cannot be

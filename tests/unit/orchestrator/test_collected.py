@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from standpipe_orchestrator import AssetCheckResult, AssetKey, MaterializeResult
 from standpipe_orchestrator.errors import BrokerUnreachable
 from standpipe_orchestrator.reading.bounded_items import Item, Retained
-from standpipe_orchestrator.reading.result_collection import CollectedResults
+from standpipe_orchestrator.reading.result_collection import ResultCollection
 from standpipe_orchestrator.values.from_events import message_of, report_key
 from standpipe_orchestrator.values.results import PipesResult
 from standpipe_protocol.invocation import Event
@@ -40,7 +40,7 @@ class History:
         self.events: list[Event] = []
         self.pages: list[tuple[int, Sequence[str]]] = []
         self.failures: list[Exception | None] = []
-        self.collected = CollectedResults(asset_keys, read_again=self.read)
+        self.collected = ResultCollection(asset_keys, read_again=self.read)
 
     def read(self, *, after: int, methods: Sequence[str]) -> Iterator[Event]:
         self.pages.append((after, methods))

@@ -13,7 +13,7 @@ from standpipe_orchestrator import (
     PipesClientCompletedInvocation,
 )
 from standpipe_orchestrator.errors import DagsterPipesError
-from standpipe_orchestrator.reading.result_collection import CollectedResults
+from standpipe_orchestrator.reading.result_collection import ResultCollection
 from standpipe_orchestrator.reading.result_getters import ResultGetters
 from standpipe_protocol.invocation import Event, Invocation
 from standpipe_protocol.json_text import JsonValue
@@ -29,7 +29,7 @@ class Source(ResultGetters):
     """Results as a session has them, without a broker."""
 
     def __init__(self, *asset_keys: str, succeeded: bool = True) -> None:
-        self.collected = CollectedResults(asset_keys)
+        self.collected = ResultCollection(asset_keys)
         super().__init__(self.collected)
         self.invocation = Invocation(id="inv_x", status="ended", verdict="succeeded" if succeeded else "failed")
         self._succeeded = succeeded

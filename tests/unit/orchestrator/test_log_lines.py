@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from standpipe_orchestrator.reading.log_lines import LogLine, LogLines, Wanted
+from standpipe_orchestrator.reading.log_lines import LineSelection, LogLine, LogLines
 from standpipe_protocol.invocation import Event
 
 
@@ -67,14 +67,14 @@ def test_a_rejected_message_is_not_missing_among_the_lines() -> None:
 @pytest.mark.parametrize(
     ("wanted", "texts"),
     [
-        (Wanted(), ["quiet", "Loud", "fatal", "out"]),
-        (Wanted(level="WARNING"), ["Loud", "fatal"]),
-        (Wanted(sources=frozenset({"stdout"})), ["out"]),
-        (Wanted(text="LOUD"), ["Loud"]),
-        (Wanted(text="x"), []),
+        (LineSelection(), ["quiet", "Loud", "fatal", "out"]),
+        (LineSelection(level="WARNING"), ["Loud", "fatal"]),
+        (LineSelection(sources=frozenset({"stdout"})), ["out"]),
+        (LineSelection(text="LOUD"), ["Loud"]),
+        (LineSelection(text="x"), []),
     ],
 )
-def test_lines_are_chosen_by_level_source_and_text(wanted: Wanted, texts: list[str]) -> None:
+def test_lines_are_chosen_by_level_source_and_text(wanted: LineSelection, texts: list[str]) -> None:
     found = lines_of(
         event(1, "log", {"message": "quiet", "level": "debug"}),
         event(2, "log", {"message": "Loud", "level": "warn"}),

@@ -1,6 +1,6 @@
-"""An exported invocation, told again to another broker: registered with the same words, its events sent as they came.
+"""Stores an exported invocation on another broker: registers it as it was, and sends its events as they came.
 
-The broker judges everything anew, so nothing is believed that a file says of itself. The invariant: an import that was
+The broker judges everything anew: what a file says of its verdict is not trusted. The invariant: an import that was
 interrupted and is started again goes on, and one that is repeated stores nothing twice.
 """
 
@@ -20,18 +20,18 @@ from standpipe_protocol.json_text import JsonObject, JsonValue, encode_json
 IMPORTED_FROM = "imported_from"
 IMPORTED_KEY = "imported_key"
 _ANONYMOUS = "anonymous"
-"""The broker numbers its messages; nobody else may."""
+"""Only the broker numbers its messages."""
 _BATCH_MESSAGES = 500
 _BATCH_BYTES = 4 * 1024 * 1024
-_WORDS = ("exit_code", "reason", "launched", "outcome", "cause")
+_FINISH_MEMBERS = ("exit_code", "reason", "launched", "outcome", "cause")
 _OF_ENDS_AND_ATTEMPTS = ("outcome", "cause", "attempts")
 _SETTLE_SECONDS = 3600.0
-"""It must not end by itself while it is told."""
+"""It must not end by itself during the import."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """What became of an import. Without `differences` the broker says of it what the first one said."""
+    """The result of an import. Without `differences` the new invocation has the verdict and receipt of the first."""
 
     invocation: Invocation
     original: Invocation
@@ -67,7 +67,7 @@ class _Attempts:
         """The launcher's calls, oldest first; None before the first batch."""
 
     def begin(self, batch: _Batch) -> None:
-        """Before these messages: what the launcher had said by then."""
+        """Before these messages: what the launcher had reported by then."""
         if self._waiting is None:
             # An older file holds its history behind the events, and knows of no attempts.
             self._waiting = [change for change in self._archive.history if change.get("change") == "attempt"]
@@ -75,7 +75,7 @@ class _Attempts:
             self._give(self._waiting.pop(0))
 
     def end(self) -> None:
-        """After all messages: what the launcher said later."""
+        """After all messages: what the launcher reported later."""
         for change in self._waiting or []:
             self._give(change)
         self._waiting = []
@@ -93,7 +93,7 @@ def import_archive(broker: ArchiveOperations, archive: ArchiveReader) -> Importe
 
     Raises:
         InvalidArchive: the file is damaged or was cut short; what came before that is stored, and not finished.
-        ServerTooOld: the broker would not understand what the first one was told.
+        ServerTooOld: the broker is too old for what the file holds.
         BrokerError: the broker could not be reached, or refused.
     """
     original = archive.invocation
@@ -120,13 +120,13 @@ def import_archive(broker: ArchiveOperations, archive: ArchiveReader) -> Importe
     attempts.end()
     if original.get("cancel_requested"):
         broker.cancel(new_id)
-    before, after = Invocation.from_wire(original), Invocation.from_wire(broker.finish(new_id, _last_word(archive)))
+    before, after = Invocation.from_wire(original), Invocation.from_wire(broker.finish(new_id, _last_finish(archive)))
     return Imported(invocation=after, original=before, differences=tuple(_differences(before, after)))
 
 
 def _registration(original: JsonObject) -> JsonObject:
     tags = dict(cast("dict[str, JsonValue]", original.get("tags") or {}))
-    # A key is taken up by whoever knows it: what is only told again must not stand in its place.
+    # A process that knows the key takes up its invocation, which must not be the imported one.
     if KEY_TAG in tags:
         tags[IMPORTED_KEY] = tags.pop(KEY_TAG)
     body: JsonObject = {
@@ -148,12 +148,12 @@ def _late_producers(original: JsonObject) -> frozenset[str]:
 
 
 def _end_of(original: JsonObject) -> JsonObject:
-    """The launcher's word as far as the invocation itself shows it."""
+    """How the work ended, as far as the invocation itself shows it."""
     return {name: original[name] for name in ("exit_code", "outcome", "cause") if original.get(name) is not None}
 
 
 def _numbered(original: JsonObject) -> dict[str, int]:
-    """How many messages each producer said it had numbered, as the receipt has it."""
+    """How many messages each producer has numbered, as the receipt has it."""
     receipt = original.get("receipt")
     producers = receipt.get("producers") if isinstance(receipt, dict) else None
     return {
@@ -203,12 +203,12 @@ def _without_digest(ledger: JsonObject) -> JsonObject:
     return {name: value for name, value in ledger.items() if name != "sha256"}
 
 
-def _last_word(archive: ArchiveReader) -> JsonObject:
-    """What the launcher told last; for what ended by itself, or had not ended, how it stood."""
+def _last_finish(archive: ArchiveReader) -> JsonObject:
+    """What the launcher last told the broker of the end; for what ended by itself, or had not ended, how it stood."""
     for change in reversed(archive.history):
         detail = change.get("detail")
         if change.get("change") == "finished" and isinstance(detail, dict):
-            return {name: detail[name] for name in _WORDS if detail.get(name) is not None}
+            return {name: detail[name] for name in _FINISH_MEMBERS if detail.get(name) is not None}
     if archive.invocation.get("status") != "ended":
         return {"reason": "It was exported while it ran."}
     if archive.invocation.get("verdict") == "lost":
@@ -227,6 +227,6 @@ def _differences(before: Invocation, after: Invocation) -> Iterator[str]:
     if new := codes[1] - codes[0]:
         yield f"Reasons that were not there: {', '.join(sorted(new))}."
     for name in ("events", "rejected", "by_method"):
-        was, found = (before.receipt or {}).get(name), (after.receipt or {}).get(name)
-        if before.receipt is not None and was != found:
-            yield f"The receipt had {name}: {was!r}, and has {found!r} here."
+        exported, imported = (before.receipt or {}).get(name), (after.receipt or {}).get(name)
+        if before.receipt is not None and exported != imported:
+            yield f"The receipt had {name}: {exported!r}, and has {imported!r} here."

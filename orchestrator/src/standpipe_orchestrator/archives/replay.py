@@ -21,11 +21,11 @@ from standpipe_orchestrator.client.broker_client import BrokerClient
 from standpipe_orchestrator.client.discovery import default_client
 from standpipe_orchestrator.reading.bounded_items import ReadAgain
 from standpipe_orchestrator.reading.completed_invocation import PipesClientCompletedInvocation
-from standpipe_orchestrator.reading.event_dispatch import Dispatch
+from standpipe_orchestrator.reading.event_dispatch import EventDispatch
 from standpipe_orchestrator.reading.execution_errors import PipesResultsIncomplete, execution_error
 from standpipe_orchestrator.reading.forwarded_output import flush_forwarded
 from standpipe_orchestrator.reading.receipt_check import Tally, disagreements, superseded_producers
-from standpipe_orchestrator.reading.result_collection import CollectedResults
+from standpipe_orchestrator.reading.result_collection import ResultCollection
 from standpipe_orchestrator.reading.result_getters import ResultGetters
 from standpipe_orchestrator.sessions.opening import find_invocation
 from standpipe_orchestrator.sessions.run_context import RunContext, logger_of, require_context
@@ -56,9 +56,9 @@ class Replay(ResultGetters):
         self._speed = speed
         keys = invocation.context.get("asset_keys")
         targets = [str(key) for key in keys] if isinstance(keys, list) else None
-        super().__init__(CollectedResults(targets, read_again=read))
-        self._dispatch = Dispatch(
-            collected=self._collected,
+        super().__init__(ResultCollection(targets, read_again=read))
+        self._dispatch = EventDispatch(
+            collected=self.collected,
             log=logger_of(context),
             own_producer=new_producer(),
             forward_stdio=forward_stdio,
@@ -105,15 +105,15 @@ class Replay(ResultGetters):
                     f"The event at position {event.position} ({event.method}) could not be handled: "
                     f"{type(error).__name__}: {error}"
                 ) from error
-            yield from self._collected.take_new()
+            yield from self.collected.take_new()
         flush_forwarded()
         if self.invocation.verdict == "succeeded" and (missing := disagreements(self.invocation, self._tally)):
             raise self._incomplete(f"What was read is not what the broker had: {'; '.join(missing)}")
-        self._collected.end(
+        self.collected.end(
             succeeded=self.invocation.verdict == "succeeded",
             superseded_producers=superseded_producers(self.invocation),
         )
-        yield from self._collected.take_new()
+        yield from self.collected.take_new()
 
     def _incomplete(self, because: str) -> Exception:
         completed = PipesClientCompletedInvocation(self)

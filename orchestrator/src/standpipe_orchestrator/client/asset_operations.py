@@ -32,7 +32,7 @@ class AssetOperations:
         self._transport = transport
 
     def list(self, *, text: str | None = None, **options: Unpack[PageOptions]) -> Page[JsonObject]:
-        """The assets for which something was reported, by key; with `text` those whose key contains it."""
+        """The assets for which something was reported, by key; with `text` those with it in their key."""
         return self._transport.page("/assets", query={"text": text, **options})
 
     def get(self, asset_key: CoercibleToAssetKey) -> JsonObject:

@@ -97,14 +97,14 @@ def default_client(environment: Mapping[str, str] | None = None) -> BrokerClient
             # After a fork the parent's broker still runs, but it and its connections are the parent's.
             _shared.pid, _shared.client, _shared.embedded, _shared.credentials = os.getpid(), None, None, None
             _shared.former = []
-        wanted = _credentials(environment)
-        if _shared.client is None or _shared.credentials != wanted:
+        credentials = _credentials(environment)
+        if _shared.client is None or _shared.credentials != credentials:
             if _shared.client is None:
                 atexit.register(close_default_client)
             else:
                 _shared.former.append(_shared.client)
-            _shared.client = BrokerClient(wanted.url, api_key=wanted.api_key, environment=environment)
-            _shared.credentials = wanted
+            _shared.client = BrokerClient(credentials.url, api_key=credentials.api_key, environment=environment)
+            _shared.credentials = credentials
         return _shared.client
 
 
@@ -130,9 +130,9 @@ def _credentials(environment: Mapping[str, str]) -> Credentials:
             return embedded.credentials
         embedded.close()
         _shared.embedded = None
-    found = find_broker(environment)
-    if found is not None:
-        return found
+    credentials = find_broker(environment)
+    if credentials is not None:
+        return credentials
     home = standpipe_home(environment)
     _require_server(home)
     started = EmbeddedBroker.start(

@@ -1,8 +1,8 @@
 """An embedded broker: a real server process on the home's database, for as long as this process needs it.
 
 It runs beside this process, not inside it, so that a crash here loses nothing that was acknowledged. It ends by
-itself when its stdin closes and nobody is connected any more, so it never outlives its users, however they end. At
-most one server holds a home: whoever finds the lock taken uses its owner.
+itself when its stdin closes and no connection is left, so it never outlives its users, however they end. At
+most one server holds a home: a process that finds the lock taken uses its owner.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class EmbeddedBroker:
         process, self._process = self._process, None
         if process is not None:
             _close_stdin(process)
-            # Somebody else may still use it: then it stays until they are done, and that is not waited for.
+            # Another process may still use it: then it stays until that one is done, which is not waited for.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(LEAVE_SECONDS)
             # Popen warns of a process that is still running; this one is meant to be.

@@ -1,4 +1,4 @@
-"""Reading an invocation's events as they come, each once and in order, through whatever breaks in between.
+"""Reading an invocation's events as they come, each once and in order, also when connections break.
 
 A `Tail` prefers server-sent events and falls back to long-poll where a stream does not get through. It resumes by
 position: a position that was delivered is never delivered again, and none is skipped. It ends with the invocation.

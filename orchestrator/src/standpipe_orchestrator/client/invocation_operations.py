@@ -1,6 +1,6 @@
 """Calls about invocations: `client.invocations`, from the registration of a launch to its deletion.
 
-What needs a newer server than the one that answers is refused here, before anything is said.
+What needs a newer server than the one that answers is refused here, before anything is sent.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ class InvocationOperations:
         """The last succeeded one before it of the same job on the same assets, of the same partition if there is one.
 
         Args:
-            clean: only one whose every check passed.
+            clean: only one that passed every check.
 
         Raises:
             NotFound: there is no such invocation.
@@ -192,7 +192,7 @@ class InvocationOperations:
         return self._call("POST", f"{invocation_path(invocation_id)}/cancel", body=body, query=_masked(mask))
 
     def claim_launch(self, invocation_id: str, message: JsonObject) -> bool:
-        """Stores the claim of whoever is about to launch the work; False when another one was stored before it.
+        """Stores a claim to launch the work; False when another one was stored before it.
 
         A request without numbers is remembered under its idempotency key, so that of several claims one is stored.
         """

@@ -1,7 +1,7 @@
-"""Who launches the work of an invocation, decided once: a claim among its events, of which the broker stores the first.
+"""Decides once which process launches the work of an invocation: the broker stores the first claim among its events.
 
 A claim is a log message under an idempotency key of its own. The invariant: of all claims of one invocation, made from
-any process on any machine, one is stored, for ever; whoever made that one may launch, and nobody else.
+any process on any machine, one is stored, for ever; only the process that made it may launch.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ EARLY_EVENTS = 100
 
 def claim_message(facts: Mapping[str, JsonValue]) -> JsonObject:
     """The claim, as a message to be stored."""
-    told = ", ".join(f"{name} {value}" for name, value in facts.items() if name in ("host", "pid"))
+    claimant = ", ".join(f"{name} {value}" for name, value in facts.items() if name in ("host", "pid"))
     return {
         "method": "log",
-        "params": {"message": f"The launch was claimed{f' by {told}' if told else ''}.", "level": "DEBUG"},
+        "params": {"message": f"The launch was claimed{f' by {claimant}' if claimant else ''}.", "level": "DEBUG"},
         "details": {CLAIM: dict(facts)},
     }
 
 
 def launch_facts(events: Sequence[Event]) -> Mapping[str, JsonValue] | None:
-    """What is known of the launch: the claim, or what was told with `report_launched`; None when it was not made."""
+    """What is known of the launch: the claim, or what `report_launched` noted; None when there is neither."""
     for name in (CLAIM, LAUNCHED):
         for event in events:
             facts = (event.details or {}).get(name)

@@ -94,7 +94,9 @@ def broker_address(text: str, *, name: str = "The broker's address") -> str:
     except BootstrapError as error:
         raise BrokerNotFound(str(error)) from None
     except ValueError:
-        raise BrokerNotFound(f"{name} is {without_password(text.strip())!r}, whose host or port is none.") from None
+        raise BrokerNotFound(
+            f"{name} is {without_password(text.strip())!r}, which has no valid host or port."
+        ) from None
     return address
 
 
@@ -282,7 +284,7 @@ class Transport:
             response.close()
 
     def ask_identity(self, nonce: str, *, header: str, proof_header: str) -> str | None:
-        """The proof that whatever listens there gives for a nonce; None without an answer. The key is not sent."""
+        """The proof that the server there gives for a nonce; None without an answer. The key is not sent."""
         request = self._client.build_request("GET", f"{self.url}/healthz", headers={header: nonce}, timeout=2.0)
         del request.headers["Authorization"]
         try:

@@ -28,14 +28,14 @@ class Definitions:
     ) -> None:
         steps: list[StepDefinition] = []
         external: list[AssetSpec] = []
-        for given in (*(assets or ()), *(asset_checks or ())):
-            if isinstance(given, StepDefinition):
-                steps.append(given)
-            elif isinstance(given, AssetSpec):  # pyright: ignore[reportUnnecessaryIsInstance]  callers without a type checker
-                external.append(given)
+        for item in (*(assets or ()), *(asset_checks or ())):
+            if isinstance(item, StepDefinition):
+                steps.append(item)
+            elif isinstance(item, AssetSpec):  # pyright: ignore[reportUnnecessaryIsInstance]  callers without a type checker
+                external.append(item)
             else:
                 raise InvalidDefinition(
-                    f"Expected what @asset, @multi_asset or @asset_check make, or an AssetSpec, got {given!r}."
+                    f"Expected what @asset, @multi_asset or @asset_check make, or an AssetSpec, got {item!r}."
                 )
         self.steps = tuple(dict.fromkeys(steps))
         self.external = tuple(external)

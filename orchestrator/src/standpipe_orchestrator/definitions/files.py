@@ -15,7 +15,7 @@ from standpipe_orchestrator.errors import InvalidDefinition
 
 def file_relative_path(dunderfile: str, relative_path: str) -> str:
     """The absolute path of what lies at `relative_path` from the file (`__file__`) that asks."""
-    # By the text alone, as upstream has it: a link in the path is not followed before `..` is applied.
+    # By the text alone, as in Dagster: a link in the path is not followed before `..` is applied.
     return os.path.abspath(os.path.join(os.path.dirname(dunderfile), relative_path))  # noqa: PTH100, PTH118, PTH120
 
 
@@ -43,11 +43,11 @@ def load_definitions(path: Path) -> Definitions:
     except BaseException:
         del sys.modules[name]
         raise
-    found = {name: value for name, value in vars(module).items() if isinstance(value, Definitions)}
-    distinct = set(map(id, found.values()))
+    by_name = {name: value for name, value in vars(module).items() if isinstance(value, Definitions)}
+    distinct = set(map(id, by_name.values()))
     if len(distinct) != 1:
-        held = "none" if not found else f"{len(distinct)}: {', '.join(found)}"
+        count = "none" if not by_name else f"{len(distinct)}: {', '.join(by_name)}"
         raise InvalidDefinition(
-            f"{str(path)!r} must hold one Definitions (as `defs = Definitions(assets=[...])`); it holds {held}."
+            f"{str(path)!r} must hold one Definitions (as `defs = Definitions(assets=[...])`); it holds {count}."
         )
-    return next(iter(found.values()))
+    return next(iter(by_name.values()))

@@ -81,13 +81,13 @@ class AssetGraph:
     def upstream(self, name: str) -> tuple[str, ...]:
         """The steps that run before this one: makers of what it needs, and checks that block what it needs."""
         node = self.nodes[name]
-        found: dict[str, None] = {}
+        before: dict[str, None] = {}
         for key in sorted(node.needs):
             if key in self.maker:
-                found[self.maker[key]] = None
+                before[self.maker[key]] = None
             if not node.is_check:
-                found.update(dict.fromkeys(self.blocking.get(key, ())))
-        return tuple(found)
+                before.update(dict.fromkeys(self.blocking.get(key, ())))
+        return tuple(before)
 
     def upstream_keys(self, key: AssetKey) -> frozenset[AssetKey]:
         """The assets that an asset depends on."""
@@ -158,7 +158,7 @@ def _blocking(steps: Sequence[StepDefinition]) -> dict[AssetKey, tuple[str, ...]
 
 def _node(step: StepDefinition, specs: Mapping[AssetKey, AssetSpec], resources: Set[str]) -> Node:
     inputs: dict[str, AssetKey] = {}
-    taken: list[str] = []
+    resource_names: list[str] = []
     open_parameters: list[str] = []
     for parameter in step.parameters:
         name, own_name = parameter.name, AssetKey([parameter.name])
@@ -172,7 +172,7 @@ def _node(step: StepDefinition, specs: Mapping[AssetKey, AssetSpec], resources: 
                 "rename one of them, or say which asset is meant with `ins`."
             )
         elif name in resources:
-            taken.append(name)
+            resource_names.append(name)
         elif own_name in specs:
             inputs[name] = own_name
         elif not parameter.has_default:
@@ -192,7 +192,7 @@ def _node(step: StepDefinition, specs: Mapping[AssetKey, AssetSpec], resources: 
         raise InvalidDefinition(
             f"The step `{step.name}` takes the value of {min(own).to_escaped_user_string()!r}, which it makes."
         )
-    return Node(definition=step, inputs=inputs, resources=tuple(taken), needs=frozenset(needs))
+    return Node(definition=step, inputs=inputs, resources=tuple(resource_names), needs=frozenset(needs))
 
 
 def _unknown_asset(step: StepDefinition, name: str, key: AssetKey, specs: Mapping[AssetKey, AssetSpec]) -> str:

@@ -1,8 +1,8 @@
-"""Where the values handed between assets are kept: files of this machine's user, and of nobody else.
+"""Stores the values handed between assets: in files that only this machine's user may write.
 
 Data frames are Parquet, what is JSON is JSON, the rest is a local pickle; a format is used only if the value reads back
-the same. Unpickled is only what this code wrote into a folder that nobody else may write to; nothing that came over the
-network is, ever. No part of a key can name a path: folders are a readable stem and a hash.
+the same. Only files that this code wrote, in a folder that only this user may write to, are unpickled; nothing
+that came over the network ever is. No part of a key can name a path: folders are a readable stem and a hash.
 """
 
 from __future__ import annotations
@@ -125,8 +125,8 @@ class FilesystemIOManager(IOManager):
 
     def load_input(self, context: InputContext) -> object:
         folder = self._folder_of(context.asset_key, context.partition_key)
-        found = _current(folder)
-        if found is None:
+        current = _current(folder)
+        if current is None:
             slice_ = "" if context.partition_key is None else f" for the partition {context.partition_key!r}"
             raise ValueNotStored(
                 f"No value is stored of the asset {context.asset_key.to_escaped_user_string()!r}{slice_}: no run made "
@@ -134,8 +134,8 @@ class FilesystemIOManager(IOManager):
                 "it."
             )
         _require_private(self.folder)
-        path = folder / Path(found["file"]).name
-        match found["format"]:
+        path = folder / Path(current["file"]).name
+        match current["format"]:
             case "parquet":
                 return _pandas().read_parquet(path)
             case "json":
@@ -149,8 +149,8 @@ class FilesystemIOManager(IOManager):
 
     def stored_partitions(self, asset_key: AssetKey) -> tuple[str, ...]:
         base = self._folder_of(asset_key, None).parent
-        found = (_current(folder) for folder in sorted(base.glob("*")) if folder.is_dir())
-        keys = (current["partition_key"] for current in found if current is not None)
+        entries = (_current(folder) for folder in sorted(base.glob("*")) if folder.is_dir())
+        keys = (current["partition_key"] for current in entries if current is not None)
         return tuple(sorted(key for key in keys if key is not None))
 
     def _folder_of(self, asset_key: AssetKey, partition_key: str | None) -> Path:
@@ -235,10 +235,10 @@ def _is_plain(obj: object) -> bool:
 
 def _current(folder: Path) -> dict[str, Any] | None:
     try:
-        found: object = json.loads((folder / _CURRENT).read_text(encoding="utf-8"))
+        current: object = json.loads((folder / _CURRENT).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return cast("dict[str, Any]", found)
+    return cast("dict[str, Any]", current)
 
 
 def _remove(folder: Path, *, keep: str, stem: str = "value-") -> None:
@@ -260,6 +260,6 @@ def _require_private(folder: Path) -> None:
     status = folder.stat()
     if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o022:
         raise ValueNotStored(
-            f"The folder {folder} belongs to somebody else or others may write to it, so values in it are not trusted: "
+            f"The folder {folder} belongs to another user, or others may write to it, so values in it are not trusted: "
             "make it yours alone (chmod 700), or set STANDPIPE_HOME to another folder."
         )

@@ -1,4 +1,4 @@
-"""The names that outputs and steps have after their keys, as upstream makes them.
+"""The names that outputs and steps have after their keys, as Dagster makes them.
 
 A name is for people and for `output_name`; it is never what keys are compared by. Two keys may have one identifier
 (`daily-orders` and `daily_orders`), and where they do, the text of the key is the name instead.

@@ -69,9 +69,9 @@ class _TimePartitions(ABC):
     ) -> None:
         # Windows brings no time zone data; UTC needs none.
         zone = UTC if timezone == "UTC" else ZoneInfo(timezone)
-        given = _instant(start_date, fmt, zone)
-        start = self._floor(given)
-        if start < given:
+        first = _instant(start_date, fmt, zone)
+        start = self._floor(first)
+        if start < first:
             start = self._next(start)
         end = None if end_date is None else _instant(end_date, fmt, zone)
         if end is not None and end <= start:
@@ -167,10 +167,10 @@ class MonthlyPartitionsDefinition(_TimePartitions):
 PartitionsDefinition: TypeAlias = StaticPartitionsDefinition | DailyPartitionsDefinition | MonthlyPartitionsDefinition
 
 
-def _instant(given: datetime | str, fmt: str, zone: tzinfo) -> datetime:
-    if isinstance(given, str):
+def _instant(value: datetime | str, fmt: str, zone: tzinfo) -> datetime:
+    if isinstance(value, str):
         try:
-            given = datetime.strptime(given, fmt)  # noqa: DTZ007  the zone is put on below
+            value = datetime.strptime(value, fmt)  # noqa: DTZ007  the zone is put on below
         except ValueError:
-            raise InvalidDefinition(f"The date {given!r} is not in the format {fmt!r}.") from None
-    return given.replace(tzinfo=zone) if given.tzinfo is None else given.astimezone(zone)
+            raise InvalidDefinition(f"The date {value!r} is not in the format {fmt!r}.") from None
+    return value.replace(tzinfo=zone) if value.tzinfo is None else value.astimezone(zone)

@@ -11,23 +11,23 @@ from standpipe_orchestrator.errors import InvalidDefinition
 from standpipe_orchestrator.values.asset_key import AssetKey, CoercibleToAssetKey
 
 
-def to_asset_key(given: object) -> AssetKey:
+def to_asset_key(value: object) -> AssetKey:
     """A key from a key, a part, a sequence of parts, a spec, or a definition of one asset.
 
     Raises:
         InvalidDefinition: it is none of these.
     """
-    key = given if isinstance(given, AssetKey) else getattr(given, "key", None)
-    parts = cast("Sequence[object]", given) if isinstance(given, Sequence) else ()
+    key = value if isinstance(value, AssetKey) else getattr(value, "key", None)
+    parts = cast("Sequence[object]", value) if isinstance(value, Sequence) else ()
     if not isinstance(key, AssetKey):
-        if isinstance(given, str) and given:
-            key = AssetKey([given])
+        if isinstance(value, str) and value:
+            key = AssetKey([value])
         elif parts and all(isinstance(part, str) for part in parts):
             key = AssetKey(cast("Sequence[str]", parts))
         else:
             raise InvalidDefinition(
                 "Expected an asset key (an AssetKey, a string, or a list of strings), an AssetSpec or an asset, "
-                f"got {given!r}."
+                f"got {value!r}."
             )
     if not key.parts or not key.parts[-1]:
         # On the wire an empty last part is dropped, so that two keys would be one.
@@ -37,15 +37,15 @@ def to_asset_key(given: object) -> AssetKey:
 
 def keys_of(deps: Iterable[object] | None) -> tuple[AssetKey, ...]:
     """The keys of dependencies, each once; a multi-asset stands for all of its assets."""
-    found: dict[AssetKey, None] = {}
+    keys: dict[AssetKey, None] = {}
     for dep in deps or ():
         # What @asset and @multi_asset make; they are built on this module.
         specs = cast("Sequence[AssetSpec] | None", getattr(dep, "specs", None))
         if specs is not None:
-            found.update(dict.fromkeys(spec.key for spec in specs))
+            keys.update(dict.fromkeys(spec.key for spec in specs))
         else:
-            found[to_asset_key(dep)] = None
-    return tuple(found)
+            keys[to_asset_key(dep)] = None
+    return tuple(keys)
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -180,5 +180,5 @@ class AssetIn:
         return self.key if self.key is not None else AssetKey([*self.key_prefix, parameter])
 
 
-def key_parts(given: str | Sequence[str] | None) -> tuple[str, ...]:
-    return () if given is None else (given,) if isinstance(given, str) else tuple(given)
+def key_parts(prefix: str | Sequence[str] | None) -> tuple[str, ...]:
+    return () if prefix is None else (prefix,) if isinstance(prefix, str) else tuple(prefix)

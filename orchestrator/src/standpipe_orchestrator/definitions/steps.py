@@ -278,16 +278,16 @@ def _parameters_of(function: Callable[..., object]) -> tuple[str | None, tuple[P
 
 
 def _ins(
-    given: Mapping[str, AssetIn | CoercibleToAssetKey] | None,
+    ins: Mapping[str, AssetIn | CoercibleToAssetKey] | None,
     parameters: tuple[Parameter, ...],
     function: Callable[..., object],
 ) -> dict[str, AssetIn]:
-    ins = {name: value if isinstance(value, AssetIn) else AssetIn(value) for name, value in (given or {}).items()}
-    if unknown := ins.keys() - {parameter.name for parameter in parameters}:
+    resolved = {name: value if isinstance(value, AssetIn) else AssetIn(value) for name, value in (ins or {}).items()}
+    if unknown := resolved.keys() - {parameter.name for parameter in parameters}:
         raise InvalidDefinition(
             f"`ins` of `{function.__name__}` names {sorted(unknown)}, which it has no parameter for."
         )
-    return ins
+    return resolved
 
 
 __all__ = [

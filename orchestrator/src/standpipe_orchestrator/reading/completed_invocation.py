@@ -1,45 +1,32 @@
-"""What `run()` answers: the results of a finished invocation, with upstream's getters, rules and error sentences.
+"""What `run()` returns: the results of a finished invocation, with Dagster's getters, rules and error sentences.
 
 All getters are repeatable; nothing is consumed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 from standpipe_orchestrator.errors import PipesError
+from standpipe_orchestrator.reading.result_collection import ResultCollection
+from standpipe_orchestrator.reading.result_getters import ResultGetters
 from standpipe_orchestrator.values.metadata_conversion import RawMetadataValue, normalise_values
 from standpipe_orchestrator.values.metadata_values import MetadataValue
-from standpipe_orchestrator.values.results import AssetCheckResult, AssetObservation, MaterializeResult, PipesResult
+from standpipe_orchestrator.values.results import AssetCheckResult, MaterializeResult, PipesResult
 from standpipe_protocol.invocation import Invocation
-from standpipe_protocol.json_text import JsonValue
 
 
 class ResultSource(Protocol):
-    """What results are taken from: a `PipesSession`."""
+    """Where the results come from: a session, or a replay."""
+
+    collected: ResultCollection
 
     @property
     def invocation(self) -> Invocation: ...
 
-    def get_results(
-        self, *, implicit_materializations: bool = True, metadata: Mapping[str, MetadataValue] | None = None
-    ) -> tuple[PipesResult, ...]: ...
 
-    def get_custom_messages(self) -> tuple[JsonValue, ...]: ...
-
-    def iterate_results(
-        self, *, implicit_materializations: bool = True, metadata: Mapping[str, MetadataValue] | None = None
-    ) -> Iterator[PipesResult]: ...
-
-    def iterate_custom_messages(self) -> Iterator[JsonValue]: ...
-
-    def get_observations(self) -> tuple[AssetObservation, ...]: ...
-
-    def iterate_observations(self) -> Iterator[AssetObservation]: ...
-
-
-class PipesClientCompletedInvocation:
+class PipesClientCompletedInvocation(ResultGetters):
     """A finished invocation.
 
     Args:
@@ -48,37 +35,19 @@ class PipesClientCompletedInvocation:
     """
 
     def __init__(self, session: ResultSource, *, metadata: Mapping[str, RawMetadataValue] | None = None) -> None:
+        self.metadata: Mapping[str, MetadataValue] = normalise_values(metadata)
+        super().__init__(session.collected, metadata=self.metadata)
         self._session = session
-        self._metadata = normalise_values(metadata)
-
-    @property
-    def metadata(self) -> Mapping[str, MetadataValue]:
-        return self._metadata
 
     @property
     def invocation(self) -> Invocation:
         """The broker's record: id, verdict, reasons, times."""
         return self._session.invocation
 
-    def get_results(self, *, implicit_materializations: bool = True) -> tuple[PipesResult, ...]:
-        """Everything reported, in reported order; then an implicit result for each target without a report.
-
-        Implicit results come only from an invocation that succeeded, and are marked (`result.implicit`).
-        """
-        return self._session.get_results(
-            implicit_materializations=implicit_materializations, metadata=self._metadata or None
-        )
-
-    def iterate_results(self, *, implicit_materializations: bool = True) -> Iterator[PipesResult]:
-        """What `get_results` gives, one by one: for results by the million, which are then never all in memory."""
-        return self._session.iterate_results(
-            implicit_materializations=implicit_materializations, metadata=self._metadata or None
-        )
-
     @property
     def partial_results(self) -> tuple[PipesResult, ...]:
-        """What was reported, as far as it was, and nothing implicit: also of work that failed, was lost, or whose
-        events are not all here. It may be less than the work did; the verdict says whether it is all.
+        """What was reported, and nothing implicit: also of work that failed or was lost, or with events that are not
+        all here. It may be less than the work did; the verdict says whether it is all.
         """
         return self.get_results(implicit_materializations=False)
 
@@ -124,22 +93,6 @@ class PipesClientCompletedInvocation:
                 f"{len(checks)} AssetCheckResults. Correct the reported results or use get_results() instead."
             )
         return checks[0]
-
-    def get_custom_messages(self) -> tuple[JsonValue, ...]:
-        """The payloads of all custom messages, in order, nulls included."""
-        return self._session.get_custom_messages()
-
-    def iterate_custom_messages(self) -> Iterator[JsonValue]:
-        """The same, one by one: for messages by the million, which are then never all in memory."""
-        return self._session.iterate_custom_messages()
-
-    def get_observations(self) -> tuple[AssetObservation, ...]:
-        """What was observed of assets, in order. None of it is a result, or counts as a materialization."""
-        return self._session.get_observations()
-
-    def iterate_observations(self) -> Iterator[AssetObservation]:
-        """The same, one by one: for observations by the million, which are then never all in memory."""
-        return self._session.iterate_observations()
 
     def __repr__(self) -> str:
         invocation = self.invocation

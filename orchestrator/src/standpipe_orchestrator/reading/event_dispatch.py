@@ -1,6 +1,6 @@
 """What each event means to the orchestrator: a result, a log record, a line to print. Runs on the reader's thread.
 
-A rejected message is told as a warning and counts for nothing. What raises here is kept by `Reading`: a result that
+A rejected message is logged as a warning and makes no result. `EventReader` records what raises here: a result that
 cannot be made is never passed over.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from standpipe_orchestrator.reading.forwarded_output import forward_text
 from standpipe_orchestrator.reading.log_lines import with_traceback
-from standpipe_orchestrator.reading.result_collection import CollectedResults
+from standpipe_orchestrator.reading.result_collection import ResultCollection
 from standpipe_orchestrator.values.from_events import CUSTOM_MESSAGES, OBSERVATIONS, RESULTS, is_superseded, message_of
 from standpipe_orchestrator.values.metadata_conversion import wrong_shapes
 from standpipe_orchestrator.values.results import AssetObservation, PipesResult
@@ -46,7 +46,7 @@ _ASKED_FOR = frozenset({*RESULTS, *CUSTOM_MESSAGES, *OBSERVATIONS})
 """What callers ask for: one that cannot be read must not look as if it had not been reported."""
 
 
-class Dispatch:
+class EventDispatch:
     """Hands the events of one invocation on.
 
     Args:
@@ -62,7 +62,7 @@ class Dispatch:
     def __init__(
         self,
         *,
-        collected: CollectedResults,
+        collected: ResultCollection,
         log: logging.Logger,
         own_producer: str,
         forward_stdio: bool,
@@ -99,7 +99,7 @@ class Dispatch:
                 if made is not None:
                     self._warn_of_wrong_shapes(event, made)
                 if isinstance(made, PipesResult):
-                    self._tell(made)
+                    self._notify(made)
             case Log():
                 if event.producer != self._own_producer:
                     text = with_traceback(message.message, event.details)
@@ -117,7 +117,7 @@ class Dispatch:
                     self._log.info("[pipes] external process successfully opened dagster pipes.")
             case Closed(exception=PipesException() as exception):
                 level = logging.INFO if self._cancelled() or is_superseded(event) else logging.ERROR
-                self._log.log(level, "[pipes] external process pipes closed with exception\n%s", _told(exception))
+                self._log.log(level, "[pipes] external process pipes closed with exception\n%s", _traceback(exception))
             case Closed():
                 self._log.debug("[pipes] external process closed pipes.")
             case ReportProcessEnd():
@@ -134,21 +134,24 @@ class Dispatch:
                 problem,
             )
 
-    def _tell(self, result: PipesResult) -> None:
+    def _notify(self, result: PipesResult) -> None:
         if self._on_result is not None:
             try:
                 self._on_result(result)
             except Exception:
-                # The result is collected already; whoever only watches must not stop the reading.
+                # The result is collected already; a callback that only watches must not stop the reading.
                 self._log.exception("[pipes] the context's `result_reported` failed for %r", result)
 
 
-def _told(exception: PipesException) -> str:
+def _traceback(exception: PipesException) -> str:
     """The exception as Python prints it: the cause first."""
     parts: list[str] = []
     if exception.cause is not None:
-        parts += [_told(exception.cause), "The above exception was the direct cause of the following exception:\n"]
+        parts += [_traceback(exception.cause), "The above exception was the direct cause of the following exception:\n"]
     elif exception.context is not None:
-        parts += [_told(exception.context), "During handling of the above exception, another exception occurred:\n"]
+        parts += [
+            _traceback(exception.context),
+            "During handling of the above exception, another exception occurred:\n",
+        ]
     parts += ["".join(exception.stack) + exception.message.rstrip("\n") + "\n"]
     return "\n".join(parts)

@@ -1,6 +1,6 @@
 """Reads one invocation's events to their end on a thread of its own, and knows whether all of them were taken.
 
-An event whose handling raises costs neither its siblings nor goes unnoticed: it is kept here, and the end of the
+When handling an event raises, the other events are still handled, the event is recorded here, and the end of the
 session raises for it. The invariant: every event up to `position` was handled exactly once, or stands in `unhandled`;
 and without `trouble()` a green invocation's events are all here, as the broker's receipt has them.
 """
@@ -30,7 +30,7 @@ _LISTED = 20
 
 @dataclass(frozen=True, slots=True)
 class Unhandled:
-    """An event whose handling raised."""
+    """An event that could not be handled."""
 
     position: int
     method: str | None
@@ -40,17 +40,17 @@ class Unhandled:
         return f"position {self.position} ({self.method}): {type(self.cause).__name__}: {self.cause}"
 
 
-class Reading:
+class EventReader:
     """The events of one invocation, from the first.
 
     Args:
         handle: what is done with each.
-        log: is told when reading stops before the end.
+        log: gets a record when reading stops before the end.
         on_over: called once, when nothing more is read.
         on_cancel: called once, when the broker says that the work is to stop.
 
     Attributes:
-        unhandled: the first events whose handling raised.
+        unhandled: the first events that could not be handled.
     """
 
     def __init__(
@@ -115,9 +115,9 @@ class Reading:
             TimeoutError: an event could not be read, or handled, within the time.
         """
         self._join_while_events_come(latest.last_position)
-        told = self._tail.invocation
-        if told is not None and told.revision >= latest.revision:
-            latest = told
+        ended = self._tail.invocation
+        if ended is not None and ended.revision >= latest.revision:
+            latest = ended
         else:
             # Not at its end, or that was the end of a lost invocation which has come back to life since.
             self.stop()
@@ -131,15 +131,15 @@ class Reading:
 
     def trouble(self) -> str | None:
         """Why what was reported is not all here, as a text; None when it is."""
-        told: list[str] = []
+        problems: list[str] = []
         if self._failed:
             noun = "1 event" if self._failed == 1 else f"{self._failed} events"
             which = "; ".join(str(failed) for failed in self.unhandled)
             rest = f"; and {self._failed - len(self.unhandled)} more" if self._failed > len(self.unhandled) else ""
-            told.append(f"{noun} of the invocation could not be handled here, at {which}{rest}")
+            problems.append(f"{noun} of the invocation could not be handled here, at {which}{rest}")
         if self._missing:
-            told.append(f"what was read is not what the broker has: {'; '.join(self._missing)}")
-        return "; ".join(told) or None
+            problems.append(f"what was read is not what the broker has: {'; '.join(self._missing)}")
+        return "; ".join(problems) or None
 
     def _settle(self, latest: Invocation) -> Invocation:
         """Compares with the receipt; where they differ everything is read once more, and the invocation too."""
@@ -147,7 +147,7 @@ class Reading:
             return latest
         self._read_on(after=0, through=latest.last_position)
         latest = _newer(latest, self._client.invocations.get(self._id))
-        # Stored while that was read: whoever reports after the end changes the receipt too.
+        # Stored while that was read: a report after the end changes the receipt too.
         self._read_on(after=self.position, through=latest.last_position)
         if latest.verdict == "succeeded":
             self._missing = disagreements(latest, self._tally)

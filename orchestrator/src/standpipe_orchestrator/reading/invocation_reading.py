@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from standpipe_orchestrator.client.broker_client import BrokerClient
-from standpipe_orchestrator.reading.event_dispatch import Dispatch
-from standpipe_orchestrator.reading.event_reader import Reading
+from standpipe_orchestrator.reading.event_dispatch import EventDispatch
+from standpipe_orchestrator.reading.event_reader import EventReader
 from standpipe_orchestrator.reading.forwarded_output import flush_forwarded
 from standpipe_orchestrator.reading.receipt_check import superseded_producers
-from standpipe_orchestrator.reading.result_collection import CollectedResults
+from standpipe_orchestrator.reading.result_collection import ResultCollection
 from standpipe_orchestrator.values.results import PipesResult
 from standpipe_protocol.invocation import Control, Invocation
 
@@ -50,11 +50,11 @@ class InvocationReading:
     ) -> None:
         self.opened = threading.Event()
         self.cancel_requested = threading.Event()
-        self.collected = CollectedResults(asset_keys, read_again=partial(client.events.iterate, invocation_id))
+        self.collected = ResultCollection(asset_keys, read_again=partial(client.events.iterate, invocation_id))
         self.wake = self.collected.wake
         """Lets a thread that waits in `stream_results` look again."""
         self._on_opened = on_opened
-        self._dispatch = Dispatch(
+        self._dispatch = EventDispatch(
             collected=self.collected,
             log=log,
             own_producer=own_producer,
@@ -63,7 +63,7 @@ class InvocationReading:
             on_opened=self._note_opened,
             cancelled=self.cancel_requested.is_set,
         )
-        self._reader = Reading(
+        self._reader = EventReader(
             invocation_id,
             client=client,
             log=log,

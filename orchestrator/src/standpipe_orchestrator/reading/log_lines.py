@@ -46,7 +46,7 @@ class LogLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class LineSelection:
     """Which lines are shown. A level leaves out captured output, which has none."""
 
     sources: frozenset[Source] = frozenset(SOURCES)

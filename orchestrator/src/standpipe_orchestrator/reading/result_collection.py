@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import islice
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from standpipe_orchestrator.errors import BrokerError
 from standpipe_orchestrator.reading.bounded_items import (
@@ -30,14 +30,10 @@ from standpipe_orchestrator.values.from_events import (
     RESULTS,
     ReportKey,
     is_superseded,
-    observation_of,
-    observation_of_event,
-    payload_of,
+    message_of,
     replaced_position,
     report_key,
-    result_of,
-    result_of_event,
-    streamed_result_of,
+    value_of,
 )
 from standpipe_orchestrator.values.results import (
     AssetObservation,
@@ -56,7 +52,7 @@ from standpipe_protocol.messages import (
 T = TypeVar("T")
 
 
-class CollectedResults:
+class ResultCollection:
     """The results and custom messages of one invocation.
 
     Args:
@@ -74,6 +70,8 @@ class CollectedResults:
         self._messages = Retained[JsonValue](bounded=bounded)
         self._observations = Retained[AssetObservation](bounded=bounded)
         self._replaced: set[int] = set()
+        self._replacing: set[int] = set()
+        """Positions of reports that replaced one of an older attempt."""
         self._superseded: dict[int, ReportKey] = {}
         """Positions of reports by older attempts that stand only if there is no other."""
         self._superseded_producers: AbstractSet[str] = frozenset()
@@ -93,18 +91,18 @@ class CollectedResults:
         message: ReportAssetMaterialization | ReportAssetCheck | ReportAssetObservation | ReportCustomMessage,
     ) -> PipesResult | AssetObservation | None:
         """Adds one accepted message; answers the result or the observation it makes, if it makes one."""
+        value = value_of(message)
         match message:
             case ReportCustomMessage():
                 self._retain(self._messages, event, message.payload)
                 return None
             case ReportAssetObservation():
-                observation = observation_of(message)
-                self._retain(self._observations, event, observation)
-                return observation
+                self._retain(self._observations, event, cast("AssetObservation", value))
             case _:
-                return self._add_result(event, result_of(message))
+                self._add_result(event, cast("PipesResult", value))
+        return cast("PipesResult | AssetObservation", value)
 
-    def _add_result(self, event: Event, result: PipesResult) -> PipesResult:
+    def _add_result(self, event: Event, result: PipesResult) -> None:
         characters = characters_of(event.params)
         replaces, superseded = replaced_position(event), is_superseded(event)
         with self._changed:
@@ -114,12 +112,12 @@ class CollectedResults:
                 self._unreported.pop(result.asset_key, None)
             if replaces is not None:
                 self._replaced.add(replaces)
+                self._replacing.add(event.position)
             if superseded and replaces is None:
                 self._superseded[event.position] = report_key(result)
             else:
-                self._fresh.add(item, replaces=replaces is not None, characters=characters)
+                self._fresh.add(item, characters=characters)
             self._changed.notify_all()
-        return result
 
     def _retain(self, retained: Retained[T], event: Event, value: T) -> None:
         with self._changed:
@@ -138,7 +136,7 @@ class CollectedResults:
             self._changed.notify_all()
 
     def wake(self) -> None:
-        """Lets whoever waits in `take_new` look again."""
+        """Wakes threads that wait in `take_new`."""
         with self._changed:
             self._changed.notify_all()
 
@@ -151,18 +149,16 @@ class CollectedResults:
 
     def iterate_custom_messages(self) -> Iterator[JsonValue]:
         """The payloads until now, in the same way."""
-        return self._of_newest_attempt(self._messages, methods=CUSTOM_MESSAGES, read=payload_of)
+        return self._of_newest_attempt(self._messages, methods=CUSTOM_MESSAGES)
 
     def iterate_observations(self) -> Iterator[AssetObservation]:
         """The observations until now, in the same way."""
-        return self._of_newest_attempt(self._observations, methods=OBSERVATIONS, read=observation_of_event)
+        return self._of_newest_attempt(self._observations, methods=OBSERVATIONS)
 
-    def _of_newest_attempt(
-        self, retained: Retained[T], *, methods: Sequence[str], read: Callable[[Event], T]
-    ) -> Iterator[T]:
+    def _of_newest_attempt(self, retained: Retained[T], *, methods: Sequence[str]) -> Iterator[T]:
         with self._changed:
             through, left_out = retained.last_position, self._superseded_producers
-        items = self._all(retained, through=through, methods=methods, read=read)
+        items = self._all(retained, through=through, methods=methods)
         return (item.value for item in items if item.producer not in left_out)
 
     def reported(self) -> tuple[PipesResult, ...]:
@@ -174,7 +170,7 @@ class CollectedResults:
     def implicit(self) -> tuple[MaterializeResult, ...]:
         """An empty result, marked as implicit, for each target for which a succeeded invocation reported nothing.
 
-        Upstream's rule, kept to invocations that said that they succeeded.
+        Dagster's rule, limited to invocations that reported success.
         """
         with self._changed:
             unreported = tuple(self._unreported) if self._succeeded else ()
@@ -226,16 +222,15 @@ class CollectedResults:
                     continue
                 self._taken_through = item.position
                 if item.position not in self._replaced and item.position not in self._superseded:
-                    return item.value
+                    replaces = item.position in self._replacing
+                    return item.value.replace_normal(replaces=True) if replaces else item.value
             return None
 
     def _next_of_rest(self, through: int) -> Item[PipesResult] | None:
         """Reads again what came while there was no room for it; None once that is caught up with."""
         if self._rest is None:
             self._rest_through = through
-            self._rest = self._again(
-                after=self._taken_through, through=through, methods=RESULTS, read=streamed_result_of
-            )
+            self._rest = self._again(self._results, after=self._taken_through, through=through, methods=RESULTS)
         try:
             item = next(self._rest, None)
         except BaseException:
@@ -273,22 +268,19 @@ class CollectedResults:
         }
 
     def _all_results(self, through: int) -> Iterator[Item[PipesResult]]:
-        return self._all(self._results, through=through, methods=RESULTS, read=result_of_event)
+        return self._all(self._results, through=through, methods=RESULTS)
 
-    def _all(
-        self, retained: Retained[T], *, through: int, methods: Sequence[str], read: Callable[[Event], T]
-    ) -> Iterator[Item[T]]:
+    def _all(self, retained: Retained[T], *, through: int, methods: Sequence[str]) -> Iterator[Item[T]]:
         with self._changed:
             here, complete = len(retained.items), retained.complete
             last = retained.items[-1].position if retained.items else 0
         # The list only grows, so its beginning may be read without the lock.
         yield from islice(retained.items, here)
         if not complete:
-            yield from self._again(after=last, through=through, methods=methods, read=read)
+            yield from self._again(retained, after=last, through=through, methods=methods)
 
-    def _again(
-        self, *, after: int, through: int, methods: Sequence[str], read: Callable[[Event], T]
-    ) -> Iterator[Item[T]]:
+    def _again(self, retained: Retained[T], *, after: int, through: int, methods: Sequence[str]) -> Iterator[Item[T]]:
+        """The items of a list that are not in memory, made from the stored events once more."""
         assert self._read_again is not None  # noqa: S101  without it everything is here
         for event in self._read_again(after=after, methods=methods):
             if event.position > through:
@@ -296,10 +288,10 @@ class CollectedResults:
             if event.rejected or event.method not in methods:
                 continue
             try:
-                item = Item(event.position, event.producer, read(event))
+                value = cast("T", value_of(message_of(event)))
             except Exception:  # noqa: S112  named when it was read for the first time
                 continue
-            yield item
+            yield Item(event.position, event.producer, value)
 
 
 class _Fresh:
@@ -312,7 +304,7 @@ class _Fresh:
         self._items: deque[tuple[Item[PipesResult], int]] = deque()
         self._characters = 0
 
-    def add(self, item: Item[PipesResult], *, replaces: bool, characters: int) -> None:
+    def add(self, item: Item[PipesResult], *, characters: int) -> None:
         self.last_position = item.position
         if self.behind:
             return
@@ -321,8 +313,6 @@ class _Fresh:
         ):
             self.behind = True
             return
-        if replaces:
-            item = Item(item.position, item.producer, item.value.replace(replaces=True))
         self._characters += characters
         self._items.append((item, characters))
 

@@ -1,13 +1,13 @@
-"""The getters of everything that collects results: a session, and a replay of stored events.
+"""The getters of everything that has results: a session, a finished invocation, a replay of stored events.
 
-Every call answers with everything until now; nothing is consumed.
+Every call returns everything until now; nothing is consumed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from standpipe_orchestrator.reading.result_collection import CollectedResults
+from standpipe_orchestrator.reading.result_collection import ResultCollection
 from standpipe_orchestrator.values.from_events import with_metadata
 from standpipe_orchestrator.values.metadata_values import MetadataValue
 from standpipe_orchestrator.values.results import AssetObservation, PipesResult
@@ -17,8 +17,9 @@ from standpipe_protocol.json_text import JsonValue
 class ResultGetters:
     """Results, custom messages and observations, as tuples or one by one."""
 
-    def __init__(self, collected: CollectedResults) -> None:
-        self._collected = collected
+    def __init__(self, collected: ResultCollection, *, metadata: Mapping[str, MetadataValue] | None = None) -> None:
+        self.collected = collected
+        self._metadata = dict(metadata or {})
 
     def get_results(
         self, *, implicit_materializations: bool = True, metadata: Mapping[str, MetadataValue] | None = None
@@ -40,13 +41,14 @@ class ResultGetters:
         Raises:
             BrokerError: they cannot be read any more.
         """
-        yield from with_metadata(self._collected.iterate_reported(), metadata or {})
+        merged = {**self._metadata, **(metadata or {})}
+        yield from with_metadata(self.collected.iterate_reported(), merged)
         if implicit_materializations:
-            yield from with_metadata(self._collected.implicit(), metadata or {})
+            yield from with_metadata(self.collected.implicit(), merged)
 
     def get_custom_messages(self) -> tuple[JsonValue, ...]:
         """The payloads of all custom messages until now, in order; after the end without those of older attempts."""
-        return self._collected.custom_messages()
+        return self.collected.custom_messages()
 
     def iterate_custom_messages(self) -> Iterator[JsonValue]:
         """What `get_custom_messages` gives, one by one, read as `iterate_results` reads.
@@ -54,7 +56,7 @@ class ResultGetters:
         Raises:
             BrokerError: they cannot be read any more.
         """
-        yield from self._collected.iterate_custom_messages()
+        yield from self.collected.iterate_custom_messages()
 
     def get_observations(self) -> tuple[AssetObservation, ...]:
         """The observations until now, in order; after the end without those of older attempts. None is a result."""
@@ -66,4 +68,4 @@ class ResultGetters:
         Raises:
             BrokerError: they cannot be read any more.
         """
-        yield from self._collected.iterate_observations()
+        yield from self.collected.iterate_observations()

@@ -34,21 +34,21 @@ WITHHELD = (
 """What is handed on only when it is asked for by name."""
 
 
-def child_environment(environment: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+def child_environment(environment: Mapping[str, str], env: Mapping[str, str]) -> dict[str, str]:
     """The environment of a command.
 
     Args:
         environment: this process's.
-        given: what the command is to have besides; it wins, and what it names is handed on.
+        env: further variables; they win, and what they name is handed on.
     """
     inherited = {
         name: value
         for name, value in environment.items()
-        # `STANDPIPE_DATABASE_URL`, and whatever else people call them.
+        # `STANDPIPE_DATABASE_URL` and similar names.
         if name not in WITHHELD and not name.startswith((API_KEY_VARIABLE, DATABASE_VARIABLE))
     }
-    handed_on = {**inherited, **given}
-    if not given.get(SPOOL_FOLDER_VARIABLE):
+    handed_on = {**inherited, **env}
+    if not env.get(SPOOL_FOLDER_VARIABLE):
         # Also for a command with a home of its own: the launcher delivers from no other folder than this one.
         try:
             handed_on[SPOOL_FOLDER_VARIABLE] = spool_path(environment)

@@ -109,7 +109,7 @@ else:
         return True
 
     def _reap_ended() -> None:
-        # What ended meanwhile is gone, as it would be had SIGCHLD been ignored all along.
+        # What ended in this time is gone, as it would be had SIGCHLD been ignored all along.
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass

@@ -216,9 +216,9 @@ def find_invocation(client: BrokerClient, id_or_key: str) -> Invocation:
         if id_or_key.startswith("inv_"):
             return client.invocations.get(id_or_key)
         require_key(id_or_key)
-        found = client.invocations.list(limit=1, tag=f"{KEY_TAG}={id_or_key}").items
+        matches = client.invocations.list(limit=1, tag=f"{KEY_TAG}={id_or_key}").items
         # A list leaves out extras that are large.
-        return client.invocations.get(found[0].id)
+        return client.invocations.get(matches[0].id)
     except (NotFound, IndexError, ValueError):
         raise InvocationNotFound(
             f"{client.url} has no invocation with the id or key {id_or_key!r}. `standpipe ls` lists them."
@@ -238,7 +238,7 @@ def seen_through(session: PipesSession, *, require_success: bool) -> Generator[N
             session.end(reason=because, cancel=is_interrupt(error))
         except (BrokerError, TimeoutError) as second:
             # What the user's code raised is what matters; that the broker was not told belongs to it.
-            error.add_note(f"The end of invocation {session.invocation_id} could not be told: {second}")
+            error.add_note(f"The end of invocation {session.invocation_id} could not be reported: {second}")
         if session.reading.trouble is not None:
             error.add_note(session.reading.trouble)
         raise
@@ -256,7 +256,7 @@ def is_interrupt(error: BaseException) -> bool:
 
 
 def _tell_context(context: RunContext, session: PipesSession) -> None:
-    """Hooks that the definitions' contexts, and upstream's, have; others have none."""
+    """Hooks that the definitions' contexts, and Dagster's, have; others have none."""
     if session.context_data.asset_keys and hasattr(context, "set_requires_typed_event_stream"):
         context.set_requires_typed_event_stream(error_message=_NO_RESULTS)  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue, reportOptionalMemberAccess]  asked just above
     if hasattr(context, "invocation_registered"):

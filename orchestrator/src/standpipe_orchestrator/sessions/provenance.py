@@ -1,4 +1,4 @@
-"""Of what the assets of a launch were made the last time, as Dagster tells its external processes.
+"""From which versions the assets of a launch were made the last time, as Dagster tells its external processes.
 
 The broker knows it: the last materialization of each asset, the code version that its invocation was given, and what of
 its upstream assets there was by then.
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from standpipe_orchestrator.client.broker_client import BrokerClient
 
 MOST_ASSETS = 50
-"""Of one launch; the provenance of further ones is not told, since each costs some requests."""
+"""Of one launch; the provenance of further ones is left out, since each costs some requests."""
 MOST_DEPS = 50
-"""Upstream assets of each asset; the versions of further ones are not told."""
+"""Upstream assets of each asset; the versions of further ones are left out."""
 LOOKUP_SECONDS = 5.0
-"""So long a launch waits for all of it; what is not known by then is not told."""
+"""So long a launch waits for all of it; what is not known by then is left out."""
 
 
 def with_provenance(
@@ -35,16 +35,16 @@ def with_provenance(
 
     Args:
         deps: the upstream assets of each, as escaped keys.
-        log: is told, in one record, that something could not be learned.
+        log: gets one record when something could not be learned.
     """
-    given = context.provenance_by_asset_key
-    if not context.asset_keys or (given is not None and any(value is not None for value in given.values())):
+    known = context.provenance_by_asset_key
+    if not context.asset_keys or (known is not None and any(value is not None for value in known.values())):
         return context
     lookup = _Lookup(context.asset_keys[:MOST_ASSETS], deps, client=client)
-    found, trouble = lookup.learn(LOOKUP_SECONDS)
+    learned, trouble = lookup.learn(LOOKUP_SECONDS)
     if trouble is not None:
         log.warning("[pipes] the provenance of an asset is not known to this launch: %s", trouble)
-    return replace(context, provenance_by_asset_key={**dict.fromkeys(context.asset_keys), **found})
+    return replace(context, provenance_by_asset_key={**dict.fromkeys(context.asset_keys), **learned})
 
 
 class _Lookup:
@@ -57,8 +57,8 @@ class _Lookup:
         self._keys = keys
         self._deps = deps
         self._client = client
-        self._found: dict[str, JsonObject | None] = {}
-        self._trouble: str | None = None
+        self._learned: dict[str, JsonObject | None] = {}
+        self._problem: str | None = None
         self._over = False
 
     def learn(self, seconds: float) -> tuple[dict[str, JsonObject | None], str | None]:
@@ -73,16 +73,16 @@ class _Lookup:
         finally:
             self._over = True
         late = f"{self._client.url} did not answer all of it within {seconds:g} s." if thread.is_alive() else None
-        return dict(self._found), self._trouble or late
+        return dict(self._learned), self._problem or late
 
     def _run(self) -> None:
         for key in self._keys:
             if self._over:
                 return
             try:
-                self._found[key] = _provenance(key, list(self._deps.get(key, ()))[:MOST_DEPS], client=self._client)
+                self._learned[key] = _provenance(key, list(self._deps.get(key, ()))[:MOST_DEPS], client=self._client)
             except Exception as error:  # an answer that holds something else than expected, too
-                self._trouble = self._trouble or (str(error) if isinstance(error, BrokerError) else repr(error))
+                self._problem = self._problem or (str(error) if isinstance(error, BrokerError) else repr(error))
 
 
 def _provenance(key: str, deps: Sequence[str], *, client: BrokerClient) -> JsonObject | None:
@@ -103,16 +103,16 @@ def _provenance(key: str, deps: Sequence[str], *, client: BrokerClient) -> JsonO
 
 def _last(key: str, *, client: BrokerClient, until: str | None = None) -> JsonObject | None:
     try:
-        found = client.assets.materializations(AssetKey.from_escaped_user_string(key), until=until, limit=1).items
+        latest = client.assets.materializations(AssetKey.from_escaped_user_string(key), until=until, limit=1).items
     except NotFound:
         return None
-    return found[0] if found else None
+    return latest[0] if latest else None
 
 
 def _data_version(materialization: JsonObject) -> str:
     """The one that was reported; without one each materialization is a version of its own, as in Dagster."""
-    given = materialization.get("data_version")
-    return given if isinstance(given, str) else f"{materialization['invocation_id']}/{materialization['position']}"
+    version = materialization.get("data_version")
+    return version if isinstance(version, str) else f"{materialization['invocation_id']}/{materialization['position']}"
 
 
 def _code_version(key: str, invocation_id: str, *, client: BrokerClient) -> str:
@@ -122,5 +122,5 @@ def _code_version(key: str, invocation_id: str, *, client: BrokerClient) -> str:
     except NotFound:
         return invocation_id
     versions, run_id = context.get("code_version_by_asset_key"), context.get("run_id")
-    given = versions.get(key) if isinstance(versions, dict) else None
-    return given if isinstance(given, str) else str(run_id or invocation_id)
+    version = versions.get(key) if isinstance(versions, dict) else None
+    return version if isinstance(version, str) else str(run_id or invocation_id)

@@ -1,4 +1,4 @@
-"""What launching code may be given as `context`, and the context data that the external process gets from it."""
+"""What launching code may pass as `context`, and the context data that the external process gets from it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from standpipe_protocol.context import ContextData, KeyRange, TimeWindow
 from standpipe_protocol.json_text import JsonValue, encode_json
 
 EPHEMERAL_RUN_ID = "EPHEMERAL"
-"""Upstream's run id where there is no run."""
+"""Dagster's run id where there is no run."""
 
 
 @runtime_checkable
 class ProvidesContextData(Protocol):
-    """A context that knows itself what an external process is told; the definitions' contexts do."""
+    """A context that makes the context data itself; the contexts of definitions do."""
 
     def to_context_data(self, extras: Mapping[str, object] | None = None) -> ContextData: ...
 
 
 class PipesRunContext(Protocol):
-    """A context of somebody else's, with upstream's attributes. Only `run_id` must be there.
+    """A context of another library, with Dagster's attributes. Only `run_id` must be there.
 
     Read where they exist: `job_name`, `retry_number`, `asset_keys` (the selected keys; None in a step without assets),
     `partition_key` (with `has_partition_key`), `partition_key_range`, `partition_time_window`,
@@ -40,26 +40,26 @@ _EXPECTED = (
     "PipesRunContext."
 )
 _NAMES_OF_ASSETS = ("selected_asset_keys", "asset_key", "assets_def", "asset_check_spec")
-"""By which upstream's contexts, and those like them, have their assets."""
+"""Attributes in which Dagster's contexts, and those like them, have their assets."""
 
 RunContext: TypeAlias = "ProvidesContextData | PipesRunContext | ContextData | None"
 """None is for ad-hoc work that belongs to no run."""
 
 
 def context_data_for(context: RunContext, extras: Mapping[str, object] | None) -> ContextData:
-    """What the external process is told.
+    """The context data of the external process.
 
     Raises:
         TypeError: the extras hold something that JSON cannot carry, or the context is none.
     """
     require_context(context)
     _require_json(extras)
-    given = cast("Mapping[str, JsonValue]", dict(extras or {}))
+    json_extras = cast("Mapping[str, JsonValue]", dict(extras or {}))
     match context:
         case None:
-            return ContextData(run_id=EPHEMERAL_RUN_ID, extras=given)
+            return ContextData(run_id=EPHEMERAL_RUN_ID, extras=json_extras)
         case ContextData():
-            return replace(context, extras={**context.extras, **given})
+            return replace(context, extras={**context.extras, **json_extras})
         case ProvidesContextData():
             data = context.to_context_data(extras)
             if not isinstance(data, ContextData):  # pyright: ignore[reportUnnecessaryIsInstance]  callers without a type checker
@@ -67,7 +67,7 @@ def context_data_for(context: RunContext, extras: Mapping[str, object] | None) -
                 raise TypeError(f"`to_context_data` of the context given ({kind}) gave {data!r}. {_EXPECTED}")
             return data
         case _:
-            return _from_attributes(context, given)
+            return _from_attributes(context, json_extras)
 
 
 def require_context(context: RunContext) -> None:
@@ -99,14 +99,14 @@ def _has(context: object, name: str) -> bool:
     except AttributeError:
         return False
     except Exception:
-        return True  # it is there, and undefined in this step
+        return True  # it exists, and is undefined in this step
     return True
 
 
 def logger_of(context: RunContext) -> logging.Logger:
     """Where the external process's log records go."""
     log = getattr(context, "log", None)
-    # Upstream's context.log is a logging.Logger too.
+    # Dagster's context.log is a logging.Logger too.
     return log if isinstance(log, logging.Logger) else logging.getLogger("standpipe_orchestrator.pipes")
 
 
@@ -126,7 +126,7 @@ def _from_attributes(context: PipesRunContext, extras: Mapping[str, JsonValue]) 
         return getattr(context, name, None)
 
     keys = cast("list[CoercibleToAssetKey] | None", read("asset_keys"))
-    # Upstream's property raises outside a partitioned run, so it is not touched there.
+    # Dagster's property raises outside a partitioned run, so it is not touched there.
     partitioned = read("has_partition_key") is not False
     partition_key = cast("str | None", read("partition_key")) if partitioned else None
     key_range = read("partition_key_range") if partitioned else None
@@ -158,14 +158,14 @@ def _text_of(key: CoercibleToAssetKey) -> str:
 def _by_key(values: object) -> dict[str, object] | None:
     if not isinstance(values, Mapping):
         return None
-    given = cast("Mapping[CoercibleToAssetKey, object]", values)
-    return {_text_of(key): value for key, value in given.items()}
+    by_key = cast("Mapping[CoercibleToAssetKey, object]", values)
+    return {_text_of(key): value for key, value in by_key.items()}
 
 
 def _ends(interval: object) -> dict[str, str]:
     if isinstance(interval, Mapping):
-        given = cast("Mapping[str, object]", interval)
-        start, end = given["start"], given["end"]
+        ends = cast("Mapping[str, object]", interval)
+        start, end = ends["start"], ends["end"]
     else:
         start, end = getattr(interval, "start", None), getattr(interval, "end", None)
     return {name: _iso(value) for name, value in (("start", start), ("end", end))}

@@ -9,9 +9,11 @@ from standpipe_orchestrator.values.asset_key import AssetKey
 from standpipe_orchestrator.values.metadata_conversion import metadata_from_wire
 from standpipe_orchestrator.values.metadata_values import MetadataValue
 from standpipe_orchestrator.values.results import (
+    NO_VALUE,
     AssetCheckResult,
     AssetCheckSeverity,
     AssetObservation,
+    DataVersion,
     MaterializeResult,
     PipesResult,
 )
@@ -36,33 +38,54 @@ OBSERVATIONS = ("report_asset_observation",)
 
 
 def result_of(message: ReportAssetMaterialization | ReportAssetCheck) -> PipesResult:
-    """The result that a report makes."""
+    """The result that a report makes. Its metadata is normalised here, and nowhere after."""
+    key, metadata = AssetKey.from_escaped_user_string(message.asset_key), metadata_from_wire(message.metadata)
     match message:
         case ReportAssetMaterialization():
-            return MaterializeResult(
-                asset_key=AssetKey.from_escaped_user_string(message.asset_key),
-                metadata=metadata_from_wire(message.metadata),
-                data_version=message.data_version,
+            return MaterializeResult.of_normal(
+                asset_key=key,
+                metadata=metadata,
+                check_results=[],
+                data_version=None if message.data_version is None else DataVersion(message.data_version),
+                tags=None,
+                value=NO_VALUE,
+                implicit=False,
+                replaces=False,
             )
         case ReportAssetCheck():
-            return AssetCheckResult(
+            return AssetCheckResult.of_normal(
                 passed=message.passed,
-                asset_key=AssetKey.from_escaped_user_string(message.asset_key),
+                asset_key=key,
                 check_name=message.check_name,
-                metadata=metadata_from_wire(message.metadata),
+                metadata=metadata,
                 severity=AssetCheckSeverity(message.severity),
+                description=None,
+                replaces=False,
             )
 
 
 def observation_of(message: ReportAssetObservation) -> AssetObservation:
-    """What was observed."""
-    return AssetObservation(
-        AssetKey.from_escaped_user_string(message.asset_key),
+    """The observation that a report makes."""
+    return AssetObservation.of_normal(
+        asset_key=AssetKey.from_escaped_user_string(message.asset_key),
         metadata=metadata_from_wire(message.metadata),
-        data_version=message.data_version,
+        data_version=None if message.data_version is None else DataVersion(message.data_version),
         partition=message.partition,
         tags={name: text for name, text in (message.tags or {}).items() if isinstance(text, str)},
     )
+
+
+def value_of(message: Message) -> PipesResult | AssetObservation | JsonValue:
+    """The value that a report makes: a result, an observation, or the payload of a custom message."""
+    match message:
+        case ReportAssetMaterialization() | ReportAssetCheck():
+            return result_of(message)
+        case ReportAssetObservation():
+            return observation_of(message)
+        case ReportCustomMessage():
+            return message.payload
+        case _:
+            raise InvalidMessage(pointer="/method", expected="a report", got=message.method)
 
 
 def message_of(event: Event) -> Message:
@@ -77,44 +100,18 @@ def report_key(result: PipesResult) -> ReportKey:
 
 
 def with_metadata(results: Iterable[PipesResult], metadata: Mapping[str, MetadataValue]) -> Iterator[PipesResult]:
-    """The results with metadata of the whole invocation merged in; the invocation's values win, as upstream has it."""
+    """The results with metadata of the whole invocation merged in; the invocation's values win, as in Dagster."""
     for result in results:
-        yield result.replace(metadata={**result.metadata, **metadata}) if metadata else result
-
-
-def result_of_event(event: Event) -> PipesResult:
-    message = message_of(event)
-    if not isinstance(message, ReportAssetMaterialization | ReportAssetCheck):
-        raise InvalidMessage(pointer="/method", expected=" or ".join(RESULTS), got=str(event.method))
-    return result_of(message)
-
-
-def streamed_result_of(event: Event) -> PipesResult:
-    result = result_of_event(event)
-    return result if replaced_position(event) is None else result.replace(replaces=True)
-
-
-def payload_of(event: Event) -> JsonValue:
-    message = message_of(event)
-    if not isinstance(message, ReportCustomMessage):
-        raise InvalidMessage(pointer="/method", expected=CUSTOM_MESSAGES[0], got=str(event.method))
-    return message.payload
-
-
-def observation_of_event(event: Event) -> AssetObservation:
-    message = message_of(event)
-    if not isinstance(message, ReportAssetObservation):
-        raise InvalidMessage(pointer="/method", expected=OBSERVATIONS[0], got=str(event.method))
-    return observation_of(message)
+        yield result.replace_normal(metadata={**result.metadata, **metadata}) if metadata else result
 
 
 def is_superseded(event: Event) -> bool:
-    """Whether it is a word of an older attempt, which came after a newer one had begun."""
+    """Whether an older attempt sent it after a newer one had begun."""
     return any(note.get("code") == "superseded" for note in event.notes)
 
 
 def replaced_position(event: Event) -> int | None:
-    """The position of an older attempt's report whose place it takes."""
+    """The position of an older attempt's report that this one replaces."""
     for note in event.notes:
         position = note.get("position")
         if note.get("code") == "replaces" and isinstance(position, int):

@@ -1,7 +1,7 @@
-"""Metadata values as orchestration code sees them: upstream's classes, made from the protocol's one normal form.
+"""Metadata values as orchestration code sees them: Dagster's classes, made from the protocol's one normal form.
 
-They hold and compare. `metadata_wire` makes them from what was reported and from plain Python values; what `to_wire`
-writes, it reads back to an equal value.
+`metadata_conversion` makes them from what was reported and from plain Python values; what `to_wire` writes, it reads
+back to an equal value.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class MetadataConstructors(type):
     """`MetadataValue.url(...)` and its like, one for each type.
 
     They live in the metaclass, so that `MetadataValue.text("x")` makes a value while `value.text` of a made one is its
-    text: upstream has both under the same names.
+    text: Dagster has both under the same names.
     """
 
     def text(cls, text: builtins.str | None) -> TextMetadataValue:
@@ -82,53 +82,53 @@ class MetadataConstructors(type):
 class MetadataValue(metaclass=MetadataConstructors):
     """A typed metadata value; `value` is the plain Python value. `MetadataValue.url(...)` and its like make them."""
 
-    __slots__ = ("_held",)
+    __slots__ = ("_value",)
     metadata_type: ClassVar[str] = ""
     _field: ClassVar[str] = "value"
     _accepted: ClassVar[tuple[type, ...]] = (object,)
 
-    def __init__(self, held: object) -> None:
-        if not isinstance(held, self._accepted):
+    def __init__(self, value: object) -> None:
+        if not isinstance(value, self._accepted):
             expected = " or ".join("None" if kind is _NONE else kind.__name__ for kind in self._accepted)
             raise InvalidMetadata(
-                f"{type(self).__name__} was given {held!r} ({type(held).__name__}); expected {expected}."
+                f"{type(self).__name__} was given {value!r} ({type(value).__name__}); expected {expected}."
             )
-        self._held = held
+        self._value = value
 
     @property
     def value(self) -> object:
-        return self._held
+        return self._value
 
     def to_wire(self) -> JsonObject:
         """`{"type": ..., "raw_value": ...}` in the protocol's normal form, non-finite numbers as their names."""
         return {"type": self.metadata_type, "raw_value": self._raw()}
 
     def _raw(self) -> JsonValue:
-        return cast("JsonValue", self._held)
+        return cast("JsonValue", self._value)
 
     def __eq__(self, other: object) -> bool:
-        return self._held == other._held if isinstance(other, MetadataValue) and type(other) is type(self) else False
+        return self._value == other._value if isinstance(other, MetadataValue) and type(other) is type(self) else False
 
     def __hash__(self) -> int:
-        return hash((type(self).__name__, repr(self._held)))
+        return hash((type(self).__name__, repr(self._value)))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._field}={self._held!r})"
+        return f"{type(self).__name__}({self._field}={self._value!r})"
 
 
 class _Typed(MetadataValue, Generic[T_co]):
-    """A metadata value whose `value` has a type of its own."""
+    """A metadata value with a typed `value`."""
 
     __slots__ = ()
-    _held: T_co
+    _value: T_co
 
     @property
     def value(self) -> T_co:
-        return self._held
+        return self._value
 
 
 class TextMetadataValue(_Typed[str]):
-    """A text; None is the empty text, as upstream has it."""
+    """A text; None is the empty text, as in Dagster."""
 
     __slots__ = ()
     metadata_type = "text"
@@ -140,11 +140,11 @@ class TextMetadataValue(_Typed[str]):
 
     @property
     def text(self) -> str:
-        return self._held
+        return self._value
 
 
 class UrlMetadataValue(_Typed[str]):
-    """An address; None is the empty one, as upstream has it."""
+    """An address; None is the empty one, as in Dagster."""
 
     __slots__ = ()
     metadata_type = "url"
@@ -156,11 +156,11 @@ class UrlMetadataValue(_Typed[str]):
 
     @property
     def url(self) -> str:
-        return self._held
+        return self._value
 
 
 class PathMetadataValue(_Typed[str]):
-    """A path; None is the empty path, as upstream has it."""
+    """A path; None is the empty path, as in Dagster."""
 
     __slots__ = ()
     metadata_type = "path"
@@ -172,11 +172,11 @@ class PathMetadataValue(_Typed[str]):
 
     @property
     def path(self) -> str:
-        return self._held
+        return self._value
 
 
 class NotebookMetadataValue(_Typed[str]):
-    """A notebook's path; None is the empty path, as upstream has it."""
+    """A notebook's path; None is the empty path, as in Dagster."""
 
     __slots__ = ()
     metadata_type = "notebook"
@@ -188,7 +188,7 @@ class NotebookMetadataValue(_Typed[str]):
 
     @property
     def path(self) -> str:
-        return self._held
+        return self._value
 
 
 class JsonMetadataValue(_Typed[JsonValue]):
@@ -212,7 +212,7 @@ class JsonMetadataValue(_Typed[JsonValue]):
 
     @property
     def data(self) -> JsonValue:
-        return self._held
+        return self._value
 
     def to_wire(self) -> JsonObject:
         wire = super().to_wire()
@@ -220,7 +220,7 @@ class JsonMetadataValue(_Typed[JsonValue]):
 
 
 class MarkdownMetadataValue(_Typed[str]):
-    """Markdown text; None is the empty text, as upstream has it."""
+    """Markdown text; None is the empty text, as in Dagster."""
 
     __slots__ = ()
     metadata_type = "md"
@@ -232,7 +232,7 @@ class MarkdownMetadataValue(_Typed[str]):
 
     @property
     def md_str(self) -> str:
-        return self._held
+        return self._value
 
 
 class FloatMetadataValue(_Typed["float | None"]):
@@ -244,7 +244,7 @@ class FloatMetadataValue(_Typed["float | None"]):
         super().__init__(float(value) if isinstance(value, int) else value)
 
     def _raw(self) -> JsonValue:
-        return None if self._held is None else float_to_raw(self._held)
+        return None if self._value is None else float_to_raw(self._value)
 
 
 class IntMetadataValue(_Typed["int | None"]):
@@ -283,7 +283,7 @@ class TimestampMetadataValue(_Typed[float]):
         super().__init__(float(value) if isinstance(value, int) else value)
 
     def _raw(self) -> JsonValue:
-        return float_to_raw(self._held)
+        return float_to_raw(self._value)
 
 
 class DagsterRunMetadataValue(_Typed[str]):
@@ -297,7 +297,7 @@ class DagsterRunMetadataValue(_Typed[str]):
 
     @property
     def run_id(self) -> str:
-        return self._held
+        return self._value
 
 
 class DagsterAssetMetadataValue(_Typed[AssetKey]):
@@ -310,10 +310,10 @@ class DagsterAssetMetadataValue(_Typed[AssetKey]):
 
     @property
     def asset_key(self) -> AssetKey:
-        return self._held
+        return self._value
 
     def _raw(self) -> JsonValue:
-        return list[JsonValue](self._held.path)
+        return list[JsonValue](self._value.path)
 
 
 class NullMetadataValue(_Typed[None]):
@@ -337,10 +337,10 @@ class TableSchemaMetadataValue(_Typed[TableSchema]):
 
     @property
     def schema(self) -> TableSchema:
-        return self._held
+        return self._value
 
     def _raw(self) -> JsonValue:
-        return self._held.to_wire()
+        return self._value.to_wire()
 
 
 class TableColumnLineageMetadataValue(_Typed[TableColumnLineage]):
@@ -353,10 +353,10 @@ class TableColumnLineageMetadataValue(_Typed[TableColumnLineage]):
 
     @property
     def column_lineage(self) -> TableColumnLineage:
-        return self._held
+        return self._value
 
     def _raw(self) -> JsonValue:
-        return self._held.to_wire()
+        return self._value.to_wire()
 
 
 class TableMetadataValue(MetadataValue):
@@ -364,7 +364,7 @@ class TableMetadataValue(MetadataValue):
 
     __slots__ = ()
     metadata_type = "table"
-    _held: tuple[list[TableRecord], TableSchema]
+    _value: tuple[list[TableRecord], TableSchema]
 
     def __init__(self, records: Sequence[TableRecord], schema: TableSchema | None = None) -> None:
         super().__init__((list(records), schema or _schema_of(records)))
@@ -375,11 +375,11 @@ class TableMetadataValue(MetadataValue):
 
     @property
     def records(self) -> list[TableRecord]:
-        return self._held[0]
+        return self._value[0]
 
     @property
     def schema(self) -> TableSchema:
-        return self._held[1]
+        return self._value[1]
 
     def _raw(self) -> JsonValue:
         return {"records": [dict(record.data) for record in self.records], "schema": self.schema.to_wire()}

@@ -1,6 +1,6 @@
 """What an asset function returns and an external process reports: materializations, check results, observations.
 
-Frozen values, keyword-compatible with upstream's. Metadata is normalised when they are made.
+Frozen values, keyword-compatible with Dagster's. Metadata is normalised when they are made.
 """
 
 from __future__ import annotations
@@ -72,6 +72,17 @@ class _Frozen:
         """A copy with other values for the named fields."""
         return type(self)(**{**self._fields(), **changes})
 
+    @classmethod
+    def of_normal(cls, **fields: object) -> Self:
+        """A value of all its fields, which are in their normal form already: nothing is converted or checked."""
+        made = object.__new__(cls)
+        made._set(**fields)
+        return made
+
+    def replace_normal(self, **changes: object) -> Self:
+        """As `replace`, with values that are in their normal form already."""
+        return self.of_normal(**{**self._fields(), **changes})
+
     def _set(self, **values: object) -> None:
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -130,7 +141,7 @@ class AssetCheckResult(_Frozen):
 class MaterializeResult(_Frozen):
     """An asset was materialized.
 
-    `implicit` marks a result that nobody reported: the invocation succeeded, and upstream's rule says that the
+    `implicit` marks a result without a report: the invocation succeeded, and Dagster's rule says that the
     selected asset therefore was materialized. `replaces` marks, while results stream, one that takes the place of an
     earlier one which an older attempt of the work had reported.
     """
@@ -146,7 +157,7 @@ class MaterializeResult(_Frozen):
     implicit: bool
     replaces: bool
 
-    def __init__(  # noqa: PLR0917  upstream's order
+    def __init__(  # noqa: PLR0917  Dagster's order
         self,
         asset_key: CoercibleToAssetKey | None = None,
         metadata: Mapping[str, RawMetadataValue] | None = None,

@@ -54,7 +54,7 @@ def answering_with(verb: str, answer: Callable[[Console], int]) -> int:
         print(f"standpipe {verb}: {visible(str(error))}", file=sys.stderr)  # noqa: T201
         return 1
     except BrokenPipeError:
-        # `standpipe ls | head`: whoever read has seen enough. Python must not complain at exit either.
+        # `standpipe ls | head`: the reader has seen enough. Python must not complain at exit either.
         sys.stdout = None
         return 0
     except KeyboardInterrupt:

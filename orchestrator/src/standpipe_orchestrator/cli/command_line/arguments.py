@@ -21,16 +21,16 @@ _SUGGESTED = 50
 _ID = "the invocation's id, as `standpipe ls` lists it"
 
 
-def add_id(parser: argparse.ArgumentParser, *, several: bool = False, told: str = _ID) -> None:
+def add_id(parser: argparse.ArgumentParser, *, several: bool = False, help: str = _ID) -> None:
     if several:
-        action = parser.add_argument("ids", metavar="ID", type=invocation_id, nargs="+", help=told)
+        action = parser.add_argument("ids", metavar="ID", type=invocation_id, nargs="+", help=help)
     else:
-        action = parser.add_argument("id", metavar="ID", type=invocation_id, help=told)
+        action = parser.add_argument("id", metavar="ID", type=invocation_id, help=help)
     suggest(action, invocation_ids)
 
 
-def add_json(parser: argparse.ArgumentParser, told: str) -> None:
-    parser.add_argument("--json", action="store_true", help=told)
+def add_json(parser: argparse.ArgumentParser, help: str) -> None:
+    parser.add_argument("--json", action="store_true", help=help)
 
 
 def add_span(parser: argparse.ArgumentParser, what: str) -> None:
@@ -98,19 +98,19 @@ def moment(text: str) -> str:
 
 
 def invocation_ids(prefix: str) -> dict[str, str]:
-    """The latest invocations whose id begins like this, each with how it stands and what it is about."""
+    """The latest invocations with ids that begin like this, each with its state, job and assets."""
     from standpipe_orchestrator.cli.command_line.answering import asset_keys, context_text, standing
     from standpipe_orchestrator.cli.command_line.suggestions import broker_at_hand
 
     with broker_at_hand() as client:
-        found = client.invocations.list(limit=_SUGGESTED).items
+        invocations = client.invocations.list(limit=_SUGGESTED).items
     return {
         invocation.id: " ".join(
             word
             for word in (standing(invocation), context_text(invocation, "job_name"), *asset_keys(invocation)[:3])
             if word
         )
-        for invocation in found
+        for invocation in invocations
         if invocation.id.startswith(prefix)
     }
 
@@ -120,5 +120,5 @@ def asset_key_texts(prefix: str) -> list[str]:
     from standpipe_orchestrator.cli.command_line.suggestions import broker_at_hand
 
     with broker_at_hand() as client:
-        found = client.assets.list(text=prefix or None, limit=500).items
-    return [key for item in found if (key := str(item.get("asset_key", ""))).startswith(prefix)]
+        assets = client.assets.list(text=prefix or None, limit=500).items
+    return [key for item in assets if (key := str(item.get("asset_key", ""))).startswith(prefix)]

@@ -20,8 +20,8 @@ def broker_at_hand() -> Generator[BrokerClient]:
     Raises:
         BrokerNotFound: none does.
     """
-    found = find_broker()
-    if found is None:
+    credentials = find_broker()
+    if credentials is None:
         raise BrokerNotFound("No broker runs, so there is nothing to suggest.")
-    with BrokerClient(found.url, api_key=found.api_key, retry_seconds=0.0) as client:
+    with BrokerClient(credentials.url, api_key=credentials.api_key, retry_seconds=0.0) as client:
         yield client

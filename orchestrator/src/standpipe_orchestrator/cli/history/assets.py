@@ -47,7 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     suggest(key, asset_key_texts)
     parser.add_argument("-n", "--limit", type=positive, default=20, metavar="N", help="at most so many (default 20)")
-    parser.add_argument("--text", metavar="WORDS", help="without KEY: only assets whose key holds this")
+    parser.add_argument("--text", metavar="WORDS", help="without KEY: only assets with this in their key")
     parser.add_argument("--checks", action="store_true", help="with KEY: what its checks reported")
     parser.add_argument("--observations", action="store_true", help="with KEY: what was observed of it")
     parser.add_argument("--check", dest="check_name", metavar="NAME", help="with KEY: what this check reported")
@@ -66,18 +66,18 @@ def run(args: argparse.Namespace) -> int:
 def _misuse(args: argparse.Namespace) -> str | None:
     if args.key is not None:
         return "--text chooses among assets, and KEY has chosen one: leave one of them out." if args.text else None
-    given = [option for name, option in _HISTORY.items() if getattr(args, name) is not None]
-    given += [option for option in ("--checks", "--observations") if getattr(args, option.removeprefix("--"))]
-    return f"{', '.join(given)} needs the KEY of an asset." if given else None
+    options = [option for name, option in _HISTORY.items() if getattr(args, name) is not None]
+    options += [option for option in ("--checks", "--observations") if getattr(args, option.removeprefix("--"))]
+    return f"{', '.join(options)} needs the KEY of an asset." if options else None
 
 
 def _assets(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
     if args.key is None:
-        found = _listed(args, lambda limit, cursor: client.assets.list(text=args.text, limit=limit, cursor=cursor))
-        return _list(console, found, args)
+        items = _listed(args, lambda limit, cursor: client.assets.list(text=args.text, limit=limit, cursor=cursor))
+        return _list(console, items, args)
     key: AssetKey = args.key
     if args.checks or args.check_name is not None:
-        found = _listed(
+        items = _listed(
             args,
             lambda limit, cursor: client.assets.checks(
                 key,
@@ -89,19 +89,19 @@ def _assets(client: BrokerClient, console: Console, args: argparse.Namespace) ->
                 cursor=cursor,
             ),
         )
-        return _reports(console, found, args, row=_check_row)
+        return _reports(console, items, args, row=_check_row)
     history, row = client.assets.materializations, _materialization_row
     if args.observations:
         history, row = client.assets.observations, _observation_row
     elif not args.json and not (args.partition_key or args.since or args.until):
         _print_latest(console, client.assets.get(key))
-    found = _listed(
+    items = _listed(
         args,
         lambda limit, cursor: history(
             key, partition_key=args.partition_key, since=args.since, until=args.until, limit=limit, cursor=cursor
         ),
     )
-    return _reports(console, found, args, row=row)
+    return _reports(console, items, args, row=row)
 
 
 def _listed(args: argparse.Namespace, page_of: Callable[[int, str | None], Page[JsonObject]]) -> Iterator[JsonObject]:

@@ -45,7 +45,7 @@ class Difference:
         path: what it is, from the general to the particular: `("context", "extras", "rate")`.
         values: of each invocation, in their order; None too where there is none.
         missing: the numbers of those that have none.
-        marked: of metadata, the numbers of those whose value does not fit the type it was reported as.
+        marked: of metadata, the numbers of those with a value that does not fit its reported type.
     """
 
     path: tuple[str, ...]
@@ -59,15 +59,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Shows in what invocations differ: context, extras, tags, what was reported with its metadata, checks, how "
         "long they took, which kinds of log lines are new or gone. The first is what the others are compared with."
     )
-    add_id(parser, several=True, told="invocations; with one it is compared with the last good one before it")
+    add_id(parser, several=True, help="invocations; with one it is compared with the last good one before it")
     parser.add_argument("--all-logs", action="store_true", help=f"all kinds of log lines, not {_TEMPLATES_SHOWN}")
     add_json(parser, "one JSON object: invocations, differences, log_templates")
 
 
 def run(args: argparse.Namespace) -> int:
-    given: Sequence[str] = args.ids
-    if len(given) > _MOST:
-        print(f"standpipe compare: at most {_MOST} invocations at once, got {len(given)}.", file=sys.stderr)  # noqa: T201
+    ids: Sequence[str] = args.ids
+    if len(ids) > _MOST:
+        print(f"standpipe compare: at most {_MOST} invocations at once, got {len(ids)}.", file=sys.stderr)  # noqa: T201
         return 2
     return answering("compare", lambda client, console: _compare(client, console, args))
 

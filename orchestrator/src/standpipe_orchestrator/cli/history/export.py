@@ -21,7 +21,7 @@ from standpipe_protocol.json_text import encode_json
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Writes one invocation, its events and its history, as lines of JSON."
     parser.epilog = "`standpipe import` stores it on another server, `standpipe replay` rebuilds its results."
-    add_id(parser, told="the invocation's id or key")
+    add_id(parser, help="the invocation's id or key")
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write to this file, not to stdout")
 
 

@@ -18,7 +18,7 @@ from standpipe_orchestrator.cli.history.tail import add_following, exit_code
 from standpipe_orchestrator.cli.words.event_lines import log_style
 from standpipe_orchestrator.cli.words.text import local_time, visible
 from standpipe_orchestrator.client.broker_client import BrokerClient
-from standpipe_orchestrator.reading.log_lines import LEVELS, SOURCES, LogLine, LogLines, Wanted, normal_level
+from standpipe_orchestrator.reading.log_lines import LEVELS, SOURCES, LineSelection, LogLine, LogLines, normal_level
 from standpipe_protocol.invocation import Event, Invocation
 
 _INDENT = 19
@@ -51,49 +51,49 @@ def run(args: argparse.Namespace) -> int:
 
 def _logs(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
     invocation = client.invocations.get(args.id)
-    wanted = Wanted(sources=frozenset(args.source or SOURCES), level=args.level, text=args.text)
+    selection = LineSelection(sources=frozenset(args.source or SOURCES), level=args.level, text=args.text)
     show = _shown_as(console, args)
     lines = LogLines()
 
-    def taken(events: Iterable[Event]) -> Iterator[LogLine]:
+    def selected(events: Iterable[Event]) -> Iterator[LogLine]:
         for event in events:
-            yield from filter(wanted, lines.take(event))
+            yield from filter(selection, lines.take(event))
 
-    there = taken(_stored(client, invocation, wanted))
+    there = selected(_stored(client, invocation, selection))
     if not args.follow:
-        there = itertools.chain(there, filter(wanted, lines.rest()))
+        there = itertools.chain(there, filter(selection, lines.rest()))
     for line in there if args.n is None else deque(there, maxlen=args.n):
         show(line)
     if args.follow:
         after = invocation.last_position
-        tail = client.events.stream(invocation.id, after=after, methods=wanted.methods, levels=wanted.levels)
-        for line in taken(tail):
+        tail = client.events.stream(invocation.id, after=after, methods=selection.methods, levels=selection.levels)
+        for line in selected(tail):
             show(line)
-        for line in filter(wanted, lines.rest()):
+        for line in filter(selection, lines.rest()):
             show(line)
         invocation = tail.invocation or invocation
     return exit_code(invocation, args)
 
 
-def _stored(client: BrokerClient, invocation: Invocation, wanted: Wanted) -> Iterator[Event]:
+def _stored(client: BrokerClient, invocation: Invocation, selection: LineSelection) -> Iterator[Event]:
     """The events of such lines up to the invocation's last position; the broker looks for what it can.
 
     It looks for text in messages, not in lines: a line of captured output may begin in one message and end in the
     next, so of that all is asked for.
     """
-    for_log = wanted.text is not None and "log" in wanted.methods
+    for_log = selection.text is not None and "log" in selection.methods
     reads = (
         [
             client.events.iterate(
                 invocation.id,
                 methods=[method],
-                levels=wanted.levels,
-                text=(wanted.text or "")[:_LONGEST_SOUGHT] if method == "log" else None,
+                levels=selection.levels,
+                text=(selection.text or "")[:_LONGEST_SOUGHT] if method == "log" else None,
             )
-            for method in wanted.methods
+            for method in selection.methods
         ]
         if for_log
-        else [client.events.iterate(invocation.id, methods=wanted.methods, levels=wanted.levels)]
+        else [client.events.iterate(invocation.id, methods=selection.methods, levels=selection.levels)]
     )
     # The reads are not of one moment, so each ends where the invocation stood before all of them.
     until = [itertools.takewhile(lambda event: event.position <= invocation.last_position, read) for read in reads]

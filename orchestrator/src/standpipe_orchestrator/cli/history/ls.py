@@ -64,7 +64,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--failed-checks",
         action="store_const",
         const="true",
-        help="with a check that did not pass, whatever the verdict",
+        help="with a check that did not pass, and any verdict",
     )
     parser.add_argument("--pinned", action="store_const", const="true", help="that are pinned")
     parser.add_argument("--job", dest="job_name", metavar="NAME", help="of this job")
@@ -92,14 +92,14 @@ def _list(client: BrokerClient, console: Console, args: argparse.Namespace) -> i
         for invocation in invocations:
             print_json(console, invocation)
         return 0
-    found = list(invocations)
-    if not found:
+    listed_invocations = list(invocations)
+    if not listed_invocations:
         console.print("No invocations" + (" that fit." if filters else " yet."))
         return 0
     if console.is_terminal:
-        console.print(listing(found, width=console.width))
+        console.print(listing(listed_invocations, width=console.width))
         return 0
-    rows = [_row(invocation, width=console.width, brief=False) for invocation in found]
+    rows = [_row(invocation, width=console.width, brief=False) for invocation in listed_invocations]
     print_rows(console, tuple(rows[0]), [tuple(row.values()) for row in rows], flexible=_FLEXIBLE)
     return 0
 

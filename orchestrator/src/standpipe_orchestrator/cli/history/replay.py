@@ -1,6 +1,6 @@
 """`standpipe replay INV|FILE`: what a session would have given, rebuilt from stored events.
 
-0: everything could be gone through, whatever the verdict. 1: not.
+0: every event could be replayed, for any verdict. 1: not.
 """
 
 from __future__ import annotations

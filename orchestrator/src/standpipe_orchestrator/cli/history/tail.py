@@ -1,6 +1,6 @@
 """`standpipe tail ID`: the last events of an invocation, and with `-f` those that come, until it has ended.
 
-Exit code 0 whatever the verdict is, unless `--exit-status` asks for it: then 1 for any but `succeeded`.
+Exit code 0 for any verdict; with `--exit-status` 1 for any but `succeeded`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--method",
         action="append",
         choices=[*sorted(METHODS), "rejected"],
-        help="only these messages, or whatever was rejected; may be given several times",
+        help="only these messages, or rejected ones; may be given several times",
     )
     add_json(parser, "one event a line; with -f the invocation as it ended comes last")
 
@@ -86,12 +86,12 @@ def latest_events(
     # Without a filter the positions say where they begin; with one only reading tells.
     after = 0 if methods else max(0, invocation.last_position - count)
     position = invocation.last_position
-    kept: deque[Event] = deque(maxlen=count)
+    events: deque[Event] = deque(maxlen=count)
     if count:
         for event in client.events.iterate(invocation.id, after=after, methods=methods):
-            kept.append(event)
+            events.append(event)
             position = max(position, event.position)
-    return Latest(kept, position)
+    return Latest(events, position)
 
 
 def print_end(console: Console, invocation: Invocation) -> None:

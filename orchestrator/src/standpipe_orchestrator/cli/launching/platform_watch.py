@@ -104,7 +104,7 @@ class LaunchWatch:
                 return []
             fresh = changes[self._seen[invocation_id] :]
             self._seen[invocation_id] = len(changes)
-            found: list[str] = []
+            words: list[str] = []
             for item in fresh:
                 change, detail = str(item.get("change")), item.get("detail")
                 members = detail if isinstance(detail, dict) else {}
@@ -116,5 +116,5 @@ class LaunchWatch:
                     self._stages.pop(invocation_id, None)
                 # That it runs goes without saying where it has not waited.
                 if change in _NEWS and (change != "launch" or state in _WAITING or waited):
-                    found.append(change_words(item))
-            return found
+                    words.append(change_words(item))
+            return words

@@ -88,13 +88,13 @@ class Progress:
                 self._watch.begin(event.invocation_id)
             case Reported():
                 with self._lock:
-                    self._told.add(_told_as(event))
+                    self._told.add(_result_key(event))
                 self._result(event.result)
             case Recorded():
                 # What was reported has been shown when it came.
                 with self._lock:
-                    told = _told_as(event) in self._told
-                if not told:
+                    shown = _result_key(event) in self._told
+                if not shown:
                     self._result(event.result)
             case StepEnded():
                 self._running = None
@@ -125,8 +125,8 @@ class Progress:
                 self._line("skip", f"{in_line(outcome.name)} skipped: {visible(outcome.reason or '')}")
             case "failed":
                 self._line("bad", f"{in_line(outcome.name)} failed", tail=f"  {duration(outcome.seconds)}")
-                said = self.screen.errors_forwarded > self._errors_before
-                for line in _explained(outcome.error, without_stderr=said):
+                stderr_shown = self.screen.errors_forwarded > self._errors_before
+                for line in _explained(outcome.error, without_stderr=stderr_shown):
                     self._line("", f"  {visible(line)}", "red")
 
     @contextlib.contextmanager
@@ -223,7 +223,7 @@ def run_logger() -> logging.Logger:
     return logging.getLogger(RUN_LOGGER)
 
 
-def _told_as(event: Reported | Recorded) -> tuple[str, object, str]:
+def _result_key(event: Reported | Recorded) -> tuple[str, object, str]:
     result = event.result
     return event.step, result.asset_key, (result.check_name or "") if isinstance(result, AssetCheckResult) else ""
 

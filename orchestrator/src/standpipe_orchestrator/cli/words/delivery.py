@@ -1,6 +1,6 @@
 """What `standpipe show` says of the delivery: the receipt, how far the expected has come, who writes and who is silent.
 
-Reads what the broker shows with the invocation; whatever an older or newer one leaves out is left out here.
+Reads what the broker sends with the invocation; what an older or newer one leaves out is left out here.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class SupersededProducers:
 
     named: frozenset[str]
     current: frozenset[str] | None
-    """Where not all are listed, those that count: whatever is none of them is superseded."""
+    """Where not all are listed, those that count: all others are superseded."""
 
     def __contains__(self, producer: object) -> bool:
         return producer in self.named or (self.current is not None and producer not in self.current)
@@ -68,10 +68,10 @@ def _expected(progress: Mapping[str, JsonValue]) -> Text:
         for check in _list(checks, "missing")
         if isinstance(check, dict)
     ]
-    wanted = f"{came} of {counted(came + len(missing), 'report')}" if came or missing else ""
+    reports = f"{came} of {counted(came + len(missing), 'report')}" if came or missing else ""
     reported, expected = custom.get("reported"), custom.get("expected")
     messages = f"{reported} of {expected} custom messages" if expected else ""
-    text = Text(listed(filter(None, (wanted, messages))), style="green" if progress.get("complete") is True else "")
+    text = Text(listed(filter(None, (reports, messages))), style="green" if progress.get("complete") is True else "")
     if missing:
         shown = listed(visible(name) for name in missing[:_MISSING_SHOWN])
         more = f" and {len(missing) - _MISSING_SHOWN} more" if len(missing) > _MISSING_SHOWN else ""

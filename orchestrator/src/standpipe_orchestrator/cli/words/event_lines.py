@@ -88,8 +88,8 @@ def event_lines(event: Event, *, superseded: Container[str] = ()) -> Iterator[Re
     match message:
         case ReportAssetMaterialization() | ReportAssetCheck():
             result = result_of(message)
-            told = result_line(result)
-            line.append(told.plain, style="dim" if is_outdated else told.style)
+            summary = result_line(result)
+            line.append(summary.plain, style="dim" if is_outdated else summary.style)
             details += metadata_grid(result.metadata)
         case ReportAssetObservation():
             observation = observation_of(message)
@@ -142,7 +142,7 @@ def _tells_failure(end: ReportProcessEnd) -> bool:
 
 
 def _below(text: str) -> str:
-    """Visible text whose further lines stand below the first."""
+    """Visible text, its further lines indented below the first."""
     return visible(text.rstrip()).replace("\n", "\n" + " " * _INDENT)
 
 

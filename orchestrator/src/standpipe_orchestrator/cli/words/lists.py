@@ -1,4 +1,4 @@
-"""Lists with a row and a line an item, whatever their names are.
+"""Lists with one line an item, for names of any length.
 
 On a terminal what is flexible is cut with an ellipsis, and the rest (ids, times, verdicts) is whole. Elsewhere nothing
 is cut, since a program reads it: a value that is wider than its column moves the rest of its own row and of no other.
@@ -52,17 +52,17 @@ def print_rows(
 
 def _fitted(names: Sequence[str], rows: Sequence[Sequence[Text]], *, width: int, flexible: Collection[str]) -> Table:
     widths = {name: max(len(name), *(row[at].cell_len for row in rows)) for at, name in enumerate(names)}
-    kept = list(names)
+    shown = list(names)
     for name in _FIRST_TO_GO:
-        if name in kept and _room(kept, widths, width=width, flexible=flexible) < _FLEXIBLE_WIDTH:
-            kept.remove(name)
+        if name in shown and _room(shown, widths, width=width, flexible=flexible) < _FLEXIBLE_WIDTH:
+            shown.remove(name)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim underline", pad_edge=False)
-    room = _room(kept, widths, width=width, flexible=flexible)
-    for name, at_most in _shares(kept, widths, room=room, flexible=flexible).items():
+    room = _room(shown, widths, width=width, flexible=flexible)
+    for name, at_most in _shares(shown, widths, room=room, flexible=flexible).items():
         # That a cell stays on one line is said by the cell's text; rich shrinks only columns that it may wrap.
         table.add_column(name, no_wrap=name not in flexible, max_width=at_most)
     for row in rows:
-        table.add_row(*(text for name, text in zip(names, row, strict=True) if name in kept))
+        table.add_row(*(text for name, text in zip(names, row, strict=True) if name in shown))
     return table
 
 

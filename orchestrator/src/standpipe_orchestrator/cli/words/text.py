@@ -39,7 +39,7 @@ _NOT_IN_A_LINE = str.maketrans({"\n": "\\n", "\t": "\\t"})
 
 def visible(text: str) -> str:
     r"""The text with control characters written out (`\x1b`), so that it can neither move a cursor nor fake a line."""
-    return _UNSEEN.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)
+    return _UNSEEN.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
 
 
 def in_line(text: str) -> str:
@@ -108,8 +108,8 @@ def briefly(value: MetadataValue) -> str:
         case NullMetadataValue():
             return "null"
         case _:
-            held = value.value
-            return one_line(f"{held:,}" if type(held) is int else str(held), at_most=60)
+            plain = value.value
+            return one_line(f"{plain:,}" if type(plain) is int else str(plain), at_most=60)
 
 
 def timestamp(value: TimestampMetadataValue) -> str:

@@ -47,7 +47,7 @@ def plan_run(
 ) -> Plan:
     """Decides what runs, in which order, and for which slice.
 
-    A step's checks run with its assets; without a selection, checks of assets that nobody here makes run too.
+    A step's checks run with its assets; without a selection, checks of assets that no step makes run too.
 
     Raises:
         InvalidSelection: the selection names what is not there, or a part of a step that only runs whole.

@@ -64,8 +64,8 @@ def materialize(
         raise_on_error: raise what a step raised, at once. Otherwise everything that does not depend on it still runs,
             and the result says what failed. A failed check never raises.
         run_id: the run's id, by default a new UUID.
-        job_name: what external processes are told as `job_name`.
-        on_event: told what happens, as it happens, partly from other threads.
+        job_name: the `job_name` of external processes.
+        on_event: called with what happens, as it happens, partly from other threads.
 
     Raises:
         DefinitionError: the definitions, the selection or the partition do not fit; nothing has run.
@@ -81,9 +81,9 @@ def materialize(
         io_manager=_io_manager(definitions.resources),
         run_id=run_id or str(uuid.uuid4()),
         job_name=job_name,
-        tell=on_event or (lambda _: None),
+        notify=on_event or (lambda _: None),
     )
-    # What steps start as children of their own must not seem to end with 0 whatever happened.
+    # What steps start as children of their own must not seem to end with 0 when they failed.
     with kept_statuses:
         return run.execute(raise_on_error=raise_on_error)
 
@@ -103,22 +103,22 @@ class _Run:
     io_manager: IOManager
     run_id: str
     job_name: str
-    tell: Callable[[RunEvent], None]
+    notify: Callable[[RunEvent], None]
     missing: dict[AssetKey, _Absence] = field(default_factory=dict[AssetKey, "_Absence"])
     """Assets of this run that are not there, and why."""
     stored: set[AssetKey] = field(default_factory=set[AssetKey])
-    """Assets whose value this run has stored."""
+    """Assets of which this run has stored a value."""
     blocked: dict[AssetKey, str] = field(default_factory=dict[AssetKey, str])
     """Assets that are there but must not be used: a blocking check has not passed."""
 
     def execute(self, *, raise_on_error: bool) -> ExecuteResult:
-        self.tell(RunStarted(run_id=self.run_id, plan=self.plan))
+        self.notify(RunStarted(run_id=self.run_id, plan=self.plan))
         outcomes: list[StepOutcome] = []
         for step in self.plan.steps:
             outcome = self._skipped(step) or self._run_step(step)
             self._note_consequences(step, outcome)
             outcomes.append(outcome)
-            self.tell(StepEnded(outcome))
+            self.notify(StepEnded(outcome))
             if raise_on_error and outcome.error is not None:
                 raise outcome.error
         result = ExecuteResult(
@@ -127,7 +127,7 @@ class _Run:
             load_value=self._load,
             nodes={step.name: step.keys for step in self.plan.steps},
         )
-        self.tell(RunEnded(result))
+        self.notify(RunEnded(result))
         return result
 
     def _skipped(self, step: PlannedStep) -> StepOutcome | None:
@@ -145,27 +145,27 @@ class _Run:
         results: list[MaterializeResult | AssetCheckResult] = []
         invocations: list[str] = []
 
-        def notify(event: StepEvent) -> None:
+        def notify_step(event: StepEvent) -> None:
             if isinstance(event, InvocationRegistered):
                 invocations.append(event.invocation_id)
-            self.tell(event)
+            self.notify(event)
 
         def record(result: MaterializeResult | AssetCheckResult) -> None:
             if result.replaces:
                 # The platform started the work again, and what it reports now stands.
                 results[:] = [one for one in results if report_key(one) != report_key(result)]
             results.append(result)
-            self.tell(Recorded(step=step.name, result=result))
+            self.notify(Recorded(step=step.name, result=result))
 
         kind = AssetCheckExecutionContext if step.node.is_check else AssetExecutionContext
-        context = kind(step=step, run_id=self.run_id, job_name=self.job_name, notify=notify)
+        context = kind(step=step, run_id=self.run_id, job_name=self.job_name, notify=notify_step)
         collector = ResultCollector(
             step,
             store_value=lambda key, value: self._store(step, key, value),
             record=record,
             added_metadata=context.metadata_added_to,
         )
-        self.tell(StepStarted(step.name))
+        self.notify(StepStarted(step.name))
         began = time.monotonic()
         error: Exception | None = None
         try:
@@ -175,7 +175,7 @@ class _Run:
             # Let through, it would end the whole run, and `sys.exit(0)` would end it green.
             error = InvalidResult(f"The step `{step.name}` called sys.exit({raised.code!r}); let it return or raise.")
             error.__cause__ = raised
-        except Exception as raised:  # whatever user code raises is this step's outcome
+        except Exception as raised:  # what user code raises is this step's outcome
             error = raised
         return StepOutcome(
             name=step.name,
@@ -242,9 +242,9 @@ class _Run:
 
 
 def _io_manager(resources: Mapping[str, object]) -> IOManager:
-    given = resources.get(IO_MANAGER)
-    if given is None:
+    io_manager = resources.get(IO_MANAGER)
+    if io_manager is None:
         return FilesystemIOManager()
-    if not isinstance(given, IOManager):
-        raise InvalidDefinition(f"The resource `{IO_MANAGER}` is {given!r}; expected an IOManager.")
-    return given
+    if not isinstance(io_manager, IOManager):
+        raise InvalidDefinition(f"The resource `{IO_MANAGER}` is {io_manager!r}; expected an IOManager.")
+    return io_manager

@@ -1,4 +1,4 @@
-"""What happens in a run, for whoever watches it. Events are facts, in order within a step, told from any thread."""
+"""What happens in a run, as events for a callback. They are in order within a step, and may come from any thread."""
 
 from __future__ import annotations
 

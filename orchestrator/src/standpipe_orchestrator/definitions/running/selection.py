@@ -76,13 +76,13 @@ def _reach(
     start: set[AssetKey], marks: str | None, neighbours: Callable[[AssetKey], Iterable[AssetKey]]
 ) -> set[AssetKey]:
     """What is within as many steps as there are `+`; everything for `*`."""
-    found, edge = set(start), set(start)
+    reached, edge = set(start), set(start)
     steps = 0 if marks is None else len(marks)
     while edge and (marks == "*" or steps > 0):
-        edge = {key for start_key in edge for key in neighbours(start_key)} - found
-        found |= edge
+        edge = {key for start_key in edge for key in neighbours(start_key)} - reached
+        reached |= edge
         steps -= 1
-    return found
+    return reached
 
 
 def _known(graph: AssetGraph, key: AssetKey) -> AssetKey:

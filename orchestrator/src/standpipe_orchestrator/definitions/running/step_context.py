@@ -1,7 +1,7 @@
-"""What a step's function is given about its run, and where its launchers say what they hear while it runs.
+"""What a step's function gets of its run, and where its launchers report what happens while it runs.
 
 `PipesSubprocessClient.run(context=...)` and `open_pipes_session(context=...)` take one of these. They ask it for
-`to_context_data(extras)`, write the external process's log records to `log`, and tell it what is reported, as it is.
+`to_context_data(extras)`, write the external process's log records to `log`, and pass on what is reported.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class StepExecutionContext:
         self.retry_number = 0
         self.log = _step_logger(step.name)
         self.required_results: str | None = None
-        """Set by whoever reads results for this step: what to say when the function then returns nothing."""
+        """Set when results are read for this step: the error text for a function that then returns nothing."""
         self._added: dict[AssetKey, dict[str, MetadataValue]] = {}
         self._recorded: set[AssetKey] = set()
 
@@ -74,7 +74,7 @@ class StepExecutionContext:
 
     @property
     def op_execution_context(self) -> Self:
-        """This context; upstream's check context keeps what launchers need one level down."""
+        """This context; in Dagster's check context launchers find what they need one level down."""
         return self
 
     @property
@@ -131,7 +131,7 @@ class StepExecutionContext:
         self._notify(Reported(step=self._step.name, result=result))
 
     def to_context_data(self, extras: Mapping[str, object] | None = None) -> ContextData:
-        """What an external process of this step is told."""
+        """The context data of an external process of this step."""
         versions = {spec.key.to_escaped_user_string(): spec.code_version for spec in self._step.specs}
         key, window = self._step.partition_key, self._step.time_window
         return ContextData(
@@ -224,7 +224,7 @@ class AssetExecutionContext(StepExecutionContext):
 
 
 class AssetCheckExecutionContext(StepExecutionContext):
-    """The context of a step that evaluates a check. Its external process is told no asset keys."""
+    """The context of a step that evaluates a check. Its external process gets no asset keys."""
 
 
 def _step_logger(step_name: str) -> logging.Logger:

@@ -129,10 +129,10 @@ class ResultCollector:
         stored: Mapping[str, MetadataValue] = {}
         if item.value is not NO_VALUE:
             stored = self._store_value(key, item.value)
-        given = cast("Mapping[str, RawMetadataValue]", item.metadata)
+        reported = cast("Mapping[str, RawMetadataValue]", item.metadata)
         result = MaterializeResult(
             asset_key=key,
-            metadata={**stored, **given, **self._added_metadata(key)},
+            metadata={**stored, **reported, **self._added_metadata(key)},
             data_version=item.data_version,
             check_results=item.check_results if isinstance(item, MaterializeResult) else None,
             tags=item.tags if isinstance(item, MaterializeResult) else None,
