@@ -40,7 +40,7 @@ def test_a_refused_request_is_shown_where_it_came_and_in_the_verdict(sqlite_serv
     assert "1 request with messages was refused, and nothing of that is stored. The first: malformed: " in shown
     lines = shown.splitlines()
     (at,) = (
-        number for number, line in enumerate(lines) if "a request was refused, malformed (400), 56 bytes: " in line
+        number for number, line in enumerate(lines) if "a request was refused: malformed (400), 56 bytes: " in line
     )
     assert 'he said "hi"' in lines[at]
     assert "opened" in lines[at - 1]

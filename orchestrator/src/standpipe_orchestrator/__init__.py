@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from standpipe_orchestrator.client.discovery import default_client as default_client
     from standpipe_orchestrator.client.event_tail import EventPage as EventPage
     from standpipe_orchestrator.client.invocation_operations import RegisteredInvocation as RegisteredInvocation
-    from standpipe_orchestrator.client.transport import Page as Page
+    from standpipe_orchestrator.client.pages import Page as Page
     from standpipe_orchestrator.definitions import AssetCheckExecutionContext as AssetCheckExecutionContext
     from standpipe_orchestrator.definitions import AssetCheckKey as AssetCheckKey
     from standpipe_orchestrator.definitions import AssetChecksDefinition as AssetChecksDefinition
@@ -111,7 +111,7 @@ if TYPE_CHECKING:
     from standpipe_protocol.process_end import Cause as Cause
 
 _MODULES = {
-    "standpipe_orchestrator.client.transport": ("Page",),
+    "standpipe_orchestrator.client.pages": ("Page",),
     "standpipe_orchestrator.values.asset_key": ("AssetKey",),
     "standpipe_orchestrator.client.broker_client": ("BrokerClient",),
     "standpipe_orchestrator.reading.completed_invocation": ("PipesClientCompletedInvocation",),

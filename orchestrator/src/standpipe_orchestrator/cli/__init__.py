@@ -19,7 +19,11 @@ from standpipe_protocol.limits import LONGEST_INTEGER
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One verb, implemented by `configure` and `run` of a module that is loaded when the verb is used."""
+    """One verb, implemented by a module that is loaded when the verb is used.
+
+    The module has `configure(parser)`, and either `run(args) -> exit code` or, where the broker answers,
+    `answer(client, console, args) -> exit code`, with `misuse(args) -> sentence or None` where arguments may not fit.
+    """
 
     help: str
     module: str
@@ -30,7 +34,12 @@ class Command:
 
     def run(self, args: argparse.Namespace) -> int:
         _let_long_integers_be_shown()
-        return cast("int", importlib.import_module(self.module).run(args))
+        module = importlib.import_module(self.module)
+        if hasattr(module, "run"):
+            return cast("int", module.run(args))
+        from standpipe_orchestrator.cli.command_line.answering import Verb, answer_with_broker
+
+        return answer_with_broker(cast("Verb", module), args)
 
 
 def _let_long_integers_be_shown() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Literal, TypedDict, Unpack
 from urllib.parse import quote
 
-from standpipe_orchestrator.client.transport import Page, Transport
+from standpipe_orchestrator.client.pages import Page
+from standpipe_orchestrator.client.transport import Transport
 from standpipe_orchestrator.values.asset_key import AssetKey, CoercibleToAssetKey
 from standpipe_protocol.json_text import JsonObject
 

@@ -10,14 +10,16 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal, TypeAlias, Unpack, cast
 
 from standpipe.orchestration import deliver_openings
 from standpipe_orchestrator.client.event_operations import invocation_path
 from standpipe_orchestrator.client.launch_claims import LAUNCH_KEY
+from standpipe_orchestrator.client.pages import Page, all_items
 from standpipe_orchestrator.client.server_protocol import ENDS_AND_ATTEMPTS, ServerProtocol
 from standpipe_orchestrator.client.spool_folders import spool_environments
-from standpipe_orchestrator.client.transport import CallOptions, Page, Transport
+from standpipe_orchestrator.client.transport import CallOptions, Transport
 from standpipe_orchestrator.errors import IdempotencyConflict, InvocationEnded
 from standpipe_protocol.context import ContextData
 from standpipe_protocol.invocation import Control, Expected, Invocation
@@ -160,13 +162,7 @@ class InvocationOperations:
         self, *, page_size: int = 100, mask: bool = False, **filters: str | Sequence[str] | None
     ) -> Iterator[Invocation]:
         """All invocations that fit, newest first, page by page as they are needed."""
-        cursor: str | None = None
-        while True:
-            page = self.list(limit=page_size, cursor=cursor, mask=mask, **filters)
-            yield from page.items
-            cursor = page.next_cursor
-            if cursor is None:
-                return
+        yield from all_items(partial(self.list, limit=page_size, mask=mask, **filters))
 
     def last_good(self, invocation_id: str, *, clean: bool = False, mask: bool = False) -> Invocation | None:
         """The last succeeded one before it of the same job on the same assets, of the same partition if there is one.

@@ -12,7 +12,7 @@ import socket
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypedDict, TypeVar, Unpack, cast
+from typing import TypeAlias, TypedDict, TypeVar, Unpack, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -20,6 +20,7 @@ import httpx_sse
 
 from standpipe import orchestration as sdk
 from standpipe.errors import PipesConfigurationError
+from standpipe_orchestrator.client.pages import Page
 from standpipe_orchestrator.client.problem_errors import error_for_problem
 from standpipe_orchestrator.errors import BrokerNotFound, BrokerUnreachable, UnexpectedAnswer
 from standpipe_protocol import PROTOCOL_VERSION
@@ -52,14 +53,6 @@ class CallOptions(TypedDict, total=False):
     headers: Mapping[str, str] | None
     answer_seconds: float | None
     """How long the answer may take; the client's own time-out when not given."""
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """One page of a list; `next_cursor` is None on the last."""
-
-    items: tuple[T, ...]
-    next_cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,10 +100,10 @@ class Supervision:
             for stream in streams:
                 after = None if captured is None else captured.get(stream.name, 0)
                 forward = self.settings.forward_stdio
-                captures.append(StreamCapture(stream, report=session.report, forward=forward, after=after))
+                captures.append(StreamCapture(stream, report=session.launch.report, forward=forward, after=after))
 
         def note_change() -> None:
-            session.wake()
+            session.reading.wake()
             control.note_change()
 
         job = JobThread(launch, on_launch=capture, on_change=note_change)
@@ -142,7 +142,7 @@ class Supervision:
         terminate_at: float | None = None
 
         def over() -> bool:
-            return job.ended or (terminate_at is None and session.cancel_requested.is_set())
+            return job.ended or (terminate_at is None and session.reading.cancel_requested.is_set())
 
         while True:
             moments = [moment for moment in (deadline, terminate_at) if moment is not None]
@@ -152,9 +152,9 @@ class Supervision:
                 because = "The command ended by itself after its cancel was requested."
                 return None if terminate_at is None else Stop(because, outcome="cancelled")
             now = monotonic()
-            if terminate_at is None and session.cancel_requested.is_set():
+            if terminate_at is None and session.reading.cancel_requested.is_set():
                 # Only what has opened learns of it, and may finish what it is at.
-                terminate_at = now + (settings.cancel_grace_seconds if session.opened.is_set() else 0.0)
+                terminate_at = now + (settings.cancel_grace_seconds if session.reading.opened.is_set() else 0.0)
             if terminate_at is not None and now >= terminate_at:
                 job.stop(grace_seconds=settings.termination_timeout_seconds, reason="cancelled")
                 return Stop("The command was ended because its invocation was cancelled.", outcome="cancelled")
@@ -216,7 +216,7 @@ class Supervision:
 
     def _finish(self, report: FinishReport) -> None:
         self.report = report
-        self.session.finish(
+        self.session.launch.finish(
             exit_code=report.exit_code, reason=report.reason, outcome=report.outcome, cause=report.cause
         )
 
@@ -239,15 +239,15 @@ class Supervision:
         while (lock := LaunchLock.acquire(path, seconds=0.0)) is None:
             # Another process of this machine supervises it, and this one goes on where that is killed.
             try:
-                yield from self._results_of_another(lambda: session.over)
+                yield from self._results_of_another(lambda: session.reading.over)
             except BaseException as error:
                 self._stop_following(None, error)
                 raise
-            if session.over and self._is_over():
+            if session.reading.over and self._is_over():
                 self.report = self._learned()
                 return
         try:
-            if self._is_over() or (session.invocation.ended and session.launched is None):
+            if self._is_over() or (session.invocation.ended and session.launch.facts is None):
                 self.report = self._learned()
             elif claim_launch(session, lock):
                 yield from self._run(self._launch, captured={})
@@ -260,14 +260,14 @@ class Supervision:
     def _take_up(self, lock: LaunchLock) -> Job:
         """The job that another process claimed; launches it where that process was killed before it could."""
         session = self.session
-        claim = (session.launched or {}).get("claim")
+        claim = (session.launch.facts or {}).get("claim")
         job_id = (session.refresh().platform or {}).get("job_id")
         deadline = monotonic() + CLAIMED_ELSEWHERE_SECONDS
         while True:
             job = self.launcher.take_up(self.work, job_id=job_id if isinstance(job_id, str) else None)
             if job is not None:
                 return job
-            if job_id is not None or session.opened.is_set() or session.invocation.opened_at is not None:
+            if job_id is not None or session.reading.opened.is_set() or session.invocation.opened_at is not None:
                 return EndedJob(JobEnd(outcome="unknown", detail=_GONE))
             if isinstance(claim, str) and lock.has_noted(claim):
                 # This process has the lock, so the one that claimed is gone.
@@ -280,17 +280,17 @@ class Supervision:
 
     def _follow(self) -> Generator[PipesResult]:
         session = self.session
-        job = JobThread(self._find_or_launch, on_change=session.wake)
+        job = JobThread(self._find_or_launch, on_change=session.reading.wake)
         try:
             try:
                 job.start()
             except Exception as error:
-                session.finish(reason=self._why_not_launched(error), outcome="not-launched")
-            while not (session.over and self._is_over(lost=job.ended)):
+                session.launch.finish(reason=self._why_not_launched(error), outcome="not-launched")
+            while not (session.reading.over and self._is_over(lost=job.ended)):
                 # It ended without a report, unless the report came right after the look.
                 if job.end is not None and not session.refresh().ended:
-                    session.finish(reason=job.end.detail, outcome=job.end.outcome)
-                yield from self._results_of_another(lambda: session.over or job.ended)
+                    session.launch.finish(reason=job.end.detail, outcome=job.end.outcome)
+                yield from self._results_of_another(lambda: session.reading.over or job.ended)
         except BaseException as error:
             self._stop_following(job, error)
             raise
@@ -318,7 +318,7 @@ class Supervision:
 
     def _stop_following(self, job: JobThread | None, error: BaseException) -> None:
         session, settings = self.session, self.settings
-        if session.over:
+        if session.reading.over:
             return
         log = logger_of(session.context)
         if isinstance(error, KeyboardInterrupt) and not settings.forward_termination:
@@ -334,14 +334,14 @@ class Supervision:
             log.warning("[pipes] the end of the interrupted command could not be learned: %s", second)
 
     def _results_of_another(self, until: Callable[[], bool]) -> Generator[PipesResult]:
-        if self.session.over:
+        if self.session.reading.over:
             time.sleep(LOOK_SECONDS)
         yield from self.session.stream_results(wait=LOOK_SECONDS, implicit_materializations=False, or_until=until)
 
     def _learned(self) -> FinishReport:
         """How it ended, as the process that supervised it reported."""
         invocation, detail = self.session.refresh(), self._finish_detail()
-        tail = self.session.stderr_tail
+        tail = self.session.reading.stderr_tail
         # The reason says why the work was ended, if it was, and then the end of stderr, which is known here.
         because = str(detail.get("reason") or "").removesuffix(tail.strip()).strip()
         return FinishReport(
@@ -365,7 +365,7 @@ def claim_launch(session: PipesSession, lock: LaunchLock) -> bool:
     claim = secrets.token_hex(16)
     lock.note(claim)
     facts = {"claim": claim, "host": socket.gethostname(), "pid": os.getpid(), "lock": str(lock.path)}
-    return session.claim_launch(facts)
+    return session.launch.claim(facts)
 
 
 _GONE = "The job is gone from its platform without a word of how it ended."

@@ -15,20 +15,8 @@ from standpipe_orchestrator.reading.result_collection import ResultCollection
 from standpipe_orchestrator.values.from_events import CUSTOM_MESSAGES, OBSERVATIONS, RESULTS, is_superseded, message_of
 from standpipe_orchestrator.values.metadata_conversion import wrong_shapes
 from standpipe_orchestrator.values.results import AssetObservation, PipesResult
+from standpipe_protocol import messages
 from standpipe_protocol.invocation import Event
-from standpipe_protocol.messages import (
-    Closed,
-    InvalidMessage,
-    Log,
-    LogExternalStream,
-    Opened,
-    PipesException,
-    ReportAssetCheck,
-    ReportAssetMaterialization,
-    ReportAssetObservation,
-    ReportCustomMessage,
-    ReportProcessEnd,
-)
 
 _LEVELS: Mapping[str, int] = {
     "DEBUG": logging.DEBUG,
@@ -87,40 +75,45 @@ class EventDispatch:
             return
         try:
             message = message_of(event)
-        except InvalidMessage as error:
+        except messages.InvalidMessage as error:
             if event.method in _ASKED_FOR:
                 raise
             # A later server's method, or a parameter that this version does not know how to read.
             self._log.warning("[pipes] event %d cannot be read by this version: %s", event.position, error)
             return
         match message:
-            case ReportAssetMaterialization() | ReportAssetCheck() | ReportAssetObservation() | ReportCustomMessage():
+            case (
+                messages.ReportAssetMaterialization()
+                | messages.ReportAssetCheck()
+                | messages.ReportAssetObservation()
+                | messages.ReportCustomMessage()
+            ):
                 made = self._collected.add(event, message)
                 if made is not None:
                     self._warn_of_wrong_shapes(event, made)
                 if isinstance(made, PipesResult):
                     self._notify(made)
-            case Log():
+            case messages.Log():
                 if event.producer != self._own_producer:
                     text = with_traceback(message.message, event.details)
                     self._log.log(_LEVELS[message.level.upper()], "%s", text)
-            case LogExternalStream():
+            case messages.LogExternalStream():
                 if message.stream == "stderr":
                     self.stderr_tail = (self.stderr_tail + message.text)[-_TAIL_CHARACTERS:]
                 if self._forward_stdio and event.producer != self._own_producer:
                     forward_text(message.stream, message.text)
-            case Opened():
+            case messages.Opened():
                 # A supervisor is not the work: it only reports how that ended.
                 if not self._opened and message.extras.get("role") != "supervisor":
                     self._opened = True
                     self._on_opened()
                     self._log.info("[pipes] external process successfully opened dagster pipes.")
-            case Closed(exception=PipesException() as exception):
+            case messages.Closed(exception=messages.PipesException() as exception):
                 level = logging.INFO if self._cancelled() or is_superseded(event) else logging.ERROR
                 self._log.log(level, "[pipes] external process pipes closed with exception\n%s", _traceback(exception))
-            case Closed():
+            case messages.Closed():
                 self._log.debug("[pipes] external process closed pipes.")
-            case ReportProcessEnd():
+            case messages.ReportProcessEnd():
                 end = ", ".join(f"{name} {value}" for name, value in message.described().items())
                 self._log.info("[pipes] the supervisor of the external process reported its end: %s", end)
 
@@ -143,7 +136,7 @@ class EventDispatch:
                 self._log.exception("[pipes] the context's `result_reported` failed for %r", result)
 
 
-def _traceback(exception: PipesException) -> str:
+def _traceback(exception: messages.PipesException) -> str:
     """The exception as Python prints it: the cause first."""
     parts: list[str] = []
     if exception.cause is not None:

@@ -23,31 +23,16 @@ from standpipe_orchestrator.reading.bounded_items import (
     Retained,
     characters_of,
 )
+from standpipe_orchestrator.values import from_events
 from standpipe_orchestrator.values.asset_key import AssetKey
-from standpipe_orchestrator.values.from_events import (
-    CUSTOM_MESSAGES,
-    OBSERVATIONS,
-    RESULTS,
-    ReportKey,
-    is_superseded,
-    message_of,
-    replaced_position,
-    report_key,
-    value_of,
-)
 from standpipe_orchestrator.values.results import (
     AssetObservation,
     MaterializeResult,
     PipesResult,
 )
+from standpipe_protocol import messages
 from standpipe_protocol.invocation import Event
 from standpipe_protocol.json_text import JsonValue
-from standpipe_protocol.messages import (
-    ReportAssetCheck,
-    ReportAssetMaterialization,
-    ReportAssetObservation,
-    ReportCustomMessage,
-)
 
 T = TypeVar("T")
 
@@ -72,7 +57,7 @@ class ResultCollection:
         self._replaced: set[int] = set()
         self._replacing: set[int] = set()
         """Positions of reports that replaced one of an older attempt."""
-        self._superseded: dict[int, ReportKey] = {}
+        self._superseded: dict[int, from_events.ReportKey] = {}
         """Positions of reports by older attempts that stand only if there is no other."""
         self._superseded_producers: AbstractSet[str] = frozenset()
         self._fresh = _Fresh(bounded=bounded)
@@ -88,15 +73,18 @@ class ResultCollection:
     def add(
         self,
         event: Event,
-        message: ReportAssetMaterialization | ReportAssetCheck | ReportAssetObservation | ReportCustomMessage,
+        message: messages.ReportAssetMaterialization
+        | messages.ReportAssetCheck
+        | messages.ReportAssetObservation
+        | messages.ReportCustomMessage,
     ) -> PipesResult | AssetObservation | None:
         """Adds one accepted message; answers the result or the observation it makes, if it makes one."""
-        value = value_of(message)
+        value = from_events.value_of(message)
         match message:
-            case ReportCustomMessage():
+            case messages.ReportCustomMessage():
                 self._retain(self._messages, event, message.payload)
                 return None
-            case ReportAssetObservation():
+            case messages.ReportAssetObservation():
                 self._retain(self._observations, event, cast("AssetObservation", value))
             case _:
                 self._add_result(event, cast("PipesResult", value))
@@ -104,7 +92,7 @@ class ResultCollection:
 
     def _add_result(self, event: Event, result: PipesResult) -> None:
         characters = characters_of(event.params)
-        replaces, superseded = replaced_position(event), is_superseded(event)
+        replaces, superseded = from_events.replaced_position(event), from_events.is_superseded(event)
         with self._changed:
             item = Item(event.position, event.producer, result)
             self._results.add(item, characters=characters)
@@ -114,7 +102,7 @@ class ResultCollection:
                 self._replaced.add(replaces)
                 self._replacing.add(event.position)
             if superseded and replaces is None:
-                self._superseded[event.position] = report_key(result)
+                self._superseded[event.position] = from_events.report_key(result)
             else:
                 self._fresh.add(item, characters=characters)
             self._changed.notify_all()
@@ -149,11 +137,11 @@ class ResultCollection:
 
     def iterate_custom_messages(self) -> Iterator[JsonValue]:
         """The payloads until now, in the same way."""
-        return self._of_newest_attempt(self._messages, methods=CUSTOM_MESSAGES)
+        return self._of_newest_attempt(self._messages, methods=from_events.CUSTOM_MESSAGES)
 
     def iterate_observations(self) -> Iterator[AssetObservation]:
         """The observations until now, in the same way."""
-        return self._of_newest_attempt(self._observations, methods=OBSERVATIONS)
+        return self._of_newest_attempt(self._observations, methods=from_events.OBSERVATIONS)
 
     def _of_newest_attempt(self, retained: Retained[T], *, methods: Sequence[str]) -> Iterator[T]:
         with self._changed:
@@ -230,7 +218,9 @@ class ResultCollection:
         """Reads again what came while there was no room for it; None once that is caught up with."""
         if self._rest is None:
             self._rest_through = through
-            self._rest = self._again(self._results, after=self._taken_through, through=through, methods=RESULTS)
+            self._rest = self._again(
+                self._results, after=self._taken_through, through=through, methods=from_events.RESULTS
+            )
         try:
             item = next(self._rest, None)
         except BaseException:
@@ -255,9 +245,9 @@ class ResultCollection:
             replaced, superseded = set(self._replaced), dict(self._superseded)
         if not superseded:
             return replaced
-        asked, others, last = set(superseded.values()), set[ReportKey](), dict[ReportKey, int]()
+        asked, others, last = set(superseded.values()), set[from_events.ReportKey](), dict[from_events.ReportKey, int]()
         for item in self._all_results(through):
-            key = report_key(item.value)
+            key = from_events.report_key(item.value)
             if key in asked and item.position not in replaced:
                 if item.position in superseded:
                     last[key] = item.position
@@ -268,7 +258,7 @@ class ResultCollection:
         }
 
     def _all_results(self, through: int) -> Iterator[Item[PipesResult]]:
-        return self._all(self._results, through=through, methods=RESULTS)
+        return self._all(self._results, through=through, methods=from_events.RESULTS)
 
     def _all(self, retained: Retained[T], *, through: int, methods: Sequence[str]) -> Iterator[Item[T]]:
         with self._changed:
@@ -288,7 +278,7 @@ class ResultCollection:
             if event.rejected or event.method not in methods:
                 continue
             try:
-                value = cast("T", value_of(message_of(event)))
+                value = cast("T", from_events.value_of(from_events.message_of(event)))
             except Exception:  # noqa: S112  named when it was read for the first time
                 continue
             yield Item(event.position, event.producer, value)

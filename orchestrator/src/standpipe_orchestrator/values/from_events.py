@@ -17,17 +17,9 @@ from standpipe_orchestrator.values.results import (
     MaterializeResult,
     PipesResult,
 )
+from standpipe_protocol import messages
 from standpipe_protocol.invocation import Event
 from standpipe_protocol.json_text import JsonValue
-from standpipe_protocol.messages import (
-    InvalidMessage,
-    Message,
-    ReportAssetCheck,
-    ReportAssetMaterialization,
-    ReportAssetObservation,
-    ReportCustomMessage,
-    parse_message,
-)
 
 ReportKey: TypeAlias = tuple[AssetKey | None, str | None]
 """An asset, and the name of a check or None for the materialization."""
@@ -37,11 +29,11 @@ CUSTOM_MESSAGES = ("report_custom_message",)
 OBSERVATIONS = ("report_asset_observation",)
 
 
-def result_of(message: ReportAssetMaterialization | ReportAssetCheck) -> PipesResult:
+def result_of(message: messages.ReportAssetMaterialization | messages.ReportAssetCheck) -> PipesResult:
     """The result that a report makes. Its metadata is normalised here, and nowhere after."""
     key, metadata = AssetKey.from_escaped_user_string(message.asset_key), metadata_from_wire(message.metadata)
     match message:
-        case ReportAssetMaterialization():
+        case messages.ReportAssetMaterialization():
             return MaterializeResult.of_normal(
                 asset_key=key,
                 metadata=metadata,
@@ -52,7 +44,7 @@ def result_of(message: ReportAssetMaterialization | ReportAssetCheck) -> PipesRe
                 implicit=False,
                 replaces=False,
             )
-        case ReportAssetCheck():
+        case messages.ReportAssetCheck():
             return AssetCheckResult.of_normal(
                 passed=message.passed,
                 asset_key=key,
@@ -64,7 +56,7 @@ def result_of(message: ReportAssetMaterialization | ReportAssetCheck) -> PipesRe
             )
 
 
-def observation_of(message: ReportAssetObservation) -> AssetObservation:
+def observation_of(message: messages.ReportAssetObservation) -> AssetObservation:
     """The observation that a report makes."""
     return AssetObservation.of_normal(
         asset_key=AssetKey.from_escaped_user_string(message.asset_key),
@@ -75,24 +67,24 @@ def observation_of(message: ReportAssetObservation) -> AssetObservation:
     )
 
 
-def value_of(message: Message) -> PipesResult | AssetObservation | JsonValue:
+def value_of(message: messages.Message) -> PipesResult | AssetObservation | JsonValue:
     """The value that a report makes: a result, an observation, or the payload of a custom message."""
     match message:
-        case ReportAssetMaterialization() | ReportAssetCheck():
+        case messages.ReportAssetMaterialization() | messages.ReportAssetCheck():
             return result_of(message)
-        case ReportAssetObservation():
+        case messages.ReportAssetObservation():
             return observation_of(message)
-        case ReportCustomMessage():
+        case messages.ReportCustomMessage():
             return message.payload
         case _:
-            raise InvalidMessage(pointer="/method", expected="a report", got=message.method)
+            raise messages.InvalidMessage(pointer="/method", expected="a report", got=message.method)
 
 
-def message_of(event: Event) -> Message:
+def message_of(event: Event) -> messages.Message:
     """Raises:
     InvalidMessage: this version cannot read it.
     """
-    return parse_message({"method": event.method, "params": event.params, "details": event.details})  # pyright: ignore[reportArgumentType]  a mapping is a JSON object
+    return messages.parse_message({"method": event.method, "params": event.params, "details": event.details})  # pyright: ignore[reportArgumentType]  a mapping is a JSON object
 
 
 def report_key(result: PipesResult) -> ReportKey:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import re
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import IO, cast
+from typing import IO, Protocol, cast
 
 from rich.console import Console
 from rich.text import Text
@@ -34,13 +35,26 @@ _WIDE = 240
 """Columns where stdout is no terminal: what reads it wants whole values."""
 
 
-def answering(verb: str, answer: Callable[[BrokerClient, Console], int]) -> int:
-    """Runs a verb that asks the broker; what goes wrong is a sentence on stderr and exit code 1."""
-    return answering_with(verb, lambda console: answer(default_client(), console))
+class Verb(Protocol):
+    """A module of a verb that the broker answers."""
+
+    __name__: str
+
+    def answer(self, client: BrokerClient, console: Console, args: argparse.Namespace) -> int: ...
 
 
-def answering_with(verb: str, answer: Callable[[Console], int]) -> int:
-    """The same for a verb that may do without the broker."""
+def answer_with_broker(verb: Verb, args: argparse.Namespace) -> int:
+    """Runs a verb that the broker answers. Exit code 2: its arguments do not fit together."""
+    name = verb.__name__.rpartition(".")[2].rstrip("_")
+    misuse: Callable[[argparse.Namespace], str | None] = getattr(verb, "misuse", lambda _: None)
+    if (complaint := misuse(args)) is not None:
+        print(f"standpipe {name}: {complaint}", file=sys.stderr)  # noqa: T201
+        return 2
+    return answer_on_console(name, lambda console: verb.answer(default_client(), console, args))
+
+
+def answer_on_console(verb: str, answer: Callable[[Console], int]) -> int:
+    """Runs a verb; what goes wrong is a sentence on stderr and exit code 1."""
     # A terminal that cannot show a character shows its escape instead of ending the command.
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]  asked just above

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from standpipe_orchestrator.cli.command_line.answering import answering, print_json
+from standpipe_orchestrator.cli.command_line.answering import print_json
 from standpipe_orchestrator.cli.command_line.arguments import (
     add_json,
     add_span,
@@ -28,8 +28,7 @@ from standpipe_orchestrator.cli.words.event_lines import metadata_grid
 from standpipe_orchestrator.cli.words.lists import cell, print_rows
 from standpipe_orchestrator.cli.words.text import local_time, metadata_line, one_line, visible
 from standpipe_orchestrator.client.broker_client import BrokerClient
-from standpipe_orchestrator.client.transport import Page
-from standpipe_orchestrator.values.asset_key import AssetKey
+from standpipe_orchestrator.client.pages import Page, all_items
 from standpipe_orchestrator.values.metadata_conversion import metadata_from_history
 from standpipe_protocol.json_text import JsonObject, JsonValue
 
@@ -56,14 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_json(parser, "one asset, materialization, observation or check a line, as the protocol has them")
 
 
-def run(args: argparse.Namespace) -> int:
-    if (complaint := _misuse(args)) is not None:
-        print(f"standpipe assets: {complaint}", file=sys.stderr)  # noqa: T201
-        return 2
-    return answering("assets", lambda client, console: _assets(client, console, args))
-
-
-def _misuse(args: argparse.Namespace) -> str | None:
+def misuse(args: argparse.Namespace) -> str | None:
     if args.key is not None:
         return "--text chooses among assets, and KEY has chosen one: leave one of them out." if args.text else None
     options = [option for name, option in _HISTORY.items() if getattr(args, name) is not None]
@@ -71,52 +63,23 @@ def _misuse(args: argparse.Namespace) -> str | None:
     return f"{', '.join(options)} needs the KEY of an asset." if options else None
 
 
-def _assets(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
+def answer(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
     if args.key is None:
-        items = _listed(args, lambda limit, cursor: client.assets.list(text=args.text, limit=limit, cursor=cursor))
-        return _list(console, items, args)
-    key: AssetKey = args.key
+        return _list(console, _items(args, partial(client.assets.list, text=args.text)), args)
+    reports, row = client.assets.materializations, _materialization_row
     if args.checks or args.check_name is not None:
-        items = _listed(
-            args,
-            lambda limit, cursor: client.assets.checks(
-                key,
-                check_name=args.check_name,
-                partition_key=args.partition_key,
-                since=args.since,
-                until=args.until,
-                limit=limit,
-                cursor=cursor,
-            ),
-        )
-        return _reports(console, items, args, row=_check_row)
-    history, row = client.assets.materializations, _materialization_row
-    if args.observations:
-        history, row = client.assets.observations, _observation_row
+        reports, row = partial(client.assets.checks, check_name=args.check_name), _check_row
+    elif args.observations:
+        reports, row = client.assets.observations, _observation_row
     elif not args.json and not (args.partition_key or args.since or args.until):
-        _print_latest(console, client.assets.get(key))
-    items = _listed(
-        args,
-        lambda limit, cursor: history(
-            key, partition_key=args.partition_key, since=args.since, until=args.until, limit=limit, cursor=cursor
-        ),
-    )
-    return _reports(console, items, args, row=row)
+        _print_latest(console, client.assets.get(args.key))
+    page = partial(reports, args.key, partition_key=args.partition_key, since=args.since, until=args.until)
+    return _reports(console, _items(args, page), args, row=row)
 
 
-def _listed(args: argparse.Namespace, page_of: Callable[[int, str | None], Page[JsonObject]]) -> Iterator[JsonObject]:
+def _items(args: argparse.Namespace, page: Callable[..., Page[JsonObject]]) -> Iterator[JsonObject]:
     limit: int = args.limit
-
-    def items() -> Iterator[JsonObject]:
-        cursor: str | None = None
-        while True:
-            page = page_of(min(limit, _PAGE), cursor)
-            yield from page.items
-            cursor = page.next_cursor
-            if cursor is None:
-                return
-
-    return itertools.islice(items(), limit)
+    return itertools.islice(all_items(partial(page, limit=min(limit, _PAGE))), limit)
 
 
 def _list(console: Console, items: Iterator[JsonObject], args: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from standpipe_orchestrator.cli.command_line.answering import answering, print_json, standing, state
+from standpipe_orchestrator.cli.command_line.answering import print_json, standing, state
 from standpipe_orchestrator.cli.command_line.arguments import add_id, add_json, seconds
 from standpipe_orchestrator.cli.words.text import visible
 from standpipe_orchestrator.client.broker_client import BrokerClient
@@ -32,11 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_json(parser, "each invocation as it stands then, one a line")
 
 
-def run(args: argparse.Namespace) -> int:
-    return answering("cancel", lambda client, console: _cancel(client, console, args))
-
-
-def _cancel(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
+def answer(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
     ids: Sequence[str] = args.ids
     asked = [
         invocation for one in dict.fromkeys(ids) if (invocation := _ask(client, one, reason=args.reason)) is not None

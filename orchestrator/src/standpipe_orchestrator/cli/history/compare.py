@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from standpipe_orchestrator.cli.command_line.answering import answering, context_text, print_json, seconds_taken, state
+from standpipe_orchestrator.cli.command_line.answering import context_text, print_json, seconds_taken, state
 from standpipe_orchestrator.cli.command_line.arguments import add_id, add_json
 from standpipe_orchestrator.cli.words.event_lines import log_style, plain_table
 from standpipe_orchestrator.cli.words.text import as_json, duration, local_time, one_line, visible
@@ -64,15 +64,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_json(parser, "one JSON object: invocations, differences, log_templates")
 
 
-def run(args: argparse.Namespace) -> int:
-    ids: Sequence[str] = args.ids
-    if len(ids) > _MOST:
-        print(f"standpipe compare: at most {_MOST} invocations at once, got {len(ids)}.", file=sys.stderr)  # noqa: T201
-        return 2
-    return answering("compare", lambda client, console: _compare(client, console, args))
+def misuse(args: argparse.Namespace) -> str | None:
+    return None if len(args.ids) <= _MOST else f"at most {_MOST} invocations at once, got {len(args.ids)}."
 
 
-def _compare(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
+def answer(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
     invocations = [client.invocations.get(one, mask=True) for one in dict.fromkeys(args.ids)]
     if len(invocations) == 1:
         good = client.invocations.last_good(invocations[0].id, mask=True)
@@ -84,12 +80,12 @@ def _compare(client: BrokerClient, console: Console, args: argparse.Namespace) -
             )
             return 1
         invocations.insert(0, good)
-    answer = client.invocations.compare([invocation.id for invocation in invocations])
-    differences = list(differences_of(answer, invocations))
+    comparison = client.invocations.compare([invocation.id for invocation in invocations])
+    differences = list(differences_of(comparison, invocations))
     if args.json:
-        print_json(console, _wire(invocations, differences, answer))
+        print_json(console, _wire(invocations, differences, comparison))
         return 0
-    _print(console, invocations, differences, answer, most_templates=None if args.all_logs else _TEMPLATES_SHOWN)
+    _print(console, invocations, differences, comparison, most_templates=None if args.all_logs else _TEMPLATES_SHOWN)
     return 0
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from standpipe_orchestrator.cli.command_line.answering import answering
 from standpipe_orchestrator.cli.command_line.arguments import add_id
 from standpipe_orchestrator.cli.words.text import visible
 from standpipe_orchestrator.client.broker_client import BrokerClient
@@ -25,11 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write to this file, not to stdout")
 
 
-def run(args: argparse.Namespace) -> int:
-    return answering("export", lambda client, console: _export(client, console, args))
-
-
-def _export(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
+def answer(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
     invocation = find_invocation(client, args.id)
     try:
         with _target(args.output) as write:

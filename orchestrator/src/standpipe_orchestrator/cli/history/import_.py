@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from standpipe_orchestrator.archives.archive_import import import_archive
-from standpipe_orchestrator.cli.command_line.answering import answering, print_json, state
+from standpipe_orchestrator.cli.command_line.answering import print_json, state
 from standpipe_orchestrator.cli.command_line.arguments import add_json
 from standpipe_orchestrator.cli.words.text import visible
 from standpipe_orchestrator.client.archive_operations import ArchiveReader
@@ -30,10 +30,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_json(parser, "the new invocation, as one line")
 
 
-def run(args: argparse.Namespace) -> int:
-    return answering("import", lambda client, console: _import(client, console, args))
-
-
 @contextmanager
 def _lines(file: str) -> Generator[TextIO]:
     if file == "-":
@@ -43,7 +39,7 @@ def _lines(file: str) -> Generator[TextIO]:
         yield lines
 
 
-def _import(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
+def answer(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
     try:
         with _lines(args.file) as lines:
             imported = import_archive(client.archives, ArchiveReader(lines, name=args.file))

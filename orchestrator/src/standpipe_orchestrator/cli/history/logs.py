@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from rich.console import Console
 from rich.text import Text
 
-from standpipe_orchestrator.cli.command_line.answering import answering, print_json
+from standpipe_orchestrator.cli.command_line.answering import print_json
 from standpipe_orchestrator.cli.command_line.arguments import add_id
 from standpipe_orchestrator.cli.history.tail import add_following, exit_code
 from standpipe_orchestrator.cli.words.event_lines import log_style
@@ -45,11 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--json", action="store_true", help="one JSON object a line")
 
 
-def run(args: argparse.Namespace) -> int:
-    return answering("logs", lambda client, console: _logs(client, console, args))
-
-
-def _logs(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
+def answer(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
     invocation = client.invocations.get(args.id)
     selection = LineSelection(sources=frozenset(args.source or SOURCES), level=args.level, text=args.text)
     show = _shown_as(console, args)

@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from standpipe_orchestrator.cli.command_line.answering import (
-    answering,
     asset_keys,
     brief_state,
     context_text,
@@ -80,11 +79,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_json(parser, "one JSON object a line")
 
 
-def run(args: argparse.Namespace) -> int:
-    return answering("ls", lambda client, console: _list(client, console, args))
-
-
-def _list(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
+def answer(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
     filters = {name: getattr(args, name) for name in FILTERS if getattr(args, name)}
     limit: int = args.limit
     invocations = itertools.islice(client.invocations.iterate(page_size=min(limit, 100), mask=True, **filters), limit)

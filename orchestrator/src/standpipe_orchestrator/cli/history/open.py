@@ -7,7 +7,6 @@ import webbrowser
 
 from rich.console import Console
 
-from standpipe_orchestrator.cli.command_line.answering import answering
 from standpipe_orchestrator.client.broker_client import BrokerClient
 
 
@@ -16,13 +15,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--print", dest="only_print", action="store_true", help="print the link and open nothing")
 
 
-def run(args: argparse.Namespace) -> int:
-    return answering("open", lambda client, console: _open(client, console, only_print=args.only_print))
-
-
-def _open(client: BrokerClient, console: Console, *, only_print: bool) -> int:
+def answer(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
     link = client.login_link()
     # Where no browser can be started (a server, a container) the link is what one needs.
-    if only_print or not webbrowser.open(link):
+    if args.only_print or not webbrowser.open(link):
         console.out(link, highlight=False)
     return 0

@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from standpipe_orchestrator.archives.replay import replay
-from standpipe_orchestrator.cli.command_line.answering import answering_with, print_json
+from standpipe_orchestrator.cli.command_line.answering import answer_on_console, print_json
 from standpipe_orchestrator.cli.command_line.arguments import add_json, invocation_ids, suggest
 from standpipe_orchestrator.cli.history.tail import print_end
 from standpipe_orchestrator.cli.words.event_lines import metadata_grid, result_line
@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    return answering_with("replay", lambda console: _replay(console, args))
+    return answer_on_console("replay", lambda console: _replay(console, args))
 
 
 def _replay(console: Console, args: argparse.Namespace) -> int:

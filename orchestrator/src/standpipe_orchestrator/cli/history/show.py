@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from standpipe_orchestrator.cli.command_line.answering import (
-    answering,
     asset_keys,
     context_text,
     print_json,
@@ -38,11 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_json(parser, "the invocation, then each event, as JSON lines")
 
 
-def run(args: argparse.Namespace) -> int:
-    return answering("show", lambda client, console: _show(client, console, args))
-
-
-def _show(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
+def answer(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
     invocation = client.invocations.get(args.id, mask=not args.unmasked)
     events = client.events.iterate(invocation.id)
     if args.json:

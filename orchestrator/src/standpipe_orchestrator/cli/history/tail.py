@@ -14,7 +14,7 @@ from functools import partial
 from rich.console import Console
 from rich.text import Text
 
-from standpipe_orchestrator.cli.command_line.answering import answering, print_json, seconds_taken, state
+from standpipe_orchestrator.cli.command_line.answering import print_json, seconds_taken, state
 from standpipe_orchestrator.cli.command_line.arguments import add_id, add_json, whole
 from standpipe_orchestrator.cli.words.delivery import superseded_producers
 from standpipe_orchestrator.cli.words.event_lines import print_event
@@ -54,11 +54,7 @@ def add_following(parser: argparse.ArgumentParser, what: str) -> None:
     )
 
 
-def run(args: argparse.Namespace) -> int:
-    return answering("tail", lambda client, console: _tail(client, console, args))
-
-
-def _tail(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
+def answer(client: BrokerClient, console: Console, args: argparse.Namespace) -> int:
     invocation = client.invocations.get(args.id, mask=True)
     show = print_json if args.json else partial(print_event, superseded=superseded_producers(invocation).named)
     count: int = 20 if args.n is None else args.n

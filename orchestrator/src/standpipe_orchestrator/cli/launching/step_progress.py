@@ -14,6 +14,7 @@ from itertools import cycle
 from rich.console import Console
 from rich.text import Text
 
+from standpipe_orchestrator import definitions
 from standpipe_orchestrator.cli.launching.live_screen import Screen
 from standpipe_orchestrator.cli.launching.platform_watch import LaunchWatch
 from standpipe_orchestrator.cli.words.text import (
@@ -25,17 +26,6 @@ from standpipe_orchestrator.cli.words.text import (
     one_line,
     seconds_between,
     visible,
-)
-from standpipe_orchestrator.definitions import (
-    RUN_LOGGER,
-    InvocationRegistered,
-    Recorded,
-    Reported,
-    RunEvent,
-    RunStarted,
-    StepEnded,
-    StepOutcome,
-    StepStarted,
 )
 from standpipe_orchestrator.errors import StandpipeError
 from standpipe_orchestrator.reading.execution_errors import PipesExecutionError
@@ -69,34 +59,34 @@ class Progress:
         self._running: tuple[str, float] | None = None
         self._errors_before = 0
         self._steps = 0
-        self._ended: list[StepOutcome] = []
+        self._ended: list[definitions.StepOutcome] = []
         self._wrong_shapes = False
         self._told: set[tuple[str, object, str]] = set()
 
-    def __call__(self, event: RunEvent) -> None:
+    def __call__(self, event: definitions.RunEvent) -> None:
         match event:
-            case RunStarted():
+            case definitions.RunStarted():
                 self._steps = len(event.plan.steps)
                 slice_ = "" if event.plan.partition_key is None else f", partition {in_line(event.plan.partition_key)}"
                 self._line("", f"Run {event.run_id} of {self._title}{slice_}: {counted(self._steps, 'step')}", "bold")
-            case StepStarted():
+            case definitions.StepStarted():
                 self._running = (event.step, time.monotonic())
                 self._errors_before = self.screen.errors_forwarded
                 self._line("run", in_line(event.step), "bold")
-            case InvocationRegistered():
+            case definitions.InvocationRegistered():
                 self._line("", f"  {event.invocation_id}", "dim")
                 self._watch.begin(event.invocation_id)
-            case Reported():
+            case definitions.Reported():
                 with self._lock:
                     self._told.add(_result_key(event))
                 self._result(event.result)
-            case Recorded():
+            case definitions.Recorded():
                 # What was reported has been shown when it came.
                 with self._lock:
                     shown = _result_key(event) in self._told
                 if not shown:
                     self._result(event.result)
-            case StepEnded():
+            case definitions.StepEnded():
                 self._running = None
                 with self._lock:
                     self._told.clear()
@@ -116,7 +106,7 @@ class Progress:
         described = metadata_line(result.metadata, columns=self.screen.columns_after(f"  {mark[0]} {text}  "))
         self._line(mark, text, tail=f"  {described}" if described else "", indent=2)
 
-    def _step_ended(self, outcome: StepOutcome) -> None:
+    def _step_ended(self, outcome: definitions.StepOutcome) -> None:
         self._ended.append(outcome)
         match outcome.status:
             case "succeeded":
@@ -220,10 +210,10 @@ class _ProgressHandler(logging.Handler):
 
 
 def run_logger() -> logging.Logger:
-    return logging.getLogger(RUN_LOGGER)
+    return logging.getLogger(definitions.RUN_LOGGER)
 
 
-def _result_key(event: Reported | Recorded) -> tuple[str, object, str]:
+def _result_key(event: definitions.Reported | definitions.Recorded) -> tuple[str, object, str]:
     result = event.result
     return event.step, result.asset_key, (result.check_name or "") if isinstance(result, AssetCheckResult) else ""
 

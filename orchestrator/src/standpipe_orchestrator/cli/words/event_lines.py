@@ -25,31 +25,12 @@ from standpipe_orchestrator.cli.words.text import (
 )
 from standpipe_orchestrator.reading.log_lines import LOG_METHODS, with_traceback
 from standpipe_orchestrator.reading.redrawn_lines import last_states
+from standpipe_orchestrator.values import metadata_values
 from standpipe_orchestrator.values.from_events import observation_of, result_of
-from standpipe_orchestrator.values.metadata_values import (
-    JsonMetadataValue,
-    MarkdownMetadataValue,
-    MetadataValue,
-    TableColumnLineageMetadataValue,
-    TableMetadataValue,
-    TableSchemaMetadataValue,
-)
 from standpipe_orchestrator.values.results import AssetCheckResult, AssetObservation, MaterializeResult, is_red
 from standpipe_orchestrator.values.tables import TableSchema
+from standpipe_protocol import messages
 from standpipe_protocol.invocation import Event
-from standpipe_protocol.messages import (
-    Closed,
-    InvalidMessage,
-    Log,
-    LogExternalStream,
-    Opened,
-    ReportAssetCheck,
-    ReportAssetMaterialization,
-    ReportAssetObservation,
-    ReportCustomMessage,
-    ReportProcessEnd,
-    parse_message,
-)
 from standpipe_protocol.words import attempt_words, end_details, end_words
 
 _ROWS_SHOWN = 20
@@ -81,35 +62,37 @@ def event_lines(event: Event, *, superseded: Container[str] = ()) -> Iterator[Re
         return
     details: list[RenderableType] = []
     try:
-        message = parse_message({"method": event.method, "params": event.params, "details": dict(event.details or {})})
-    except InvalidMessage as error:
+        message = messages.parse_message(
+            {"method": event.method, "params": event.params, "details": dict(event.details or {})}
+        )
+    except messages.InvalidMessage as error:
         yield line.append(f"{visible(event.method or '?')}, which this version cannot read: {visible(str(error))}")
         return
     match message:
-        case ReportAssetMaterialization() | ReportAssetCheck():
+        case messages.ReportAssetMaterialization() | messages.ReportAssetCheck():
             result = result_of(message)
             summary = result_line(result)
             line.append(summary.plain, style="dim" if is_outdated else summary.style)
             details += metadata_grid(result.metadata)
-        case ReportAssetObservation():
+        case messages.ReportAssetObservation():
             observation = observation_of(message)
             line.append(observation_line(observation))
             details += metadata_grid(observation.metadata)
-        case ReportCustomMessage():
+        case messages.ReportCustomMessage():
             line.append(f"custom message  {one_line(as_json(message.payload), at_most=160)}")
-        case Log():
+        case messages.Log():
             text = with_traceback(message.message, event.details)
             line.append(f"{visible(message.level.lower())}: {_below(text)}", style=log_style(message.level))
-        case LogExternalStream():
+        case messages.LogExternalStream():
             line.append(f"{message.stream}  ", style="dim").append(_below(last_states(message.text)))
-        case Closed():
+        case messages.Closed():
             line.append(f"closed because of {one_line(message.signal)}" if message.signal else "closed")
             if message.exception is not None:
                 text = "".join(message.exception.stack) + message.exception.message
                 line.append(_below(f" with an exception\n{text}"), style=bad)
-        case Opened():
+        case messages.Opened():
             line.append("opened").append(_origin(message), style="dim")
-        case ReportProcessEnd():
+        case messages.ReportProcessEnd():
             end = event.params if isinstance(event.params, dict) else {}
             words = ": ".join(one_line(text, at_most=400) for text in (end_words(end), *end_details(end)) if text)
             line.append(
@@ -124,7 +107,7 @@ def event_lines(event: Event, *, superseded: Container[str] = ()) -> Iterator[Re
     yield from (Padding(detail, (0, 0, 0, _INDENT)) for detail in details)
 
 
-def _origin(opened: Opened) -> str:
+def _origin(opened: messages.Opened) -> str:
     """What an opening says of where the process comes from: its role, its rank and its attempt."""
     extras = opened.extras
     words = ["supervisor"] if extras.get("role") == "supervisor" else []
@@ -137,7 +120,7 @@ def _origin(opened: Opened) -> str:
     return f"  ({listed(words)})" if words else ""
 
 
-def _tells_failure(end: ReportProcessEnd) -> bool:
+def _tells_failure(end: messages.ReportProcessEnd) -> bool:
     return end.outcome == "failed" or end.exit_code not in (None, 0)
 
 
@@ -151,7 +134,10 @@ def result_line(result: MaterializeResult | AssetCheckResult) -> Text:
         version = "" if result.data_version is None else f", data version {one_line(result.data_version)}"
         return Text(f"{key_of(result)} materialized{version}", style="green")
     style = "green" if result.passed else "red" if is_red(result) else "yellow"
-    return Text(f"check {in_line(result.check_name or '')} on {key_of(result)} {check_word(result)}", style=style)
+    return Text(
+        f"check {in_line(result.check_name or '')} on {key_of(result)} {check_word(result)}",
+        style=style,
+    )
 
 
 def observation_line(observation: AssetObservation) -> str:
@@ -162,17 +148,17 @@ def observation_line(observation: AssetObservation) -> str:
     return ", ".join(words)
 
 
-def metadata_grid(metadata: Mapping[str, MetadataValue]) -> list[RenderableType]:
+def metadata_grid(metadata: Mapping[str, metadata_values.MetadataValue]) -> list[RenderableType]:
     grid = Table.grid(padding=(0, 2, 0, 0))
     for name, value in metadata.items():
         grid.add_row(Text(one_line(name, at_most=40), style="cyan"), metadata_value(value))
     return [grid] if metadata else []
 
 
-def metadata_value(value: MetadataValue) -> RenderableType:
+def metadata_value(value: metadata_values.MetadataValue) -> RenderableType:
     """A metadata value at full length; of a table the first rows."""
     match value:
-        case TableMetadataValue():
+        case metadata_values.TableMetadataValue():
             names = [column.name for column in value.schema.columns[:_COLUMNS_SHOWN]]
             left_out = len(value.schema.columns) - len(names)
             table = plain_table([*names, *([f"… {left_out:,} more columns"] if left_out else [])])
@@ -181,17 +167,17 @@ def metadata_value(value: MetadataValue) -> RenderableType:
             if len(value.records) > _ROWS_SHOWN:
                 table.add_row(Text(f"… {len(value.records) - _ROWS_SHOWN:,} more", style="dim"))
             return table
-        case TableSchemaMetadataValue():
+        case metadata_values.TableSchemaMetadataValue():
             return _schema(value.schema)
-        case TableColumnLineageMetadataValue():
+        case metadata_values.TableColumnLineageMetadataValue():
             table = plain_table(["column", "from"])
             for column, deps in value.column_lineage.deps_by_column.items():
                 sources = listed(f"{dep.asset_key.to_user_string()}.{dep.column_name}" for dep in deps)
                 table.add_row(Text(in_line(column)), Text(in_line(sources)))
             return table
-        case MarkdownMetadataValue():
+        case metadata_values.MarkdownMetadataValue():
             return Text(visible(value.md_str))
-        case JsonMetadataValue():
+        case metadata_values.JsonMetadataValue():
             short = as_json(value.data)
             text = Text(visible(short if len(short) <= 80 else as_json(value.data, indent=2)))
             if value.problem is not None:
@@ -206,7 +192,12 @@ def _schema(schema: TableSchema) -> Table:
     for column in schema.columns:
         constraints = [] if column.constraints.nullable else ["not null"]
         constraints += ["unique"] if column.constraints.unique else []
-        words = (column.name, column.type, listed([*constraints, *column.constraints.other]), column.description or "")
+        words = (
+            column.name,
+            column.type,
+            listed([*constraints, *column.constraints.other]),
+            column.description or "",
+        )
         table.add_row(*(Text(in_line(word)) for word in words))
     return table
 

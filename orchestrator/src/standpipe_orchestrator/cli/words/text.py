@@ -9,23 +9,7 @@ from datetime import UTC, datetime
 
 from rich.cells import cell_len
 
-from standpipe_orchestrator.values.metadata_values import (
-    DagsterAssetMetadataValue,
-    JsonMetadataValue,
-    MarkdownMetadataValue,
-    MetadataValue,
-    NullMetadataValue,
-    TableColumnLineageMetadataValue,
-    TableMetadataValue,
-    TableSchemaMetadataValue,
-    TimestampMetadataValue,
-)
-from standpipe_orchestrator.values.results import (
-    AssetCheckResult,
-    AssetCheckSeverity,
-    AssetObservation,
-    MaterializeResult,
-)
+from standpipe_orchestrator.values import metadata_values, results
 from standpipe_protocol.words import counted
 
 # C0 and C1 controls but the newline and the tab, DEL, line separators, what turns the direction of text around, and
@@ -87,39 +71,41 @@ def seconds_between(start: str | None, end: str | None) -> float | None:
     return None if first is None or last is None else (last - first).total_seconds()
 
 
-def briefly(value: MetadataValue) -> str:
+def briefly(value: metadata_values.MetadataValue) -> str:
     """A metadata value in a few words."""
     match value:
-        case TableMetadataValue():
+        case metadata_values.TableMetadataValue():
             return f"table of {counted(len(value.records), 'row')}"
-        case TableSchemaMetadataValue():
+        case metadata_values.TableSchemaMetadataValue():
             return f"schema of {counted(len(value.schema.columns), 'column')}"
-        case TableColumnLineageMetadataValue():
+        case metadata_values.TableColumnLineageMetadataValue():
             return f"lineage of {counted(len(value.column_lineage.deps_by_column), 'column')}"
-        case TimestampMetadataValue():
+        case metadata_values.TimestampMetadataValue():
             return timestamp(value)
-        case MarkdownMetadataValue():
+        case metadata_values.MarkdownMetadataValue():
             return one_line(value.md_str, at_most=40)
-        case JsonMetadataValue():
+        case metadata_values.JsonMetadataValue():
             text = one_line(as_json(value.data), at_most=40)
             return text if value.problem is None else f"{text} (wrong shape)"
-        case DagsterAssetMetadataValue():
+        case metadata_values.DagsterAssetMetadataValue():
             return value.asset_key.to_user_string()
-        case NullMetadataValue():
+        case metadata_values.NullMetadataValue():
             return "null"
         case _:
             plain = value.value
             return one_line(f"{plain:,}" if type(plain) is int else str(plain), at_most=60)
 
 
-def timestamp(value: TimestampMetadataValue) -> str:
+def timestamp(value: metadata_values.TimestampMetadataValue) -> str:
     try:
         return datetime.fromtimestamp(value.value, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     except (ValueError, OverflowError, OSError):
         return str(value.value)
 
 
-def metadata_line(metadata: Mapping[str, MetadataValue], *, at_most: int = 4, columns: int | None = None) -> str:
+def metadata_line(
+    metadata: Mapping[str, metadata_values.MetadataValue], *, at_most: int = 4, columns: int | None = None
+) -> str:
     """The first entries of some metadata, ` · ` between them.
 
     Args:
@@ -135,15 +121,15 @@ def metadata_line(metadata: Mapping[str, MetadataValue], *, at_most: int = 4, co
         shown.pop()
 
 
-def key_of(result: MaterializeResult | AssetCheckResult | AssetObservation) -> str:
+def key_of(result: results.MaterializeResult | results.AssetCheckResult | results.AssetObservation) -> str:
     return in_line(result.asset_key.to_user_string()) if result.asset_key is not None else "?"
 
 
-def check_word(check: AssetCheckResult) -> str:
+def check_word(check: results.AssetCheckResult) -> str:
     """`passed`, `failed`, or `failed (warning)`."""
     if check.passed:
         return "passed"
-    return "failed (warning)" if check.severity is AssetCheckSeverity.WARN else "failed"
+    return "failed (warning)" if check.severity is results.AssetCheckSeverity.WARN else "failed"
 
 
 def listed(names: Iterable[str]) -> str:

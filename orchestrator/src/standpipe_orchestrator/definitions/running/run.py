@@ -12,18 +12,9 @@ from dataclasses import dataclass, field
 
 from standpipe_orchestrator.definitions.definitions import Definitions
 from standpipe_orchestrator.definitions.io_managers import FilesystemIOManager, InputContext, IOManager, OutputContext
+from standpipe_orchestrator.definitions.running import run_events
 from standpipe_orchestrator.definitions.running.outcomes import ExecuteResult, StepOutcome
 from standpipe_orchestrator.definitions.running.plan import Plan, PlannedStep, plan_run
-from standpipe_orchestrator.definitions.running.run_events import (
-    InvocationRegistered,
-    Recorded,
-    RunEnded,
-    RunEvent,
-    RunStarted,
-    StepEnded,
-    StepEvent,
-    StepStarted,
-)
 from standpipe_orchestrator.definitions.running.step_context import (
     AssetCheckExecutionContext,
     AssetExecutionContext,
@@ -52,7 +43,7 @@ def materialize(
     raise_on_error: bool = True,
     run_id: str | None = None,
     job_name: str = "materialize",
-    on_event: Callable[[RunEvent], None] | None = None,
+    on_event: Callable[[run_events.RunEvent], None] | None = None,
 ) -> ExecuteResult:
     """Runs assets and their checks in dependency order.
 
@@ -103,7 +94,7 @@ class _Run:
     io_manager: IOManager
     run_id: str
     job_name: str
-    notify: Callable[[RunEvent], None]
+    notify: Callable[[run_events.RunEvent], None]
     missing: dict[AssetKey, _Absence] = field(default_factory=dict[AssetKey, "_Absence"])
     """Assets of this run that are not there, and why."""
     stored: set[AssetKey] = field(default_factory=set[AssetKey])
@@ -112,13 +103,13 @@ class _Run:
     """Assets that are there but must not be used: a blocking check has not passed."""
 
     def execute(self, *, raise_on_error: bool) -> ExecuteResult:
-        self.notify(RunStarted(run_id=self.run_id, plan=self.plan))
+        self.notify(run_events.RunStarted(run_id=self.run_id, plan=self.plan))
         outcomes: list[StepOutcome] = []
         for step in self.plan.steps:
             outcome = self._skipped(step) or self._run_step(step)
             self._note_consequences(step, outcome)
             outcomes.append(outcome)
-            self.notify(StepEnded(outcome))
+            self.notify(run_events.StepEnded(outcome))
             if raise_on_error and outcome.error is not None:
                 raise outcome.error
         result = ExecuteResult(
@@ -127,7 +118,7 @@ class _Run:
             load_value=self._load,
             nodes={step.name: step.keys for step in self.plan.steps},
         )
-        self.notify(RunEnded(result))
+        self.notify(run_events.RunEnded(result))
         return result
 
     def _skipped(self, step: PlannedStep) -> StepOutcome | None:
@@ -145,8 +136,8 @@ class _Run:
         results: list[MaterializeResult | AssetCheckResult] = []
         invocations: list[str] = []
 
-        def notify_step(event: StepEvent) -> None:
-            if isinstance(event, InvocationRegistered):
+        def notify_step(event: run_events.StepEvent) -> None:
+            if isinstance(event, run_events.InvocationRegistered):
                 invocations.append(event.invocation_id)
             self.notify(event)
 
@@ -155,7 +146,7 @@ class _Run:
                 # The platform started the work again, and what it reports now stands.
                 results[:] = [one for one in results if report_key(one) != report_key(result)]
             results.append(result)
-            self.notify(Recorded(step=step.name, result=result))
+            self.notify(run_events.Recorded(step=step.name, result=result))
 
         kind = AssetCheckExecutionContext if step.node.is_check else AssetExecutionContext
         context = kind(step=step, run_id=self.run_id, job_name=self.job_name, notify=notify_step)
@@ -165,7 +156,7 @@ class _Run:
             record=record,
             added_metadata=context.metadata_added_to,
         )
-        self.notify(StepStarted(step.name))
+        self.notify(run_events.StepStarted(step.name))
         began = time.monotonic()
         error: Exception | None = None
         try:
