@@ -260,7 +260,7 @@ def test_errors_are_found_across_invocations(client: BrokerClient, script: Scrip
 def test_former_members_of_a_session_work_with_a_warning(client: BrokerClient) -> None:
     with open_pipes_session(None, client=client, require_success=False) as session:
         former = cast("Any", session)
-        with pytest.warns(DeprecationWarning, match=r"`session.launch.claim` is `session.launch.claim` now"):
+        with pytest.warns(DeprecationWarning, match=r"`session.claim_launch` is `session.launch.claim` now"):
             assert former.claim_launch() is True
         with pytest.warns(DeprecationWarning, match=r"session.reading.over"):
             assert former.over is False
