@@ -7,15 +7,25 @@ import os
 import shutil
 import signal
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from standpipe_orchestrator import BrokerClient, Cause, ContextData, MaterializeResult, PipesExecutionError
-from standpipe_orchestrator.launchers import FileStream, JobEnd, PipesLauncherClient
+from standpipe_orchestrator import (
+    BrokerClient,
+    Cause,
+    ContextData,
+    MaterializeResult,
+    PipesExecutionError,
+    PipesLaunchError,
+)
+from standpipe_orchestrator.launchers import FileStream, JobEnd, PipesLauncherClient, Work
 from standpipe_orchestrator.launchers.capture import StreamCapture
 from standpipe_orchestrator.testing import SimulatedPlatform
+from standpipe_orchestrator.testing.simulated_platform import SimulatedJob
 from standpipe_protocol.messages import LogExternalStream
 from tests.support.processes import run
 from tests.support.server import Server
@@ -75,6 +85,31 @@ def test_a_job_whose_launch_was_not_answered_is_found_and_not_launched_again(
     assert platform.calls == ["launch", "take_up", "close"]
 
 
+@dataclass(slots=True, kw_only=True)
+class Stuck(SimulatedPlatform):
+    """A platform whose launches do not come back for a while."""
+
+    goes_on: threading.Event = field(default_factory=threading.Event)
+
+    def launch(self, work: Work) -> SimulatedJob:
+        self.goes_on.wait(PATIENCE)
+        return SimulatedPlatform.launch(self, work)
+
+
+def test_a_launch_that_does_not_come_back_is_given_up_and_what_it_starts_later_is_killed(
+    tmp_path: Path, client: BrokerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("standpipe_orchestrator.launchers.supervision.SHORTEST_LAUNCH_SECONDS", 0.2)
+    monkeypatch.setattr("standpipe_orchestrator.launchers.job_thread.INTERRUPTED_LAUNCH_SECONDS", 0.2)
+    stuck = Stuck(folder=tmp_path / "jobs")
+    work = PipesLauncherClient(stuck, client=client, forward_stdio=False)
+    with pytest.raises(PipesLaunchError, match="has not come back within 1 s"):
+        work.run(context=CONTEXT, command=SLEEPS, timeout=1.0)
+    stuck.goes_on.set()
+    (process,) = wait_until(lambda: tuple(stuck.processes.values()), what="the job to be started after all")
+    assert process.wait(PATIENCE) == -signal.SIGKILL
+
+
 def test_a_platform_that_is_out_of_reach_for_a_while_is_asked_again(
     platform: SimulatedPlatform, work: PipesLauncherClient, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -106,10 +141,12 @@ def test_the_platforms_outcome_and_cause_are_the_brokers(
 
 IN_LAUNCH = """
 import os, signal, sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from standpipe_orchestrator import ContextData
 from standpipe_orchestrator.launchers import PipesLauncherClient
 from standpipe_orchestrator.testing import SimulatedPlatform
+from standpipe_orchestrator.testing.simulated_platform import SimulatedJob
 
 class Dying(SimulatedPlatform):
     def launch(self, work):

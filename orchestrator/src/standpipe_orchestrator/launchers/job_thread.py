@@ -16,6 +16,10 @@ FIRST_PAUSE_SECONDS = 0.02
 OUT_OF_REACH_SECONDS = 600.0
 """How long a platform may fail to answer before the end of its job counts as not known."""
 KILLED_SECONDS = 10.0
+LAUNCH_SECONDS = 600.0
+"""How long a launch may take."""
+INTERRUPTED_LAUNCH_SECONDS = 30.0
+"""How long a launch may take that is to be ended."""
 _log = logging.getLogger("standpipe_orchestrator.pipes")
 
 
@@ -23,9 +27,10 @@ class JobThread:
     """Launches one job and waits for its end.
 
     A signal handler of Python's raises on the main thread, and in the middle of a launch that would leave a job which
-    no code knows of; on this thread the launch always comes to its end. The invariant: after `end` or `kill` nothing
-    runs, and nothing will be started, also when they were interrupted themselves. What the main thread waits for are
-    bare locks: a handler that raises can leave the lock within an Event locked.
+    no code knows of; on this thread the launch always comes to its end. The invariant: after `stop` or `kill` nothing
+    runs, and nothing will be started, also when they were interrupted themselves. A launch that does not come back is
+    given up, and what it starts later is killed. The main thread waits for bare locks: a handler that raises can leave
+    the lock within an Event locked.
 
     Args:
         launch: starts the job, or takes it up.
@@ -52,26 +57,27 @@ class JobThread:
         self.end: JobEnd | None = None
         self.description: JobDescription | None = None
         self._failure: BaseException | None = None
-        self._given_up = False
+        self._given_up = self._abandoned = False
         self._left = False
-        self._launching = threading.Lock()
-        # Released once by this thread: when `start` may return, and when nothing runs any more.
-        self._undecided, self._alive = threading.Lock(), threading.Lock()
+        self._begun = False
+        self._deciding = threading.Lock()
+        self._launched, self._over = _Gate(), _Gate()
         # Released by others to shorten a pause.
         self._pause = threading.Lock()
-        for lock in (self._undecided, self._alive, self._pause):
-            lock.acquire()
+        self._pause.acquire()
         self._thread = threading.Thread(target=self._run, name="standpipe-job", daemon=True)
 
-    def start(self) -> None:
+    def start(self, *, seconds: float = LAUNCH_SECONDS) -> None:
         """Launches the job, once.
 
         Raises:
             RuntimeError: it was launched, and `on_launch` failed.
+            TimeoutError: the launch has not come back within so many seconds.
             Exception: what the launcher raised.
         """
         self._thread.start()
-        self._undecided.acquire()
+        if not self._launched.wait(seconds):
+            raise TimeoutError(f"the launch has not come back within {seconds:g} s")
         if self._failure is not None:
             raise self._failure
 
@@ -86,9 +92,7 @@ class JobThread:
 
     def wait(self, timeout: float | None = None) -> JobEnd | None:
         """Waits for the end, once `start` was called; None when it did not come in time, or nothing was launched."""
-        # Looked at first: a call that was interrupted below keeps the lock, and had it only because all was over.
-        if self.end is None and self._alive.acquire(timeout=-1 if timeout is None else timeout):
-            self._alive.release()
+        self._over.wait(timeout)
         return self.end
 
     def terminate(self, reason: StopReason) -> None:
@@ -101,9 +105,10 @@ class JobThread:
     def kill(self) -> None:
         """Ends the job at once; what has not been launched will not be. An interrupt of this is raised afterwards."""
         interrupted: BaseException | None = None
+        deadline = monotonic() + INTERRUPTED_LAUNCH_SECONDS
         while True:
             try:
-                job = self._give_up()
+                job = self._give_up(max(0.0, deadline - monotonic()))
                 break
             except BaseException as error:  # while it is being launched, which takes a moment
                 interrupted = error
@@ -117,7 +122,7 @@ class JobThread:
     def stop(self, *, grace_seconds: float, reason: StopReason) -> JobEnd | None:
         """Asks, waits for `grace_seconds`, then kills; returns the end, None when nothing was launched."""
         try:
-            if self._give_up() is None:
+            if self._give_up(INTERRUPTED_LAUNCH_SECONDS) is None:
                 return None
             self.terminate(reason)
             self.wait(grace_seconds)
@@ -139,11 +144,13 @@ class JobThread:
         if close and self.job is not None:
             _try("closed", self.job.close)
 
-    def _give_up(self) -> Job | None:
-        """Sees to it that nothing is launched from now on; gives what has been."""
-        with self._launching:
+    def _give_up(self, seconds: float) -> Job | None:
+        """Sees to it that nothing is launched from now on; gives what has been, also within so many seconds."""
+        with self._deciding:
             self._given_up = True
-            return self.job
+        if self._begun and not self._launched.wait(seconds):
+            self._abandoned = True
+        return self.job
 
     def _hurry(self) -> None:
         with contextlib.suppress(RuntimeError):  # it is released already
@@ -151,18 +158,21 @@ class JobThread:
 
     def _run(self) -> None:
         try:
-            with self._launching:
-                if not self._given_up:
-                    self.job = self._launch()
-                    self.description = self.job.describe()
-                    self._call_on_launch(self.job)
+            with self._deciding:
+                self._begun = not self._given_up
+            if self._begun:
+                self.job = self._launch()
+                if self._abandoned:
+                    _try("killed", self.job.kill)
+                self.description = self.job.describe()
+                self._call_on_launch(self.job)
         except BaseException as error:
             self._failure = error
         finally:
-            self._undecided.release()
+            self._launched.open()
         if self.job is not None:
             self.end = self._follow(self.job)
-        self._alive.release()
+        self._over.open()
         if self.job is not None:
             self._on_change()
 
@@ -200,6 +210,25 @@ class JobThread:
             else:
                 pause = min(pause * 1.5, POLL_SECONDS)
         return None
+
+
+class _Gate:
+    """Opened once, by one thread, for another that waits."""
+
+    def __init__(self) -> None:
+        self._is_open = False
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def open(self) -> None:
+        self._is_open = True
+        self._lock.release()
+
+    def wait(self, timeout: float | None) -> bool:
+        # Looked at first: a wait that was interrupted below keeps the lock, and had it only because the gate was open.
+        if not self._is_open and self._lock.acquire(timeout=-1 if timeout is None else timeout):
+            self._lock.release()
+        return self._is_open
 
 
 def _try(what: str, call: Callable[[], None]) -> None:

@@ -23,7 +23,7 @@ from standpipe_orchestrator.launchers.arguments import program_of, require_secon
 from standpipe_orchestrator.launchers.capture import StreamCapture, reported_bytes
 from standpipe_orchestrator.launchers.finish_report import FinishReport, Stop, finish_report
 from standpipe_orchestrator.launchers.job_control import JobControl
-from standpipe_orchestrator.launchers.job_thread import JobThread
+from standpipe_orchestrator.launchers.job_thread import LAUNCH_SECONDS, JobThread
 from standpipe_orchestrator.launchers.launch_lock import LaunchLock, lock_path
 from standpipe_orchestrator.launchers.protocol import EndedJob, Job, JobEnd, Launcher, OutputStream, Work
 from standpipe_orchestrator.reading.execution_errors import PipesLaunchError
@@ -40,6 +40,8 @@ LOOK_SECONDS = 1.0
 """Windows delivers Ctrl-C only between two waits."""
 CLAIMED_ELSEWHERE_SECONDS = 10.0
 """How long a job is looked for that another machine has claimed and may be about to launch."""
+SHORTEST_LAUNCH_SECONDS = 30.0
+"""Below the time-out of the work, if that is longer."""
 LEAVE_SECONDS = 10.0
 _LONGEST_BECAUSE = 2500
 
@@ -111,9 +113,10 @@ class Supervision:
         stop: Stop | None = None
         try:
             try:
-                job.start()
+                job.start(seconds=self._launch_seconds())
             except Exception as error:
                 if not job.launched:
+                    job.kill()  # what a launch that has not come back starts later
                     self._finish(FinishReport(because=self._why_not_launched(error), outcome="not-launched"))
                     return
                 # It runs, and what reads its output does not, so nothing that it prints would be known.
@@ -162,6 +165,10 @@ class Supervision:
                 job.stop(grace_seconds=settings.termination_timeout_seconds, reason="timeout")
                 because = f"The command was ended because it took longer than {settings.timeout:g} s."
                 return Stop(because, cause_code="timeout")
+
+    def _launch_seconds(self) -> float:
+        # A busy machine takes its time to start a process, which is none of the work's.
+        return LAUNCH_SECONDS if self.settings.timeout is None else max(self.settings.timeout, SHORTEST_LAUNCH_SECONDS)
 
     def _deadline(self, job: JobThread, *, resumed: bool) -> float | None:
         if self.settings.timeout is None:
