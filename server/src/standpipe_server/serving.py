@@ -129,8 +129,8 @@ def serve(settings: Settings, *, on_ready: Callable[[Credentials, str], None]) -
             def started() -> None:
                 published = publish_address(settings.home, credentials, url=local_url(settings, listener))
                 lock.listens_at(*listener.getsockname()[:2])
-                _calm_collector()
-                _share_the_interpreter()
+                _tune_garbage_collector()
+                _set_switch_interval()
                 code = wiring.api.sessions.issue_code(FIRST_CODE_SECONDS)
                 on_ready(published, login_link(settings.public_url or published.url, code=code))
 
@@ -261,7 +261,7 @@ def local_url(settings: Settings, listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _calm_collector() -> None:
+def _tune_garbage_collector() -> None:
     """What is loaded by now stays for ever; walking it again for every few hundred objects doubles a batch's cost."""
     if threading.current_thread() is threading.main_thread():
         gc.collect()
@@ -270,7 +270,7 @@ def _calm_collector() -> None:
         gc.enable()
 
 
-def _share_the_interpreter() -> None:
+def _set_switch_interval() -> None:
     """The writer comes back from the disk ten times a millisecond; at the default it may wait five for its turn."""
     if threading.current_thread() is threading.main_thread():
         sys.setswitchinterval(_SWITCH_SECONDS)

@@ -92,7 +92,7 @@ class Store:
                     fence=self.fence,
                     on_commit=self._committed,
                     on_refused=grace.grant,
-                    between=None if self._checkpointer is None else self._checkpointer.take_rest,
+                    between=None if self._checkpointer is None else self._checkpointer.checkpoint_rest,
                 )
                 for number in range(writers)
             ]
@@ -107,7 +107,7 @@ class Store:
             clock=WatchedClock(clock, monotonic or clock),
             submit=self.writes.submit,
             grace=grace,
-            look=self.identity.turn,
+            look=self.identity.check_periodically,
             longest_sleep=settings.sweep_seconds,
             activity=self.activity,
         )

@@ -1,1 +1,1 @@
-"""Access: who may call what, and people's sessions."""
+"""Access: who may call what, people's sessions, and rates. Decides before anything of a body is read."""

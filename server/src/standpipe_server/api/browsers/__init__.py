@@ -1,1 +1,1 @@
-"""What people browse: lists, counts, comparisons, history by asset, errors, and their login."""
+"""What people browse: lists, counts, comparisons, the first errors, and history by asset."""

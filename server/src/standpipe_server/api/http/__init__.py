@@ -1,1 +1,1 @@
-"""HTTP itself: requests read within limits, answers and problems written."""
+"""HTTP itself: requests read within limits, parameters checked, answers and problems written. Knows no route."""

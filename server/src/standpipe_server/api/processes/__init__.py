@@ -1,1 +1,1 @@
-"""The external process's calls: context, heartbeat, and appending events."""
+"""The external process's calls: its context, its heartbeat, and appending events."""

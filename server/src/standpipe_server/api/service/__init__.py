@@ -1,1 +1,1 @@
-"""The service itself: health, metrics and the description of the API."""
+"""The service itself: health, limits, metrics, login links, and the description of the API."""

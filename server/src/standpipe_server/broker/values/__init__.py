@@ -1,1 +1,1 @@
-"""Values of the rules: states, instants, ids, and what is masked."""
+"""Values of the rules: states, instants, ids, long integers, and what is masked. Imports no other room."""

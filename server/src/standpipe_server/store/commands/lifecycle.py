@@ -27,6 +27,7 @@ from standpipe_server.broker.values import ids
 from standpipe_server.broker.values.state import InvocationState, ProducerState, replace
 from standpipe_server.broker.values.times import seconds
 from standpipe_server.store.database import tables
+from standpipe_server.store.database.state_rows import read_registered, state_values
 from standpipe_server.store.errors import Conflict, Overloaded
 from standpipe_server.store.transactions.unit_of_work import UnitOfWork
 
@@ -111,17 +112,8 @@ class Register:
             "pipes_optional": registration.pipes_optional,
         }
         fixed["family"] = family_of(job_name=context.job_name, asset_keys=fixed["asset_keys"])
-        changing: dict[str, Any] = {
-            "status": "registered",
-            "reasons": "[]",
-            "revision": 0,
-            "last_position": 0,
-            "lease_expires_at": lease,
-            "lease_lost": False,
-            "producers_opened": 0,
-            "producers_open": 0,
-            "due_at": min(unit.now + seconds(registration.open_within_seconds), lease or 2**62),
-        }
+        state = replace(read_registered({"pk": 0} | fixed), lease_expires_at=lease)
+        changing = state_values(state, merge_at=None)
         pk = unit.insert_unless_taken(tables.invocation, fixed | changing)
         if pk is None:
             return None

@@ -33,6 +33,8 @@ def insert_rows(connection: Connection, table: Table, columns: Sequence[str], ro
 
 def update_rows(connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
     """Sets `columns` of the rows whose key `pk` comes last in each tuple."""
+    if not rows:
+        return
     place = _place(connection)
     changes = ", ".join(f"{column} = {place}" for column in columns)
     _execute_each(connection, f"UPDATE {table.name} SET {changes} WHERE pk = {place}", rows)  # noqa: S608

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 import msgspec
@@ -29,51 +28,9 @@ _CHUNK = 500
 _decode_refusals = msgspec.json.Decoder(Refusals).decode
 _refusals_of = select(tables.refusals.c.entries).where(tables.refusals.c.invocation_pk == bindparam("pk"))
 
-STATE_COLUMNS = (
-    "status",
-    "verdict",
-    "reasons",
-    "revision",
-    "last_position",
-    "opened_at",
-    "ended_at",
-    "last_event_at",
-    "lease_expires_at",
-    "lease_lost",
-    "cancel_requested_at",
-    "finish",
-    "producers_opened",
-    "producers_open",
-    "receipt",
-    "attempts",
-    "judged_by",
-    "notes",
-    "due_at",
-)
-"""The columns of an invocation that change after its registration."""
-
 MOVED_COLUMNS = ("last_position", "last_event_at", "lease_expires_at")
 """What most appends change. The other columns of an invocation have indexes, which SQLite writes anew whenever such a
 column is set, be it to the value it has."""
-
-PRODUCER_COLUMNS = (
-    "last_seq",
-    "numbered",
-    "opened",
-    "closed",
-    "rejected",
-    "counts",
-    "rejected_counts",
-    "ledger",
-    "exception",
-    "first_rejection",
-    "heard_at",
-    "told",
-    "process",
-    "attempt",
-    "superseded",
-    "lineage",
-)
 
 MOVED_PRODUCER_COLUMNS = ("last_seq", "numbered", "counts", "heard_at")
 """What most appends change of their producer."""
@@ -88,23 +45,10 @@ def _dumps(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FixedPart:
-    """What never changes of an invocation after its registration, kept in memory between transactions."""
-
-    id: str
-    created_at: int
-    open_within: float
-    settle: float
-    lease_seconds: float
-    asset_keys: frozenset[str]
-    partition_key: str | None
-    expected: Expected
-    pipes_optional: bool
-
-
-def read_fixed_part(row: Mapping[Any, Any]) -> FixedPart:
-    return FixedPart(
+def read_registered(row: Mapping[Any, Any]) -> InvocationState:
+    """The invocation as it was registered: what never changes of it, kept in memory between transactions."""
+    return InvocationState(
+        pk=row["pk"],
         id=row["id"],
         created_at=row["created_at"],
         open_within=row["open_within"],
@@ -117,18 +61,10 @@ def read_fixed_part(row: Mapping[Any, Any]) -> FixedPart:
     )
 
 
-def read_state(pk: int, fixed: FixedPart, row: Mapping[Any, Any]) -> InvocationState:
-    return InvocationState(
-        pk=pk,
-        id=fixed.id,
-        created_at=fixed.created_at,
-        open_within=fixed.open_within,
-        settle=fixed.settle,
-        lease_seconds=fixed.lease_seconds,
-        asset_keys=fixed.asset_keys,
-        partition_key=fixed.partition_key,
-        expected=fixed.expected,
-        pipes_optional=fixed.pipes_optional,
+def read_state(registered: InvocationState, row: Mapping[Any, Any]) -> InvocationState:
+    """The invocation as it is now, by the columns of `state_values`."""
+    return replace(
+        registered,
         status=cast("Status", row["status"]),
         verdict=cast("VerdictName | None", row["verdict"]),
         reasons=tuple(_loads(row["reasons"])),
@@ -150,29 +86,33 @@ def read_state(pk: int, fixed: FixedPart, row: Mapping[Any, Any]) -> InvocationS
     )
 
 
-def state_values(state: InvocationState, *, merge_at: int | None) -> tuple[Any, ...]:
-    """The values of STATE_COLUMNS. `merge_at` is when an ended invocation's small segments are to be merged."""
-    return (
-        state.status,
-        state.verdict,
-        _dumps(list(state.reasons)),
-        state.revision,
-        state.last_position,
-        state.opened_at,
-        state.ended_at,
-        state.last_event_at,
-        state.lease_expires_at,
-        state.lease_lost,
-        state.cancel_requested_at,
-        None if state.finish is None else _dumps(state.finish.to_wire()),
-        state.producers_opened,
-        state.producers_open,
-        None if state.receipt is None else _dumps(state.receipt),
-        None if state.attempts is None else _dumps(state.attempts),
-        state.judged_by,
-        _dumps(list(state.notes)) if state.notes else None,
-        merge_at if state.ended else next_due(state),
-    )
+def state_values(state: InvocationState, *, merge_at: int | None) -> dict[str, Any]:
+    """The columns that change after the registration. `merge_at` is when an ended one's small segments are merged."""
+    return {
+        "status": state.status,
+        "verdict": state.verdict,
+        "reasons": _dumps(list(state.reasons)),
+        "revision": state.revision,
+        "last_position": state.last_position,
+        "opened_at": state.opened_at,
+        "ended_at": state.ended_at,
+        "last_event_at": state.last_event_at,
+        "lease_expires_at": state.lease_expires_at,
+        "lease_lost": state.lease_lost,
+        "cancel_requested_at": state.cancel_requested_at,
+        "finish": None if state.finish is None else _dumps(state.finish.to_wire()),
+        "producers_opened": state.producers_opened,
+        "producers_open": state.producers_open,
+        "receipt": None if state.receipt is None else _dumps(state.receipt),
+        "attempts": None if state.attempts is None else _dumps(state.attempts),
+        "judged_by": state.judged_by,
+        "notes": _dumps(list(state.notes)) if state.notes else None,
+        "due_at": merge_at if state.ended else next_due(state),
+    }
+
+
+_NOTHING = InvocationState(pk=0, id="", created_at=0, open_within=0.0, settle=0.0, lease_seconds=0.0)
+STATE_COLUMNS = tuple(state_values(_NOTHING, merge_at=None))
 
 
 def has_only_moved(before: InvocationState | None, after: InvocationState) -> bool:
@@ -223,26 +163,29 @@ def read_producer(row: Mapping[Any, Any]) -> ProducerState:
     )
 
 
-def producer_values(producer: ProducerState) -> tuple[Any, ...]:
-    """The values of PRODUCER_COLUMNS."""
-    return (
-        producer.last_seq,
-        producer.numbered,
-        producer.opened,
-        producer.closed,
-        producer.rejected,
-        _dumps(producer.counts),
-        _dumps(producer.rejected_counts),
-        producer.ledger,
-        None if producer.exception is None else _dumps(producer.exception),
-        carry(producer.first_rejection),
-        producer.heard_at,
-        None if producer.declared is None else _dumps(producer.declared),
-        None if producer.process is None else _dumps(producer.process),
-        None if producer.attempt is None else _dumps(producer.attempt),
-        producer.superseded,
-        None if producer.lineage == _NO_LINEAGE else _dumps(producer.lineage),
-    )
+def producer_values(producer: ProducerState) -> dict[str, Any]:
+    """The columns of a producer beside its key and its name."""
+    return {
+        "last_seq": producer.last_seq,
+        "numbered": producer.numbered,
+        "opened": producer.opened,
+        "closed": producer.closed,
+        "rejected": producer.rejected,
+        "counts": _dumps(producer.counts),
+        "rejected_counts": _dumps(producer.rejected_counts),
+        "ledger": producer.ledger,
+        "exception": None if producer.exception is None else _dumps(producer.exception),
+        "first_rejection": carry(producer.first_rejection),
+        "heard_at": producer.heard_at,
+        "told": None if producer.declared is None else _dumps(producer.declared),
+        "process": None if producer.process is None else _dumps(producer.process),
+        "attempt": None if producer.attempt is None else _dumps(producer.attempt),
+        "superseded": producer.superseded,
+        "lineage": None if producer.lineage == _NO_LINEAGE else _dumps(producer.lineage),
+    }
+
+
+PRODUCER_COLUMNS = tuple(producer_values(ProducerState(pk=0, name="")))
 
 
 def producer_has_only_moved(before: ProducerState, after: ProducerState) -> bool:

@@ -11,7 +11,6 @@ from sqlalchemy import Connection
 from standpipe_server.broker.intake.decide_append import Known
 from standpipe_server.broker.values.state import InvocationState, ProducerState
 from standpipe_server.store.database.recently_used import RecentlyUsed
-from standpipe_server.store.database.state_rows import FixedPart
 
 
 class Caches:
@@ -21,7 +20,7 @@ class Caches:
     """
 
     def __init__(self) -> None:
-        self.fixed: RecentlyUsed[int, FixedPart] = RecentlyUsed(4_096)
+        self.fixed: RecentlyUsed[int, InvocationState] = RecentlyUsed(4_096)
         self.assets: RecentlyUsed[str, int] = RecentlyUsed(100_000)
         self.reported = ReportedSoFar()
 

@@ -46,7 +46,7 @@ class Checkpointer:
         """There is something in the log."""
         self._written.set()
 
-    def take_rest(self, connection: Connection) -> None:
+    def checkpoint_rest(self, connection: Connection) -> None:
         """Called by the writer between two transactions, on its connection."""
         if self._rest_is_short and self._may_write_back():
             self._rest_is_short = False

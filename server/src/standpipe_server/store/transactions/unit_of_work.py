@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
@@ -18,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from standpipe_protocol.json_text import JsonValue
 from standpipe_server.broker.lifecycle.leases import next_due
 from standpipe_server.broker.outcome.expected_progress import Reported
-from standpipe_server.broker.values.state import InvocationState, ProducerState
+from standpipe_server.broker.values.state import InvocationState, ProducerState, replace
 from standpipe_server.broker.values.times import seconds
 from standpipe_server.store.database import state_rows as rows
 from standpipe_server.store.database import tables
@@ -91,9 +90,9 @@ class UnitOfWork:
                 rows_ = self.connection.execute(_lock_whole, {"pks": chunk}).mappings()
             for row in rows_:
                 pk = row["pk"]
-                fixed = known[pk] or rows.read_fixed_part(row)
+                fixed = known[pk] or rows.read_registered(row)
                 self._caches.fixed.put(pk, fixed)
-                self._states[pk] = self._before[pk] = rows.read_state(pk, fixed, row)
+                self._states[pk] = self._before[pk] = rows.read_state(fixed, row)
         missing_producers = self._producers_not_remembered(producers)
         names = sorted({name for _, name in missing_producers})
         if names:
@@ -150,8 +149,7 @@ class UnitOfWork:
         if known is not None:
             return known
         new = ProducerState(pk=0, name=name)
-        columns = dict(zip(rows.PRODUCER_COLUMNS, rows.producer_values(new), strict=True))
-        values = {"invocation_pk": invocation_pk, "name": name, **columns}
+        values = {"invocation_pk": invocation_pk, "name": name, **rows.producer_values(new)}
         pk = self.insert_one(tables.producer, values)
         producer = ProducerState(pk=pk, name=name)
         self._producers[invocation_pk, name] = producer
@@ -300,40 +298,28 @@ class UnitOfWork:
         """Writes everything that was put back; the transaction is then ready to be committed."""
         self.flush_inserts()
         self.refusals.flush()
-        if self._changed_states:
-            merge_at = self.now + _MERGE_AFTER
-            moved: list[tuple[Any, ...]] = []
-            whole: list[tuple[Any, ...]] = []
-            for state in self.changed():
-                if rows.has_only_moved(self._before.get(state.pk), state):
-                    moved.append((*rows.moved_values(state), state.pk))
-                else:
-                    whole.append((*rows.state_values(state, merge_at=merge_at), state.pk))
-                    self._expect(state)
-            for columns, values in ((rows.MOVED_COLUMNS, moved), (rows.STATE_COLUMNS, whole)):
-                if values:
-                    update_rows(self.connection, tables.invocation, columns, values)
-        if self._changed_producers:
-            moved_producers: list[tuple[Any, ...]] = []
-            whole_producers: list[tuple[Any, ...]] = []
-            for key in sorted(self._changed_producers):
-                producer = self._producers[key]
-                if key in self._rewritten_producers:
-                    whole_producers.append((*rows.producer_values(producer), producer.pk))
-                else:
-                    moved_producers.append((*rows.moved_producer_values(producer), producer.pk))
-            for columns, values in (
-                (rows.MOVED_PRODUCER_COLUMNS, moved_producers),
-                (rows.PRODUCER_COLUMNS, whole_producers),
-            ):
-                if values:
-                    update_rows(self.connection, tables.producer, columns, values)
-
-    def _expect(self, state: InvocationState) -> None:
-        # Where an invocation has only moved its deadline is no earlier than before.
-        due_at = next_due(state)
-        if due_at is not None:
-            self.deadlines.append(due_at)
+        merge_at = self.now + _MERGE_AFTER
+        moved: list[tuple[Any, ...]] = []
+        whole: list[tuple[Any, ...]] = []
+        for state in self.changed():
+            if rows.has_only_moved(self._before.get(state.pk), state):
+                # Its deadline is no earlier than before.
+                moved.append((*rows.moved_values(state), state.pk))
+                continue
+            whole.append((*rows.state_values(state, merge_at=merge_at).values(), state.pk))
+            if (due_at := next_due(state)) is not None:
+                self.deadlines.append(due_at)
+        update_rows(self.connection, tables.invocation, rows.MOVED_COLUMNS, moved)
+        update_rows(self.connection, tables.invocation, rows.STATE_COLUMNS, whole)
+        moved, whole = [], []
+        for key in sorted(self._changed_producers):
+            producer = self._producers[key]
+            if key in self._rewritten_producers:
+                whole.append((*rows.producer_values(producer).values(), producer.pk))
+            else:
+                moved.append((*rows.moved_producer_values(producer), producer.pk))
+        update_rows(self.connection, tables.producer, rows.MOVED_PRODUCER_COLUMNS, moved)
+        update_rows(self.connection, tables.producer, rows.PRODUCER_COLUMNS, whole)
 
     def committed(self) -> list[InvocationState]:
         """After the commit: the invocations that changed. What the transaction learnt may now be remembered."""

@@ -29,7 +29,7 @@ class RaiseEpoch:
 
 
 class IdentityCheck:
-    """`now` is for `/readyz`; `turn`, for one thread, looks less often and sees to the epoch."""
+    """`check` is for `/readyz`; `check_periodically`, for one thread, looks less often and raises an old epoch."""
 
     def __init__(
         self, engine: Engine, *, watch: Watch, fence: Fence, submit: Callable[[Command[None]], Future[None]]
@@ -40,12 +40,12 @@ class IdentityCheck:
         self._submit = submit
         self._next = 0.0
 
-    def now(self, connection: Connection) -> None:
+    def check(self, connection: Connection) -> None:
         """Raises DatabaseLost, and what the driver raises."""
         connection.execute(select(1))
         self._watch.look(connection)
 
-    def turn(self) -> None:
+    def check_periodically(self) -> None:
         """Raises DatabaseLost, and what the driver raises."""
         self._fence.check()
         if monotonic() < self._next:
