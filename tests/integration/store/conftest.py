@@ -16,6 +16,7 @@ from standpipe_server.broker.values.ids import token_digest
 from standpipe_server.store import Store, StoreSettings, Target, Wake
 from standpipe_server.store.commands import Append, AppendOutcome, Register
 from standpipe_server.store.reads.invocations import read_invocation
+from tests.support.waiting import wait_until
 from tests.support.wire import closed, opened
 
 LIMITS = Limits()
@@ -77,6 +78,9 @@ def bench(database_url: str) -> Iterator[Bench]:
     clock = Clock()
     store = Store(settings(database_url), clock=clock)
     made = Bench(store, clock, database_url)
+    # At its start a store restarts all leases. Where that came late, it would restart those of the test.
+    sweeper = store._sweeper  # pyright: ignore[reportPrivateUsage]
+    wait_until(lambda: sweeper._next_look > 0, what="the first sweep")  # pyright: ignore[reportPrivateUsage]
     store.on_commit = made.wakes.extend
     yield made
     assert store.close()

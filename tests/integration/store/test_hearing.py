@@ -11,15 +11,13 @@ from standpipe_server.broker.values.times import to_rfc3339
 from standpipe_server.store import Target
 from standpipe_server.store.upkeep.activity import OpenRequest
 from tests.integration.store.conftest import CLOSED, OPENED, Bench
-from tests.integration.store.test_leases import after_a_sweep, lease_end, until, verdicts
+from tests.integration.store.test_leases import lease_end, until, verdicts
 
 pytestmark = pytest.mark.anyio
 _LEASE = b'{"context":{},"lease_seconds":60}'
 
 
 async def _leased(bench: Bench) -> Target:
-    # The leases of the store's own start are restarted by then; later that would start this one anew.
-    await after_a_sweep(bench)
     target = await bench.register(_LEASE)
     await bench.append(target, OPENED)
     return target
