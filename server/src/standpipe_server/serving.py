@@ -146,7 +146,7 @@ def serve(settings: Settings, *, on_ready: Callable[[Credentials, str], None]) -
 
 
 async def _run(server: StreamingServer, listeners: list[socket.socket], settings: Settings) -> None:
-    beside = [asyncio.create_task(_tick(server.wiring.store.activity), name="standpipe-hearing")]
+    beside = [asyncio.create_task(_tick(server.wiring.store.activity), name="standpipe-activity")]
     if settings.stop_with_stdin:
         beside.append(asyncio.create_task(_end_with_stdin(server), name="standpipe-stdin"))
         beside.append(asyncio.create_task(_give_way(server, settings.home), name="standpipe-hand-over"))
@@ -155,6 +155,7 @@ async def _run(server: StreamingServer, listeners: list[socket.socket], settings
     finally:
         for task in beside:
             task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
 
 
 async def _tick(activity: ActivityMonitor) -> None:
@@ -173,13 +174,16 @@ async def _end_with_stdin(server: StreamingServer) -> None:
     at_end = asyncio.Event()
 
     def read() -> None:
-        with contextlib.suppress(OSError):
-            while os.read(0, 4096):
-                pass
-        with contextlib.suppress(RuntimeError):  # the loop has ended by itself
-            loop.call_soon_threadsafe(at_end.set)
+        with contextlib.suppress(BlockingIOError):
+            if not os.read(0, 4096):
+                loop.remove_reader(0)
+                at_end.set()
 
-    threading.Thread(target=read, name="standpipe-stdin", daemon=True).start()
+    try:
+        loop.add_reader(0, read)
+    except OSError:
+        # A file, which cannot be waited for: it is at its end whenever it is read.
+        at_end.set()
     await at_end.wait()
     while server.server_state.connections:  # noqa: ASYNC110  uvicorn has no event for the end of a connection
         await asyncio.sleep(_LOOK_AGAIN_SECONDS)
