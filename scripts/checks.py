@@ -1,4 +1,4 @@
-"""Checks that no ready-made tool makes: file length, and locks that are in step and name no host.
+"""Checks that no ready-made tool makes: sizes of files and folders, words, and locks that are in step and name no host.
 
 Runs on the standard library alone. `checks.py` runs all of them; `checks.py sign-lock FILE GROUP` writes into a lock
 which declarations it was made from.
@@ -11,6 +11,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,12 @@ import tomllib
 
 ROOT = Path(__file__).resolve().parents[1]
 CEILING = 400
+FOLDER_CEILING = 15
+# Folders that hold rooms of code. A test may stand beside many others.
+HOUSES = ("client_sdk/src", "server/src", "orchestrator/src", "server/pages/src", "bench", "chaos", "migrations")
+# Words of a dialect: a sentence with one of them usually says more in plain words. So many in 10,000 lines of Python.
+DIALECT = re.compile(r"\b(whoever|nobody|somebody|anybody|whom|whose|whatever|meanwhile)\b", re.IGNORECASE)
+DIALECT_CEILING = 20
 LOCKS = {
     "build.txt": "build",
     "dev.txt": "dev",
@@ -43,6 +50,32 @@ def long_files() -> Iterator[str]:
         lines = path.read_text(encoding="utf-8").splitlines()
         if len(lines) > CEILING and not any(_GENERATED in line for line in lines[:5]):
             yield f"{path.relative_to(ROOT)} has {len(lines)} lines; the ceiling is {CEILING}: split it by concept."
+
+
+def crowded_folders() -> Iterator[str]:
+    """Folders with more files than a newcomer looks through; folders inside them count for themselves."""
+    code = ("*.py", "*.ts", "*.tsx")
+    files = _tracked(*(f"{house}/{pattern}" for house in HOUSES for pattern in code))
+    for folder, count in sorted(Counter(path.parent for path in files).items()):
+        if count > FOLDER_CEILING:
+            name = folder.relative_to(ROOT)
+            yield f"{name} has {count} files; the ceiling is {FOLDER_CEILING}: put what belongs together into rooms."
+
+
+def dialect_words() -> Iterator[str]:
+    """More words of the house's own dialect than a plain text has, and where most of them stand."""
+    lines, found = 0, Counter[Path]()
+    for path in _tracked("client_sdk/src/*.py", "server/src/*.py", "orchestrator/src/*.py"):
+        text = path.read_text(encoding="utf-8")
+        lines += text.count("\n")
+        found[path] = len(DIALECT.findall(text))
+    rate = found.total() * 10_000 / max(lines, 1)
+    if rate > DIALECT_CEILING:
+        most = ", ".join(f"{path.relative_to(ROOT)} ({count})" for path, count in found.most_common(10))
+        yield (
+            f"The words {DIALECT.pattern[3:-3].replace('|', ', ')} come {rate:.0f} times in 10,000 lines of Python; "
+            f"at most {DIALECT_CEILING} are plain English. Most stand in {most}."
+        )
 
 
 def lock_faults() -> Iterator[str]:
@@ -92,8 +125,9 @@ def _tracked(*patterns: str) -> list[Path]:
 def main(arguments: list[str]) -> int:
     match arguments:
         case []:
-            faults = [*long_files(), *lock_faults()]
-            print("\n".join(faults) or f"No file has more than {CEILING} lines; the locks are in step.")
+            faults = [*long_files(), *crowded_folders(), *dialect_words(), *lock_faults()]
+            sizes = f"No file has more than {CEILING} lines, no folder of code more than {FOLDER_CEILING} files"
+            print("\n".join(faults) or f"{sizes}; the locks are in step.")
             return 1 if faults else 0
         case ["sign-lock", path, group]:
             sign_lock(Path(path), group)
