@@ -298,7 +298,7 @@ def test_between_two_pieces_of_work_a_worker_is_idle_wherever_it_stands(job: Job
     script = """
 import json, linecache, multiprocessing, sys
 from standpipe import open_pipes
-from standpipe.lifecycle.idle_worker import is_idle_worker
+from standpipe.lifecycle.orderly_exit import is_idle_worker
 
 seen = []
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from standpipe.delivery.reachability import SECONDS, remedy
+from standpipe.delivery.warnings import SECONDS, remedy
 from tests.support.processes import PYTHON, Process, child_environment
 from tests.support.server import Server
 from tests.support.wire import register

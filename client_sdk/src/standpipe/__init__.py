@@ -94,7 +94,7 @@ if TYPE_CHECKING:
         PipesParamsLoader,
     )
     from standpipe.session import open_dagster_pipes, open_pipes
-    from standpipe_protocol.messages import PipesException
+    from standpipe_protocol.members import PipesException
 
 _MODULES = {
     "DagsterPipesError": "errors",

@@ -1,7 +1,7 @@
-"""The command `standpipe`. Its verbs are brought by the distributions that are installed.
+"""The command `standpipe`. Its verbs come with the distributions that are installed.
 
 A verb is an entry point of the group `standpipe.commands`: its name is the verb, its object is a `Command`. Only the
-verb that was asked for is loaded, so that a small one does not pay for a large one.
+requested verb is loaded, so that a small one does not pay for a large one.
 """
 
 from __future__ import annotations
@@ -17,26 +17,13 @@ if TYPE_CHECKING:
 
 GROUP = "standpipe.commands"
 
-# Which distribution brings a verb, for whoever asks for one that is not installed.
-_KNOWN_VERBS = {
-    "serve": "standpipe-server",
-    "migrate": "standpipe-server",
-    "materialize": "standpipe-orchestrator",
-    "ls": "standpipe-orchestrator",
-    "show": "standpipe-orchestrator",
-    "tail": "standpipe-orchestrator",
-    "logs": "standpipe-orchestrator",
-    "cancel": "standpipe-orchestrator",
-    "compare": "standpipe-orchestrator",
-    "assets": "standpipe-orchestrator",
-    "export": "standpipe-orchestrator",
-    "import": "standpipe-orchestrator",
-    "replay": "standpipe-orchestrator",
-    "completion": "standpipe-orchestrator",
-    "open": "standpipe-orchestrator",
-}
+_SERVER_VERBS = ("serve", "migrate")
+_LAUNCH_VERBS = ("materialize", "cancel", "open", "completion")
+_HISTORY_VERBS = ("ls", "show", "tail", "logs", "compare", "assets", "export", "import", "replay")
+_DISTRIBUTIONS = {"standpipe-server": _SERVER_VERBS, "standpipe-orchestrator": _LAUNCH_VERBS + _HISTORY_VERBS}
+"""The verbs of the distributions that may not be installed."""
 COMPLETING_VARIABLE = "_ARGCOMPLETE"
-"""Set where a shell asks what may stand at the cursor; the verb `completion`, which made its script, answers."""
+"""Set where a shell asks for completions; the verb `completion`, which made its script, prints them."""
 
 _USAGE = 2
 _INTERRUPTED = 130
@@ -57,23 +44,23 @@ class Command(Protocol):
 
     @property
     def run(self) -> Callable[[argparse.Namespace], int]:
-        """Does it, and answers the exit code."""
+        """Runs the verb; returns the exit code."""
         ...
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one verb; answers its exit code (2 for wrong usage, 130 when interrupted)."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    """Runs one verb; returns its exit code (2 for wrong usage, 130 when interrupted)."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
     verbs = _installed_verbs()
     if COMPLETING_VARIABLE in os.environ:
-        given = ["completion"]
-    if not given or given[0] in ("-h", "--help", "help"):
+        words = ["completion"]
+    if not words or words[0] in ("-h", "--help", "help"):
         sys.stdout.write(_overview(verbs))
-        return 0 if given else _USAGE
-    if given[0] in ("-V", "--version", "version"):
+        return 0 if words else _USAGE
+    if words[0] in ("-V", "--version", "version"):
         sys.stdout.write(_versions())
         return 0
-    verb, rest = given[0], given[1:]
+    verb, rest = words[0], words[1:]
     entry = verbs.get(verb)
     if entry is None:
         sys.stderr.write(_unknown(verb, verbs))
@@ -97,13 +84,12 @@ def _overview(verbs: dict[str, EntryPoint]) -> str:
     lines = ["usage: standpipe VERB [options]", "", "verbs:"]
     for name, entry in verbs.items():
         try:
-            told = cast("Command", entry.load()).help
+            text = cast("Command", entry.load()).help
         except Exception as error:
             # One broken distribution must not hide the others.
-            told = f"(cannot be loaded: {type(error).__name__}: {error})"
-        lines.append(f"  {name:<12} {told}")
-    present = {_KNOWN_VERBS.get(verb) for verb in verbs}
-    missing = sorted(set(_KNOWN_VERBS.values()) - present)
+            text = f"(cannot be loaded: {type(error).__name__}: {error})"
+        lines.append(f"  {name:<12} {text}")
+    missing = sorted(home for home, names in _DISTRIBUTIONS.items() if not set(names) & set(verbs))
     if missing:
         lines += ["", *(f"more with: pip install {home}" for home in missing)]
     return "\n".join([*lines, "", "standpipe VERB --help says more.", ""])
@@ -122,7 +108,7 @@ def _versions() -> str:
 
 
 def _unknown(verb: str, verbs: dict[str, EntryPoint]) -> str:
-    home = _KNOWN_VERBS.get(verb)
+    home = next((home for home, names in _DISTRIBUTIONS.items() if verb in names), None)
     if home is not None:
         return f"standpipe: the verb `{verb}` comes with {home}, which is not installed: pip install {home}\n"
     known = ", ".join(verbs) or "none"

@@ -8,7 +8,8 @@ from typing import cast
 
 from standpipe.errors import DagsterPipesError
 from standpipe_protocol.json_text import JsonValue
-from standpipe_protocol.messages import Closed, InvalidMessage, PipesException, parse_message
+from standpipe_protocol.members import InvalidMessage, PipesException
+from standpipe_protocol.messages import Closed, parse_message
 
 CHAIN_EXCEPTIONS = 20
 STACK_FRAMES = 100

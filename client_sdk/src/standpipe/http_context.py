@@ -7,9 +7,7 @@ or stored, before the context is returned.
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
-import weakref
 
 from standpipe.context import open_contexts
 from standpipe.context.pipes_context import PipesContext
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
     from standpipe.delivery_report import DeliveryReport
     from standpipe_protocol.bootstrap import Bootstrap
     from standpipe_protocol.json_text import JsonValue
-    from standpipe_protocol.messages import PipesException
+    from standpipe_protocol.members import PipesException
 
 _IMPORT_SECONDS = 10.0
 """How long the end of the process waits for the thread that makes an outbox: it is importing."""
@@ -112,7 +110,7 @@ class HttpPipesContext(PipesContext):
 
     @property
     def _channel(self) -> MessageChannel:
-        return self._outbox_maker.channel or self._outbox_maker.make_channel()
+        return self._outbox_maker.made or self._outbox_maker.outbox
 
     def _prepare(self, outbox: Outbox) -> None:
         # A forked child handles SIGTERM once it has opened: pools end idle workers by it.
@@ -157,14 +155,13 @@ class OutboxMaker:
         self._prepare = prepare
         self._opening = begin_opening(bootstrap, environment=environment, extras=extras)
         self.made: Outbox | None = None
-        self.channel: MessageChannel | None = None
         # Reentrant, because a signal handler that reports may interrupt it.
         self._lock = threading.RLock()
         self._finished = threading.Event()
         self._thread = BackgroundThread(self._run, name="standpipe-opening")
 
     def start(self) -> None:
-        _watch(self)
+        process_hooks.watch_opening(self)
         if not self._opening.on_disk:
             # Then it has to be at the server.
             self.outbox.confirm_opening()
@@ -174,31 +171,29 @@ class OutboxMaker:
     @property
     def outbox(self) -> Outbox:
         if self.made is None:
-            self.make_channel()
-        assert self.made is not None  # noqa: S101  made above
+            with self._lock:
+                if self.made is None:
+                    from standpipe.delivery.outbox import Outbox
+
+                    outbox = Outbox.connect(
+                        self._bootstrap,
+                        fetch_context=True,
+                        environment=self._environment,
+                        opening=self._opening,
+                        strict=self._strict,
+                    )
+                    self._prepare(outbox)
+                    self.made = outbox
         return self.made
-
-    def make_channel(self) -> MessageChannel:
-        with self._lock:
-            if self.channel is None:
-                from standpipe.delivery.outbox import Outbox
-
-                outbox = Outbox.connect(
-                    self._bootstrap, fetch_context=True, environment=self._environment, opening=self._opening
-                )
-                self._prepare(outbox)
-                self.made = self.channel = outbox
-                if self._strict:
-                    from standpipe.delivery.strict import StrictChannel
-
-                    self.channel = StrictChannel(outbox)
-            return self.channel
 
     def finish(self) -> None:
         """At the end of the process: makes the outbox, at best on the thread, which may be the last one it gets."""
         if self.made is None and self._thread.is_alive:
             self._finished.wait(_IMPORT_SECONDS)
         _ = self.outbox
+
+    def wait_until_imported(self) -> None:
+        self.outbox.wait_until_imported()
 
     def _run(self) -> None:
         deliver: Callable[[], None] | None = None
@@ -208,43 +203,3 @@ class OutboxMaker:
         self._finished.set()
         if deliver is not None:
             deliver()
-
-
-_makers: weakref.WeakValueDictionary[int, OutboxMaker] = weakref.WeakValueDictionary()
-_hooks_installed = False
-
-
-def _watch(maker: OutboxMaker) -> None:
-    """Outboxes register for forks and the end of the process; before there is one, this does."""
-    global _hooks_installed  # noqa: PLW0603  hooks of the interpreter are process-wide by nature
-    _makers[id(maker)] = maker
-    # Imported before the hooks below: logging has hooks for forks of its own, and those that come into being while the
-    # ones of a fork already run are called in part, which logging answers with an error on stderr.
-    import logging  # noqa: F401  # pyright: ignore[reportUnusedImport]  for its hooks
-
-    process_hooks.call_at_exit(_finish_all)
-    # After ours, so that it runs before it: what is open is closed there.
-    process_hooks.install()
-    if not _hooks_installed:
-        _hooks_installed = True
-        if hasattr(os, "register_at_fork"):
-            # A fork in the middle of an import leaves the import's lock held in the child for ever.
-            os.register_at_fork(before=_wait_for_imports)
-
-
-def _wait_for_imports() -> None:
-    for maker in _all_makers():
-        maker.outbox.wait_until_imported()
-
-
-def _finish_all() -> None:
-    for maker in _all_makers():
-        # An error here concerns one invocation of many.
-        with contextlib.suppress(Exception):
-            maker.finish()
-    process_hooks.close_all()
-
-
-def _all_makers() -> list[OutboxMaker]:
-    # As in `process_hooks`: other threads may open in the middle of a longer walk.
-    return [maker for reference in _makers.valuerefs() if (maker := reference()) is not None]

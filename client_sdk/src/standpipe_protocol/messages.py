@@ -14,30 +14,6 @@ from standpipe_protocol.json_text import JsonValue, json_kind
 from standpipe_protocol.members import InvalidMessage, Members, PipesException
 from standpipe_protocol.process_end import Cause, Outcome, parse_process_end
 
-__all__ = [
-    "LOG_LEVELS",
-    "MESSAGE_CLASSES",
-    "METHODS",
-    "SEVERITIES",
-    "STREAMS",
-    "Closed",
-    "InvalidMessage",
-    "Ledger",
-    "Log",
-    "LogExternalStream",
-    "Message",
-    "Opened",
-    "PipesException",
-    "ReportAssetCheck",
-    "ReportAssetMaterialization",
-    "ReportAssetObservation",
-    "ReportCustomMessage",
-    "ReportProcessEnd",
-    "Severity",
-    "message_to_wire",
-    "parse_message",
-]
-
 Severity: TypeAlias = Literal["WARN", "ERROR"]
 SEVERITIES: tuple[Severity, ...] = ("WARN", "ERROR")
 STREAMS: tuple[str, ...] = ("stdout", "stderr")

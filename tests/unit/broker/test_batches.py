@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from standpipe_protocol.limits import Limits
-from standpipe_protocol.messages import METHODS, InvalidMessage, parse_message
+from standpipe_protocol.members import InvalidMessage
+from standpipe_protocol.messages import METHODS, parse_message
 from standpipe_protocol.problems import Problem
 from standpipe_server.broker.messages.batches import Media, Refused, parse_batch
 from standpipe_server.broker.messages.lean_structs import decode_lean

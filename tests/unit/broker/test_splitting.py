@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from standpipe_protocol.limits import Limits
-from standpipe_protocol.messages import MESSAGE_CLASSES, METHODS, InvalidMessage, parse_message
+from standpipe_protocol.members import InvalidMessage
+from standpipe_protocol.messages import MESSAGE_CLASSES, METHODS, parse_message
 from standpipe_server.broker.messages import outline as outlining
 from standpipe_server.broker.messages import splitting
 from standpipe_server.broker.messages.outline import outline

@@ -9,19 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from standpipe_protocol.json_text import JsonValue, decode_json, encode_json
+from standpipe_protocol.members import InvalidMessage, PipesException
 from standpipe_protocol.messages import (
     LOG_LEVELS,
     METHODS,
     SEVERITIES,
     STREAMS,
     Closed,
-    InvalidMessage,
     Ledger,
     Log,
     LogExternalStream,
     Message,
     Opened,
-    PipesException,
     ReportAssetCheck,
     ReportAssetMaterialization,
     ReportAssetObservation,

@@ -17,17 +17,8 @@ from docs.message_schemas import schema_documents
 from standpipe_protocol.context import ContextData, InvalidContext
 from standpipe_protocol.invocation import Event, Expected, ExpectedCheck, Invocation, Reason
 from standpipe_protocol.limits import Limits
-from standpipe_protocol.messages import (
-    METHODS,
-    Closed,
-    InvalidMessage,
-    Ledger,
-    Log,
-    PipesException,
-    ReportAssetCheck,
-    message_to_wire,
-    parse_message,
-)
+from standpipe_protocol.members import InvalidMessage, PipesException
+from standpipe_protocol.messages import METHODS, Closed, Ledger, Log, ReportAssetCheck, message_to_wire, parse_message
 from standpipe_protocol.metadata import METADATA_TYPES, normalise_entry
 from standpipe_protocol.problems import PROBLEM_TYPES, Problem
 

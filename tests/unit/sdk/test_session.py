@@ -21,7 +21,8 @@ from standpipe import (
     open_pipes,
 )
 from standpipe.testing import RecordingBroker, recording_broker
-from standpipe_protocol.messages import Closed, PipesException
+from standpipe_protocol.members import PipesException
+from standpipe_protocol.messages import Closed
 
 
 def exception_of(broker: RecordingBroker) -> PipesException:

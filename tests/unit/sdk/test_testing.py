@@ -140,7 +140,7 @@ def test_what_is_not_json_is_refused_whole(broker: RecordingBroker, http: httpx.
 
 
 def test_a_wait_that_is_in_vain_says_what_there_is(broker: RecordingBroker) -> None:
-    with pytest.raises(TimeoutError, match="was not as wanted within"):
+    with pytest.raises(TimeoutError, match="was not true within"):
         broker.wait_for(lambda b: b.opened, timeout=0.01)
 
 

@@ -12,7 +12,7 @@ import pytest
 from standpipe import PipesConfigurationError, PipesUnauthorized, open_pipes
 from standpipe.cli import main
 from standpipe.delivery.outbox import Outbox
-from standpipe.http import token_file
+from standpipe.http import transport
 from standpipe.testing import RecordingBroker, recording_broker
 from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.messages import ReportCustomMessage
@@ -88,7 +88,7 @@ def test_a_renewed_token_that_is_refused_too_is_waited_for_as_the_first_one(
 def test_a_renewed_token_that_is_refused_too_is_not_waited_for_without_end(
     broker: RecordingBroker, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(token_file, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(transport, "PATIENCE_SECONDS", 0.0)
     with open_pipes() as context:
         assert context.flush(10)
         broker.token = "spt_the-next-one"
@@ -104,7 +104,7 @@ def test_a_renewed_token_that_is_refused_too_is_not_waited_for_without_end(
 def test_a_file_that_stays_as_it_was_is_not_waited_for_without_end(
     broker: RecordingBroker, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(token_file, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(transport, "PATIENCE_SECONDS", 0.0)
     file.write_text("spt_of-yesterday")
     context = open_pipes()
     with pytest.raises(PipesUnauthorized):
@@ -203,7 +203,7 @@ def test_the_heart_beats_again_once_a_renewed_token_is_taken(
     broker: RecordingBroker, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broker.lease_seconds = 0.3
-    monkeypatch.setattr(token_file, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(transport, "PATIENCE_SECONDS", 0.0)
     with open_pipes() as context:
         assert context.flush(10)
         broker.wait_for(lambda b: len(b.heartbeats) >= 1)

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from standpipe.context.open_contexts import Origin
     from standpipe.delivery_report import DeliveryReport
     from standpipe_protocol.context import ContextData
-    from standpipe_protocol.messages import Message, PipesException
+    from standpipe_protocol.members import PipesException
+    from standpipe_protocol.messages import Message
 
 
 CALLBACK_SECONDS = 1.0
@@ -283,9 +284,7 @@ class PipesContext(ContextProperties):
         try:
             self._channel.send(message)
         except (TypeError, ValueError) as error:
-            from standpipe.context.not_json import with_place
-
-            raise with_place(error, message) from error.__cause__
+            raise rules.with_place(error, message) from error.__cause__
 
     def _report_end(self, exc: BaseException | PipesException | Mapping[str, object] | None) -> None:
         if not self._closed:

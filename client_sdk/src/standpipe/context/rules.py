@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from typing import cast
 
 from standpipe.errors import DagsterPipesError
 
@@ -176,3 +177,48 @@ def wrong_value(parameter: str, method: str, expected: object, got: object) -> N
     raise DagsterPipesError(
         f"Invalid value for parameter `{parameter}` of `{method}`. Expected one of `{expected}`, got `{got}`."
     )
+
+
+def with_place(error: TypeError | ValueError, message: Message) -> TypeError | ValueError:
+    """The error with the place of the value in the report, as `metadata.sample[3].price`; unchanged without one."""
+    from standpipe_protocol.json_text import encode_json
+
+    for name, value in _values(message):
+        try:
+            encode_json(value)
+        except (TypeError, ValueError):
+            try:
+                place = _place(value, name, encode_json)
+            except RecursionError:
+                place = name  # it holds itself
+            kind = ValueError if isinstance(error, ValueError) else TypeError
+            return kind(f"{error}: `{place}` of `{message.method}`. Convert it to what JSON has before it is reported.")
+    return error
+
+
+def _values(message: Message) -> Iterator[tuple[str, object]]:
+    metadata = cast("Mapping[str, JsonValue]", getattr(message, "metadata", None) or {})
+    for label, entry in metadata.items():
+        yield f"metadata.{label}", entry["raw_value"] if isinstance(entry, dict) else entry
+    for name in ("payload", "extras"):
+        if hasattr(message, name):
+            yield name, getattr(message, name)
+
+
+def _place(value: object, name: str, encode: Callable[[object], bytes]) -> str:
+    """The first part within that JSON cannot carry, or the value itself."""
+    parts: Iterator[tuple[str, object]] = iter(())
+    if isinstance(value, dict):
+        members = cast("Mapping[object, object]", value)
+        for key in members:
+            if not (key is None or isinstance(key, (str, int, float))):
+                return f"{name}, in it the key {str(key)[:100]!r}"
+        parts = ((f"{name}.{key}", inner) for key, inner in members.items())
+    elif isinstance(value, (list, tuple)):
+        parts = ((f"{name}[{index}]", inner) for index, inner in enumerate(cast("Sequence[object]", value)))
+    for inner_name, inner in parts:
+        try:
+            encode(inner)
+        except (TypeError, ValueError):
+            return _place(inner, inner_name, encode)
+    return name

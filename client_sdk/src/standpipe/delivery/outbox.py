@@ -16,12 +16,13 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from standpipe.delivery.confirmation import Confirmation
 from standpipe.delivery.final_report import make_final_report
-from standpipe.delivery.loss_warnings import LossWarnings, dropped_note
 from standpipe.delivery.message_queue import MEMORY_BYTES, MEMORY_MESSAGES, MessageQueue
 from standpipe.delivery.sender import Sender
 from standpipe.delivery.settings import close_seconds, open_seconds, spools_first
 from standpipe.delivery.size_limits import within_limits
+from standpipe.delivery.warnings import LossWarnings, dropped_note
 from standpipe.delivery_report import DeliveryReport
 from standpipe.errors import DagsterPipesError, PipesServerUnreachable
 from standpipe.exceptions import describe_exception
@@ -60,6 +61,7 @@ class Outbox:
         memory_messages: int,
         memory_bytes: int,
         opening: Opening | None,
+        strict: bool,
     ) -> None:
         self.bootstrap = bootstrap
         self.closing_seconds: float | None = None
@@ -70,6 +72,7 @@ class Outbox:
         self._memory_messages = memory_messages
         self._memory_bytes = memory_bytes
         self._always_spool = spools_first(environment)
+        self._confirmation = Confirmation(self) if strict else None
         self._fork: Fork | None = None
         self._opened_at = clock.monotonic()
         self._on_control: Callable[[Control], None] | None = None
@@ -92,6 +95,7 @@ class Outbox:
         memory_messages: int = MEMORY_MESSAGES,
         memory_bytes: int = MEMORY_BYTES,
         opening: Opening | None = None,
+        strict: bool = False,
     ) -> Outbox:
         """A new producer, with its background thread started. Returns before anything is connected.
 
@@ -101,6 +105,7 @@ class Outbox:
             fetch_context: fetch the context too, for `context`.
             environment: where proxies, CA file, home and time-outs are read from; the process's own by default.
             opening: the first message, under this producer's id; it need not be sent then.
+            strict: `send` and `close` return once the server has stored everything, or raise.
         """
         if opening is not None:
             producer = opening.producer
@@ -113,6 +118,7 @@ class Outbox:
             memory_messages=memory_messages,
             memory_bytes=memory_bytes,
             opening=opening,
+            strict=strict,
         )
         process_hooks.watch(outbox)
         outbox._start()
@@ -207,6 +213,8 @@ class Outbox:
             self._start()
         if self._confirms_opening and not isinstance(message, (Opened, Closed)):
             self.confirm_opening()
+        if self._confirmation is not None:
+            self._confirmation.after_send(message)
 
     def confirm_opening(self) -> None:
         """Waits, boundedly, until the opening is acknowledged: it is on no disk that outlives this process."""
@@ -233,6 +241,12 @@ class Outbox:
 
         Idempotent: a second call returns the first one's report. By default `STANDPIPE_CLOSE_TIMEOUT`, or 30 seconds.
         """
+        report = self._close(timeout)
+        if self._confirmation is not None:
+            self._confirmation.after_close(report)
+        return report
+
+    def _close(self, timeout: float | None) -> DeliveryReport:
         seconds = self.close_seconds if timeout is None else clock.bounded(timeout)
         until = clock.monotonic() + seconds
         # Another thread may be closing it, and have more time for that than a process that a signal ends.
@@ -259,7 +273,7 @@ class Outbox:
         if self._report is None and self._opening is not None and self._opening.end.is_known:
             raised = self._opening.end.raised
             self.send(Closed(exception=None if raised is None else describe_exception(raised)))
-        self.close(timeout)
+        self._close(timeout)
 
     def adopt_thread(self) -> Callable[[], None] | None:
         """Makes the calling thread the one that delivers, unless there is one; returns what it has to run then."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from standpipe.delivery.heartbeat import Heartbeat
 from standpipe.delivery.message_queue import Batch, MessageQueue
-from standpipe.delivery.reachability import ReachabilityWarning
+from standpipe.delivery.warnings import ReachabilityWarning
 from standpipe.delivery_report import Rejection
 from standpipe.errors import PipesConfigurationError, PipesServerError, error_for_problem
 from standpipe.http.decisions import (

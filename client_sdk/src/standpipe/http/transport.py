@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Literal
 from standpipe.errors import PipesConfigurationError
 from standpipe.http.client import make_client, parsed_url, retry_after_seconds
 from standpipe.http.decisions import Answer, NoAnswer
-from standpipe.http.token_file import TokenFile
 from standpipe.runtime.clock import monotonic
 from standpipe.runtime.text import LONGEST_REASON, text_of
 from standpipe_protocol import PROTOCOL_VERSION
-from standpipe_protocol.bootstrap import Bootstrap, is_loopback
+from standpipe_protocol.bootstrap import Bootstrap, BootstrapError, is_loopback, read_token_file
 from standpipe_protocol.invocation import FIRST_SEQ_HEADER, NUMBERED_HEADER, PRODUCER_HEADER
 from standpipe_protocol.json_scan import replace_lone_surrogates
 from standpipe_protocol.json_text import JsonValue, decode_json, encode_json
@@ -32,6 +31,10 @@ GZIP_FROM_BYTES = 8 * 1024
 WHOLE_ANSWER_SECONDS = 300.0
 LONGEST_ANSWER = 128 * 1024 * 1024
 """In bytes: a context is as large as its server's limit, 16 MiB."""
+
+PATIENCE_SECONDS = 120.0
+"""How long refusals of a file's token are not final, from the first on, and anew for each new token: a mounted secret
+is renewed once in a minute or so."""
 
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -128,6 +131,44 @@ class Transport:
     def _reason(self, error: Exception) -> str:
         text = text_of(error, most=LONGEST_REASON).replace(self._token, "***")
         return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+class TokenFile:
+    """A token that is read from a file, and read again when the server refuses it, and at no other time.
+
+    What writes the file (a secret's volume, a sidecar) may write a new token later than the server expects it.
+    """
+
+    def __init__(self, path: str, *, token: str) -> None:
+        self._path = path
+        self._token = token
+        self._refused_at: float | None = None
+        self.trouble = ""
+        """Why there is no other token."""
+
+    def renewed(self) -> str | None:
+        """After a refusal: the new token in the file; None while it is the refused one, or cannot be read."""
+        if self._refused_at is None:
+            self._refused_at = monotonic()
+        self.trouble = f"the token in {self._path} is still the one that the server refuses"
+        try:
+            token = read_token_file(self._path)
+        except BootstrapError as error:
+            self.trouble = str(error)
+            return None
+        if token == self._token:
+            return None
+        self._token, self._refused_at = token, monotonic()
+        return token
+
+    @property
+    def may_change(self) -> bool:
+        """Whether a new token may still be written."""
+        return self._refused_at is None or monotonic() - self._refused_at < PATIENCE_SECONDS
+
+    def accepted(self) -> None:
+        """The server took the token."""
+        self._refused_at = None
 
 
 def _is_refusal(answer: Answer | NoAnswer) -> bool:

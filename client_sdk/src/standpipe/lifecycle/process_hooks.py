@@ -18,7 +18,9 @@ from standpipe.runtime.threads import call_before_threads_are_joined
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-    from typing import Protocol
+    from typing import Protocol, TypeVar
+
+    T = TypeVar("T")
 
     class ProcessBound(Protocol):
         """What has to act at a fork and at the end of the process."""
@@ -41,10 +43,20 @@ if TYPE_CHECKING:
 
         def begin_in_child(self) -> None: ...
 
+    class Opening(Protocol):
+        """What makes an outbox in the background, which registers itself once it is made."""
+
+        def finish(self) -> object:
+            """Makes the outbox; at the end of the process, for at most some seconds."""
+            ...
+
+        def wait_until_imported(self) -> None: ...
+
 
 LAST = -100
 """After the finalizers of other modules, and after a worker's own children were waited for."""
 _registered: weakref.WeakValueDictionary[int, ProcessBound] = weakref.WeakValueDictionary()
+_openings: weakref.WeakValueDictionary[int, Opening] = weakref.WeakValueDictionary()
 _hooks_installed = False
 _at_exit: set[Callable[[], object]] = set()
 _at_worker_end: set[tuple[int, Callable[[], object]]] = set()
@@ -53,6 +65,16 @@ _at_worker_end: set[tuple[int, Callable[[], object]]] = set()
 def watch(outbox: ProcessBound) -> None:
     """Registers the outbox for forks and for the end of the process."""
     _registered[id(outbox)] = outbox
+    install()
+
+
+def watch_opening(opening: Opening) -> None:
+    """Registers what is being opened, until it has an outbox."""
+    _openings[id(opening)] = opening
+    # Imported before the hooks: logging has hooks for forks of its own, and those that come into being while the ones
+    # of a fork already run are called in part, which logging answers with an error on stderr.
+    import logging  # noqa: F401  # pyright: ignore[reportUnusedImport]  for its hooks
+
     install()
 
 
@@ -86,7 +108,11 @@ def close_all() -> None:
     No `closed` is sent for the first process of an invocation: a program that forgot to close, or died on the way, must
     not look as if it had finished.
     """
-    outboxes = [outbox for outbox in _all_registered() if not outbox.closed]
+    for opening in _alive(_openings):
+        # An error here concerns one invocation of many.
+        with contextlib.suppress(Exception):
+            opening.finish()
+    outboxes = [outbox for outbox in _alive(_registered) if not outbox.closed]
     until = clock.monotonic() + max((outbox.close_seconds for outbox in outboxes), default=0.0)
     for outbox in outboxes:
         with _logging_errors():
@@ -111,16 +137,19 @@ def _logging_errors() -> Generator[None]:
         logging.getLogger("standpipe.outbox").exception("What was reported could not be delivered at the end.")
 
 
-def _all_registered() -> list[ProcessBound]:
+def _alive(registered: weakref.WeakValueDictionary[int, T]) -> list[T]:
     # The references are copied in one step: other threads may open and close in the middle of any longer walk.
-    return [outbox for reference in _registered.valuerefs() if (outbox := reference()) is not None]
+    return [one for reference in registered.valuerefs() if (one := reference()) is not None]
 
 
 def _before_fork() -> None:
-    for outbox in _all_registered():
+    # A fork in the middle of an import leaves the import's lock held in the child for ever.
+    for opening in _alive(_openings):
+        opening.wait_until_imported()
+    for outbox in _alive(_registered):
         outbox.wait_until_imported()
 
 
 def _after_fork_in_child() -> None:
-    for outbox in _all_registered():
+    for outbox in _alive(_registered):
         outbox.begin_in_child()

@@ -8,16 +8,20 @@ notes it, and the call goes on. A worker that its pool terminates then waits for
 pool waits for the worker. CPython writes the number of each signal that it notes to a socket; a thread reads it, and
 sends the signal again until the handler runs. Only in workers, and where no other library uses that socket, as asyncio
 and trio do.
+
+Also calls a function in the main thread, since Python lets no other thread set a handler: by a documented function of
+its C interface, when the main thread next runs Python code.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 
 from standpipe.runtime import clock
-from standpipe.runtime.threads import background_thread
+from standpipe.runtime.threads import background_thread, is_main_interpreter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,6 +117,38 @@ def _send(number: int) -> None:
 def _send_to_main_thread(number: int) -> None:
     if not _handled:
         signal.pthread_kill(threading.main_thread().ident or 0, number)
+
+
+_waiting: dict[Callable[[], object], object] = {}
+"""Functions that wait for their call. Without a lock, which a forked child could find held for ever."""
+_made: dict[Callable[[], object], object] = {}
+"""Objects whose address C code holds: they have to live as long as the process."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_waiting.clear)
+
+
+def call_in_main_thread(function: Callable[[], object]) -> None:
+    """Calls it when the main thread next runs Python code, once for all calls until then. What it raises is dropped."""
+    if not is_main_interpreter():
+        # The main interpreter would call it, with objects of this one.
+        return
+    request = object()
+    if _waiting.setdefault(function, request) is not request:
+        return
+
+    def call(argument: object) -> int:
+        _waiting.pop(function, None)
+        with contextlib.suppress(Exception):
+            function()
+        return 0
+
+    # No ctypes in a lean build, no C interface in PyPy.
+    with contextlib.suppress(ImportError, AttributeError, OSError):
+        import ctypes
+
+        pending = _made.setdefault(function, ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(call))
+        ctypes.pythonapi.Py_AddPendingCall(pending, None)
 
 
 class _Watch:

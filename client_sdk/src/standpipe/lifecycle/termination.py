@@ -20,8 +20,7 @@ import weakref
 
 from standpipe.errors import DagsterPipesError
 from standpipe.lifecycle import signal_redelivery
-from standpipe.lifecycle.idle_worker import is_idle_worker
-from standpipe.lifecycle.orderly_exit import is_worker
+from standpipe.lifecycle.orderly_exit import is_idle_worker, is_worker
 from standpipe.runtime import clock
 
 TYPE_CHECKING = False
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Protocol
 
-    from standpipe_protocol.messages import PipesException
+    from standpipe_protocol.members import PipesException
 
     class Terminable(Protocol):
         """What SIGTERM closes."""
@@ -71,9 +70,7 @@ def close_on_sigterm(context: Terminable) -> None:
     if threading.current_thread() is threading.main_thread():
         _take_signal()
     elif _is_free():
-        from standpipe.lifecycle.main_thread import call_in_main_thread
-
-        call_in_main_thread(_take_signal)
+        signal_redelivery.call_in_main_thread(_take_signal)
 
 
 def take_sigterm() -> None:
@@ -150,7 +147,7 @@ def _on_termination(number: int, frame: FrameType | None) -> None:
 
 def _close_all(name: str, *, is_failure: bool) -> None:
     """Closes what is open, all in the time for one: the threads that deliver do so at once."""
-    from standpipe_protocol.messages import PipesException
+    from standpipe_protocol.members import PipesException
 
     reason = PipesException(message=f"The process was told to terminate ({name}).", name=name) if is_failure else None
     until = clock.monotonic() + TERMINATION_SECONDS

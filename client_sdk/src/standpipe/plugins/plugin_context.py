@@ -13,7 +13,6 @@ from standpipe.context.null_context import open_null_context
 from standpipe.context.open_contexts import Origin
 from standpipe.context.pipes_context import PipesContext
 from standpipe.delivery.outbox import Outbox
-from standpipe.delivery.strict import StrictChannel
 from standpipe.delivery_report import DeliveryReport
 from standpipe.errors import DagsterPipesError, PipesConfigurationError
 from standpipe.http_context import open_http_context
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
         PipesMessageWriterChannel,
         PipesParamsLoader,
     )
-    from standpipe_protocol.messages import PipesException
+    from standpipe_protocol.members import PipesException
 
 
 def open_with_plugins(
@@ -125,7 +124,7 @@ class _Plugins:
         if self.message_writer is None:
             bootstrap = _bootstrap(self.messages_params)
             opening = begin_opening(bootstrap, environment=environment, extras=extras)
-            outbox = Outbox.connect(bootstrap, environment=environment, opening=opening)
+            outbox = Outbox.connect(bootstrap, environment=environment, opening=opening, strict=strict)
             if not opening.on_disk:
                 outbox.confirm_opening()
         elif self.context_loader is None:
@@ -141,8 +140,6 @@ class _Plugins:
                     stack.enter_context(self.message_writer.open(self.messages_params)), also_close=outbox
                 )
                 channel.send(Opened(extras=dict(self.message_writer.get_opened_payload()["extras"])))
-            elif strict:
-                channel = StrictChannel(cast("Outbox", outbox))
             return _PluginContext(source=source, channel=channel, plugins=stack.pop_all())
 
 

@@ -31,7 +31,7 @@ class RequestRefused(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppendRequest:
-    """The messages of one request, and whose they are."""
+    """The messages of one request, and their producer."""
 
     producer: str
     first_seq: int | None
@@ -44,14 +44,14 @@ def read_append(header: Callable[[str], str | None], body: bytes, *, limits: Lim
     """Raises RequestRefused where a header or the body cannot be read, or is beyond a limit."""
     producer, first_seq = _numbering(header(PRODUCER_HEADER), header(FIRST_SEQ_HEADER))
     text = _decompressed(body, header("Content-Encoding") or "", limits=limits)
-    given: JsonValue
+    content: JsonValue
     if (header("Content-Type") or "").partition(";")[0].strip().lower() in _LINES:
-        given = list(_lines(text, digits=limits.integer_digits))
+        content = list(_lines(text, digits=limits.integer_digits))
     else:
-        given = _decoded(text, digits=limits.integer_digits)
-        if not isinstance(given, (dict, list)):
+        content = _decoded(text, digits=limits.integer_digits)
+        if not isinstance(content, (dict, list)):
             raise _malformed("The body is neither a JSON object nor an array of messages.", offset=0)
-    messages = tuple(given) if isinstance(given, list) else (given,)
+    messages = tuple(content) if isinstance(content, list) else (content,)
     if len(messages) > limits.batch_messages:
         raise _beyond("The batch holds more messages", limits.batch_messages, "batch_messages")
     for index, message in enumerate(messages):
@@ -60,7 +60,7 @@ def read_append(header: Callable[[str], str | None], body: bytes, *, limits: Lim
             raise _beyond(f"Message {index} holds more bytes", limits.message_bytes, "message_bytes")
         if json_depth(encoded, enough=limits.json_depth) > limits.json_depth:
             raise _beyond(f"Message {index} is nested deeper", limits.json_depth, "json_depth")
-    return AppendRequest(producer=producer, first_seq=first_seq, messages=messages, bare=isinstance(given, dict))
+    return AppendRequest(producer=producer, first_seq=first_seq, messages=messages, bare=isinstance(content, dict))
 
 
 def long_integer_in(message: JsonValue, *, digits: int) -> Problem | None:
@@ -71,13 +71,13 @@ def long_integer_in(message: JsonValue, *, digits: int) -> Problem | None:
     inside = list(params.items()) if isinstance(params, dict) else []
     places = [(json_pointer("params", name), value) for name, value in inside]
     places += [(json_pointer(name), value) for name, value in message.items()]
-    found = next((pointer for pointer, value in places if _reaches(value, bound)), None)
-    return None if found is None else long_integer(found, digits=digits)
+    place = next((pointer for pointer, value in places if _reaches(value, bound)), None)
+    return None if place is None else long_integer(place, digits=digits)
 
 
 @cache
 def _first_longer(digits: int) -> int:
-    """Kept: the one of a hundred thousand digits takes ten milliseconds to make."""
+    """Cached: the one of a hundred thousand digits takes ten milliseconds to make."""
     return 10**digits
 
 
@@ -107,7 +107,7 @@ def _numbering(producer: str | None, first_seq: str | None) -> tuple[str, int | 
         raise _wrong_header(PRODUCER_HEADER, producer, expected=expected)
     if (producer is None) != (first_seq is None):
         missing = PRODUCER_HEADER if producer is None else FIRST_SEQ_HEADER
-        raise _wrong_header(missing, "", expected="a value, since the other of the two is given")
+        raise _wrong_header(missing, "", expected="a value, since the other of the two is there")
     return producer or ANONYMOUS, None if first_seq is None else int(first_seq)
 
 

@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import SHUT_RDWR, SO_REUSEADDR, SOL_SOCKET, socket
 from typing import ClassVar, TypeVar
@@ -16,7 +15,7 @@ from typing import ClassVar, TypeVar
 from standpipe.spool.marks import LaunchMark
 from standpipe.testing.append_request import RequestRefused, read_append
 from standpipe.testing.environment import Environment
-from standpipe.testing.recording import Outcome, RecordedMessage, Recording
+from standpipe.testing.recording import RecordedMessage, Recording
 from standpipe_protocol import PROTOCOL_VERSION
 from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.context import ContextData
@@ -39,15 +38,6 @@ WAIT_SECONDS = 10.0
 _M = TypeVar("_M", bound=Message)
 
 
-@dataclass(slots=True)
-class _Faults:
-    """What the next requests suffer."""
-
-    refusals: list[tuple[Problem, float | None]] = field(default_factory=list[tuple[Problem, float | None]])
-    cuts: int = 0
-    gate: threading.Event = field(default_factory=threading.Event)
-
-
 class RecordingBroker:
     """One invocation, served on loopback. Made by `recording_broker`."""
 
@@ -60,12 +50,14 @@ class RecordingBroker:
         self.requests: list[str] = []
         """Every request line that came, as `POST /path`."""
         self._base_path = base_path.rstrip("/")
-        self._faults = _Faults()
-        self._faults.gate.set()
+        self._refusals: list[tuple[Problem, float | None]] = []
+        self._cuts = 0
+        self._gate = threading.Event()
+        self._gate.set()
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
         self._port = 0
-        self._kept: socket | None = None
+        self._reserved: socket | None = None
 
     @property
     def url(self) -> str:
@@ -121,8 +113,7 @@ class RecordingBroker:
     @property
     def closed(self) -> Closed | None:
         """The last `closed`, or None."""
-        found = self._accepted(Closed)
-        return found[-1] if found else None
+        return next(iter(self._accepted(Closed)[::-1]), None)
 
     @property
     def heartbeats(self) -> Sequence[Mapping[str, JsonValue]]:
@@ -137,34 +128,35 @@ class RecordingBroker:
         self.recording.change(verdict=verdict)
 
     def wait_for(self, condition: Callable[[RecordingBroker], bool], *, timeout: float = WAIT_SECONDS) -> None:
-        """Waits until the broker looks as wanted.
+        """Waits until the condition is true of this broker.
 
         Raises:
-            TimeoutError: it does not within `timeout` seconds.
+            TimeoutError: it is not within `timeout` seconds.
         """
         if not self.recording.wait_until(lambda: condition(self), timeout=timeout):
-            raise TimeoutError(f"The broker was not as wanted within {timeout} s; it has {', '.join(self.methods)}.")
+            raise TimeoutError(
+                f"The condition was not true within {timeout} s; the broker has {', '.join(self.methods)}."
+            )
 
     def refuse(self, times: int, *, problem: str = "overloaded", retry_after: float | None = None) -> None:
         """Refuses the next requests with a problem of the registry."""
-        detail = "Refused because the test wants it so."
-        self._faults.refusals += [(Problem(problem, detail), retry_after)] * times
+        self._refusals += [(Problem(problem, "Refused on request of the test."), retry_after)] * times
 
     def cut_after_store(self, times: int = 1) -> None:
         """The next appends are stored, and their connections cut before an answer."""
-        self._faults.cuts += times
+        self._cuts += times
 
     def hold(self) -> None:
         """Lets every request wait until `let_go`."""
-        self._faults.gate.clear()
+        self._gate.clear()
 
     def let_go(self) -> None:
-        self._faults.gate.set()
+        self._gate.set()
 
     def start(self) -> None:
         """Listens, on the same port as before when it was stopped."""
         if self._server is None:
-            self._let_port_go()
+            self._release_port()
             self._server = _Server(self, self._port)
             self._port = self._server.server_port
             self._thread = threading.Thread(
@@ -173,7 +165,7 @@ class RecordingBroker:
             self._thread.start()
 
     def stop(self) -> None:
-        """Stops listening and cuts every connection; what was recorded stays, and nothing else gets the port."""
+        """Stops listening and cuts every connection; the recording stays, and no other program gets the port."""
         server, thread, self._server = self._server, self._thread, None
         # At the interpreter's end its thread is stopped already, and waiting for it would never end.
         if server is not None and thread is not None and not sys.is_finalizing():
@@ -182,14 +174,24 @@ class RecordingBroker:
             self.let_go()
             server.cut_connections()
             server.server_close()
-            self._kept = socket()
-            self._kept.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+            self._reserved = socket()
+            self._reserved.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
             with suppress(OSError):
-                self._kept.bind(("127.0.0.1", self._port))
+                self._reserved.bind(("127.0.0.1", self._port))
 
-    def _let_port_go(self) -> None:
-        if self._kept is not None:
-            self._kept.close()
+    def _release_port(self) -> None:
+        if self._reserved is not None:
+            self._reserved.close()
+
+    def _next_refusal(self) -> tuple[Problem, float | None] | None:
+        self._gate.wait(60.0)
+        return self._refusals.pop(0) if self._refusals else None
+
+    def _next_is_cut(self) -> bool:
+        if self._cuts <= 0:
+            return False
+        self._cuts -= 1
+        return True
 
     def _accepted(self, kind: type[_M]) -> list[_M]:
         return [one.message for one in self.messages if one.problem is None and isinstance(one.message, kind)]
@@ -215,12 +217,13 @@ def recording_broker(
         base_path: serve under this path, as behind a proxy.
         lease_seconds: the lease it publishes; heartbeats come three times as often.
     """
-    given = context or ContextData(
+    context = context or ContextData(
         asset_keys=None if asset_keys is None else tuple(asset_keys),
         extras=dict(extras or {}),  # pyright: ignore[reportArgumentType]  encoding checks it
         run_id="test-run",
     )
-    broker = RecordingBroker(context=given, limits=limits or Limits(), base_path=base_path, lease_seconds=lease_seconds)
+    limits = limits or Limits()
+    broker = RecordingBroker(context=context, limits=limits, base_path=base_path, lease_seconds=lease_seconds)
     # The test is the launcher, on this very disk.
     mark = LaunchMark(broker.invocation, environment=os.environ)
     broker.start()
@@ -228,7 +231,7 @@ def recording_broker(
         yield broker
     finally:
         broker.stop()
-        broker._let_port_go()  # pyright: ignore[reportPrivateUsage]  the same module
+        broker._release_port()  # pyright: ignore[reportPrivateUsage]  the same module
         mark.release()
 
 
@@ -263,7 +266,7 @@ class _Server(ThreadingHTTPServer):
             handler.join(WAIT_SECONDS)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Cut connections are the point of this server; a traceback for each would be noise."""
+        """No traceback for each connection that is cut on purpose."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -287,7 +290,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._serve()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: a test's output is the test's."""
+        """Nothing is printed."""
 
     def _serve(self) -> None:
         broker = self.server.broker
@@ -295,11 +298,9 @@ class _Handler(BaseHTTPRequestHandler):
         with broker.recording.changed:
             broker.requests.append(f"{self.command} {self.path}")
             broker.recording.changed.notify_all()
-        faults = broker._faults  # pyright: ignore[reportPrivateUsage]  the handler is the broker's own
-        faults.gate.wait(60.0)
-        if faults.refusals:
-            problem, retry_after = faults.refusals.pop(0)
-            self._answer_problem(problem, retry_after=retry_after)
+        refusal = broker._next_refusal()  # pyright: ignore[reportPrivateUsage]  the handler is the broker's own
+        if refusal is not None:
+            self._answer_problem(refusal[0], retry_after=refusal[1])
             return
         expected = broker.url.partition(f":{self.server.server_port}")[2] + self._PREFIX + broker.invocation
         if self.headers.get("Authorization") != f"Bearer {broker.token}":
@@ -325,8 +326,8 @@ class _Handler(BaseHTTPRequestHandler):
             case "POST", "events":
                 self._append(body)
             case "POST", "heartbeat":
-                given = decode_json(body) if body else {}
-                recording.beat(given if isinstance(given, dict) else {})
+                heartbeat = decode_json(body) if body else {}
+                recording.beat(heartbeat if isinstance(heartbeat, dict) else {})
                 self._answer(200, {"control": recording.control})
             case _:
                 self._answer_problem(Problem("not-found", f"There is no {self.command} {self.path}."))
@@ -336,39 +337,24 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             request = read_append(self.headers.get, body, limits=broker.limits)
         except RequestRefused as refused:
-            problem = refused.problem
-            self._answer(
-                problem.status, {**problem.to_wire(), "control": broker.recording.control}, media=PROBLEM_MEDIA_TYPE
-            )
+            self._answer_problem(refused.problem, control=broker.recording.control)
             return
-        outcome = broker.recording.append(request)
-        faults = broker._faults  # pyright: ignore[reportPrivateUsage]  its own handler
-        if faults.cuts > 0:
-            faults.cuts -= 1
+        status, answer = broker.recording.append(request)
+        if broker._next_is_cut():  # pyright: ignore[reportPrivateUsage]  its own handler
             self.close_connection = True
             self.connection.shutdown(SHUT_RDWR)
-            return
-        self._answer_outcome(outcome)
+        else:
+            self._answer(status, answer)
 
-    def _answer_outcome(self, outcome: Outcome) -> None:
-        media = "application/json" if outcome.status < 300 else PROBLEM_MEDIA_TYPE
-        self._answer(outcome.status, outcome.body, media=media)
+    def _answer_problem(self, problem: Problem, *, retry_after: float | None = None, **members: JsonValue) -> None:
+        self._answer(problem.status, {**problem.to_wire(), **members}, retry_after=retry_after)
 
-    def _answer_problem(self, problem: Problem, *, retry_after: float | None = None) -> None:
-        headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-        self._answer(problem.status, problem.to_wire(), media=PROBLEM_MEDIA_TYPE, headers=headers)
-
-    def _answer(
-        self,
-        status: int,
-        body: Mapping[str, JsonValue],
-        *,
-        media: str = "application/json",
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
+    def _answer(self, status: int, body: Mapping[str, JsonValue], *, retry_after: float | None = None) -> None:
         # In one write: headers and body in two packets cost 40 ms each time on a keep-alive connection.
         content = json.dumps(body).encode()
+        media = "application/json" if status < 300 else PROBLEM_MEDIA_TYPE
         lines = [f"HTTP/1.1 {status} Answer", f"Content-Type: {media}", f"Content-Length: {len(content)}"]
-        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+        if retry_after is not None:
+            lines.append(f"Retry-After: {retry_after}")
         with suppress(OSError):
             self.wfile.write("\r\n".join([*lines, "", ""]).encode("latin-1") + content)

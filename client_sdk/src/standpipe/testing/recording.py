@@ -13,14 +13,8 @@ from standpipe.testing.append_request import ANONYMOUS, AppendRequest, long_inte
 from standpipe_protocol.context import ContextData
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.limits import Limits
-from standpipe_protocol.messages import (
-    InvalidMessage,
-    Message,
-    Opened,
-    ReportAssetMaterialization,
-    ReportProcessEnd,
-    parse_message,
-)
+from standpipe_protocol.members import InvalidMessage
+from standpipe_protocol.messages import Message, Opened, ReportAssetMaterialization, ReportProcessEnd, parse_message
 from standpipe_protocol.problems import Problem
 from standpipe_protocol.reports import (
     REPORTS,
@@ -50,17 +44,9 @@ class RecordedMessage:
     """Why it was rejected; None when it was not."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """The answer to an append."""
-
-    status: int
-    body: Mapping[str, JsonValue]
-
-
 @dataclass(slots=True)
 class Recording:
-    """The events of one invocation, and what is said about them."""
+    """The events of one invocation, and the answers about them."""
 
     context: ContextData
     limits: Limits = field(default_factory=Limits)
@@ -72,15 +58,15 @@ class Recording:
     changed: threading.Condition = field(default_factory=threading.Condition)
     _by_producer: dict[str, list[RecordedMessage]] = field(default_factory=dict[str, "list[RecordedMessage]"])
     _roles: dict[str, str | None] = field(default_factory=dict[str, "str | None"])
-    """Of each producer that has opened, what its first `opened` said."""
+    """By producer that has opened, the role in its first `opened`."""
     _materialized: set[str] = field(default_factory=set[str])
 
     @property
     def control(self) -> dict[str, JsonValue]:
         return {"cancel_requested": self.cancel_requested}
 
-    def append(self, request: AppendRequest) -> Outcome:
-        """Stores what is new of a batch, as the table of the protocol says."""
+    def append(self, request: AppendRequest) -> tuple[int, Mapping[str, JsonValue]]:
+        """Stores what is new of a batch, as the table of the protocol says; returns status and body of the answer."""
         with self.changed:
             stored = self._by_producer.setdefault(request.producer, [])
             expected = len(stored) + 1
@@ -88,15 +74,15 @@ class Recording:
             new = request.messages[max(0, expected - first) :]
             problem = self._refusal(new, request.producer, first=first, expected=expected) if new else None
             if problem is not None:
-                return Outcome(status=problem.status, body={**problem.to_wire(), "control": self.control})
+                return problem.status, {**problem.to_wire(), "control": self.control}
             for wire in new:
                 judged = self._judged(wire, producer=request.producer, seq=len(stored) + 1)
                 stored.append(judged)
                 self.messages.append(judged)
             self.changed.notify_all()
             through = first + len(request.messages) - 1
-            told = [one for one in stored[first - 1 : through] if one.problem is not None]
-            return self._outcome(told, first=first, through=len(stored), bare=request.bare)
+            rejected = [one for one in stored[first - 1 : through] if one.problem is not None]
+            return self._answer(rejected, first=first, through=len(stored), bare=request.bare)
 
     def wait_until(self, condition: Callable[[], bool], *, timeout: float) -> bool:
         """Waits until something that the recording shows is so; False when it is not in time."""
@@ -130,18 +116,19 @@ class Recording:
             self.verdict = "incomplete"
         return None
 
-    def _outcome(self, told: Sequence[RecordedMessage], *, first: int, through: int, bare: bool) -> Outcome:
+    def _answer(
+        self, rejected: Sequence[RecordedMessage], *, first: int, through: int, bare: bool
+    ) -> tuple[int, Mapping[str, JsonValue]]:
         where: dict[str, JsonValue] = {"accepted_through": through, "last_position": len(self.messages)}
-        if bare and told and told[0].problem is not None:
-            problem, place = told[0].problem, told[0]
-            members: dict[str, JsonValue] = {"stored": True, "position": place.position, "seq": place.seq, **where}
-            return Outcome(status=problem.status, body={**problem.to_wire(), **members, "control": self.control})
+        if bare and rejected and (problem := rejected[0].problem) is not None:
+            place: dict[str, JsonValue] = {"stored": True, "position": rejected[0].position, "seq": rejected[0].seq}
+            return problem.status, {**problem.to_wire(), **place, **where, "control": self.control}
         results: list[JsonValue] = [
             {"index": one.seq - first, "seq": one.seq, "position": one.position, "problem": one.problem.to_wire()}
-            for one in told
+            for one in rejected
             if one.problem is not None
         ]
-        return Outcome(status=207 if results else 200, body={**where, "results": results, "control": self.control})
+        return 207 if results else 200, {**where, "results": results, "control": self.control}
 
     def _judged(self, wire: JsonValue, *, producer: str, seq: int) -> RecordedMessage:
         envelope = wire if isinstance(wire, dict) else {}

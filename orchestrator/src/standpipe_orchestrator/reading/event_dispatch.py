@@ -17,6 +17,7 @@ from standpipe_orchestrator.values.metadata_conversion import wrong_shapes
 from standpipe_orchestrator.values.results import AssetObservation, PipesResult
 from standpipe_protocol import messages
 from standpipe_protocol.invocation import Event
+from standpipe_protocol.members import InvalidMessage, PipesException
 
 _LEVELS: Mapping[str, int] = {
     "DEBUG": logging.DEBUG,
@@ -75,7 +76,7 @@ class EventDispatch:
             return
         try:
             message = message_of(event)
-        except messages.InvalidMessage as error:
+        except InvalidMessage as error:
             if event.method in _ASKED_FOR:
                 raise
             # A later server's method, or a parameter that this version does not know how to read.
@@ -108,7 +109,7 @@ class EventDispatch:
                     self._opened = True
                     self._on_opened()
                     self._log.info("[pipes] external process successfully opened dagster pipes.")
-            case messages.Closed(exception=messages.PipesException() as exception):
+            case messages.Closed(exception=PipesException() as exception):
                 level = logging.INFO if self._cancelled() or is_superseded(event) else logging.ERROR
                 self._log.log(level, "[pipes] external process pipes closed with exception\n%s", _traceback(exception))
             case messages.Closed():
@@ -136,7 +137,7 @@ class EventDispatch:
                 self._log.exception("[pipes] the context's `result_reported` failed for %r", result)
 
 
-def _traceback(exception: messages.PipesException) -> str:
+def _traceback(exception: PipesException) -> str:
     """The exception as Python prints it: the cause first."""
     parts: list[str] = []
     if exception.cause is not None:

@@ -14,7 +14,8 @@ from typing import Literal, TypeAlias
 from standpipe_orchestrator.reading.redrawn_lines import last_state, last_state_so_far
 from standpipe_protocol.invocation import Event
 from standpipe_protocol.json_text import JsonValue
-from standpipe_protocol.messages import InvalidMessage, Log, LogExternalStream, parse_message
+from standpipe_protocol.members import InvalidMessage
+from standpipe_protocol.messages import Log, LogExternalStream, parse_message
 
 Source: TypeAlias = Literal["log", "stdout", "stderr"]
 SOURCES: tuple[Source, ...] = ("log", "stdout", "stderr")

@@ -20,6 +20,7 @@ from standpipe_orchestrator.values.results import (
 from standpipe_protocol import messages
 from standpipe_protocol.invocation import Event
 from standpipe_protocol.json_text import JsonValue
+from standpipe_protocol.members import InvalidMessage
 
 ReportKey: TypeAlias = tuple[AssetKey | None, str | None]
 """An asset, and the name of a check or None for the materialization."""
@@ -77,7 +78,7 @@ def value_of(message: messages.Message) -> PipesResult | AssetObservation | Json
         case messages.ReportCustomMessage():
             return message.payload
         case _:
-            raise messages.InvalidMessage(pointer="/method", expected="a report", got=message.method)
+            raise InvalidMessage(pointer="/method", expected="a report", got=message.method)
 
 
 def message_of(event: Event) -> messages.Message:

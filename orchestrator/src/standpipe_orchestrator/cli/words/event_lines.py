@@ -31,6 +31,7 @@ from standpipe_orchestrator.values.results import AssetCheckResult, AssetObserva
 from standpipe_orchestrator.values.tables import TableSchema
 from standpipe_protocol import messages
 from standpipe_protocol.invocation import Event
+from standpipe_protocol.members import InvalidMessage
 from standpipe_protocol.words import attempt_words, end_details, end_words
 
 _ROWS_SHOWN = 20
@@ -65,7 +66,7 @@ def event_lines(event: Event, *, superseded: Container[str] = ()) -> Iterator[Re
         message = messages.parse_message(
             {"method": event.method, "params": event.params, "details": dict(event.details or {})}
         )
-    except messages.InvalidMessage as error:
+    except InvalidMessage as error:
         yield line.append(f"{visible(event.method or '?')}, which this version cannot read: {visible(str(error))}")
         return
     match message:

@@ -14,17 +14,16 @@ import msgspec
 from msgspec import Raw
 
 from standpipe_protocol.json_text import JsonValue
+from standpipe_protocol.members import InvalidMessage, PipesException
 from standpipe_protocol.messages import (
     LOG_LEVELS,
     SEVERITIES,
     STREAMS,
     Closed,
-    InvalidMessage,
     Ledger,
     Log,
     Message,
     Opened,
-    PipesException,
     ReportAssetCheck,
     ReportAssetMaterialization,
     ReportAssetObservation,

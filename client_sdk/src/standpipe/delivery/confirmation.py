@@ -1,7 +1,7 @@
 """`strict=True`: a report returns when the server has stored it, or raises.
 
-The outbox behind it stores, retries and spools as ever. The invariant: a report that returned is stored and was not
-rejected, and so is everything when `close` returned.
+The outbox stores, retries and spools as ever. The invariant: a report that returned is stored and was not rejected, and
+so is everything when `close` returned.
 """
 
 from __future__ import annotations
@@ -12,17 +12,33 @@ from standpipe.errors import PipesNotDelivered, PipesServerUnreachable, error_fo
 from standpipe_protocol.messages import Closed, Log, LogExternalStream, Message, Opened
 
 if TYPE_CHECKING:
-    from standpipe.delivery.outbox import Outbox
+    from typing import Protocol
+
+    from standpipe.delivery.message_queue import MessageQueue
+    from standpipe.delivery.sender import Sender
     from standpipe.delivery_report import DeliveryReport
-    from standpipe_protocol.invocation import Control
+    from standpipe_protocol.bootstrap import Bootstrap
+
+    class Outbox(Protocol):
+        """The parts of the outbox that this reads."""
+
+        bootstrap: Bootstrap
+        queue: MessageQueue
+        sender: Sender
+
+        @property
+        def close_seconds(self) -> float: ...
+
+        def flush(self, timeout: float) -> bool: ...
+
 
 # A log line is worth no round trip; the next report waits for it too. Nor is the opening, which the program did not
 # ask for, and `close` waits for what it sends.
 _NOT_CONFIRMED = (Log, LogExternalStream, Opened, Closed)
 
 
-class StrictChannel:
-    """The channel of a context that was opened with `strict=True`."""
+class Confirmation:
+    """What a strict outbox does after each call."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
@@ -30,19 +46,14 @@ class StrictChannel:
         self._raised_dropped = 0
         self._raises_at_close = True
 
-    @property
-    def control(self) -> Control:
-        return self._outbox.control
-
-    def send(self, message: Message) -> None:
-        """Sends and waits. Once a newer attempt has begun nothing is confirmed any more.
+    def after_send(self, message: Message) -> None:
+        """Waits until the message is stored. Once a newer attempt has begun nothing is confirmed any more.
 
         Raises:
             PipesServerUnreachable: the server has not confirmed it in time. It is stored here, and tried again.
             PipesProblem: the server refuses everything, or has rejected this message or an earlier one.
         """
         outbox, sender = self._outbox, self._outbox.sender
-        outbox.send(message)
         if isinstance(message, Closed) and message.exception is not None:
             # The program has failed already; an error of the delivery must not cover that.
             self._raises_at_close = False
@@ -58,21 +69,12 @@ class StrictChannel:
             text = f"Calling `{message.method}`: the server rejected message {first.seq}: {first.problem.detail}"
             raise error_for_problem(first.problem, message=text)
 
-    def flush(self, timeout: float) -> bool:
-        return self._outbox.flush(timeout)
-
-    def close(self, timeout: float | None = None) -> DeliveryReport:
-        """Closes the outbox.
-
-        Raises:
-            PipesNotDelivered: something is undelivered or was rejected; raised once, and not where the program itself
-                has failed.
-        """
-        report = self._outbox.close(timeout)
-        if report.complete or not self._raises_at_close or self._outbox.sender.superseded:
-            return report
-        self._raises_at_close = False
-        raise PipesNotDelivered(_sentence(report), report=report)
+    def after_close(self, report: DeliveryReport) -> None:
+        """Raises PipesNotDelivered, once, where something is undelivered or was rejected; not where the program itself
+        has failed."""
+        if not report.complete and self._raises_at_close and not self._outbox.sender.superseded:
+            self._raises_at_close = False
+            raise PipesNotDelivered(_sentence(report), report=report)
 
 
 def _undelivered(outbox: Outbox, *, method: str) -> Exception:
