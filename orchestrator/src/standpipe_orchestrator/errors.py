@@ -33,9 +33,9 @@ Messages are full sentences and never hold a key or a token.
 
 from __future__ import annotations
 
+from standpipe.errors import DagsterPipesError as DagsterPipesError  # noqa: PLC0414  for importers of this module
+from standpipe.errors import PipesError as PipesError  # noqa: PLC0414  for importers of this module
 from standpipe.errors import (
-    DagsterPipesError,
-    PipesError,
     PipesInvocationEnded,
     PipesNotFound,
     PipesProblem,
@@ -43,8 +43,8 @@ from standpipe.errors import (
     PipesServerUnreachable,
     PipesTooLarge,
     PipesUnauthorized,
-    StandpipeError,
 )
+from standpipe.errors import StandpipeError as StandpipeError  # noqa: PLC0414  for importers of this module
 from standpipe_protocol.problems import Problem
 
 
@@ -182,34 +182,3 @@ class InvocationEnded(Conflict, PipesInvocationEnded):
 
 class InvocationRunning(Conflict):
     """The invocation has not ended yet."""
-
-
-__all__ = [
-    "BrokerError",
-    "BrokerNotFound",
-    "BrokerUnreachable",
-    "Conflict",
-    "DagsterPipesError",
-    "DefinitionError",
-    "IdempotencyConflict",
-    "InvalidArchive",
-    "InvalidContextUse",
-    "InvalidDefinition",
-    "InvalidMetadata",
-    "InvalidPartition",
-    "InvalidRequest",
-    "InvocationEnded",
-    "InvocationNotFound",
-    "InvocationRunning",
-    "NotFound",
-    "Overloaded",
-    "PipesError",
-    "ProblemError",
-    "ServerFailed",
-    "ServerTooOld",
-    "StandpipeError",
-    "TooLarge",
-    "Unauthorized",
-    "UnexpectedAnswer",
-    "ValueNotStored",
-]

@@ -75,20 +75,3 @@ COMPLETION = Command(
     module="standpipe_orchestrator.cli.command_line.completion",
 )
 OPEN = Command(help="open the server's pages in a browser", module="standpipe_orchestrator.cli.history.open")
-
-__all__ = [
-    "ASSETS",
-    "CANCEL",
-    "COMPARE",
-    "COMPLETION",
-    "EXPORT",
-    "IMPORT",
-    "LOGS",
-    "LS",
-    "MATERIALIZE",
-    "OPEN",
-    "REPLAY",
-    "SHOW",
-    "TAIL",
-    "Command",
-]

@@ -9,17 +9,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from standpipe.orchestration import backoff_delay, monotonic, random_part
-from standpipe_orchestrator.errors import (
-    BrokerError,
-    BrokerUnreachable,
-    NotFound,
-    Overloaded,
-    ServerFailed,
-    UnexpectedAnswer,
-)
+from standpipe_orchestrator import errors
 from standpipe_protocol.invocation import Control, Event, Invocation
 from standpipe_protocol.json_text import JsonObject, decode_json
 from standpipe_protocol.limits import LONGEST_INTEGER
@@ -27,13 +20,15 @@ from standpipe_protocol.limits import LONGEST_INTEGER
 if TYPE_CHECKING:
     from standpipe_orchestrator.client.transport import EventStream, Transport
 
+T = TypeVar("T")
+
 _STREAM_FAILURES = 2
 """Streams in a row that were opened and brought nothing: then the way is not one for streams: pages are asked for."""
 _STREAM_LIVED_SECONDS = 20.0
 """A stream that lived for so long got through; that it broke is the network's or the server's doing."""
 _POLL_WAIT_SECONDS = 5.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
-_MAY_PASS = (BrokerUnreachable, Overloaded, ServerFailed, UnexpectedAnswer)
+_MAY_PASS = (errors.BrokerUnreachable, errors.Overloaded, errors.ServerFailed, errors.UnexpectedAnswer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +94,7 @@ class Tail:
             streaming = bad_streams < _STREAM_FAILURES
             try:
                 yield from self._from_stream() if streaming else self._from_pages()
-            except NotFound:
+            except errors.NotFound:
                 raise
             except _MAY_PASS as error:
                 if self._stopped.is_set():
@@ -108,7 +103,7 @@ class Tail:
                 got_through = self._last_activity > began and self._clock() - began > _STREAM_LIVED_SECONDS
                 if self.position > before or got_through:
                     failures = bad_streams = 0
-                elif not isinstance(error, BrokerUnreachable) or error.connected:
+                elif not isinstance(error, errors.BrokerUnreachable) or error.connected:
                     bad_streams += 1
                 failures += 1
                 self._give_up_when_late(error)
@@ -146,15 +141,19 @@ class Tail:
                     if frame.retry_seconds is not None:
                         self._first_pause = min(max(frame.retry_seconds, 0.01), _LONGEST_PAUSE)
                     if frame.event == "end":
-                        self._end_with(frame.data)
+                        self.invocation = self._decoded(
+                            frame.data, Invocation.from_wire, "an `end` without an invocation"
+                        )
                         return
                     if frame.event == "bye":
                         return
                     if frame.event == "control":
-                        self._on_control(self._control(frame.data))
+                        self._on_control(self._decoded(frame.data, Control.from_wire, "a `control` that is no JSON"))
                     # The decoder also gives frames without data: a keep-alive, or a lone `retry:`.
                     if frame.event == "message" and frame.data:
-                        yield from self._accept(self._event(frame.data))
+                        yield from self._accept(
+                            self._decoded(frame.data, Event.from_wire, "something that is no event")
+                        )
             finally:
                 with self._stream_lock:
                     self._stream = None
@@ -196,29 +195,15 @@ class Tail:
             if self.on_cancel is not None:
                 self.on_cancel()
 
-    def _control(self, data: str) -> Control:
+    def _decoded(self, data: str, read: Callable[[JsonObject], T], what: str) -> T:
         try:
-            return Control.from_wire(decode_json(data))
-        except ValueError as error:
-            raise self._unexpected(f"a `control` that is no JSON ({error})") from None
-
-    def _event(self, data: str) -> Event:
-        try:
-            return Event.from_wire(cast("JsonObject", decode_json(data, longest_integer=LONGEST_INTEGER)))
+            return read(cast("JsonObject", decode_json(data, longest_integer=LONGEST_INTEGER)))
         except (ValueError, AttributeError, TypeError) as error:
-            raise self._unexpected(f"something that is no event ({error})") from None
+            raise self._unexpected(f"{what} ({error})") from None
 
-    def _end_with(self, data: str) -> None:
-        try:
-            self.invocation = Invocation.from_wire(
-                cast("JsonObject", decode_json(data, longest_integer=LONGEST_INTEGER))
-            )
-        except (ValueError, AttributeError, TypeError) as error:
-            raise self._unexpected(f"an `end` without an invocation ({error})") from None
-
-    def _give_up_when_late(self, error: BrokerError) -> None:
+    def _give_up_when_late(self, error: errors.BrokerError) -> None:
         if self._patience is not None and self._clock() - self._last_activity > self._patience:
             raise error
 
-    def _unexpected(self, what: str) -> UnexpectedAnswer:
+    def _unexpected(self, what: str) -> errors.UnexpectedAnswer:
         return self._transport.unexpected("GET", f"/invocations/{self._id}/events", f"with {what}")

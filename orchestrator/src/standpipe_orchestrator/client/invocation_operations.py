@@ -5,22 +5,23 @@ What needs a newer server than the one that answers is refused here, before anyt
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Literal, TypeAlias, Unpack, cast
+from typing import Literal, TypeAlias, TypedDict, Unpack, cast
 
-from standpipe.orchestration import deliver_openings
+from standpipe.orchestration import deliver_openings, spool_path
 from standpipe_orchestrator.client.event_operations import invocation_path
 from standpipe_orchestrator.client.launch_claims import LAUNCH_KEY
 from standpipe_orchestrator.client.pages import Page, all_items
 from standpipe_orchestrator.client.server_protocol import ENDS_AND_ATTEMPTS, ServerProtocol
-from standpipe_orchestrator.client.spool_folders import spool_environments
 from standpipe_orchestrator.client.transport import CallOptions, Transport
 from standpipe_orchestrator.errors import IdempotencyConflict, InvocationEnded
+from standpipe_protocol.bootstrap import HOME_VARIABLE, SPOOL_FOLDER_VARIABLE
 from standpipe_protocol.context import ContextData
 from standpipe_protocol.invocation import Control, Expected, Invocation
 from standpipe_protocol.json_text import JsonObject, JsonValue
@@ -46,6 +47,40 @@ FILTERS = (
     "failed_checks",
 )
 """By what invocations can be listed."""
+
+
+class WorkEnd(TypedDict, total=False):
+    """How work ended, as far as its launcher knows.
+
+    Attributes:
+        reason: the end of what the work printed, or why it failed.
+        launched: False where the work never started.
+        outcome: how it ended; "unknown" where it ended and nothing says how.
+        cause: why; `Cause(code="out-of-memory", detail="the platform's own sentence")`.
+    """
+
+    exit_code: int | None
+    reason: str | None
+    launched: bool | None
+    outcome: Outcome | None
+    cause: Cause | Mapping[str, JsonValue] | None
+
+
+class WorkPlace(TypedDict, total=False):
+    """Where work is on its platform.
+
+    Attributes:
+        url: of the work's own page on its platform.
+        at: when it came to this state; now when not given.
+    """
+
+    platform: str | None
+    job_id: str | None
+    node: str | None
+    image: str | None
+    url: str | None
+    attempt: int | Sequence[int] | None
+    at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,81 +248,36 @@ class InvocationOperations:
         path = f"{invocation_path(invocation_id)}/heartbeat"
         self._transport.call("POST", path, body={"producer": producer, "numbered": numbered})
 
-    def finish(
-        self,
-        invocation_id: str,
-        *,
-        exit_code: int | None = None,
-        reason: str | None = None,
-        launched: bool | None = None,
-        outcome: Outcome | None = None,
-        cause: Cause | Mapping[str, JsonValue] | None = None,
-    ) -> Invocation:
-        """The launcher's word that the work is over; the answer has the verdict.
+    def finish(self, invocation_id: str, **end: Unpack[WorkEnd]) -> Invocation:
+        """Reports as the launcher that the work is over; the answer has the verdict.
 
-        Before it, what processes of this home, or of the user's, only managed to write to disk is delivered: one that
-        opened and was killed at once must be missed. No word makes an invocation greener than its processes left it.
-        What a later call leaves out stays as an earlier one said it.
-
-        Args:
-            reason: the end of what the work printed, or why it failed.
-            outcome: how it ended, where the launcher knows; "unknown" where it ended and nothing says how.
-            cause: why; `Cause(code="out-of-memory", detail="the platform's own sentence")`.
+        Before it, messages that processes of this home, or of the user's, could only write to disk are delivered: one
+        that opened and was killed at once must be missed. No report makes an invocation greener than its processes
+        left it. What a later call leaves out stays as an earlier one reported it.
         """
+        outcome, cause = end.get("outcome"), end.get("cause")
         if outcome is not None or cause is not None:
             self._protocol.require(ENDS_AND_ATTEMPTS, what="a finish with an outcome or a cause")
-        for environment in spool_environments(os.environ):
+        for environment in _spool_environments(os.environ):
             deliver_openings(invocation_id, environment=environment)
-        return self._say(
-            invocation_id,
-            "finish",
-            {
-                "exit_code": exit_code,
-                "reason": reason,
-                "launched": launched,
-                "outcome": outcome,
-                "cause": cause.to_wire() if isinstance(cause, Cause) else None if cause is None else dict(cause),
-            },
-        )
+        if cause is not None:
+            end["cause"] = cast("Mapping[str, JsonValue]", cause.to_wire() if isinstance(cause, Cause) else dict(cause))
+        return self._report(invocation_id, "finish", cast("Mapping[str, JsonValue]", end))
 
     def launch(
-        self,
-        invocation_id: str,
-        *,
-        state: LaunchState,
-        platform: str | None = None,
-        job_id: str | None = None,
-        node: str | None = None,
-        image: str | None = None,
-        url: str | None = None,
-        attempt: int | Sequence[int] | None = None,
-        at: datetime | None = None,
-        retry: bool = True,
+        self, invocation_id: str, *, state: LaunchState, retry: bool = True, **place: Unpack[WorkPlace]
     ) -> Invocation:
-        """Says how far the work is on its way; as often as the launcher learns something. The newest values are the
-        invocation's `platform`.
-
-        Args:
-            url: of the work's own page on its platform.
-            at: when it came to this state; now when not given.
-        """
+        """Reports how far the work is, as often as the launcher learns something. The newest values are the
+        invocation's `platform`."""
         self._protocol.require(ENDS_AND_ATTEMPTS, what="the state of a launch")
-        when = None if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-        return self._say(
-            invocation_id,
-            "launch",
-            {
-                "state": state,
-                "platform": platform,
-                "job_id": job_id,
-                "node": node,
-                "image": image,
-                "url": url,
-                "attempt": _attempt(attempt),
-                "at": when,
-            },
-            retry=retry,
-        )
+        at = place.get("at")
+        members = {
+            **place,
+            "state": state,
+            "attempt": _attempt(place.get("attempt")),
+            "at": None if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        }
+        return self._report(invocation_id, "launch", cast("Mapping[str, JsonValue]", members), retry=retry)
 
     def attempts(self, invocation_id: str, *, attempt: int | Sequence[int], name: str | None = None) -> Invocation:
         """Says that the platform has started the whole job again: older attempts count for nothing from now on.
@@ -298,9 +288,9 @@ class InvocationOperations:
                 that open from now on and say none.
         """
         self._protocol.require(ENDS_AND_ATTEMPTS, what="the number of an attempt")
-        return self._say(invocation_id, "attempts", {"attempt": _attempt(attempt), "name": name})
+        return self._report(invocation_id, "attempts", {"attempt": _attempt(attempt), "name": name})
 
-    def _say(
+    def _report(
         self, invocation_id: str, what: str, members: Mapping[str, JsonValue], *, retry: bool = True
     ) -> Invocation:
         path = f"{invocation_path(invocation_id)}/{what}"
@@ -357,3 +347,17 @@ def require_pipes_mode(pipes: str) -> None:
     """
     if pipes not in ("required", "optional"):
         raise ValueError(f"`pipes` is {pipes!r}; expected 'required' or 'optional'.")
+
+
+def _spool_environments(environment: Mapping[str, str]) -> Sequence[Mapping[str, str]]:
+    """This process's environment and, where that has another spool folder, the one in which old clients look for it.
+
+    Clients before `STANDPIPE_SPOOL_FOLDER` know `STANDPIPE_HOME` only, which commands do not inherit: their spool is in
+    the user's own data folder.
+    """
+    plain = {name: value for name, value in environment.items() if name not in (HOME_VARIABLE, SPOOL_FOLDER_VARIABLE)}
+    # Where a folder cannot be found out, nothing can have been left in it.
+    with contextlib.suppress(OSError):
+        if spool_path(plain) != spool_path(environment):
+            return (environment, plain)
+    return (environment,)

@@ -4,36 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from standpipe_orchestrator.errors import (
-    Conflict,
-    IdempotencyConflict,
-    InvalidRequest,
-    InvocationEnded,
-    InvocationRunning,
-    NotFound,
-    Overloaded,
-    ProblemError,
-    ServerFailed,
-    TooLarge,
-    Unauthorized,
-)
+from standpipe_orchestrator import errors
 from standpipe_protocol.problems import Problem
 
-_BY_NAME: Mapping[str, type[ProblemError]] = {
-    "unauthorized": Unauthorized,
-    "not-found": NotFound,
-    "malformed": InvalidRequest,
-    "invalid-request": InvalidRequest,
-    "invalid-message": InvalidRequest,
-    "too-large": TooLarge,
-    "overloaded": Overloaded,
-    "rate-limited": Overloaded,
-    "internal": ServerFailed,
-    "sequence-gap": Conflict,
-    "duplicate-materialization": Conflict,
-    "idempotency-conflict": IdempotencyConflict,
-    "invocation-ended": InvocationEnded,
-    "invocation-running": InvocationRunning,
+_BY_NAME: Mapping[str, type[errors.ProblemError]] = {
+    "unauthorized": errors.Unauthorized,
+    "not-found": errors.NotFound,
+    "malformed": errors.InvalidRequest,
+    "invalid-request": errors.InvalidRequest,
+    "invalid-message": errors.InvalidRequest,
+    "too-large": errors.TooLarge,
+    "overloaded": errors.Overloaded,
+    "rate-limited": errors.Overloaded,
+    "internal": errors.ServerFailed,
+    "sequence-gap": errors.Conflict,
+    "duplicate-materialization": errors.Conflict,
+    "idempotency-conflict": errors.IdempotencyConflict,
+    "invocation-ended": errors.InvocationEnded,
+    "invocation-running": errors.InvocationRunning,
 }
 _ADVICE: Mapping[str, str] = {
     "unauthorized": "Check STANDPIPE_API_KEY: it must be the operator key of that server.",
@@ -48,7 +36,7 @@ _ADVICE: Mapping[str, str] = {
 
 def error_for_problem(
     problem: Problem, *, status: int, call: str, url: str, request_id: str | None = None
-) -> ProblemError:
+) -> errors.ProblemError:
     """The exception for a refusal; a kind that this version does not know is a plain `ProblemError`."""
     pointer = problem.members.get("pointer")
     sentence = f"`{call}` on {url} was refused ({status} {problem.name}): {problem.detail or problem.kind.title}"
@@ -58,5 +46,5 @@ def error_for_problem(
         sentence += "."
     if advice := _ADVICE.get(problem.name):
         sentence += f" {advice}"
-    kind = _BY_NAME.get(problem.name, ProblemError)
+    kind = _BY_NAME.get(problem.name, errors.ProblemError)
     return kind(sentence, problem=problem, status=status, call=call, url=url, request_id=request_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from standpipe_orchestrator.definitions.partitions import PartitionsDefinition
@@ -101,19 +101,8 @@ class AssetSpec:
 
     def with_defaults(self, *, group_name: str | None, partitions_def: PartitionsDefinition | None) -> AssetSpec:
         """The same, with these where the spec has none of its own."""
-        return AssetSpec(
-            self.key,
-            deps=self.deps,
-            description=self.description,
-            metadata=self.metadata,
-            skippable=self.skippable,
-            group_name=self.group_name or group_name,
-            code_version=self.code_version,
-            partitions_def=self.partitions_def or partitions_def,
-            tags=self.tags,
-            owners=self.owners,
-            kinds=self.kinds,
-        )
+        partitions_def = self.partitions_def or partitions_def
+        return replace(self, group_name=self.group_name or group_name, partitions_def=partitions_def)
 
 
 @dataclass(frozen=True, slots=True)

@@ -288,14 +288,3 @@ def _ins(
             f"`ins` of `{function.__name__}` names {sorted(unknown)}, which it has no parameter for."
         )
     return resolved
-
-
-__all__ = [
-    "AssetChecksDefinition",
-    "AssetsDefinition",
-    "Parameter",
-    "StepDefinition",
-    "asset",
-    "asset_check",
-    "multi_asset",
-]

@@ -9,22 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from standpipe.orchestration import spool_path
-from standpipe_protocol.bootstrap import (
-    API_KEY_FILE_VARIABLE,
-    API_KEY_VARIABLE,
-    DATABASE_VARIABLE,
-    HOME_VARIABLE,
-    SPOOL_FOLDER_VARIABLE,
-    TOKEN_FILE_VARIABLE,
-)
+from standpipe_protocol import bootstrap
 
 WITHHELD = (
-    API_KEY_VARIABLE,
-    API_KEY_FILE_VARIABLE,
-    DATABASE_VARIABLE,
-    HOME_VARIABLE,
+    bootstrap.API_KEY_VARIABLE,
+    bootstrap.API_KEY_FILE_VARIABLE,
+    bootstrap.DATABASE_VARIABLE,
+    bootstrap.HOME_VARIABLE,
     # Of the invocation that this process may belong to itself.
-    TOKEN_FILE_VARIABLE,
+    bootstrap.TOKEN_FILE_VARIABLE,
     # How libpq gets at the operator's database where the URL names no password.
     "PGPASSWORD",
     "PGPASSFILE",
@@ -45,14 +38,14 @@ def child_environment(environment: Mapping[str, str], env: Mapping[str, str]) ->
         name: value
         for name, value in environment.items()
         # `STANDPIPE_DATABASE_URL` and similar names.
-        if name not in WITHHELD and not name.startswith((API_KEY_VARIABLE, DATABASE_VARIABLE))
+        if name not in WITHHELD and not name.startswith((bootstrap.API_KEY_VARIABLE, bootstrap.DATABASE_VARIABLE))
     }
     handed_on = {**inherited, **env}
-    if not env.get(SPOOL_FOLDER_VARIABLE):
+    if not env.get(bootstrap.SPOOL_FOLDER_VARIABLE):
         # Also for a command with a home of its own: the launcher delivers from no other folder than this one.
         try:
-            handed_on[SPOOL_FOLDER_VARIABLE] = spool_path(environment)
+            handed_on[bootstrap.SPOOL_FOLDER_VARIABLE] = spool_path(environment)
         except OSError:
             # There is no data folder here; the command looks for one by itself.
-            handed_on.pop(SPOOL_FOLDER_VARIABLE, None)
+            handed_on.pop(bootstrap.SPOOL_FOLDER_VARIABLE, None)
     return handed_on

@@ -10,25 +10,29 @@ import logging
 import os
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from typing import Unpack
 
-from standpipe.orchestration import Outbox
+from standpipe.orchestration import Outbox, monotonic
 from standpipe_orchestrator.client.broker_client import BrokerClient
-from standpipe_orchestrator.client.invocation_operations import LaunchState, RegisteredInvocation
+from standpipe_orchestrator.client.invocation_operations import (
+    LaunchState,
+    RegisteredInvocation,
+    WorkEnd,
+    WorkPlace,
+)
 from standpipe_orchestrator.client.launch_claims import EARLY_EVENTS, claim_message, launch_facts
 from standpipe_orchestrator.errors import BrokerError
 from standpipe_orchestrator.reading.invocation_reading import InvocationReading
 from standpipe_orchestrator.sessions.child_environment import child_environment
-from standpipe_orchestrator.sessions.flushing import flush_while
 from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.invocation import Invocation
 from standpipe_protocol.json_text import JsonObject, JsonValue
 from standpipe_protocol.messages import Log, Message
-from standpipe_protocol.process_end import Cause, Outcome
 
 DELIVERY_SECONDS = 30.0
 """How long `finish` waits for the next event, while something of the launcher's own is on its way."""
+_FLUSH_SECONDS = 0.5
 
 
 class LaunchReports:
@@ -129,31 +133,10 @@ class LaunchReports:
         self._log.info("[pipes] additional launch_payload reported")
         self.report(Log(message=f"Launched: {extras}", level="INFO", details={"launched": extras}))  # pyright: ignore[reportArgumentType]  checked when it is encoded
 
-    def report_state(
-        self,
-        state: LaunchState,
-        *,
-        platform: str | None = None,
-        job_id: str | None = None,
-        node: str | None = None,
-        image: str | None = None,
-        url: str | None = None,
-        attempt: int | Sequence[int] | None = None,
-        at: datetime | None = None,
-    ) -> Invocation:
+    def report_state(self, state: LaunchState, **place: Unpack[WorkPlace]) -> Invocation:
         """Reports how far the work is (`submitted`, `queued`, `starting` or `running`) and where, as often as the
         launcher learns of it. It is the invocation's `platform`."""
-        self.invocation = self._client.invocations.launch(
-            self.invocation.id,
-            state=state,
-            platform=platform,
-            job_id=job_id,
-            node=node,
-            image=image,
-            url=url,
-            attempt=attempt,
-            at=at,
-        )
+        self.invocation = self._client.invocations.launch(self.invocation.id, state=state, **place)
         return self.invocation
 
     def report_attempt(self, attempt: int | Sequence[int], *, name: str | None = None) -> Invocation:
@@ -165,21 +148,10 @@ class LaunchReports:
         self.invocation = self._client.invocations.attempts(self.invocation.id, attempt=attempt, name=name)
         return self.invocation
 
-    def finish(
-        self,
-        *,
-        exit_code: int | None = None,
-        reason: str | None = None,
-        launched: bool | None = None,
-        outcome: Outcome | None = None,
-        cause: Cause | Mapping[str, JsonValue] | None = None,
-    ) -> Invocation:
+    def finish(self, **end: Unpack[WorkEnd]) -> Invocation:
         """Tells the broker that the work is over, after everything the launcher itself reported has arrived.
 
         May be called again when more is known. The end of the block calls it when it was not called.
-
-        Args:
-            outcome, cause: how it ended and why, in the words of the platform; see `BrokerClient.invocations.finish`.
         """
         undelivered = self._deliver()
         try:
@@ -188,9 +160,7 @@ class LaunchReports:
                 self._client.invocations.tell_numbered(
                     self.invocation.id, producer=self._producer, numbered=undelivered
                 )
-            self.invocation = self._client.invocations.finish(
-                self.invocation.id, exit_code=exit_code, reason=reason, launched=launched, outcome=outcome, cause=cause
-            )
+            self.invocation = self._client.invocations.finish(self.invocation.id, **end)
         except BrokerError:
             self.unreachable = True
             raise
@@ -206,7 +176,7 @@ class LaunchReports:
         """Delivers the launcher's messages; returns how many it has numbered, where some could not be delivered."""
         if (outbox := self._take_outbox()) is None:
             return 0
-        flush_while(outbox, progress=lambda: self._reading.position, seconds=DELIVERY_SECONDS)
+        _flush_while(outbox, progress=lambda: self._reading.position, seconds=DELIVERY_SECONDS)
         delivered = outbox.close(0.0)
         if not delivered.undelivered:
             return 0
@@ -219,3 +189,20 @@ class LaunchReports:
         with self._outbox_lock:
             outbox, self._outbox = self._outbox, None
         return outbox
+
+
+def _flush_while(outbox: Outbox, *, progress: Callable[[], int], seconds: float) -> None:
+    """Waits until all is delivered, until there was no progress for a while, or until waiting makes no sense.
+
+    Args:
+        progress: a number that grows.
+        seconds: how long it may stay the same.
+    """
+    before, since = progress(), monotonic()
+    while (left := since + seconds - monotonic()) > 0:
+        began, patience = monotonic(), min(left, _FLUSH_SECONDS)
+        # It returns early where everything is refused for good, or no thread delivers.
+        if outbox.flush(patience) or monotonic() - began < patience / 2:
+            return
+        if progress() > before:
+            before, since = progress(), monotonic()

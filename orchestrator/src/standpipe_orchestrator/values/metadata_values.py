@@ -29,6 +29,11 @@ class MetadataConstructors(type):
     text: Dagster has both under the same names.
     """
 
+    def __new__(
+        mcs, name: builtins.str, bases: tuple[type, ...], members: dict[builtins.str, object], **options: object
+    ) -> MetadataConstructors:
+        return super().__new__(mcs, name, bases, {"__slots__": (), **members}, **options)
+
     def text(cls, text: builtins.str | None) -> TextMetadataValue:
         return TextMetadataValue(text)
 
@@ -87,6 +92,16 @@ class MetadataValue(metaclass=MetadataConstructors):
     _field: ClassVar[str] = "value"
     _accepted: ClassVar[tuple[type, ...]] = (object,)
 
+    def __init_subclass__(cls, type: str = "", field: str = "value", accepts: tuple[type, ...] = (object,)) -> None:
+        """
+        Args:
+            type: the protocol's name of the type.
+            field: the name of the value in Dagster's class.
+            accepts: the Python types of the value.
+        """
+        super().__init_subclass__()
+        cls.metadata_type, cls._field, cls._accepted = type, field, accepts
+
     def __init__(self, value: object) -> None:
         if not isinstance(value, self._accepted):
             expected = " or ".join("None" if kind is _NONE else kind.__name__ for kind in self._accepted)
@@ -119,21 +134,18 @@ class MetadataValue(metaclass=MetadataConstructors):
 class _Typed(MetadataValue, Generic[T_co]):
     """A metadata value with a typed `value`."""
 
-    __slots__ = ()
     _value: T_co
+
+    def __init__(self, value: T_co) -> None:
+        super().__init__(value)
 
     @property
     def value(self) -> T_co:
         return self._value
 
 
-class TextMetadataValue(_Typed[str]):
+class TextMetadataValue(_Typed[str], type="text", field="text", accepts=(str,)):
     """A text; None is the empty text, as in Dagster."""
-
-    __slots__ = ()
-    metadata_type = "text"
-    _field = "text"
-    _accepted = (str,)
 
     def __init__(self, text: str | None) -> None:
         super().__init__("" if text is None else text)
@@ -143,13 +155,8 @@ class TextMetadataValue(_Typed[str]):
         return self._value
 
 
-class UrlMetadataValue(_Typed[str]):
+class UrlMetadataValue(_Typed[str], type="url", field="url", accepts=(str,)):
     """An address; None is the empty one, as in Dagster."""
-
-    __slots__ = ()
-    metadata_type = "url"
-    _field = "url"
-    _accepted = (str,)
 
     def __init__(self, url: str | None) -> None:
         super().__init__("" if url is None else url)
@@ -159,14 +166,9 @@ class UrlMetadataValue(_Typed[str]):
         return self._value
 
 
-class PathMetadataValue(_Typed[str]):
+class PathMetadataValue(_Typed[str], type="path", field="path", accepts=(str,)):
     """A path; None is the empty path, as in Dagster."""
 
-    __slots__ = ()
-    metadata_type = "path"
-    _field = "path"
-    _accepted = (str,)
-
     def __init__(self, path: str | os.PathLike[str] | None) -> None:
         super().__init__("" if path is None else _path_text(path))
 
@@ -175,14 +177,9 @@ class PathMetadataValue(_Typed[str]):
         return self._value
 
 
-class NotebookMetadataValue(_Typed[str]):
+class NotebookMetadataValue(_Typed[str], type="notebook", field="path", accepts=(str,)):
     """A notebook's path; None is the empty path, as in Dagster."""
 
-    __slots__ = ()
-    metadata_type = "notebook"
-    _field = "path"
-    _accepted = (str,)
-
     def __init__(self, path: str | os.PathLike[str] | None) -> None:
         super().__init__("" if path is None else _path_text(path))
 
@@ -191,7 +188,7 @@ class NotebookMetadataValue(_Typed[str]):
         return self._value
 
 
-class JsonMetadataValue(_Typed[JsonValue]):
+class JsonMetadataValue(_Typed[JsonValue], type="json", field="data"):
     """JSON data. What JSON cannot carry is refused here, where it is written.
 
     Attributes:
@@ -199,8 +196,6 @@ class JsonMetadataValue(_Typed[JsonValue]):
     """
 
     __slots__ = ("problem",)
-    metadata_type = "json"
-    _field = "data"
 
     def __init__(self, data: object, *, problem: str | None = None) -> None:
         self.problem = problem
@@ -219,13 +214,8 @@ class JsonMetadataValue(_Typed[JsonValue]):
         return wire if self.problem is None else {**wire, "problem": self.problem}
 
 
-class MarkdownMetadataValue(_Typed[str]):
+class MarkdownMetadataValue(_Typed[str], type="md", field="md_str", accepts=(str,)):
     """Markdown text; None is the empty text, as in Dagster."""
-
-    __slots__ = ()
-    metadata_type = "md"
-    _field = "md_str"
-    _accepted = (str,)
 
     def __init__(self, md_str: str | None) -> None:
         super().__init__("" if md_str is None else md_str)
@@ -235,11 +225,7 @@ class MarkdownMetadataValue(_Typed[str]):
         return self._value
 
 
-class FloatMetadataValue(_Typed["float | None"]):
-    __slots__ = ()
-    metadata_type = "float"
-    _accepted = (float, _NONE)
-
+class FloatMetadataValue(_Typed["float | None"], type="float", accepts=(float, _NONE)):
     def __init__(self, value: float | None) -> None:
         super().__init__(float(value) if isinstance(value, int) else value)
 
@@ -247,30 +233,16 @@ class FloatMetadataValue(_Typed["float | None"]):
         return None if self._value is None else float_to_raw(self._value)
 
 
-class IntMetadataValue(_Typed["int | None"]):
-    __slots__ = ()
-    metadata_type = "int"
-    _accepted = (int, _NONE)
-
-    def __init__(self, value: int | None) -> None:
-        super().__init__(value)
+class IntMetadataValue(_Typed["int | None"], type="int", accepts=(int, _NONE)):
+    pass
 
 
-class BoolMetadataValue(_Typed["bool | None"]):
-    __slots__ = ()
-    metadata_type = "bool"
-    _accepted = (bool, _NONE)
-
-    def __init__(self, value: bool | None) -> None:
-        super().__init__(value)
+class BoolMetadataValue(_Typed["bool | None"], type="bool", accepts=(bool, _NONE)):
+    pass
 
 
-class TimestampMetadataValue(_Typed[float]):
+class TimestampMetadataValue(_Typed[float], type="timestamp", accepts=(float,)):
     """Seconds since the epoch. A datetime must know its zone."""
-
-    __slots__ = ()
-    metadata_type = "timestamp"
-    _accepted = (float,)
 
     def __init__(self, value: float | datetime) -> None:
         if isinstance(value, datetime):
@@ -286,12 +258,7 @@ class TimestampMetadataValue(_Typed[float]):
         return float_to_raw(self._value)
 
 
-class DagsterRunMetadataValue(_Typed[str]):
-    __slots__ = ()
-    metadata_type = "dagster_run"
-    _field = "run_id"
-    _accepted = (str,)
-
+class DagsterRunMetadataValue(_Typed[str], type="dagster_run", field="run_id", accepts=(str,)):
     def __init__(self, run_id: str) -> None:
         super().__init__(run_id)
 
@@ -300,11 +267,7 @@ class DagsterRunMetadataValue(_Typed[str]):
         return self._value
 
 
-class DagsterAssetMetadataValue(_Typed[AssetKey]):
-    __slots__ = ()
-    metadata_type = "asset"
-    _field = "asset_key"
-
+class DagsterAssetMetadataValue(_Typed[AssetKey], type="asset", field="asset_key"):
     def __init__(self, asset_key: CoercibleToAssetKey) -> None:
         super().__init__(AssetKey.from_coercible(asset_key))
 
@@ -316,10 +279,7 @@ class DagsterAssetMetadataValue(_Typed[AssetKey]):
         return list[JsonValue](self._value.path)
 
 
-class NullMetadataValue(_Typed[None]):
-    __slots__ = ()
-    metadata_type = "null"
-
+class NullMetadataValue(_Typed[None], type="null"):
     def __init__(self) -> None:
         super().__init__(None)
 
@@ -327,11 +287,7 @@ class NullMetadataValue(_Typed[None]):
         return "NullMetadataValue()"
 
 
-class TableSchemaMetadataValue(_Typed[TableSchema]):
-    __slots__ = ()
-    metadata_type = "table_schema"
-    _field = "schema"
-
+class TableSchemaMetadataValue(_Typed[TableSchema], type="table_schema", field="schema"):
     def __init__(self, schema: TableSchema) -> None:
         super().__init__(schema)
 
@@ -343,11 +299,7 @@ class TableSchemaMetadataValue(_Typed[TableSchema]):
         return self._value.to_wire()
 
 
-class TableColumnLineageMetadataValue(_Typed[TableColumnLineage]):
-    __slots__ = ()
-    metadata_type = "table_column_lineage"
-    _field = "column_lineage"
-
+class TableColumnLineageMetadataValue(_Typed[TableColumnLineage], type="table_column_lineage", field="column_lineage"):
     def __init__(self, column_lineage: TableColumnLineage) -> None:
         super().__init__(column_lineage)
 
@@ -359,11 +311,9 @@ class TableColumnLineageMetadataValue(_Typed[TableColumnLineage]):
         return self._value.to_wire()
 
 
-class TableMetadataValue(MetadataValue):
+class TableMetadataValue(MetadataValue, type="table"):
     """Rows and their schema; a schema that is not given is inferred from the first row. `value` is the value itself."""
 
-    __slots__ = ()
-    metadata_type = "table"
     _value: tuple[list[TableRecord], TableSchema]
 
     def __init__(self, records: Sequence[TableRecord], schema: TableSchema | None = None) -> None:

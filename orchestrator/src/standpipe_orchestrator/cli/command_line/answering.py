@@ -7,7 +7,8 @@ import dataclasses
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import IO, Protocol, cast
 
@@ -17,8 +18,8 @@ from rich.text import Text
 from standpipe_orchestrator.cli.words.standing import seconds_in
 from standpipe_orchestrator.cli.words.text import in_line, seconds_between, visible
 from standpipe_orchestrator.client.broker_client import BrokerClient
-from standpipe_orchestrator.client.discovery import default_client
-from standpipe_orchestrator.errors import StandpipeError
+from standpipe_orchestrator.client.discovery import default_client, find_broker
+from standpipe_orchestrator.errors import BrokerNotFound, StandpipeError
 from standpipe_protocol.invocation import STATUSES, Invocation
 
 _COLOURS = {
@@ -73,6 +74,20 @@ def answer_on_console(verb: str, answer: Callable[[Console], int]) -> int:
         return 0
     except KeyboardInterrupt:
         return 130
+
+
+@contextmanager
+def broker_at_hand() -> Generator[BrokerClient]:
+    """The broker that runs already, asked once: for completion and progress, which start nothing.
+
+    Raises:
+        BrokerNotFound: none does.
+    """
+    credentials = find_broker()
+    if credentials is None:
+        raise BrokerNotFound("No broker runs, so there is nothing to suggest.")
+    with BrokerClient(credentials.url, api_key=credentials.api_key, retry_seconds=0.0) as client:
+        yield client
 
 
 class _Console(Console):

@@ -99,8 +99,7 @@ def moment(text: str) -> str:
 
 def invocation_ids(prefix: str) -> dict[str, str]:
     """The latest invocations with ids that begin like this, each with its state, job and assets."""
-    from standpipe_orchestrator.cli.command_line.answering import asset_keys, context_text, standing
-    from standpipe_orchestrator.cli.command_line.suggestions import broker_at_hand
+    from standpipe_orchestrator.cli.command_line.answering import asset_keys, broker_at_hand, context_text, standing
 
     with broker_at_hand() as client:
         invocations = client.invocations.list(limit=_SUGGESTED).items
@@ -117,7 +116,7 @@ def invocation_ids(prefix: str) -> dict[str, str]:
 
 def asset_key_texts(prefix: str) -> list[str]:
     """The keys of assets that begin like this."""
-    from standpipe_orchestrator.cli.command_line.suggestions import broker_at_hand
+    from standpipe_orchestrator.cli.command_line.answering import broker_at_hand
 
     with broker_at_hand() as client:
         assets = client.assets.list(text=prefix or None, limit=500).items

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from standpipe_orchestrator.cli.command_line.suggestions import broker_at_hand
+from standpipe_orchestrator.cli.command_line.answering import broker_at_hand
 from standpipe_orchestrator.cli.words.standing import change_words
 from standpipe_orchestrator.client.broker_client import BrokerClient
 from standpipe_orchestrator.errors import BrokerUnreachable, StandpipeError
