@@ -138,8 +138,8 @@ class Tail:
             try:
                 for frame in stream.frames():
                     self._last_activity = self._clock()
-                    if frame.retry_seconds is not None:
-                        self._first_pause = min(max(frame.retry_seconds, 0.01), _LONGEST_PAUSE)
+                    if frame.retry is not None:
+                        self._first_pause = min(max(frame.retry / 1000, 0.01), _LONGEST_PAUSE)
                     if frame.event == "end":
                         self.invocation = self._decoded(
                             frame.data, Invocation.from_wire, "an `end` without an invocation"
@@ -151,9 +151,9 @@ class Tail:
                         self._on_control(self._decoded(frame.data, Control.from_wire, "a `control` that is no JSON"))
                     # The decoder also gives frames without data: a keep-alive, or a lone `retry:`.
                     if frame.event == "message" and frame.data:
-                        yield from self._accept(
-                            self._decoded(frame.data, Event.from_wire, "something that is no event")
-                        )
+                        event = self._decoded(frame.data, Event.from_wire, "something that is no event")
+                        if self._is_next(event):
+                            yield event
             finally:
                 with self._stream_lock:
                     self._stream = None
@@ -173,21 +173,21 @@ class Tail:
             )
             self._last_activity = self._clock()
             self._on_control(page.control)
-            for event in page.items:
-                yield from self._accept(event)
+            yield from filter(self._is_next, page.items)
             # With a filter the page may have looked past events that it does not hold.
             self.position = max(self.position, page.next_after)
             if page.ended and not page.items:
                 self.invocation = self._get(self._id)
                 return
 
-    def _accept(self, event: Event) -> Iterator[Event]:
+    def _is_next(self, event: Event) -> bool:
+        """Takes the position of an event; False for one that was delivered before."""
         if event.position <= self.position:
-            return
+            return False
         if self._methods is None and self._levels is None and event.position != self.position + 1:
             raise self._unexpected(f"position {event.position} right after {self.position}")
         self.position = event.position
-        yield event
+        return True
 
     def _on_control(self, control: Control) -> None:
         if control.cancel_requested and not self._cancel_is_known:

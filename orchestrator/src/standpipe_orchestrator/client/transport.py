@@ -66,15 +66,6 @@ class Answer:
     """What was asked for was there already, under the same idempotency key."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One server-sent event."""
-
-    event: str
-    data: str
-    retry_seconds: float | None = None
-
-
 def broker_address(text: str, *, name: str = "The broker's address") -> str:
     """A broker's address as it is used: without space around it, its scheme in lower case.
 
@@ -112,7 +103,7 @@ class EventStream:
         self._response = response
         self._call, self._url = call, url
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> Iterator[httpx_sse.ServerSentEvent]:
         """The events as they come; ends when the server closes the stream.
 
         Raises:
@@ -120,8 +111,7 @@ class EventStream:
             UnexpectedAnswer: what came is no event stream.
         """
         try:
-            for event in httpx_sse.EventSource(self._response).iter_sse():
-                yield Frame(event.event, event.data, None if event.retry is None else event.retry / 1000)
+            yield from httpx_sse.EventSource(self._response).iter_sse()
         except httpx_sse.SSEError as error:
             raise UnexpectedAnswer(
                 f"`{self._call}` on {self._url} was answered with something that is no event stream: {error}.",

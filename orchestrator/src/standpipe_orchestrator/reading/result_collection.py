@@ -79,18 +79,18 @@ class ResultCollection:
         | messages.ReportCustomMessage,
     ) -> PipesResult | AssetObservation | None:
         """Adds one accepted message; answers the result or the observation it makes, if it makes one."""
-        value = from_events.value_of(message)
         match message:
             case messages.ReportCustomMessage():
                 self._retain(self._messages, event, message.payload)
                 return None
             case messages.ReportAssetObservation():
-                self._retain(self._observations, event, cast("AssetObservation", value))
+                observation = from_events.observation_of(message)
+                self._retain(self._observations, event, observation)
+                return observation
             case _:
-                self._add_result(event, cast("PipesResult", value))
-        return cast("PipesResult | AssetObservation", value)
+                return self._add_result(event, from_events.result_of(message))
 
-    def _add_result(self, event: Event, result: PipesResult) -> None:
+    def _add_result(self, event: Event, result: PipesResult) -> PipesResult:
         characters = characters_of(event.params)
         replaces, superseded = from_events.replaced_position(event), from_events.is_superseded(event)
         with self._changed:
@@ -106,6 +106,7 @@ class ResultCollection:
             else:
                 self._fresh.add(item, characters=characters)
             self._changed.notify_all()
+        return result
 
     def _retain(self, retained: Retained[T], event: Event, value: T) -> None:
         with self._changed:
