@@ -204,7 +204,7 @@ def _without_digest(ledger: JsonObject) -> JsonObject:
 
 
 def _last_finish(archive: ArchiveReader) -> JsonObject:
-    """What the launcher last told the broker of the end; for what ended by itself, or had not ended, how it stood."""
+    """The launcher's last report of the end; for what ended by itself, or had not ended, its state."""
     for change in reversed(archive.history):
         detail = change.get("detail")
         if change.get("change") == "finished" and isinstance(detail, dict):

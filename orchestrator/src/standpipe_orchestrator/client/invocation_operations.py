@@ -218,7 +218,7 @@ class InvocationOperations:
         return self._transport.call_object("GET", "/invocations/compare", query={"ids": ",".join(invocation_ids)})
 
     def cancel(self, invocation_id: str, *, reason: str | None = None, mask: bool = False) -> Invocation:
-        """Asks the process to stop; it hears it in its next answer. The reason is kept in the history."""
+        """Asks the process to stop, with the next answer to it. The reason is stored in the history."""
         body: JsonObject = {} if reason is None else {"reason": reason}
         return self._call("POST", f"{invocation_path(invocation_id)}/cancel", body=body, query=_masked(mask))
 

@@ -105,7 +105,7 @@ class EventReader:
         However much that is: the wait is over when no further event came for `DRAIN_SECONDS`.
 
         Args:
-            latest: the invocation as it was last heard of.
+            latest: the newest known state of the invocation.
 
         Returns:
             What is the latest now.

@@ -1,4 +1,4 @@
-"""What a launcher tells the broker of one invocation: claim, launch, state, attempts, output, finish.
+"""What a launcher reports of one invocation: claim, launch, state, attempts, output, finish.
 
 The launcher is a producer of its own. The invariant: `finish` tells the broker of the end only after everything that
 the launcher itself reported was delivered, or how many of its messages were not.
@@ -43,7 +43,7 @@ class LaunchReports:
         reading: takes what the broker answers to the launcher's messages; while it goes on, `finish` waits for them.
 
     Attributes:
-        invocation: as it was last heard of.
+        invocation: its newest known state.
         finished: whether `finish` succeeded.
         unreachable: whether `finish` failed after all its retries.
     """

@@ -61,7 +61,7 @@ def open_pipes_session(
         client: the broker; this process's own when not given.
         expected: what must have been reported for the verdict `succeeded`.
         launcher: what launches the work, for the history.
-        retry_of: id of the invocation of which this is a retry: the process is told a `retry_number` one higher.
+        retry_of: id of the invocation of which this is a retry: the process gets a `retry_number` one higher.
         lease_seconds: without a word for so long the work counts as lost; until it has opened, this process beats.
         pipes: "optional" for a program that knows nothing of Pipes and cannot be changed: while no process opens, what
             `finish` says is the verdict (`outcome` or `exit_code`; without either it is `incomplete`).
@@ -237,7 +237,7 @@ def seen_through(session: PipesSession, *, require_success: bool) -> Generator[N
         try:
             session.end(reason=because, cancel=is_interrupt(error))
         except (BrokerError, TimeoutError) as second:
-            # What the user's code raised is what matters; that the broker was not told belongs to it.
+            # The exception of the user's code goes on; that the end could not be reported is a note on it.
             error.add_note(f"The end of invocation {session.invocation_id} could not be reported: {second}")
         if session.reading.trouble is not None:
             error.add_note(session.reading.trouble)

@@ -1,6 +1,6 @@
 """One invocation as launching code sees it. Opened by `open_pipes_session` and `attach`.
 
-A session is made of two parts: `reading`, which has the results, and `launch`, with which a launcher tells the broker
+A session is made of two parts: `reading`, which has the results, and `launch`, with which a launcher reports
 what it does. It owns the lifetime of both. The invariant: after `end()` everything the broker has stored is in the
 results, or `reading.trouble` says what is not.
 """
@@ -51,7 +51,7 @@ class PipesSession(ResultGetters):
 
     Attributes:
         reading: what is read of the invocation: results as they come, trouble, requests to cancel.
-        launch: what a launcher tells the broker: claim, state, attempts, finish; and the work's environment.
+        launch: what a launcher reports: claim, state, attempts, finish; and the work's environment.
         key: under which it was registered, so that another process can take it up.
         is_new: whether this session registered the invocation, and no other before it.
         left_running: whether it only followed, and was ended before the invocation.
@@ -121,7 +121,7 @@ class PipesSession(ResultGetters):
 
     @property
     def invocation(self) -> Invocation:
-        """The invocation as it was last heard of."""
+        """The newest known state of the invocation."""
         return self.launch.invocation
 
     def get_bootstrap_env_vars(self) -> dict[str, str]:

@@ -91,7 +91,7 @@ def broker_at_hand() -> Generator[BrokerClient]:
 
 
 class _Console(Console):
-    """A console that lets `answering` hear of a reader that has gone; rich would end the process with 1."""
+    """A console that raises when its reader has gone; rich would end the process with 1."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
@@ -156,7 +156,7 @@ def context_text(invocation: Invocation, name: str) -> str:
 
 
 def seconds_taken(invocation: Invocation) -> float | None:
-    """How long it ran, to the end or to now; where its launcher told nothing of that, from the registration on."""
+    """How long it ran, to the end or to now; where its launcher did not report that, from the registration on."""
     if invocation.platform is not None:
         return seconds_in(invocation, "running")
     end = invocation.ended_at or (None if invocation.ended else datetime.now(UTC).isoformat())

@@ -1,4 +1,4 @@
-"""`standpipe import FILE`: stores an exported invocation as a new one, and tells where the verdict differs.
+"""`standpipe import FILE`: stores an exported invocation as a new one, and says where the verdict differs.
 
 0: the broker says of it what the first one said. 1: it says something else, or the import failed.
 """

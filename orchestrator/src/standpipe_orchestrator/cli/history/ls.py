@@ -38,7 +38,7 @@ _ENOUGH, _SCANT = 120, 76
 """Columns for everything, and for when it was; a narrower terminal gets less."""
 _NUMBERS = ("Queued", "Took", "Events")
 _FLEXIBLE_WIDTH = 12
-"""Columns that those which are cut have at least together; where they had fewer the state is told in brief."""
+"""Columns that those which are cut have at least together; where they had fewer the state is shown in brief."""
 _FLEXIBLE = ("Job", "Partition", "Assets")
 """What is cut where the terminal is too narrow. The rest is shown whole: an id is what one copies."""
 

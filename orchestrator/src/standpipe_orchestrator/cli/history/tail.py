@@ -79,7 +79,7 @@ def latest_events(
     client: BrokerClient, invocation: Invocation, count: int, *, methods: Sequence[str] | None = None
 ) -> Latest:
     """The last `count` events of some methods that are there now."""
-    # Without a filter the positions say where they begin; with one only reading tells.
+    # Without a filter the positions say where they begin; with one they must be read.
     after = 0 if methods else max(0, invocation.last_position - count)
     position = invocation.last_position
     events: deque[Event] = deque(maxlen=count)

@@ -29,7 +29,7 @@ class ResultCollector:
         step: what was declared.
         store_value: keeps an asset's value and says what metadata that adds.
         record: called with each complete result, in order.
-        added_metadata: what the step's context was told of an asset's metadata.
+        added_metadata: the metadata of an asset that was added in the step's context.
     """
 
     def __init__(
