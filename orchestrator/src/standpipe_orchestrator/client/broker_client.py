@@ -7,7 +7,6 @@ failure may pass; what is still wrong then leaves as a `BrokerError` naming call
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Self
 
 from standpipe_orchestrator.client.archive_operations import ArchiveOperations
@@ -99,9 +98,7 @@ class BrokerClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:

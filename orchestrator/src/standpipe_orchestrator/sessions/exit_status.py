@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 import threading
-from types import TracebackType
 
 
 class KeptStatuses:
@@ -31,9 +30,7 @@ class KeptStatuses:
                 self._was_ignored = _is_ignored() and _set_ignored(False)
             self._blocks += 1
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._lock:
             self._blocks -= 1
             if self._blocks == 0 and self._was_ignored and _has_default() and _set_ignored(True):

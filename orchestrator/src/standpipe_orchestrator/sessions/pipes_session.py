@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 from standpipe.orchestration import LaunchMark, new_producer
@@ -95,6 +95,7 @@ class PipesSession(ResultGetters):
             on_opened=self._stop_heartbeat,
         )
         super().__init__(self.reading.collected)
+        self.stream_results = self.reading.stream_results
         self.launch = LaunchReports(
             registered,
             client=client,
@@ -136,18 +137,6 @@ class PipesSession(ResultGetters):
     def get_reported_results(self) -> tuple[PipesResult, ...]:
         """What was reported until now, and nothing implicit; also after the block has raised."""
         return self.reading.collected.reported()
-
-    def stream_results(
-        self,
-        *,
-        wait: float = 0.0,
-        implicit_materializations: bool = True,
-        or_until: Callable[[], bool] = lambda: False,
-    ) -> Iterator[PipesResult]:
-        """As `reading.stream_results`: the results that came since the last call, each once."""
-        return self.reading.stream_results(
-            wait=wait, implicit_materializations=implicit_materializations, or_until=or_until
-        )
 
     def report_launched(self, launched: Mapping[str, object]) -> None:
         """Notes facts about the launch (`{"extras": {"job_id": ...}}`) among the invocation's events."""

@@ -44,6 +44,10 @@ class DataVersion(str):
         return str(self)
 
 
+_NOT_SHOWN: Mapping[str, object] = {"value": NO_VALUE, "implicit": False, "replaces": False}
+"""Fields that a text leaves out, and the values with which it does."""
+
+
 class _Frozen:
     """Equality and text over the slots; assignment is refused."""
 
@@ -57,6 +61,11 @@ class _Frozen:
 
     def __hash__(self) -> int:
         return hash((type(self).__name__, repr(self._fields())))
+
+    def __repr__(self) -> str:
+        fields = ((name, getattr(self, name)) for name in type(self).__annotations__)
+        shown = [f"{name}={value!r}" for name, value in fields if _NOT_SHOWN.get(name, self) is not value]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is frozen; make a new one instead of setting `{name}`.")
@@ -129,13 +138,6 @@ class AssetCheckResult(_Frozen):
             replaces=replaces,
         )
 
-    def __repr__(self) -> str:
-        return (
-            f"AssetCheckResult(passed={self.passed!r}, asset_key={self.asset_key!r}, check_name={self.check_name!r}, "
-            f"metadata={self.metadata!r}, severity={self.severity!r}, description={self.description!r}"
-            + (", replaces=True)" if self.replaces else ")")
-        )
-
 
 @final
 class MaterializeResult(_Frozen):
@@ -180,15 +182,6 @@ class MaterializeResult(_Frozen):
             replaces=replaces,
         )
 
-    def __repr__(self) -> str:
-        shown = (
-            f"MaterializeResult(asset_key={self.asset_key!r}, metadata={self.metadata!r}, "
-            f"check_results={self.check_results!r}, data_version={self.data_version!r}, tags={self.tags!r}"
-        )
-        if self.value is not NO_VALUE:
-            shown += f", value={self.value!r}"
-        return shown + (", implicit=True" if self.implicit else "") + (", replaces=True)" if self.replaces else ")")
-
 
 @final
 class AssetObservation(_Frozen):
@@ -221,10 +214,6 @@ class AssetObservation(_Frozen):
             partition=partition,
             tags=dict(tags or {}),
         )
-
-    def __repr__(self) -> str:
-        fields = ", ".join(f"{name}={value!r}" for name, value in self._fields().items())
-        return f"AssetObservation({fields})"
 
 
 PipesResult: TypeAlias = MaterializeResult | AssetCheckResult
