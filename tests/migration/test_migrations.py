@@ -18,7 +18,8 @@ from standpipe_server.store.database.engines import database_url as parse_url
 from standpipe_server.store.database.schema_upgrade import HEAD, alembic_config, upgrade_database
 from standpipe_server.store.database.tables import metadata
 from standpipe_server.store.errors import MigrationNeeded
-from standpipe_server.store.reads.assets.number_series import SeriesFilter, has_numbers_left, read_series
+from standpipe_server.store.reads.assets import ReportFilter
+from standpipe_server.store.reads.assets.number_series import has_numbers_left, read_series
 
 _INSERT_0001 = (
     "INSERT INTO invocation (id, request_digest, status, reasons, revision, last_position, context, asset_keys, tags,"
@@ -146,7 +147,7 @@ def test_history_from_before_is_found_by_text_and_its_numbers_wait_to_be_taken(e
             ("names", "inv_1 nightly"),
             ("reasons", "the process ended with 3."),
         ]
-        assert read_series(connection, "a", "rows", SeriesFilter(max_points=10)).points == []
+        assert read_series(connection, "a", "rows", ReportFilter(), max_points=10)["points"] == []
         assert has_numbers_left(connection, 1, metadata.tables["materialization"])
         # As the server itself would have written it.
         family = connection.scalar(text("SELECT family FROM invocation"))

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from dataclasses import dataclass
 
 import pytest
 
 from standpipe_server.feed.wakeups import Feed, Subscription
+from standpipe_server.store import Wake
 
 pytestmark = pytest.mark.anyio
 LONG = 30.0
 
 
-@dataclass(frozen=True)
-class Commit:
-    pk: int
-
-
 def _commit_from_a_thread(feed: Feed, *pks: int) -> None:
-    thread = threading.Thread(target=feed.on_commit, args=([Commit(pk) for pk in pks],))
+    thread = threading.Thread(target=feed.on_commit, args=([Wake(pk, 1, ended=False) for pk in pks],))
     thread.start()
     thread.join()
 
@@ -104,7 +99,7 @@ def test_a_commit_after_the_loop_has_ended_harms_nobody() -> None:
         return feed.subscribe(1)
 
     asyncio.run(subscribe())
-    feed.on_commit([Commit(1)])
+    feed.on_commit([Wake(1, 1, ended=False)])
 
 
 async def test_without_other_servers_commits_waits_are_short() -> None:

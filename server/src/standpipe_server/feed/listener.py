@@ -14,12 +14,12 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from standpipe_server.feed.wakeups import Feed
+from standpipe_server.store import NOTIFY_CHANNEL as CHANNEL
 from standpipe_server.store.database.engines import conninfo
 
 if TYPE_CHECKING:
     import psycopg
 
-CHANNEL = "standpipe"
 _KEEPALIVE_SECONDS = 30.0
 _CONNECT_SECONDS = 5
 _UNANSWERED_MILLISECONDS = 20_000

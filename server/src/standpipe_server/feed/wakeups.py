@@ -7,15 +7,8 @@ import contextlib
 import threading
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Protocol
 
-
-class Committed(Protocol):
-    """What the feed needs to know of a commit (the store's `Wake`)."""
-
-    @property
-    def pk(self) -> int: ...
-
+from standpipe_server.store import Wake
 
 # With wake-ups arriving, a reader that heard nothing looks again after this long. Without them (the connection that
 # listens is down) it is the only way to hear of other processes' commits, so it must be short.
@@ -54,7 +47,7 @@ class Feed:
         """Whether the invocation has a subscriber. Safe on any thread, for the reason that `wake` gives."""
         return pk in self._waiting
 
-    def on_commit(self, wakes: Sequence[Committed]) -> None:
+    def on_commit(self, wakes: Sequence[Wake]) -> None:
         """Wakes the readers of what was committed. Called on the writer's thread; costs nothing without readers."""
         self.wake([wake.pk for wake in wakes])
 
@@ -74,7 +67,7 @@ class Feed:
                 loop.call_soon_threadsafe(self._deliver)
 
     def wake_all(self) -> None:
-        """Wakes everybody, after wake-ups may have been missed."""
+        """Wakes all readers, after wake-ups may have been missed."""
         self.wake(list(self._waiting))
 
     def stop(self) -> None:

@@ -98,32 +98,21 @@ def asset_routes(parts: ApiParts) -> APIRouter:
     ) -> Response:
         """The labels of metadata under which numbers were reported, each with its last point."""
         await numbers.take(key, of_checks=bool(check_name))
-        labels = await reads.run(assets.list_labels, key, check_name=check_name, limit=limit, cursor=cursor)
-        return json_answer({"items": labels.items, "next_cursor": labels.next_cursor, "left_out": labels.left_out})
+        return json_answer(await reads.run(assets.list_labels, key, check_name=check_name, limit=limit, cursor=cursor))
 
     @routes.get("/{key}/metadata/{label}/series", responses=describe("Series", "invalid-request"))
     async def read_series(
-        *,
         key: AssetKey,
         label: Annotated[str, Path(description="The label, percent-encoded.")],
+        filters: Filters,
         check_name: CheckName = "",
-        partition_key: Partition = None,
-        since: Since = None,
-        until: Until = None,
         max_points: Annotated[int, Query(ge=1, description=f"At most {MOST_POINTS} are given.")] = 500,
     ) -> Response:
         """The numbers under one label over time, oldest first; where there are more, the last of each bin."""
-        filters = assets.SeriesFilter(
-            max_points=min(max_points, MOST_POINTS),
-            check_name=check_name,
-            partition_key=partition_key,
-            since=instant("since", since),
-            until=instant("until", until),
-        )
-        name = unquote(label)
+        name, most, filters = unquote(label), min(max_points, MOST_POINTS), replace(filters, check_name=check_name)
         await numbers.take(key, of_checks=bool(check_name))
-        series = await reads.run(assets.read_series, key, name, filters)
-        return json_answer({"asset_key": key, "label": name, "points": series.points, "binned": series.binned})
+        series = await reads.run(assets.read_series, key, name, filters, max_points=most)
+        return json_answer({"asset_key": key, "label": name, **series})
 
     @routes.get("/{key}/schema-changes", responses=describe("SchemaChangePage", "malformed"))
     async def list_schema_changes(key: AssetKey, limit: Limit = 50, cursor: Cursor = None) -> Response:

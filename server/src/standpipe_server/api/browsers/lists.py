@@ -137,12 +137,12 @@ def browsing_routes(parts: ApiParts) -> APIRouter:
         query = read_model(CountQuery, request)
         width = query.width
         ranged = _with_range(query.filters(), width)
-        counts = await reads.run(
+        counts, total = await reads.run(
             invocations.count_invocations, ranged, width=_WIDTHS[width], by_badge=query.by == "badge"
         )
-        bins = [{"start": to_rfc3339(start), "counts": by_name} for start, by_name in counts.bins.items()]
+        bins = [{"start": to_rfc3339(start), "counts": by_name} for start, by_name in counts.items()]
         bounds = {"bin": width, "since": to_rfc3339(ranged.since or 0), "until": to_rfc3339(ranged.until or 0)}
-        return json_answer({**bounds, "bins": bins, "total": counts.total})
+        return json_answer({**bounds, "bins": bins, "total": total})
 
     @routes.get("/compare", responses=describe("Comparison", "invalid-request"))
     async def compare_invocations(

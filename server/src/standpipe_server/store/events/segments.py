@@ -97,7 +97,7 @@ def encode_batch(batch: Batch, *, skip: int = 0) -> EncodedBody:
 
 def merge_bodies(segments: Sequence[StoredSegment], *, methods: int) -> EncodedBody:
     """The body of one segment that holds all of these, in order."""
-    texts = [bytes(raw) for segment in segments for raw in _messages(segment)]
+    texts = [bytes(raw) for segment in segments for raw in read_texts(segment.encoding, segment.body)]
     return _encode(join_messages(texts), methods=methods)
 
 
@@ -138,7 +138,7 @@ def read_events(
     backwards: bool = False,
 ) -> Iterator[StoredEvent]:
     """The segment's events between two positions, of these methods and fitting `match` if they are given."""
-    body = _decoded(segment)
+    body = _decompressed(segment.encoding, segment.body)
     # Of most segments this is all that a search needs to know.
     if match is not None and not match.may_hold(body, rejected=bool(segment.problems)):
         return
@@ -194,16 +194,8 @@ def read_texts(encoding: int, body: bytes) -> Sequence[Raw]:
     return array_texts(_decompressed(encoding, body))
 
 
-def _decoded(segment: StoredSegment) -> bytes:
-    return _decompressed(segment.encoding, segment.body)
-
-
 def _decompressed(encoding: int, body: bytes) -> bytes:
     return zstandard.ZstdDecompressor().decompress(body) if encoding == ZSTD else body
-
-
-def _messages(segment: StoredSegment) -> Sequence[Raw]:
-    return read_texts(segment.encoding, segment.body)
 
 
 def _by_offset(text: str | None) -> Mapping[str, JsonValue] | None:

@@ -3,7 +3,7 @@
 Functions of a connection, for `Store.reads`. They write nothing, and each does a bounded amount of work.
 """
 
-from standpipe_server.store.reads.assets.number_series import SeriesFilter, list_labels, read_series
+from standpipe_server.store.reads.assets.number_series import list_labels, read_series
 from standpipe_server.store.reads.assets.reports import (
     CHECKS,
     MATERIALIZATIONS,
@@ -20,7 +20,6 @@ __all__ = [
     "MATERIALIZATIONS",
     "OBSERVATIONS",
     "ReportFilter",
-    "SeriesFilter",
     "list_assets",
     "list_labels",
     "list_reports",

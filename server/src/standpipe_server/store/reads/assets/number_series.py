@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Unpack
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, Select, Table, exists, func, literal_column, select
@@ -14,7 +13,7 @@ from standpipe_server.store.database import tables
 from standpipe_server.store.database.carried_text import uncarry
 from standpipe_server.store.database.raw_sql import distinct_values, query_among
 from standpipe_server.store.errors import BadCursor
-from standpipe_server.store.reads.assets.reports import asset_pk_of
+from standpipe_server.store.reads.assets.reports import ReportFilter, asset_pk_of
 from standpipe_server.store.reads.cursors import decode_cursor, encode_cursor
 
 NO_LABEL = ""
@@ -34,43 +33,14 @@ class _Row(NamedTuple):
 _ROWS = f"SELECT {', '.join(_Row._fields)} FROM metadata_number WHERE pk {{among}}"  # noqa: S608
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeriesFilter:
-    """Which points; instants are microseconds since the epoch. An empty `check_name` means materializations."""
-
-    max_points: int
-    check_name: str = ""
-    partition_key: str | None = None
-    since: int | None = None
-    until: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """Points, oldest first. Where there were more than asked for they are `binned`: the last of each bin, with the
-    bin's least, greatest and count."""
-
-    points: list[JsonValue]
-    binned: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Labels:
-    """A part of an asset's labels in their order.
-
-    Attributes:
-        left_out: the most numbers of one report that were not taken, because it had too many or labels too long.
-    """
-
-    items: list[JsonValue]
-    next_cursor: str | None
-    left_out: int
-
-
 def list_labels(
     connection: Connection, asset_key: str, *, check_name: str, limit: int, cursor: str | None = None
-) -> Labels:
-    """The labels under which numbers were reported, each with its last point. Raises NotFound and BadCursor."""
+) -> dict[str, JsonValue]:
+    """The labels under which numbers were reported, in their order, each with its last point.
+
+    `left_out` is the most numbers of one report that were not taken: it had too many, or labels too long.
+    Raises NotFound and BadCursor.
+    """
     asset_pk, table = asset_pk_of(connection, asset_key), tables.metadata_number
     binding = ("labels", asset_key, check_name)
     beyond = None if cursor is None else decode_cursor(binding, cursor)
@@ -88,14 +58,20 @@ def list_labels(
             if row.invocation_pk in ids:
                 labels.append({"label": label, "last": _point(row, ids=ids)})
     next_cursor = encode_cursor(binding, names[limit - 1]) if len(names) > limit else None
-    return Labels(labels, next_cursor, int(left_out or 0))
+    return {"items": labels, "next_cursor": next_cursor, "left_out": int(left_out or 0)}
 
 
-def read_series(connection: Connection, asset_key: str, label: str, filters: SeriesFilter) -> Series:
-    """Raises NotFound when nothing was reported on the asset."""
+def read_series(
+    connection: Connection, asset_key: str, label: str, filters: ReportFilter, *, max_points: int
+) -> dict[str, JsonValue]:
+    """The `points` of one label, oldest first; of a check where the filter names one, else of materializations.
+
+    Where there are more than `max_points` they are `binned`: the last of each bin, with the bin's least, greatest and
+    count. Raises NotFound when nothing was reported on the asset.
+    """
     table = tables.metadata_number
-    held = [table.c.asset_pk == asset_pk_of(connection, asset_key), table.c.check_name == filters.check_name]
-    held.append(table.c.label != NO_LABEL)
+    asset_pk = asset_pk_of(connection, asset_key)
+    held = [table.c.asset_pk == asset_pk, table.c.check_name == (filters.check_name or ""), table.c.label != NO_LABEL]
     if filters.partition_key is not None:
         held.append(table.c.partition_key == filters.partition_key)
     if filters.since is not None:
@@ -104,13 +80,14 @@ def read_series(connection: Connection, asset_key: str, label: str, filters: Ser
         held.append(table.c.received_at < filters.until)
     # Whether there are too many stands in the index; what they are is fetched once it is known how.
     instants = select(table.c.received_at).where(*held, table.c.label == label).order_by(table.c.received_at)
-    if connection.scalar(instants.offset(filters.max_points).limit(1)) is None:
-        in_order = _points(held, label).order_by(table.c.received_at, table.c.pk).limit(filters.max_points)
+    if connection.scalar(instants.offset(max_points).limit(1)) is None:
+        in_order = _points(held, label).order_by(table.c.received_at, table.c.pk).limit(max_points)
         rows = connection.execute(in_order).all()
         ids = _ids(connection, rows)
-        return Series([_point(row, ids=ids) for row in rows if row.invocation_pk in ids], binned=False)
+        points = [_point(row, ids=ids) for row in rows if row.invocation_pk in ids]
+        return {"points": points, "binned": False}
     first = connection.scalar(instants.limit(1)) or 0
-    return Series(_binned(connection, held, label, first=first, most=filters.max_points), binned=True)
+    return {"points": _binned(connection, held, label, first=first, most=max_points), "binned": True}
 
 
 def _binned(

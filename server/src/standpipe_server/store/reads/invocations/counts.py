@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, func, literal_column, select
 
@@ -12,18 +11,13 @@ from standpipe_server.store.reads.invocations.badges import badge_column
 from standpipe_server.store.reads.invocations.filters import InvocationFilter, conditions_of, text_condition
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Counts by the bins' first instants; bins of which there is nothing are left out."""
-
-    bins: dict[int, dict[str, int]]
-    total: dict[str, int]
-
-
 def count_invocations(
     connection: Connection, filters: InvocationFilter, *, width: int, by_badge: bool = False
-) -> Counts:
-    """In bins of `width` microseconds since the epoch, of those that were registered in the filter's range of time."""
+) -> tuple[dict[int, dict[str, int]], dict[str, int]]:
+    """In bins of `width` microseconds since the epoch, of those that were registered in the filter's range of time.
+
+    The counts by the bins' first instants (bins with none are left out), and those of all bins together.
+    """
     table = tables.invocation
     conditions, _ = conditions_of(connection, filters)
     # The width is this program's own number; as a bound value it would be another expression each time it is named.
@@ -47,4 +41,4 @@ def count_invocations(
     for bin_number, name, count in connection.execute(statement):
         bins[int(bin_number) * width][name] = count
         total[name] += count
-    return Counts(dict(sorted(bins.items())), dict(total))
+    return dict(sorted(bins.items())), dict(total)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, case, func, select
@@ -12,7 +11,6 @@ from sqlalchemy import Connection, case, func, select
 from standpipe_protocol.json_text import JsonValue
 from standpipe_server.broker.outcome.expected_progress import expected_assets, progress_of
 from standpipe_server.broker.outcome.receipt import LISTED_PRODUCERS, producer_members
-from standpipe_server.broker.values.state import ProducerState
 from standpipe_server.store.database import tables
 from standpipe_server.store.database.state_rows import read_expected, read_producer, read_reported
 
@@ -20,24 +18,12 @@ _LISTED = 100
 """Attempts that an invocation shows."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProgressView:
-    producers: Sequence[ProducerState]
-    """A hundred at most: those that have not closed first, and of them the one that was silent longest; superseded
-    ones last."""
-    expected: Mapping[str, JsonValue] | None
-    heard_at: int
-    """The last activity of any of them."""
+def read_progress(connection: Connection, row: Mapping[Any, Any]) -> tuple[dict[str, JsonValue], int]:
+    """The members that an invocation's own address shows, and the last activity of any producer.
 
-    def to_wire(self) -> dict[str, JsonValue]:
-        return {
-            "producers": [producer_members(producer) for producer in self.producers],
-            "expected_progress": None if self.expected is None else dict(self.expected),
-        }
-
-
-def read_progress(connection: Connection, row: Mapping[Any, Any]) -> ProgressView:
-    """Of the invocation of that row."""
+    A hundred producers at most: those that have not closed first, the longest silent of them first; superseded ones
+    last.
+    """
     table = tables.producer
     mine = table.c.invocation_pk == row["pk"]
     unfinished = (table.c.opened > 0) & (table.c.closed < table.c.opened) & table.c.superseded.is_(False)
@@ -55,7 +41,11 @@ def read_progress(connection: Connection, row: Mapping[Any, Any]) -> ProgressVie
         reported = read_reported(connection, row["pk"], sorted(expected_assets(expected)))
         progress = progress_of(expected, reported, producers).to_wire()
     heard_at = connection.scalar(select(func.max(table.c.heard_at)).where(mine)) if producers else None
-    return ProgressView(producers=producers[:LISTED_PRODUCERS], expected=progress, heard_at=heard_at or 0)
+    members: dict[str, JsonValue] = {
+        "producers": [producer_members(producer) for producer in producers[:LISTED_PRODUCERS]],
+        "expected_progress": progress,
+    }
+    return members, heard_at or 0
 
 
 def read_attempts(connection: Connection, invocation_pk: int, attempts: str | None) -> list[JsonValue]:

@@ -69,8 +69,7 @@ def read_invocation(connection: Connection, invocation_id: str, *, mask: bool = 
     row = connection.execute(statement).mappings().first()
     if row is None:
         raise NotFound(f"There is no invocation {invocation_id[:80]!r}.")
-    progress = read_progress(connection, row)
-    members = progress.to_wire()
+    members, heard_at = read_progress(connection, row)
     members["attempts"] = read_attempts(connection, row["pk"], row["attempts"])
     summary = read_summaries(connection, [row], usual=True).of(row)
     members |= _described(row, members["producers"], heard_at=summary["heard_at"], mask=mask)
@@ -79,7 +78,7 @@ def read_invocation(connection: Connection, invocation_id: str, *, mask: bool = 
         ended=row["status"] == "ended",
         last_position=row["last_position"],
         cancel_requested=row["cancel_requested_at"] is not None,
-        etag=_etag(row, heard_at=progress.heard_at, mask=mask),
+        etag=_etag(row, heard_at=heard_at, mask=mask),
         json=_invocation_json(
             row,
             mask=mask,
