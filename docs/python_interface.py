@@ -17,8 +17,10 @@ from typing import Any
 _SECTION = re.compile(r"(Args|Raises|Attributes|Returns):")
 _ENTRY = re.compile(r"(?P<name>[A-Za-z_][\w., ]*): (?P<words>.+)")
 _WIDTH = 100
-_PARTS = ("ContextProperties",)
+_PARTS = ("ContextProperties", "ResultGetters")
 """Classes that are documented as a part of their subclass."""
+_GROUPS = ("Operations", "InvocationReading", "LaunchReports")
+"""Ends of the names of classes that are documented as a part of the class that has an attribute of them."""
 
 
 def interface(module: ModuleType) -> list[str]:
@@ -57,18 +59,19 @@ def _class(name: str, kind: type) -> list[str]:
         shown = ", ".join(f"`{field.name}`" for field in fields(kind) if not field.name.startswith("_"))
         lines += [f"Fields: {shown}", ""]
     properties, methods = _members(name, kind)
+    for attribute, group in _groups(kind):
+        of_group, operations = _members(f"{name}.{attribute}", group)
+        properties += [row.replace("| `", f"| `{attribute}.", 1) for row in of_group]
+        methods += operations
     if properties:
         lines += ["| property | |", "|---|---|", *properties]
-    for attribute, group in _groups(kind):
-        _, operations = _members(f"{name}.{attribute}", group)
-        methods += operations
     return [*lines, *methods]
 
 
 def _groups(kind: type) -> Iterator[tuple[str, type]]:
-    """Attributes that hold no value but group calls: those declared with a class named `...Operations`."""
+    """Attributes that hold no value but group calls: those declared with a class of `_GROUPS`."""
     for attribute, hint in inspect.get_annotations(kind).items():
-        if str(hint).endswith("Operations"):
+        if str(hint).endswith(_GROUPS):
             yield attribute, vars(sys.modules[kind.__module__])[hint]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from standpipe_orchestrator.cli.command_line.answering import seconds_taken, standing
+from standpipe_orchestrator.cli.command_line.answering import run_seconds, standing
 from standpipe_orchestrator.cli.words.standing import place_lines, seconds_in
 from standpipe_protocol.invocation import Invocation
 from standpipe_protocol.json_text import JsonObject, JsonValue
@@ -26,7 +26,7 @@ def test_queue_time_is_told_apart_from_the_run() -> None:
     stages: list[JsonValue] = [stage("queued", 1, 61), stage("starting", 61, 70), stage("running", 70, 100)]
     ended = invocation("ended", platform={"state": "running"}, stages=stages, opened_at=at(75), ended_at=at(100))
     assert [seconds_in(ended, name) for name in ("queued", "starting", "running")] == [60, 9, 30]
-    assert seconds_taken(ended) == 30
+    assert run_seconds(ended) == 30
     assert [(name, text.plain) for name, text in place_lines(ended)] == [
         ("Queued", "1 min 0 s"),
         ("Starting", "9.0 s"),
@@ -36,8 +36,8 @@ def test_queue_time_is_told_apart_from_the_run() -> None:
 
 def test_what_never_ran_took_no_time_and_without_a_launcher_the_registration_counts() -> None:
     never_ran = invocation("ended", platform={"state": "queued"}, stages=[stage("queued", 10, 100)], ended_at=at(100))
-    assert (seconds_in(never_ran, "running"), seconds_taken(never_ran)) == (None, None)
-    assert seconds_taken(invocation("ended", opened_at=at(40), ended_at=at(100))) == 100
+    assert (seconds_in(never_ran, "running"), run_seconds(never_ran)) == (None, None)
+    assert run_seconds(invocation("ended", opened_at=at(40), ended_at=at(100))) == 100
 
 
 def test_clocks_that_differ_make_no_time_less_than_none() -> None:

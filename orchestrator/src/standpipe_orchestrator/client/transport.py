@@ -61,7 +61,6 @@ class Answer:
 
     status: int
     body: JsonValue
-    etag: str | None = None
     replayed: bool = False
     """What was asked for was there already, under the same idempotency key."""
 
@@ -247,7 +246,7 @@ class Transport:
         opened = self._client.stream(
             "GET",
             f"{self.url}{API_PATH}{path}",
-            params=_given(query),
+            params=_without_none(query),
             headers={"Accept": "text/event-stream", "Cache-Control": "no-cache"},
             timeout=httpx.Timeout(STREAM_SILENCE_SECONDS, connect=sdk.CONNECT_SECONDS),
         )
@@ -301,7 +300,7 @@ class Transport:
                 response = self._client.request(
                     method,
                     f"{self.url}{API_PATH}{path}",
-                    params=_given(query or {}),
+                    params=_without_none(query or {}),
                     content=content,
                     headers=sent,
                     timeout=httpx.USE_CLIENT_DEFAULT
@@ -328,7 +327,7 @@ class Transport:
         except ValueError:
             raise self._not_ours(response, method, path) from None
         replayed = response.headers.get("idempotency-replayed") == "true"
-        return Answer(response.status_code, decoded, response.headers.get("etag"), replayed)
+        return Answer(response.status_code, decoded, replayed)
 
     def _refuse(self, response: httpx.Response, method: str, path: str) -> None:
         kind, status = response.headers.get("content-type", ""), response.status_code
@@ -376,5 +375,5 @@ def _unreachable(error: Exception, *, call: str, url: str) -> BrokerUnreachable:
     )
 
 
-def _given(query: Query) -> dict[str, str | int | Sequence[str]]:
+def _without_none(query: Query) -> dict[str, str | int | Sequence[str]]:
     return {name: value for name, value in query.items() if value is not None}

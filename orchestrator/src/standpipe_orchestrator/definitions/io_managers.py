@@ -94,11 +94,11 @@ class FilesystemIOManager(IOManager):
     """
 
     def __init__(self, base_dir: str | os.PathLike[str] | None = None) -> None:
-        self._given = None if base_dir is None else Path(base_dir)
+        self._base_dir = None if base_dir is None else Path(base_dir)
 
     @property
     def folder(self) -> Path:
-        return self._given if self._given is not None else standpipe_home(os.environ) / VALUES_FOLDER
+        return self._base_dir if self._base_dir is not None else standpipe_home(os.environ) / VALUES_FOLDER
 
     def handle_output(self, context: OutputContext, obj: object) -> None:
         folder = self._folder_of(context.asset_key, context.partition_key)

@@ -57,7 +57,7 @@ def superseded_producers(invocation: Invocation) -> frozenset[str]:
 def _of_receipt(receipt: Mapping[str, JsonValue], tally: Tally) -> Iterator[str]:
     # A receipt without the member is one of an earlier server, which left nothing out.
     if receipt.get("whole", True) is not True:
-        yield f"the broker's receipt says of itself that it is not whole ({_said(receipt)})"
+        yield f"the broker's receipt says of itself that it is not whole ({_described(receipt)})"
     for name, read in (("events", tally.events), ("rejected", tally.rejected)):
         if receipt.get(name) != read:
             yield f"the receipt has {name}: {receipt.get(name)!r}, read were {read}"
@@ -83,5 +83,5 @@ def _of_producer(producer: Mapping[str, JsonValue], tally: Tally) -> Iterator[st
         yield f"producer {name} numbered {numbered} messages, and {stored} are stored"
 
 
-def _said(receipt: Mapping[str, JsonValue]) -> str:
+def _described(receipt: Mapping[str, JsonValue]) -> str:
     return ", ".join(f"{name}: {value!r}" for name, value in receipt.items() if isinstance(value, str | int | None))

@@ -61,12 +61,12 @@ class ResultCollection:
         """Positions of reports by older attempts that stand only if there is no other."""
         self._superseded_producers: AbstractSet[str] = frozenset()
         self._fresh = _Fresh(bounded=bounded)
-        self._taking = threading.Lock()
-        self._taken_through = 0
+        self._streaming = threading.Lock()
+        self._streamed_through = 0
         self._rest: Iterator[Item[PipesResult]] | None = None
         self._rest_through = 0
-        self._ending_taken = False
-        self._implicit_taken = False
+        self._ending_streamed = False
+        self._implicit_streamed = False
         self._ended = False
         self._succeeded = False
 
@@ -177,7 +177,8 @@ class ResultCollection:
         """
         with self._changed:
             self._changed.wait_for(
-                lambda: self._taken_through < self._fresh.last_position or self._ended or or_until(), timeout=wait or 0
+                lambda: self._streamed_through < self._fresh.last_position or self._ended or or_until(),
+                timeout=wait or 0,
             )
             through, ended = self._fresh.last_position, self._ended
         while True:
@@ -190,17 +191,17 @@ class ResultCollection:
             if result is None:
                 break
             yield result
-        if ended and not self._ending_taken:
-            self._ending_taken = True
+        if ended and not self._ending_streamed:
+            self._ending_streamed = True
             yield from self._standing_superseded()
-        if ended and implicit and not self._implicit_taken:
-            self._implicit_taken = True
+        if ended and implicit and not self._implicit_streamed:
+            self._implicit_streamed = True
             yield from self.implicit()
 
     def _next(self, through: int) -> PipesResult | None:
         """The next result that was not taken, up to a position."""
-        with self._taking:
-            while self._taken_through < through:
+        with self._streaming:
+            while self._streamed_through < through:
                 with self._changed:
                     item = self._fresh.take()
                     if item is None and not self._fresh.behind:
@@ -209,7 +210,7 @@ class ResultCollection:
                     item = self._next_of_rest(through)
                 if item is None:
                     continue
-                self._taken_through = item.position
+                self._streamed_through = item.position
                 if item.position not in self._replaced and item.position not in self._superseded:
                     replaces = item.position in self._replacing
                     return item.value.replace_normal(replaces=True) if replaces else item.value
@@ -220,7 +221,7 @@ class ResultCollection:
         if self._rest is None:
             self._rest_through = through
             self._rest = self._again(
-                self._results, after=self._taken_through, through=through, methods=from_events.RESULTS
+                self._results, after=self._streamed_through, through=through, methods=from_events.RESULTS
             )
         try:
             item = next(self._rest, None)
@@ -230,8 +231,8 @@ class ResultCollection:
         if item is None:
             self._rest = None
             with self._changed:
-                self._taken_through = max(self._taken_through, self._rest_through)
-                self._fresh.caught_up(self._taken_through)
+                self._streamed_through = max(self._streamed_through, self._rest_through)
+                self._fresh.caught_up(self._streamed_through)
         return item
 
     def _standing_superseded(self) -> Iterator[PipesResult]:

@@ -16,7 +16,7 @@ import sys
 import threading
 
 
-class KeptStatuses:
+class ChildStatuses:
     """While any block of it runs, the kernel keeps the statuses of this process's children. Any thread may use it."""
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class KeptStatuses:
                 _reap_ended()
 
 
-kept_statuses = KeptStatuses()
+child_statuses = ChildStatuses()
 """Of this process, which has one setting for SIGCHLD."""
 
 

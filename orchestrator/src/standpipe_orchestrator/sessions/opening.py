@@ -22,7 +22,7 @@ from standpipe_orchestrator.client.launch_claims import KEY_TAG, require_key
 from standpipe_orchestrator.client.server_protocol import ENDS_AND_ATTEMPTS
 from standpipe_orchestrator.errors import BrokerError, IdempotencyConflict, InvocationNotFound, NotFound
 from standpipe_orchestrator.reading.execution_errors import PipesResultsIncomplete, execution_error
-from standpipe_orchestrator.sessions.exit_status import kept_statuses
+from standpipe_orchestrator.sessions.exit_status import child_statuses
 from standpipe_orchestrator.sessions.pipes_session import PipesSession
 from standpipe_orchestrator.sessions.provenance import with_provenance
 from standpipe_orchestrator.sessions.run_context import RunContext, context_data_for, logger_of, require_context
@@ -116,7 +116,7 @@ def open_pipes_session(
         key=key,
     )
     # The block may start its work as a child of its own, and has to learn how that ended.
-    with kept_statuses, seen_through(session, require_success=require_success):
+    with child_statuses, seen_through(session, require_success=require_success):
         yield session
 
 

@@ -155,7 +155,7 @@ def context_text(invocation: Invocation, name: str) -> str:
     return "" if value is None else in_line(str(value))
 
 
-def seconds_taken(invocation: Invocation) -> float | None:
+def run_seconds(invocation: Invocation) -> float | None:
     """How long it ran, to the end or to now; where its launcher did not report that, from the registration on."""
     if invocation.platform is not None:
         return seconds_in(invocation, "running")

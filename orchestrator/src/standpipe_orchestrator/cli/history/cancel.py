@@ -45,7 +45,7 @@ def answer(client: BrokerClient, console: Console, args: argparse.Namespace) -> 
         if args.json:
             print_json(console, latest)
         else:
-            console.print(Text.assemble(visible(latest.id), "  ", _told(latest)), soft_wrap=True)
+            console.print(Text.assemble(visible(latest.id), "  ", _state_text(latest)), soft_wrap=True)
     return 0 if good else 1
 
 
@@ -77,7 +77,7 @@ def _wait(client: BrokerClient, invocation: Invocation, deadline: float) -> Invo
     return tail.invocation or client.invocations.get(invocation.id, mask=True)
 
 
-def _told(invocation: Invocation) -> Text:
+def _state_text(invocation: Invocation) -> Text:
     if invocation.ended:
         return state(invocation)
     return Text("asked to stop", style="yellow").append(f", {visible(invocation.status)}", style="dim")

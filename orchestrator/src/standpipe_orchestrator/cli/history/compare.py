@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from standpipe_orchestrator.cli.command_line.answering import context_text, print_json, seconds_taken, state
+from standpipe_orchestrator.cli.command_line.answering import context_text, print_json, run_seconds, state
 from standpipe_orchestrator.cli.command_line.arguments import add_id, add_json
 from standpipe_orchestrator.cli.words.event_lines import log_style, plain_table
 from standpipe_orchestrator.cli.words.text import as_json, duration, local_time, one_line, visible
@@ -93,7 +93,7 @@ def differences_of(answer: JsonObject, invocations: Sequence[Invocation]) -> Ite
     """What came out, what went in, what was reported, in this order. An older server compares less."""
     rows = defaultdict[str, list[_Row]](list, cast("dict[str, list[_Row]]", answer))
     yield from _leaves(rows["outcome"])
-    seconds = tuple(seconds_taken(invocation) for invocation in invocations)
+    seconds = tuple(run_seconds(invocation) for invocation in invocations)
     if len(set(seconds)) > 1:
         yield Difference(("seconds",), seconds)
     for row in rows["context"]:
@@ -214,7 +214,7 @@ def _print(
 def _heads(invocations: Sequence[Invocation], letters: str) -> Table:
     grid = Table.grid(padding=(0, 2, 0, 0))
     for letter, invocation in zip(letters, invocations, strict=True):
-        seconds = seconds_taken(invocation)
+        seconds = run_seconds(invocation)
         grid.add_row(
             Text(letter, style="bold"),
             Text(visible(invocation.id)),

@@ -15,7 +15,7 @@ from standpipe_orchestrator.cli.command_line.answering import (
     brief_state,
     context_text,
     print_json,
-    seconds_taken,
+    run_seconds,
     state,
 )
 from standpipe_orchestrator.cli.command_line.arguments import (
@@ -127,7 +127,7 @@ def _rigid_width(rows: Sequence[Mapping[str, Text]]) -> int:
 
 
 def _row(invocation: Invocation, *, width: int, brief: bool) -> dict[str, Text]:
-    took, queued = seconds_taken(invocation), seconds_in(invocation, "queued")
+    took, queued = run_seconds(invocation), seconds_in(invocation, "queued")
     row = {"Invocation": Text(invocation.id), "Verdict": brief_state(invocation) if brief else state(invocation)}
     if width >= _SCANT:
         row["Registered"] = Text(local_time(invocation.created_at, seconds=width >= _ENOUGH))

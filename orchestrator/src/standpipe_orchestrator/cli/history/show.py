@@ -15,7 +15,7 @@ from standpipe_orchestrator.cli.command_line.answering import (
     asset_keys,
     context_text,
     print_json,
-    seconds_taken,
+    run_seconds,
     state,
 )
 from standpipe_orchestrator.cli.command_line.arguments import add_id, add_json
@@ -56,7 +56,7 @@ def answer(client: BrokerClient, console: Console, args: argparse.Namespace) -> 
 
 
 def _head(invocation: Invocation) -> RenderableType:
-    seconds = seconds_taken(invocation)
+    seconds = run_seconds(invocation)
     verdict = state(invocation)
     if seconds is not None:
         verdict.append(f" after {duration(seconds)}" if invocation.ended else f" for {duration(seconds)}", style="dim")

@@ -14,7 +14,7 @@ from functools import partial
 from rich.console import Console
 from rich.text import Text
 
-from standpipe_orchestrator.cli.command_line.answering import print_json, seconds_taken, state
+from standpipe_orchestrator.cli.command_line.answering import print_json, run_seconds, state
 from standpipe_orchestrator.cli.command_line.arguments import add_id, add_json, whole
 from standpipe_orchestrator.cli.words.delivery import superseded_producers
 from standpipe_orchestrator.cli.words.event_lines import print_event
@@ -92,7 +92,7 @@ def latest_events(
 
 def print_end(console: Console, invocation: Invocation) -> None:
     """How it ended, and why."""
-    seconds = seconds_taken(invocation)
+    seconds = run_seconds(invocation)
     took = "" if seconds is None else f" after {duration(seconds)}"
     console.print(state(invocation).append(took, style="dim"))
     for _, line in end_lines(invocation):

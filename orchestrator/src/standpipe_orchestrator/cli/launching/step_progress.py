@@ -61,7 +61,7 @@ class Progress:
         self._steps = 0
         self._ended: list[definitions.StepOutcome] = []
         self._wrong_shapes = False
-        self._told: set[tuple[str, object, str]] = set()
+        self._shown_results: set[tuple[str, object, str]] = set()
 
     def __call__(self, event: definitions.RunEvent) -> None:
         match event:
@@ -78,18 +78,18 @@ class Progress:
                 self._watch.begin(event.invocation_id)
             case definitions.Reported():
                 with self._lock:
-                    self._told.add(_result_key(event))
+                    self._shown_results.add(_result_key(event))
                 self._result(event.result)
             case definitions.Recorded():
                 # What was reported has been shown when it came.
                 with self._lock:
-                    shown = _result_key(event) in self._told
+                    shown = _result_key(event) in self._shown_results
                 if not shown:
                     self._result(event.result)
             case definitions.StepEnded():
                 self._running = None
                 with self._lock:
-                    self._told.clear()
+                    self._shown_results.clear()
                 self._watch.end()
                 self._step_ended(event.outcome)
             case _:

@@ -24,7 +24,7 @@ from standpipe_orchestrator.definitions.running.step_results import ResultCollec
 from standpipe_orchestrator.definitions.specs import AssetSpec
 from standpipe_orchestrator.definitions.steps import StepDefinition
 from standpipe_orchestrator.errors import InvalidDefinition, InvalidResult
-from standpipe_orchestrator.sessions.exit_status import kept_statuses
+from standpipe_orchestrator.sessions.exit_status import child_statuses
 from standpipe_orchestrator.values.asset_key import AssetKey
 from standpipe_orchestrator.values.from_events import report_key
 from standpipe_orchestrator.values.metadata_conversion import normalise_values
@@ -75,7 +75,7 @@ def materialize(
         notify=on_event or (lambda _: None),
     )
     # What steps start as children of their own must not seem to end with 0 when they failed.
-    with kept_statuses:
+    with child_statuses:
         return run.execute(raise_on_error=raise_on_error)
 
 

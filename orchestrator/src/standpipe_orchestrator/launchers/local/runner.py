@@ -28,7 +28,7 @@ from standpipe_orchestrator.launchers.protocol import Command
 from standpipe_orchestrator.launchers.running import RunningWork, RunRequest
 from standpipe_orchestrator.launchers.supervision import Settings, claim_launch
 from standpipe_orchestrator.reading.execution_errors import PipesExecutionError
-from standpipe_orchestrator.sessions.exit_status import kept_statuses
+from standpipe_orchestrator.sessions.exit_status import child_statuses
 from standpipe_orchestrator.sessions.opening import seen_through
 from standpipe_orchestrator.sessions.pipes_session import PipesSession
 from standpipe_protocol.context import ContextData
@@ -74,7 +74,7 @@ def main() -> int:
         return 0  # another runner is at it
     signal.signal(signal.SIGTERM, _interrupt)
     url, key = instructions.url, instructions.api_key
-    with BrokerClient(url, api_key=key, retry_seconds=PATIENCE_SECONDS) as client, kept_statuses:
+    with BrokerClient(url, api_key=key, retry_seconds=PATIENCE_SECONDS) as client, child_statuses:
         session = _session(instructions, client=client)
         if claim_launch(session, lock):
             request = RunRequest(
