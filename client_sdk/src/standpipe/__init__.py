@@ -96,32 +96,20 @@ if TYPE_CHECKING:
     from standpipe.session import open_dagster_pipes, open_pipes
     from standpipe_protocol.members import PipesException
 
-_MODULES = {
-    "DagsterPipesError": "errors",
-    "DagsterPipesWarning": "errors",
-    "DeliveryReport": "delivery_report",
-    "PipesCancelled": "context.cancellation",
-    "PipesConfigurationError": "errors",
-    "PipesContext": "context.pipes_context",
-    "PipesError": "errors",
-    "PipesException": "exceptions",
-    "PipesInvocationEnded": "errors",
-    "PipesMessageTooLarge": "errors",
-    "PipesNotDelivered": "errors",
-    "PipesNotFound": "errors",
-    "PipesProblem": "errors",
-    "PipesServerError": "errors",
-    "PipesServerUnreachable": "errors",
-    "PipesUnauthorized": "errors",
-    "Rejection": "delivery_report",
-    "StandpipeError": "errors",
-    "StandpipeHandler": "context.log_handler",
-    "open_dagster_pipes": "session",
-    "open_pipes": "session",
-    "take_sigterm": "lifecycle.termination",
-}
-_OTHERS = ("plugins.dagster_types", "plugins.interfaces", "plugins.dagster_plugins", "plugins.blob_stores")
-"""The modules of all other names, in the order in which they are searched."""
+_MODULES = (
+    "errors",
+    "context.pipes_context",
+    "session",
+    "delivery_report",
+    "context.log_handler",
+    "lifecycle.termination",
+    "exceptions",
+    "plugins.dagster_types",
+    "plugins.interfaces",
+    "plugins.dagster_plugins",
+    "plugins.blob_stores",
+)
+"""Where the names are, in the order in which they are searched: what every program needs comes first."""
 
 __all__ = [
     "DAGSTER_PIPES_CONTEXT_ENV_VAR",
@@ -204,7 +192,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    for path in (_MODULES[name],) if name in _MODULES else _OTHERS:
+    for path in _MODULES:
         module = importlib.import_module(f"{__name__}.{path}")
         if hasattr(module, name):
             globals()[name] = getattr(module, name)

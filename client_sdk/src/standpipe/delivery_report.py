@@ -30,9 +30,9 @@ class DeliveryReport:
     rejected: tuple[Rejection, ...] = ()
     """Of the acknowledged, the ones the server stored as rejected (the first thousand)."""
     dropped: int = 0
-    """Messages that could be kept neither in memory nor on disk; the server finds them missing."""
+    """Messages for which neither memory nor disk had room; the server finds them missing."""
     dropped_logs: int = 0
-    """Log lines that were dropped because memory and disk were full; the server was told how many."""
+    """Log lines that were dropped because memory and disk were full; the server has the number."""
     spooled: int = 0
     """Messages in the spool file, to be delivered by `standpipe deliver`."""
     spool_file: str | None = None

@@ -22,9 +22,9 @@ def describe_exception(exc: BaseException | PipesException | Mapping[str, object
         return exc
     if isinstance(exc, BaseException):
         return _described(exc, seen=set())
-    given = dict(exc) if isinstance(exc, Mapping) else exc  # pyright: ignore[reportUnnecessaryIsInstance]  callers are not always typed
+    wire = dict(exc) if isinstance(exc, Mapping) else exc  # pyright: ignore[reportUnnecessaryIsInstance]  callers are not always typed
     try:
-        parsed = parse_message({"method": "closed", "params": {"exception": cast("JsonValue", given)}})
+        parsed = parse_message({"method": "closed", "params": {"exception": cast("JsonValue", wire)}})
     except InvalidMessage as error:
         raise DagsterPipesError(f"Invalid value for parameter `exc` of `close`. {error}") from None
     return cast("PipesException", cast("Closed", parsed).exception)

@@ -132,11 +132,9 @@ class HttpPipesContext(PipesContext):
 
 
 class OutboxMaker:
-    """Makes an outbox on a thread of its own: the modules it imports are most of the cost of opening.
-
-    A thread that needs the outbox sooner makes it, or waits for it. `opened` is its first message, and on disk before.
-    The thread goes on as the one that delivers, which the outbox joins.
-    """
+    """Makes an outbox on a thread of its own: the modules it imports are most of the cost of opening. A thread that
+    needs the outbox sooner makes it, or waits for it. The thread goes on as the one that delivers, which the outbox
+    joins."""
 
     def __init__(
         self,

@@ -17,25 +17,18 @@ if TYPE_CHECKING:
     from standpipe.spool.leftovers import deliver_openings
     from standpipe.spool.marks import LaunchMark
 
-_MODULES = {
-    "ANSWER_SECONDS": "http.client",
-    "BackgroundThread": "runtime.threads",
-    "CONNECT_SECONDS": "http.client",
-    "LaunchMark": "spool.marks",
-    "Outbox": "delivery.outbox",
-    "background_thread": "runtime.threads",
-    "backoff_delay": "http.decisions",
-    "deliver_openings": "spool.leftovers",
-    "make_client": "http.client",
-    "monotonic": "runtime.clock",
-    "new_producer": "producer.opening",
-    "parsed_url": "http.client",
-    "random_part": "http.decisions",
-    "retry_after_seconds": "http.client",
-    "sending": "runtime.threads",
-    "sleep": "runtime.clock",
-    "spool_path": "spool.creation",
-}
+_MODULES = (
+    "runtime.clock",
+    "runtime.threads",
+    "spool.creation",
+    "http.decisions",
+    "spool.marks",
+    "producer.opening",
+    "http.client",
+    "spool.leftovers",
+    "delivery.outbox",
+)
+"""Where the names are, in the order in which they are searched."""
 
 __all__ = [
     "ANSWER_SECONDS",
@@ -59,11 +52,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    module = _MODULES.get(name)
-    if module is None:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    value: object = getattr(importlib.import_module(f"standpipe.{module}"), name)
-    globals()[name] = value
-    return value
+    for path in _MODULES:
+        module = importlib.import_module(f"standpipe.{path}")
+        if hasattr(module, name):
+            globals()[name] = getattr(module, name)
+            break
+    return globals()[name]

@@ -20,7 +20,7 @@ API_KEY_FILE_VARIABLE = "STANDPIPE_API_KEY_FILE"
 HOME_VARIABLE = "STANDPIPE_HOME"
 SPOOL_FOLDER_VARIABLE = "STANDPIPE_SPOOL_FOLDER"
 DATABASE_VARIABLE = "STANDPIPE_DATABASE"
-UPSTREAM_CONTEXT_VARIABLE = "DAGSTER_PIPES_CONTEXT"
+DAGSTER_CONTEXT_VARIABLE = "DAGSTER_PIPES_CONTEXT"
 """By which Dagster itself says that it launched a process."""
 
 
@@ -112,15 +112,10 @@ class Bootstrap:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Bootstrap | None:
-        """Reads the three variables; None when the process was not launched by an orchestrator.
-
-        The invocation's id decides: a URL alone (which orchestrators set for themselves) launches nothing. Where there
-        is no token, `STANDPIPE_TOKEN_FILE` names the file that holds it.
-
-        Raises:
-            BootstrapError: the id is there but the URL or the token is not, the URL is not http(s), or the token is
-                more than one word.
-        """
+        """Reads the three variables; None when the process was not launched by an orchestrator. The invocation's id
+        decides: a URL alone (which orchestrators set for themselves) launches nothing. Without a token
+        `STANDPIPE_TOKEN_FILE` names its file. Raises BootstrapError as `checked`, or where the URL or the token is
+        missing."""
         invocation = environment.get(INVOCATION_VARIABLE, "").strip()
         if not invocation:
             return None

@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
 
@@ -35,7 +35,7 @@ class Credentials:
     api_key: str
     identity: str = ""
     """A secret of this home. A client sends a nonce in `Standpipe-Challenge` to `/healthz` and gets the HMAC-SHA256 of
-    it under this secret back in `Standpipe-Proof`, before it hands over its key to whatever listens on that port."""
+    it under this secret back in `Standpipe-Proof`, before it sends its key to that port."""
 
     def __repr__(self) -> str:
         return f"Credentials(url={self.url!r}, api_key='***', identity='***')"
@@ -49,8 +49,8 @@ def read_credentials(home: Path) -> Credentials | None:
         return None
     if not isinstance(wire, dict):
         return None
-    found = cast("dict[str, object]", wire)
-    url, api_key, identity = found.get("url"), found.get("api_key"), found.get("identity", "")
+    members = cast("dict[str, object]", wire)
+    url, api_key, identity = members.get("url"), members.get("api_key"), members.get("identity", "")
     if isinstance(url, str) and isinstance(api_key, str) and isinstance(identity, str):
         return Credentials(url=url, api_key=api_key, identity=identity)
     return None
@@ -64,12 +64,7 @@ def write_credentials(home: Path, credentials: Credentials) -> Path:
     descriptor, temporary = tempfile.mkstemp(dir=home, prefix=CREDENTIALS_FILE)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(
-                {"url": credentials.url, "api_key": credentials.api_key, "identity": credentials.identity},
-                file,
-                indent=2,
-            )
-            file.write("\n")
+            file.write(json.dumps(asdict(credentials), indent=2) + "\n")
         Path(temporary).replace(path)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -107,8 +107,8 @@ def has_longer_integer(text: bytes, digits: int) -> bool:
         # Such a run reaches over a multiple of the stride; the one that it begins at was looked at before.
         before = text[max(0, place - digits) : place]
         start = place - (len(before) - len(before.rstrip(_DIGITS)))
-        found = _DIGIT_RUN.match(text, place)
-        end = place if found is None else found.end()
+        run = _DIGIT_RUN.match(text, place)
+        end = place if run is None else run.end()
         if end - start > digits and _is_integer(text, start, end):
             in_string = (in_string + _quotes(text, counted, start)) % 2
             counted = start

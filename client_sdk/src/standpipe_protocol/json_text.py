@@ -1,6 +1,6 @@
 """JSON text as this protocol uses it: standard JSON on the wire, with non-finite floats carried as strings.
 
-`NaN`, `Infinity` and `-Infinity` are not JSON. Python writes them all the same, upstream's programs send them, and
+`NaN`, `Infinity` and `-Infinity` are not JSON. Python writes them all the same, Dagster's programs send them, and
 databases refuse them, so they travel as the strings `"NaN"`, `"Infinity"` and `"-Infinity"`.
 """
 
@@ -17,7 +17,7 @@ JsonObject: TypeAlias = "dict[str, JsonValue]"
 
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
-# Python writes and reads integers of up to 640 digits whatever its limit is set to; 2,000 bits are 603 digits.
+# Python writes and reads integers of up to 640 digits under any limit; 2,000 bits are 603 digits.
 _SHORT_DIGITS = 600
 _LONG_BITS = 2000
 
@@ -46,15 +46,9 @@ class LongInteger:
 
 
 def encode_json(value: object) -> bytes:
-    """Encodes a value as compact ASCII JSON.
-
-    Dictionary keys are coerced to strings as `json.dumps` does it (a DataFrame's integer index becomes `"0"`, `"1"`).
-    Non-finite floats become strings. Integers of any size are written in full.
-
-    Raises:
-        TypeError: the value holds something JSON cannot carry ("Object of type X is not JSON serializable").
-        ValueError: the value contains itself.
-    """
+    """Encodes a value as compact ASCII JSON. Dictionary keys are coerced to strings as `json.dumps` does it (a
+    DataFrame's integer index becomes `"0"`, `"1"`), non-finite floats become strings, and integers of any size are
+    written in full. Raises TypeError where JSON cannot carry the value, and ValueError where it contains itself."""
     try:
         return _encoder.encode(value).encode("ascii")
     except TypeError as error:
@@ -73,16 +67,11 @@ def encode_json(value: object) -> bytes:
 
 
 def decode_json(text: str | bytes, *, longest_integer: int | None = None) -> JsonValue:
-    """Decodes JSON text; integers of any size are read, whatever Python's own limit for decimal digits.
-
-    A million digits take Python a second, and eight million half a minute, in which no other thread runs. So who only
-    shows or carries what was sent gives `longest_integer`: an integer of more digits comes as a `LongInteger`.
-
-    Raises:
-        ValueError: the text is not JSON (a `json.JSONDecodeError`, with line and column), not UTF-8, or nested more
-            deeply than Python can read.
-    """
-    # Given bytes, `json.loads` would guess the encoding, and let halves of surrogate pairs pass as UTF-8.
+    """Decodes JSON text with integers of any size. A million digits take Python a second, and eight million half a
+    minute, in which no other thread runs: with `longest_integer` an integer of more digits becomes a `LongInteger`.
+    Raises ValueError where the text is not JSON (a `json.JSONDecodeError`, with line and column), not UTF-8, or nested
+    more deeply than Python can read."""
+    # From bytes `json.loads` would guess the encoding, and let halves of surrogate pairs pass as UTF-8.
     decoded = text.decode("utf-8") if isinstance(text, bytes) else text
     try:
         return cast("JsonValue", json.loads(decoded))

@@ -1,8 +1,8 @@
-"""Metadata: the types of upstream Dagster Pipes, and one normal form for the shapes in which they are written.
+"""Metadata: the types of Dagster Pipes, and one normal form for the shapes in which they are written.
 
-`normalise_metadata` never fails: an entry in a wrong shape is kept as JSON with a problem, its siblings are untouched.
-Accepted are upstream's shapes and those of its documentation (`table_schema` as a bare list, `table_column_lineage`
-with `column`, constraints `min` and `max`); what comes out is upstream's real shape.
+`normalise_metadata` never fails: an entry in a wrong shape becomes JSON with a problem, its siblings are untouched.
+Accepted are Dagster's shapes and those of its documentation (`table_schema` as a bare list, `table_column_lineage`
+with `column`, constraints `min` and `max`); the result is Dagster's real shape.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class MetadataEntry:
     type: str
     raw_value: JsonValue
     problem: str | None = None
-    """Why the entry was kept as JSON instead of what it said it was."""
+    """Why the entry is JSON instead of its own type."""
 
     def to_wire(self) -> dict[str, JsonValue]:
         wire: dict[str, JsonValue] = {"type": self.type, "raw_value": self.raw_value}
@@ -59,14 +59,14 @@ class MetadataEntry:
 
 
 def normalise_metadata(metadata: Mapping[str, JsonValue] | None) -> dict[str, MetadataEntry]:
-    """The normal form of a message's metadata, in the order it was given."""
+    """The normal form of a message's metadata, in its order."""
     return {name: normalise_entry(entry) for name, entry in (metadata or {}).items()}
 
 
 def normal_form(metadata: JsonValue) -> dict[str, dict[str, JsonValue]]:
     """The same as JSON; what is no object has no entries."""
-    given = metadata if isinstance(metadata, dict) else None
-    return {name: entry.to_wire() for name, entry in normalise_metadata(given).items()}
+    entries = normalise_metadata(metadata if isinstance(metadata, dict) else None)
+    return {name: entry.to_wire() for name, entry in entries.items()}
 
 
 def normalise_entry(entry: JsonValue) -> MetadataEntry:
@@ -135,7 +135,7 @@ def _is(
 def _float(raw: JsonValue) -> JsonValue:
     if raw is None or (isinstance(raw, str) and raw in NON_FINITE):
         return raw
-    # Upstream refuses a whole number here; JavaScript and curl cannot write 1.0 otherwise than 1.
+    # Dagster refuses a whole number here; JavaScript and curl cannot write 1.0 otherwise than 1.
     if isinstance(raw, bool) or not isinstance(raw, (int, float)):
         raise _WrongShape("expected a number")
     try:
@@ -198,12 +198,12 @@ def _constraints(raw: JsonValue, *, column: str) -> JsonValue:
         raw = {}
     if not isinstance(raw, dict):
         raise _WrongShape(f'expected an object as "constraints" of column {column!r}')
-    nullable, unique, given = raw.get("nullable", True), raw.get("unique", False), raw.get("other")
+    nullable, unique, texts = raw.get("nullable", True), raw.get("unique", False), raw.get("other")
     if not isinstance(nullable, bool) or not isinstance(unique, bool):
         raise _WrongShape(f'expected true or false for "nullable" and "unique" of column {column!r}')
-    if given is not None and not isinstance(given, list):
+    if texts is not None and not isinstance(texts, list):
         raise _WrongShape(f'expected a list as "other" constraints of column {column!r}')
-    other: list[JsonValue] = [_text(text) for text in given or []]
+    other: list[JsonValue] = [_text(text) for text in texts or []]
     other += [f"{name}: {_text(value)}" for name, value in raw.items() if name not in ("nullable", "unique", "other")]
     return {"nullable": nullable, "unique": unique, "other": other}
 
@@ -213,8 +213,8 @@ def _schema(raw: JsonValue) -> JsonValue:
     if not isinstance(columns, list):
         raise _WrongShape('expected {"columns": [...]} or a list of columns')
     constraints = raw.get("constraints") if isinstance(raw, dict) else None
-    given = constraints.get("other") if isinstance(constraints, dict) else None
-    other: JsonValue = [_text(text) for text in given] if isinstance(given, list) else []
+    texts = constraints.get("other") if isinstance(constraints, dict) else None
+    other: JsonValue = [_text(text) for text in texts] if isinstance(texts, list) else []
     return {"columns": [_column(column) for column in columns], "constraints": {"other": other}}
 
 
@@ -232,11 +232,11 @@ def _table(raw: JsonValue) -> JsonValue:
 
 
 def _lineage(raw: JsonValue) -> JsonValue:
-    given = raw.get("deps_by_column", raw.get("table_column_lineage")) if isinstance(raw, dict) else None
-    if not isinstance(given, dict):
+    columns = raw.get("deps_by_column", raw.get("table_column_lineage")) if isinstance(raw, dict) else None
+    if not isinstance(columns, dict):
         raise _WrongShape('expected {"deps_by_column": {column: [{"asset_key", "column_name"}]}}')
     deps_by_column: dict[str, JsonValue] = {}
-    for column, deps in given.items():
+    for column, deps in columns.items():
         if not isinstance(deps, list):
             raise _WrongShape(f"expected a list of upstream columns for column {column!r}")
         deps_by_column[column] = [_dependency(dep, column=column) for dep in deps]
@@ -254,12 +254,8 @@ def _dependency(raw: JsonValue, *, column: str) -> JsonValue:
 
 
 _NORMALISERS: Mapping[str, Callable[[JsonValue], JsonValue]] = {
-    "text": _is(str, expected="a string", none="", allow_none=True),
-    "url": _is(str, expected="a string", none="", allow_none=True),
-    "path": _is(str, expected="a string", none="", allow_none=True),
-    "notebook": _is(str, expected="a string", none="", allow_none=True),
+    **dict.fromkeys(("text", "url", "path", "notebook", "md"), _is(str, expected="a string", none="", allow_none=True)),
     "json": _is(dict, list, str, expected="an object, an array or a string", allow_none=True),
-    "md": _is(str, expected="a string", none="", allow_none=True),
     "float": _float,
     "int": _integer,
     "bool": _is(bool, expected="true or false", allow_none=True),

@@ -51,7 +51,7 @@ PROBLEM_TYPES: Mapping[str, ProblemType] = {
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One error as it is told: which kind, what happened, and the members of that kind."""
+    """One error: its kind, what happened, and the members of that kind."""
 
     name: str
     detail: str

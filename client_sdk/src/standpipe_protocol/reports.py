@@ -26,7 +26,7 @@ def escape_asset_key(parts: Sequence[str]) -> str:
 
 
 def parse_asset_key(text: str) -> tuple[str, ...]:
-    r"""The parts of a key's text: `pre/a\/b` -> `("pre", "a/b")`. An empty last part is dropped, as upstream does."""
+    r"""The parts of a key's text: `pre/a\/b` -> `("pre", "a/b")`. An empty last part is dropped, as by Dagster."""
     if "\\" not in text:
         plain = text.split("/")
         return tuple(plain if plain[-1] else plain[:-1])
@@ -93,7 +93,7 @@ def role_in(extras: Mapping[str, JsonValue]) -> str | None:
 
 
 def not_a_supervisor() -> Problem:
-    expected = 'a producer whose `opened` said "role": "supervisor" in its extras'
+    expected = 'a producer whose `opened` has "role": "supervisor" in its extras'
     detail = f"Only a supervisor reports the end of a process. Expected {expected}; others send `closed`."
     return Problem("invalid-message", detail, {"pointer": "/method", "expected": expected})
 

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -34,7 +35,7 @@ def note(dropped: int) -> tuple[str, bytes]:
 
 
 def spools(folder: Path, *, max_bytes: int = 1_000_000) -> Callable[[int], Spool]:
-    return lambda first: Spool(folder / "p.ndjson", header=HEADER.beginning_at(first), max_bytes=max_bytes)
+    return lambda first: Spool(folder / "p.ndjson", header=replace(HEADER, first_seq=first), max_bytes=max_bytes)
 
 
 def taken(pending: MessageQueue, *, messages: int = 1000) -> list[tuple[int, bytes]]:
@@ -146,7 +147,7 @@ def test_a_report_in_the_middle_of_a_report_waits_for_its_turn_and_blocks_nomade
 
     def interrupted(first: int) -> Spool:
         make(first).discard()
-        return Interrupted(tmp_path / "p.ndjson", header=HEADER.beginning_at(first), max_bytes=10_000)
+        return Interrupted(tmp_path / "p.ndjson", header=replace(HEADER, first_seq=first), max_bytes=10_000)
 
     pending = MessageQueue(spool=interrupted, always_spool=True)
     done = threading.Event()

@@ -45,7 +45,7 @@ class Cancellation:
         self._due = self._due and raises
 
     def on_control(self, control: Control) -> None:
-        """Takes what the server said; called on background threads."""
+        """Takes a change of control; called on background threads."""
         if control.cancel_requested and not self.requested:
             self._due = self._raises
             self.requested = True

@@ -17,7 +17,7 @@ from standpipe.context import open_contexts
 from standpipe.context.pipes_context import PipesContext
 from standpipe.delivery_report import DeliveryReport
 from standpipe.errors import DagsterPipesWarning, PipesConfigurationError
-from standpipe_protocol.bootstrap import INVOCATION_VARIABLE, UPSTREAM_CONTEXT_VARIABLE
+from standpipe_protocol.bootstrap import DAGSTER_CONTEXT_VARIABLE, INVOCATION_VARIABLE
 from standpipe_protocol.context import ContextData
 from standpipe_protocol.invocation import Control
 from standpipe_protocol.json_text import JsonValue, encode_json
@@ -84,12 +84,12 @@ def open_null_context(environment: Mapping[str, str], *, variables: Mapping[str,
     """A null context for the calling task or thread, with a warning to the caller of `open_pipes`. Raises
     PipesConfigurationError where Dagster launched the process (`variables` are those that name no invocation), or where
     `STANDPIPE_EXTRAS` is not a JSON object."""
-    if variables.get(UPSTREAM_CONTEXT_VARIABLE):
+    if variables.get(DAGSTER_CONTEXT_VARIABLE):
         raise PipesConfigurationError(
-            f"{UPSTREAM_CONTEXT_VARIABLE} is set and {INVOCATION_VARIABLE} is not: Dagster itself launched this"
+            f"{DAGSTER_CONTEXT_VARIABLE} is set and {INVOCATION_VARIABLE} is not: Dagster itself launched this"
             " process, and Standpipe does not speak Dagster's own channels, so that nothing would arrive. Launch the"
             " process through Standpipe, import `open_dagster_pipes` from `dagster_pipes` for launches by Dagster, or"
-            f" unset {UPSTREAM_CONTEXT_VARIABLE} to report nowhere."
+            f" unset {DAGSTER_CONTEXT_VARIABLE} to report nowhere."
         )
     extras: object = {}
     if text := environment.get(EXTRAS_VARIABLE):

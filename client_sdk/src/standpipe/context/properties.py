@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class ContextProperties:
-    """What the orchestrator said of the step. The data comes with the first property that is read."""
+    """The step as the orchestrator describes it. The data is loaded by the first property that is read."""
 
     @property
     def _data(self) -> ContextData:

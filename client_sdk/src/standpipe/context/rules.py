@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from typing import cast
 
 from standpipe.errors import DagsterPipesError
 
@@ -197,6 +196,8 @@ def with_place(error: TypeError | ValueError, message: Message) -> TypeError | V
 
 
 def _values(message: Message) -> Iterator[tuple[str, object]]:
+    from typing import cast
+
     metadata = cast("Mapping[str, JsonValue]", getattr(message, "metadata", None) or {})
     for label, entry in metadata.items():
         yield f"metadata.{label}", entry["raw_value"] if isinstance(entry, dict) else entry
@@ -207,6 +208,8 @@ def _values(message: Message) -> Iterator[tuple[str, object]]:
 
 def _place(value: object, name: str, encode: Callable[[object], bytes]) -> str:
     """The first part within that JSON cannot carry, or the value itself."""
+    from typing import cast
+
     parts: Iterator[tuple[str, object]] = iter(())
     if isinstance(value, dict):
         members = cast("Mapping[object, object]", value)

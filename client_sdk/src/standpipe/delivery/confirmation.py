@@ -47,12 +47,9 @@ class Confirmation:
         self._raises_at_close = True
 
     def after_send(self, message: Message) -> None:
-        """Waits until the message is stored. Once a newer attempt has begun nothing is confirmed any more.
-
-        Raises:
-            PipesServerUnreachable: the server has not confirmed it in time. It is stored here, and tried again.
-            PipesProblem: the server refuses everything, or has rejected this message or an earlier one.
-        """
+        """Waits until the message is stored; not once a newer attempt has begun. Raises PipesServerUnreachable when the
+        server has not confirmed it in time (it is tried again), and a PipesProblem when it refuses everything, or has
+        rejected this message or an earlier one."""
         outbox, sender = self._outbox, self._outbox.sender
         if isinstance(message, Closed) and message.exception is not None:
             # The program has failed already; an error of the delivery must not cover that.

@@ -27,14 +27,8 @@ _log = logging.getLogger("standpipe.outbox")
 
 
 class Heartbeat:
-    """Sends heartbeats between `start` and `stop`.
-
-    Args:
-        connect: makes the transport, on the heartbeat's thread.
-        send: sends one heartbeat over it.
-        last_activity: when the server last answered this process, on the monotonic clock.
-        on_answer: takes an answer of the server.
-    """
+    """Sends heartbeats between `start` and `stop`, over a transport that `connect` makes on its thread. `last_activity`
+    is when the server last answered this process, on the monotonic clock."""
 
     def __init__(
         self,

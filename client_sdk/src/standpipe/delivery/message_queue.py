@@ -144,16 +144,11 @@ class MessageQueue:
         self.wake()
         return stored
 
-    def end_waiting(self) -> None:
-        """From now on this process delivers nothing: messages are still stored, and waiters return at once."""
+    def end_delivery(self, *, refused: bool) -> None:
+        """This process delivers nothing more, so waiters return at once; `refused`: nor does any other, so that new
+        messages are counted as dropped."""
         with self._lock:
-            self._is_delivered = False
-            self._progress.notify_all()
-
-    def refuse(self) -> None:
-        """From now on no process can deliver: new messages are counted as dropped, and waiters return at once."""
-        with self._lock:
-            self._refused = True
+            self._is_delivered, self._refused = False, self._refused or refused
             self._progress.notify_all()
 
     def take(self, *, messages: int, size: int) -> Batch | None:
@@ -228,7 +223,7 @@ class MessageQueue:
             while self.acknowledged < through:
                 left = deadline - clock.monotonic()
                 # Busy: this call interrupted a change on this very thread, which cannot go on before it returns.
-                if left <= 0 or self._refused or self._busy or not self._is_delivered:
+                if left <= 0 or self._busy or not self._is_delivered:
                     return False
                 self._progress.wait(clock.bounded(left))
             return True

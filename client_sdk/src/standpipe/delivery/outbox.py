@@ -97,16 +97,10 @@ class Outbox:
         opening: Opening | None = None,
         strict: bool = False,
     ) -> Outbox:
-        """A new producer, with its background thread started. Returns before anything is connected.
-
-        Args:
-            producer: its id; a random one by default, which is what a process wants that may be started twice.
-            heartbeat: keep the invocation's lease while this outbox is open.
-            fetch_context: fetch the context too, for `context`.
-            environment: where proxies, CA file, home and time-outs are read from; the process's own by default.
-            opening: the first message, under this producer's id; it need not be sent then.
-            strict: `send` and `close` return once the server has stored everything, or raise.
-        """
+        """A new producer, with its background thread started; returns before anything is connected. `producer` is a
+        random id by default, which is what a process wants that may be started twice; `heartbeat` keeps the
+        invocation's lease while this outbox is open; `opening` is the first message and gives the id; `strict` makes
+        `send` and `close` wait until the server has stored everything, or raise."""
         if opening is not None:
             producer = opening.producer
         outbox = cls(
@@ -126,7 +120,7 @@ class Outbox:
 
     @property
     def control(self) -> Control:
-        """What the server last said besides acknowledging."""
+        """The control members of the server's last answer."""
         return self.sender.control
 
     @property
@@ -153,16 +147,10 @@ class Outbox:
         self._after_fork, self._after_opening_in_child = callback, opened
 
     def context(self, *, timeout: float | None = None) -> ContextData:
-        """The invocation's context; waits for it.
-
-        Args:
-            timeout: seconds from the opening of the outbox; by default `STANDPIPE_OPEN_TIMEOUT`, or 60.
-
-        Raises:
-            PipesServerUnreachable: no answer came in time. It is still being tried; call again later.
-            PipesProblem: the server refused, `PipesUnauthorized` and `PipesNotFound` above all.
-            PipesConfigurationError: the environment names no usable server.
-        """
+        """The invocation's context; waits for it, `timeout` seconds from the opening of the outbox
+        (`STANDPIPE_OPEN_TIMEOUT`, or 60). Raises PipesServerUnreachable when no answer came in time (it is still being
+        tried), a PipesProblem when the server refused, and PipesConfigurationError when the environment names no usable
+        server."""
         fetched = self.sender.context
         if not fetched.done():
             self._start()
@@ -182,13 +170,9 @@ class Outbox:
             ) from None
 
     def send(self, message: Message) -> None:
-        """Numbers the message and queues it; drops it once a newer attempt has begun.
-
-        Raises:
-            TypeError, ValueError: JSON cannot carry the message.
-            PipesMessageTooLarge: no server takes a message this large. (Log text is shortened instead.)
-            DagsterPipesError: the outbox is closed.
-        """
+        """Numbers the message and queues it; drops it once a newer attempt has begun. Raises TypeError or ValueError
+        where JSON cannot carry it, PipesMessageTooLarge where no server takes it (log text is shortened instead), and
+        DagsterPipesError after the close."""
         if self._report is not None:
             raise DagsterPipesError("Cannot send message after pipes context is closed.")
         if self.sender.superseded:

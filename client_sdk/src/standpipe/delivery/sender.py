@@ -184,7 +184,7 @@ class Sender:
         self.trouble = str(error)
         self._settle(error)
         self._spool()
-        self._queue.end_waiting()
+        self._queue.end_delivery(refused=False)
         text = "Nothing is delivered to invocation %s at %s: %s Reports are kept, on disk if it takes them."
         _log.warning(text, self._bootstrap.invocation, self._bootstrap.url, error)
 
@@ -192,7 +192,7 @@ class Sender:
         """Treats an unexpected error as a failed attempt."""
         with contextlib.suppress(Exception):
             answer = NoAnswer(reason=f"{type(error).__name__}: {text_of(error, most=LONGEST_REASON)}")
-            self._retries, decision = self._retries.after_refusal(answer, **self._circumstances())
+            decision = self._note_refusal(answer)
             if self._retries.failures == 1:
                 _log.error("The Standpipe outbox met an error and tries again.", exc_info=error)
             self._follow(decision)
@@ -231,8 +231,7 @@ class Sender:
         elif self._may_be_reopened(answer):
             self._opening_first = True
         else:
-            self._retries, decision = self._retries.after_refusal(answer, **self._circumstances())
-            self._follow(decision)
+            self._follow(self._note_refusal(answer))
 
     def _read_context(self, answer: Answer) -> None:
         body = answer.body or {}
@@ -273,7 +272,12 @@ class Sender:
         self._update_control(answer)
         before = self._retries
         self._retries, decision = before.after_append(
-            answer, first_seq=first_seq, count=len(bodies), **self._circumstances()
+            answer,
+            first_seq=first_seq,
+            count=len(bodies),
+            now=clock.monotonic(),
+            jitter=random_part(),
+            hurried=self._hurried,
         )
         match decision:
             case Advance(through=through, rejections=rejections):
@@ -290,8 +294,11 @@ class Sender:
             case Retry() | Stop():
                 self._follow(decision)
 
-    def _circumstances(self) -> _Circumstances:
-        return {"now": clock.monotonic(), "jitter": random_part(), "hurried": self._hurried}
+    def _note_refusal(self, answer: Answer | NoAnswer) -> Retry | Stop:
+        self._retries, decision = self._retries.after_refusal(
+            answer, now=clock.monotonic(), jitter=random_part(), hurried=self._hurried
+        )
+        return decision
 
     def _on_answer(self, *, failures: int) -> None:
         """After an answer that came from the server itself."""
@@ -349,7 +356,7 @@ class Sender:
         self.trouble = "a newer attempt has begun"
         if self._heartbeat is not None:
             self._heartbeat.stop()
-        self._queue.refuse()
+        self._queue.end_delivery(refused=True)
         if (spool := self._queue.abandon_spool()) is not None:
             spool.discard()
         _log.warning(
@@ -362,7 +369,7 @@ class Sender:
         reason = stop.reason.rstrip(".")
         self.stopped_by = stop
         self.trouble = stop.reason
-        self._queue.refuse()
+        self._queue.end_delivery(refused=True)
         where = f"invocation {self._bootstrap.invocation} at {self._bootstrap.url}"
         message = f"The server refused {where}: {reason}. {advice_for(stop.problem)}"
         self._settle(error_for_problem(stop.problem, message=message))
@@ -379,12 +386,3 @@ class Sender:
         method = method_of(batch.bodies[index]) if 0 <= index < len(batch.bodies) else "message"
         problem = rejection.problem
         _log.warning("The server rejected message %d (%s): %s: %s", rejection.seq, method, problem.name, problem.detail)
-
-
-if TYPE_CHECKING:
-    from typing import TypedDict
-
-    class _Circumstances(TypedDict):
-        now: float
-        jitter: float
-        hurried: bool

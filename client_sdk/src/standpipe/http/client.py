@@ -52,16 +52,8 @@ def make_client(
     keep_connections: int,
     answer_seconds: float = ANSWER_SECONDS,
 ) -> httpx.Client:
-    """A client for one server; connects nowhere yet.
-
-    Args:
-        environment: where the CA file is named.
-        connections: how many there may be at a time, None for any number.
-        keep_connections: how many stay open between calls.
-
-    Raises:
-        PipesConfigurationError: the CA file or the proxy cannot be used.
-    """
+    """A client for one server, which connects nowhere yet, with at most `connections` at a time (None: any number).
+    Raises PipesConfigurationError where the CA file that `environment` names, or the proxy, cannot be used."""
     httpx, loopback = import_httpx(), is_loopback(url.host)
     proxy = None if loopback else environment_proxy(url.scheme, url.host, url.port)
     try:

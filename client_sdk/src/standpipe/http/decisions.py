@@ -97,12 +97,8 @@ def random_part() -> float:
 def decide_after_append(
     answer: Answer | NoAnswer, *, first_seq: int, count: int, attempt: int, jitter: float
 ) -> Decision:
-    """What to do after an append of the messages `first_seq` to `first_seq + count - 1`.
-
-    Args:
-        attempt: how many attempts have failed in a row before this one.
-        jitter: a random number from 0 to 1.
-    """
+    """What to do after an append of the messages `first_seq` to `first_seq + count - 1`, after `attempt` failures in a
+    row. `jitter` is a random number from 0 to 1."""
     if isinstance(answer, NoAnswer):
         return Retry(delay=backoff_delay(attempt=attempt, jitter=jitter), reason=answer.reason)
     last_seq = first_seq + count - 1

@@ -70,13 +70,8 @@ class RetryState:
         jitter: float,
         hurried: bool = False,
     ) -> tuple[RetryState, Decision]:
-        """The state after an append of `count` messages from `first_seq` on, and what to do.
-
-        Args:
-            now: the monotonic time.
-            jitter: a random number from 0 to 1.
-            hurried: a caller waits for the end, so that the pauses are short.
-        """
+        """The state after an append of `count` messages from `first_seq` on, and what to do; `hurried` where a caller
+        waits for the end, so that the pauses are short. `jitter` is a random number from 0 to 1."""
         decision = decide_after_append(answer, first_seq=first_seq, count=count, attempt=self.failures, jitter=jitter)
         match decision:
             case Advance():

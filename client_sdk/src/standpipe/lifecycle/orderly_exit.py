@@ -62,13 +62,8 @@ def _unwinding() -> list[BaseException]:
 
 
 class OrderlyEnd:
-    """Watches the end of a process, from the opening of a producer on.
-
-    Args:
-        forked: whether this process shares the context of the one that forked it.
-        child: whether a process above this one has the invocation open.
-        ignored: the exception that was being handled at the fork; it is not one of this process.
-    """
+    """Watches the end of a process, from the opening of a producer on: one that was forked with a context (`forked`),
+    or has a process above it that has the invocation open (`child`). `ignored` was being handled at the fork."""
 
     def __init__(self, *, forked: bool, child: bool, ignored: BaseException | None = None) -> None:
         self._forked = forked

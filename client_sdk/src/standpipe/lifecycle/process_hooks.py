@@ -103,11 +103,8 @@ def call_at_exit(function: Callable[[], object]) -> None:
 
 
 def close_all() -> None:
-    """Delivers or spools what was reported, all in the time for one, and closes children that end in order.
-
-    No `closed` is sent for the first process of an invocation: a program that forgot to close, or died on the way, must
-    not look as if it had finished.
-    """
+    """Delivers or spools what was reported, all in the time for one, and closes children that end in order. No `closed`
+    is sent for the first process of an invocation: a program that forgot to close, or died, must not look finished."""
     for opening in _alive(_openings):
         # An error here concerns one invocation of many.
         with contextlib.suppress(Exception):

@@ -1,4 +1,4 @@
-"""Message writers that upload messages in chunks, and upstream's for the stores of three clouds and of Databricks.
+"""Message writers that upload messages in chunks, and Dagster's for the stores of three clouds and of Databricks.
 
 The clients are the caller's; nothing of a cloud is imported here. The invariant: what a chunk holds is settled before
 its first upload, so that one that was stored without an answer is written again as it was, and readers, which take each
@@ -121,7 +121,7 @@ ChannelT_co = TypeVar("ChannelT_co", bound=PipesBlobStoreMessageWriterChannel, c
 
 
 class PipesBlobStoreMessageWriter(PipesMessageWriter[ChannelT_co]):
-    """A message writer whose channel uploads chunks; for one of your own give `make_channel`."""
+    """A message writer whose channel uploads chunks; a subclass gives its channel by `make_channel`."""
 
     def __init__(self, *, interval: float = 10) -> None:
         self.interval = interval

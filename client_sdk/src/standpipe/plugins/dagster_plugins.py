@@ -1,6 +1,5 @@
-"""Upstream's ready-made plug-ins. Where the params name a server each of them is that server, and nothing else is
-needed; with params of upstream's own shapes they read and write what upstream's do.
-"""
+"""Dagster's ready-made plug-ins. Where the params name a server each of them stands for that server; with params of
+Dagster's own shapes they read and write what Dagster's do."""
 
 from __future__ import annotations
 
@@ -23,17 +22,17 @@ from standpipe.plugins.interfaces import (
     ServerPlugin,
 )
 from standpipe_protocol.bootstrap import (
+    DAGSTER_CONTEXT_VARIABLE,
     INVOCATION_VARIABLE,
     TOKEN_FILE_VARIABLE,
     TOKEN_VARIABLE,
-    UPSTREAM_CONTEXT_VARIABLE,
     URL_VARIABLE,
 )
 
 if TYPE_CHECKING:
     from standpipe.plugins.dagster_types import PipesContextData, PipesMessage, PipesParams
 
-_NAMES = (URL_VARIABLE, INVOCATION_VARIABLE, TOKEN_VARIABLE, TOKEN_FILE_VARIABLE, UPSTREAM_CONTEXT_VARIABLE)
+_NAMES = (URL_VARIABLE, INVOCATION_VARIABLE, TOKEN_VARIABLE, TOKEN_FILE_VARIABLE, DAGSTER_CONTEXT_VARIABLE)
 _STREAMS = ("stderr", "stdout")
 
 
@@ -65,16 +64,16 @@ class PipesCliArgsParamsLoader(PipesMappingParamsLoader):
 
 
 def _arguments(words: list[str]) -> dict[str, str]:
-    given: dict[str, str] = {}
+    values: dict[str, str] = {}
     options = {"--" + name.lower().replace("_", "-"): name for name in _NAMES}
     for index, word in enumerate(words):
         option, is_joined, value = word.partition("=")
         if option in options:
             if is_joined:
-                given[options[option]] = value
+                values[options[option]] = value
             elif index + 1 < len(words):
-                given[options[option]] = words[index + 1]
-    return given
+                values[options[option]] = words[index + 1]
+    return values
 
 
 class Widgets(Protocol):
@@ -88,13 +87,13 @@ class PipesDatabricksNotebookWidgetsParamsLoader(PipesMappingParamsLoader):
 
     def __init__(self, widgets: Widgets) -> None:
         self.widgets = widgets
-        given: dict[str, str] = {}
+        values: dict[str, str] = {}
         for name in _NAMES:
             # A widget that is not defined raises an error of the platform's own.
             with contextlib.suppress(Exception):
                 if value := widgets.get(name):
-                    given[name] = value
-        super().__init__({**os.environ, **given})
+                    values[name] = value
+        super().__init__({**os.environ, **values})
 
 
 class PipesDefaultContextLoader(ServerPlugin, PipesContextLoader):

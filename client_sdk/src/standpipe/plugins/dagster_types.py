@@ -1,4 +1,4 @@
-"""Upstream's names for the shapes on its wire, so that programs which annotate with them or build them run as they are.
+"""Dagster's names for the shapes on its wire, so that programs which annotate with them or build them run unchanged.
 
 Nothing here is needed to report; what the SDK itself uses is in `standpipe_protocol`.
 """
@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias, TypedDict, cast
 
 from standpipe.errors import DagsterPipesError
-from standpipe_protocol.bootstrap import UPSTREAM_CONTEXT_VARIABLE
+from standpipe_protocol.bootstrap import DAGSTER_CONTEXT_VARIABLE
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.metadata import MetadataType
 
 PIPES_PROTOCOL_VERSION = "0.1"
-DAGSTER_PIPES_CONTEXT_ENV_VAR = UPSTREAM_CONTEXT_VARIABLE
+DAGSTER_PIPES_CONTEXT_ENV_VAR = DAGSTER_CONTEXT_VARIABLE
 DAGSTER_PIPES_MESSAGES_ENV_VAR = "DAGSTER_PIPES_MESSAGES"
 
 PipesParams: TypeAlias = "Mapping[str, JsonValue]"

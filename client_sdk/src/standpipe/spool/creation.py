@@ -93,7 +93,7 @@ def create_file(folder: str, stem: str, first_lines: bytes) -> tuple[str, int]:
         try:
             return path, _filled(temporary, path, first_lines)
         except (FileExistsError, SpoolInUse):
-            # Another thread is making it, or another process has taken it for a dead one's.
+            # Another thread is making it, or another process delivers it as a dead one's.
             attempts -= 1
             if not attempts:
                 raise

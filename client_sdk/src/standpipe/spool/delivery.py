@@ -59,11 +59,9 @@ class FileOutcome:
 
 
 def waiting_files(folder: Path, *, prefix: str = "") -> list[Path]:
-    """The spool files of a folder whose names begin with `prefix`, in the order in which they are to be delivered.
-
-    Oldest first, but those that end with `closed` after those that do not: once all producers that the server knows
-    have closed, an invocation may end `succeeded`, and accepts nothing any more.
-    """
+    """The spool files whose names begin with `prefix`, in the order of delivery: oldest first, but those that end with
+    `closed` after the others, since an invocation whose producers have all closed may end `succeeded` and accept
+    nothing more."""
     files: list[tuple[bool, float, Path]] = []
     with contextlib.suppress(OSError):
         for path in folder.iterdir():

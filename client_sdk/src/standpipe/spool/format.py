@@ -48,9 +48,6 @@ class SpoolHeader:
     unread_token_file: str | None = None
     """The token file of the process that wrote it, where the reader must not read it."""
 
-    def beginning_at(self, seq: int) -> SpoolHeader:
-        return replace(self, first_seq=seq)
-
     def to_line(self) -> bytes:
         return header_line(self.bootstrap, producer=self.producer, first_seq=self.first_seq or 1)
 

@@ -117,14 +117,8 @@ def deliver_openings(
     seconds: float = LAUNCHER_SECONDS,
     own: str | None = None,
 ) -> bool:
-    """Delivers what the invocation's other processes left; False when some of it still waits.
-
-    What is refused for good waits no more.
-
-    Args:
-        seconds: how long a server that is away is waited for.
-        own: the producer that calls.
-    """
+    """Delivers what the invocation's processes other than `own` left; False when some of it still waits after so many
+    `seconds` of a server that is away. What is refused for good waits no more."""
     prefix = file_prefix(invocation)
     # The producer's own file, and the numbered ones after it.
     mine = None if own is None else f"{file_stem(invocation, own)}."

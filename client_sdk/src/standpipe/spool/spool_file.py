@@ -12,6 +12,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
@@ -186,7 +187,7 @@ class Spool:
         return False
 
     def _empty(self, *, next_seq: int) -> None:
-        self._header = self._header.beginning_at(next_seq)
+        self._header = replace(self._header, first_seq=next_seq)
         self.first_seq, self.last_seq = next_seq, next_seq - 1
         self._read_sizes.clear()
         # A process killed in between leaves an empty file, and nothing was in it.
@@ -202,7 +203,7 @@ class Spool:
     def _compact(self) -> None:
         """Writes what is not acknowledged into a new file and puts that in this one's place."""
         temporary = self.path.with_suffix(NEW_SUFFIX)
-        header = self._header.beginning_at(self.first_seq)
+        header = replace(self._header, first_seq=self.first_seq)
         file = FileIO(open_to_append(str(temporary), os.O_TRUNC), "ab")
         try:
             lock_file(file)
