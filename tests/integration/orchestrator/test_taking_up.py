@@ -243,6 +243,33 @@ def test_a_command_that_was_lost_and_comes_back_is_waited_for(
     assert "lease-expired" in changes
 
 
+LEAVES_A_SILENT_PROCESS = """
+import json, os, time, urllib.request
+def report(producer, *methods):
+    url = os.environ["STANDPIPE_URL"] + "/api/v1/invocations/" + os.environ["STANDPIPE_INVOCATION"] + "/events"
+    headers = {
+        "Authorization": "Bearer " + os.environ["STANDPIPE_TOKEN"],
+        "Standpipe-Producer": producer,
+        "Standpipe-First-Seq": "1",
+    }
+    body = json.dumps([{"method": method} for method in methods]).encode()
+    urllib.request.build_opener(urllib.request.ProxyHandler({})).open(urllib.request.Request(url, body, headers))
+report("silent", "opened")
+report("whole", "opened", "closed")
+time.sleep(2)  # the lease is half a second
+"""
+
+
+@pytest.mark.parametrize("key", [None, "taking-up/left-silent"])
+def test_a_command_that_ended_and_left_a_silent_process_is_lost_and_not_waited_for(
+    pipes: PipesSubprocessClient, key: str | None
+) -> None:
+    for _ in range(2):
+        with pytest.raises(PipesExecutionError) as raised:
+            pipes.run(context=None, command=[sys.executable, "-c", LEAVES_A_SILENT_PROCESS], key=key, lease_seconds=0.5)
+        assert (raised.value.verdict, raised.value.exit_code) == ("lost", 0)
+
+
 def test_what_ended_before_its_launch_is_not_launched_under_its_key(
     pipes: PipesSubprocessClient, tmp_path: Path, client: BrokerClient
 ) -> None:

@@ -51,7 +51,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobEnd:
-    """How a job ended, in the words of its platform.
+    """How a job ended, in the words of its platform. Without any of them nothing can be seen of the job from here.
 
     Attributes:
         exit_code: negative for a signal, where the platform says so.

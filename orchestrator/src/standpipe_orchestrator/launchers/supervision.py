@@ -246,7 +246,7 @@ class Supervision:
         while (lock := LaunchLock.acquire(path, seconds=0.0)) is None:
             # Another process of this machine supervises it, and this one goes on where that is killed.
             try:
-                yield from self._results_of_another(lambda: session.reading.over)
+                yield from self._results_of_another()
             except BaseException as error:
                 self._stop_following(None, error)
                 raise
@@ -295,9 +295,9 @@ class Supervision:
                 session.launch.finish(reason=self._why_not_launched(error), outcome="not-launched")
             while not (session.reading.over and self._is_over(lost=job.ended)):
                 # It ended without a report, unless the report came right after the look.
-                if job.end is not None and not session.refresh().ended:
+                if job.end is not None and job.end.outcome is not None and not session.refresh().ended:
                     session.launch.finish(reason=job.end.detail, outcome=job.end.outcome)
-                yield from self._results_of_another(lambda: session.reading.over or job.ended)
+                yield from self._results_of_another()
         except BaseException as error:
             self._stop_following(job, error)
             raise
@@ -316,12 +316,14 @@ class Supervision:
         """Whether the invocation has ended for good.
 
         Work that was silent for too long is lost, and may run all the same: its next report, or its end, takes the
-        verdict back.
+        verdict back. What is lost after its end was reported stays lost.
 
         Args:
             lost: whether a lost one counts.
         """
-        return self.session.refresh().ended and (lost or self.session.invocation.verdict != "lost")
+        invocation = self.session.refresh()
+        reported = invocation.outcome is not None or invocation.exit_code is not None
+        return invocation.ended and (lost or reported or invocation.verdict != "lost")
 
     def _stop_following(self, job: JobThread | None, error: BaseException) -> None:
         session, settings = self.session, self.settings
@@ -340,10 +342,13 @@ class Supervision:
         except (BrokerError, TimeoutError) as second:
             log.warning("[pipes] the end of the interrupted command could not be learned: %s", second)
 
-    def _results_of_another(self, until: Callable[[], bool]) -> Generator[PipesResult]:
-        if self.session.reading.over:
+    def _results_of_another(self) -> Generator[PipesResult]:
+        session = self.session
+        if session.reading.over:
             time.sleep(LOOK_SECONDS)
-        yield from self.session.stream_results(wait=LOOK_SECONDS, implicit_materializations=False, or_until=until)
+        yield from session.stream_results(
+            wait=LOOK_SECONDS, implicit_materializations=False, or_until=lambda: session.reading.over
+        )
 
     def _learned(self) -> FinishReport:
         """How it ended, as the process that supervised it reported."""

@@ -128,8 +128,10 @@ class DetachedJob:
         if self._runner is not None and self._runner.poll() is None:
             return None
         match self.look():
-            case "held" | "elsewhere":
+            case "held":
                 return None
+            case "elsewhere":
+                return JobEnd()  # nothing can be seen of it from here
             case "gone":
                 return JobEnd(outcome="unknown", detail=_GONE)
             case "unclaimed" if self._started < RUNNERS:
