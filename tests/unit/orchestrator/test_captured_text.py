@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from standpipe_orchestrator.launchers.captured_text import PIECE_CHARACTERS, CapturedText
-from standpipe_orchestrator.reading.redrawn_lines import last_state, last_states
+from standpipe_orchestrator.reading.log_lines import last_state, last_states
 
 
 class Stream:

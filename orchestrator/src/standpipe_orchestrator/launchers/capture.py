@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from standpipe_orchestrator.launchers.captured_text import CapturedText, Pieces
 from standpipe_orchestrator.launchers.protocol import OutputStream
 from standpipe_orchestrator.reading.forwarded_output import forward_bytes
-from standpipe_orchestrator.reading.redrawn_lines import last_states
+from standpipe_orchestrator.reading.log_lines import last_states
 from standpipe_protocol.invocation import Event
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import LogExternalStream

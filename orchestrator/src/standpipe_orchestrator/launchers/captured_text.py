@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from standpipe_orchestrator.reading.redrawn_lines import last_state_so_far
+from standpipe_orchestrator.reading.log_lines import last_state_so_far
 
 PIECE_CHARACTERS = 64 * 1024
 UNFINISHED_SECONDS = 2.0

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
-from standpipe_orchestrator.reading.redrawn_lines import last_state, last_state_so_far
 from standpipe_protocol.invocation import Event
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.members import InvalidMessage
@@ -154,3 +153,20 @@ def _text_of(event: Event) -> str:
     params = event.params if isinstance(event.params, dict) else {}
     text = params.get("message", params.get("text"))
     return text if isinstance(text, str) else str((event.problem or {}).get("detail", ""))
+
+
+def last_state(line: str) -> str:
+    """What is left of one line, without the carriage returns at its end."""
+    shown = line.rstrip("\r")
+    return shown[shown.rfind("\r") + 1 :]
+
+
+def last_state_so_far(line: str) -> str:
+    """A line that has not ended without the states that are certainly over; what comes next may go on with it."""
+    shown = line.rstrip("\r")
+    return line[shown.rfind("\r") + 1 :]
+
+
+def last_states(text: str) -> str:
+    """The same of each line of a text."""
+    return "\n".join(map(last_state, text.split("\n"))) if "\r" in text else text

@@ -23,8 +23,7 @@ from standpipe_orchestrator.cli.words.text import (
     one_line,
     visible,
 )
-from standpipe_orchestrator.reading.log_lines import LOG_METHODS, with_traceback
-from standpipe_orchestrator.reading.redrawn_lines import last_states
+from standpipe_orchestrator.reading.log_lines import LOG_METHODS, last_states, with_traceback
 from standpipe_orchestrator.values import metadata_values
 from standpipe_orchestrator.values.from_events import observation_of, result_of
 from standpipe_orchestrator.values.results import AssetCheckResult, AssetObservation, MaterializeResult, is_red
