@@ -29,6 +29,7 @@ with open_pipes() as context:
         print("x" * 10_000, flush=True)
         print("y" * 1_000, file=sys.stderr, flush=True)
         context.log.info("line " * 200)
+        context.log.warning("attention " * 200)
         context.report_custom_message(number)
     context.report_asset_materialization({"rows": 7})
 """

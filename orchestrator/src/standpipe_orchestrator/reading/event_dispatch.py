@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 
-from standpipe_orchestrator.reading.forwarded_output import forward_text
+from standpipe_orchestrator.reading.forwarded_output import forward_text, print_error_line
 from standpipe_orchestrator.reading.log_lines import with_traceback
 from standpipe_orchestrator.reading.result_collection import ResultCollection
 from standpipe_orchestrator.values.from_events import CUSTOM_MESSAGES, OBSERVATIONS, RESULTS, is_superseded, message_of
@@ -72,7 +72,9 @@ class EventDispatch:
     def handle(self, event: Event) -> None:
         if event.rejected:
             detail = (event.problem or {}).get("detail", "")
-            self._log.warning("[pipes] message %d (%s) was rejected: %s", event.position, event.method, detail)
+            self._write(
+                logging.WARNING, "[pipes] message %d (%s) was rejected: %s", event.position, event.method, detail
+            )
             return
         try:
             message = message_of(event)
@@ -80,7 +82,7 @@ class EventDispatch:
             if event.method in _ASKED_FOR:
                 raise
             # A later server's method, or a parameter that this version does not know how to read.
-            self._log.warning("[pipes] event %d cannot be read by this version: %s", event.position, error)
+            self._write(logging.WARNING, "[pipes] event %d cannot be read by this version: %s", event.position, error)
             return
         match message:
             case (
@@ -97,7 +99,7 @@ class EventDispatch:
             case messages.Log():
                 if event.producer != self._own_producer:
                     text = with_traceback(message.message, event.details)
-                    self._log.log(_LEVELS[message.level.upper()], "%s", text)
+                    self._write(_LEVELS[message.level.upper()], "%s", text)
             case messages.LogExternalStream():
                 if message.stream == "stderr":
                     self.stderr_tail = (self.stderr_tail + message.text)[-_TAIL_CHARACTERS:]
@@ -108,25 +110,33 @@ class EventDispatch:
                 if not self._opened and message.extras.get("role") != "supervisor":
                     self._opened = True
                     self._on_opened()
-                    self._log.info("[pipes] external process successfully opened dagster pipes.")
+                    self._write(logging.INFO, "[pipes] external process successfully opened dagster pipes.")
             case messages.Closed(exception=PipesException() as exception):
                 level = logging.INFO if self._cancelled() or is_superseded(event) else logging.ERROR
-                self._log.log(level, "[pipes] external process pipes closed with exception\n%s", _traceback(exception))
+                self._write(level, "[pipes] external process pipes closed with exception\n%s", _traceback(exception))
             case messages.Closed():
-                self._log.debug("[pipes] external process closed pipes.")
+                self._write(logging.DEBUG, "[pipes] external process closed pipes.")
             case messages.ReportProcessEnd():
                 end = ", ".join(f"{name} {value}" for name, value in message.described().items())
-                self._log.info("[pipes] the supervisor of the external process reported its end: %s", end)
+                self._write(logging.INFO, "[pipes] the supervisor of the external process reported its end: %s", end)
 
     def _warn_of_wrong_shapes(self, event: Event, result: PipesResult | AssetObservation) -> None:
         for name, problem in wrong_shapes(result.metadata).items():
-            self._log.warning(
+            self._write(
+                logging.WARNING,
                 "[pipes] metadata value %r of message %d (%s) is kept as JSON: %s",
                 name,
                 event.position,
                 event.method,
                 problem,
             )
+
+    def _write(self, level: int, message: str, *args: object) -> None:
+        """Logs. Where no handler is set, Python would print warnings itself, and wait for the terminal."""
+        if self._log.hasHandlers() or self._log.filters or type(self._log) is not logging.Logger:
+            self._log.log(level, message, *args)
+        elif level >= logging.WARNING and self._log.isEnabledFor(level):
+            print_error_line(message % args if args else message)
 
     def _notify(self, result: PipesResult) -> None:
         if self._on_result is not None:

@@ -49,6 +49,13 @@ def forward_text(stream: str, text: str) -> None:
     forward_bytes(stream, text.encode("utf-8", errors="replace"))
 
 
+def print_error_line(text: str) -> None:
+    """Writes a line to this process's own stderr, soon, as `forward_bytes` does without a sink."""
+    if (target := sys.stderr) is not None:  # pyright: ignore[reportUnnecessaryComparison]  started without one
+        data = f"{text}\n".encode("utf-8", errors="replace")
+        _queue.put(partial(_queue.write, target, data), size=len(data))
+
+
 def flush_forwarded() -> None:
     """Waits until what was forwarded is written, unless the terminal is stalled."""
     _queue.flush()
