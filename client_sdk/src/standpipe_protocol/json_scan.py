@@ -15,7 +15,7 @@ _WINDOW = 256 * 1024
 # What a pattern may span across the end of a window: more white space than that inside one metadata entry is no repair.
 _CONTEXT = 1024
 
-# In a metadata entry whose type is to be inferred the token says that the value is a float; the string no longer would.
+# In a metadata entry with a type to be inferred the token says that the value is a float; the string no longer would.
 # A quote after a backslash does not open a string, so nothing inside a string looks like this.
 _INFERRED_RAW_FIRST = re.compile(
     rb'(?<!\\)("raw_value"\s{0,200}:\s{0,200})(NaN|-?Infinity)(\s{0,200},\s{0,200}"type"\s{0,200}:\s{0,200})"__infer__"',

@@ -70,7 +70,7 @@ def normal_form(metadata: JsonValue) -> dict[str, dict[str, JsonValue]]:
 
 
 def normalise_entry(entry: JsonValue) -> MetadataEntry:
-    """The normal form of one entry: `{"raw_value": ..., "type": ...}`, or a plain value whose type is inferred."""
+    """The normal form of one entry: `{"raw_value": ..., "type": ...}`, or a plain value with an inferred type."""
     if isinstance(entry, dict):
         if "type" not in entry or "raw_value" not in entry:
             problem = "expected an object with `type` and `raw_value`"

@@ -1,6 +1,6 @@
 """Logging: `context.log`, and `StandpipeHandler` for the program's own loggers.
 
-A record holds objects of user code: message, arguments, extra fields. An object whose text cannot be read loses neither
+A record holds objects of user code: message, arguments, extra fields. An object without a readable text loses neither
 its siblings nor the line. The invariant: a record that was logged while sending is never reported, or each report would
 make the next one.
 """
@@ -151,7 +151,7 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def _without_formatting(record: logging.LogRecord, error: Exception) -> str:
-    """The text of a message whose formatting raised: its template, each argument by itself, and the error."""
+    """The text of a message after formatting raised: its template, each argument by itself, and the error."""
     template = text_of(record.msg, most=LONGEST_MESSAGE)
     args: object = record.args
     arguments = args if isinstance(args, tuple) else (args,)

@@ -42,7 +42,7 @@ def metadata_entries(metadata: Mapping[str, object], method: str) -> dict[str, J
             entry = {"raw_value": value, "type": types.INFER}  # pyright: ignore[reportAssignmentType]  as above
         raw = entry["raw_value"]
         if isinstance(raw, float) and entry["type"] == types.INFER and not math.isfinite(raw):
-            # It travels as a string, whose inferred type would be text.
+            # It travels as a string, which would be inferred as text.
             entry = {"raw_value": raw, "type": "float"}
         entries[name] = entry
     return entries

@@ -116,7 +116,7 @@ class Sender:
     def inherit(self, parent: Sender) -> None:
         """In a forked child: takes over what the parent's has learned from the server."""
         self.limits, self._lease_seconds = parent.limits, parent._lease_seconds
-        # A future of its own, whose lock no thread of the parent holds.
+        # A future of its own: a thread of the parent may hold the lock of the other.
         if parent.context.done():
             self._settle(parent.context.exception() or parent.context.result())
 

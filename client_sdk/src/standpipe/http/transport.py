@@ -211,5 +211,5 @@ def _content(response: httpx.Response) -> bytes:
         if monotonic() > until:
             raise ValueError(f"an answer that was not whole after {WHOLE_ANSWER_SECONDS:g} s")
     if unpacking is not None and not unpacking.eof:
-        raise ValueError("an answer whose compressed body was cut off")
+        raise ValueError("an answer with a compressed body that was cut off")
     return bytes(content)

@@ -188,7 +188,8 @@ def _is_status_zero(code: object) -> bool:
 
 
 def is_idle_worker(frame: FrameType | None) -> bool:
-    """Whether this is a worker whose main thread, in `frame`, was interrupted between two tasks, or after the last."""
+    """Whether this is a worker that was interrupted, in this frame of its main thread, between two tasks or after the
+    last."""
     if not is_worker() or has_raised() or _other_threads_work():
         return False
     called: FrameType | None = None

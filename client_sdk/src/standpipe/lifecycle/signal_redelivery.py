@@ -122,7 +122,7 @@ def _send_to_main_thread(number: int) -> None:
 _waiting: dict[Callable[[], object], object] = {}
 """Functions that wait for their call. Without a lock, which a forked child could find held for ever."""
 _made: dict[Callable[[], object], object] = {}
-"""Objects whose address C code holds: they have to live as long as the process."""
+"""C code has the addresses of these objects: they have to live as long as the process."""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_waiting.clear)

@@ -112,7 +112,7 @@ def _is_free() -> bool:
 
 
 def _take_signal() -> bool:
-    """False where Python takes no signal: in a subinterpreter, whose main thread is not that of the process."""
+    """False where Python takes no signal: in a subinterpreter, which has not the main thread of the process."""
     # What was open may be closed by now, and a forked child has nothing open.
     if (_open or _is_permanent) and _is_free():
         try:

@@ -121,7 +121,7 @@ ChannelT_co = TypeVar("ChannelT_co", bound=PipesBlobStoreMessageWriterChannel, c
 
 
 class PipesBlobStoreMessageWriter(PipesMessageWriter[ChannelT_co]):
-    """A message writer whose channel uploads chunks; a subclass gives its channel by `make_channel`."""
+    """A message writer with a channel that uploads chunks; a subclass gives its channel by `make_channel`."""
 
     def __init__(self, *, interval: float = 10) -> None:
         self.interval = interval

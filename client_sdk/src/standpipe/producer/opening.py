@@ -1,6 +1,6 @@
 """The opening of a producer: its first message, on disk before `open_pipes` returns.
 
-A process may die at any moment after that, and the server cannot miss a producer whose opening it never got. Processes
+A process may die at any moment after that, and the server cannot miss a producer without its opening. Processes
 that live on deliver what is on disk (`spool.other_producers`). Imports next to nothing. The invariant: `safe` is only
 true of an opening that a launcher delivers if this process dies.
 """

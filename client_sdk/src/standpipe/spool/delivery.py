@@ -45,7 +45,7 @@ class FileOutcome:
     delivered: int = 0
     rejected: tuple[Rejection, ...] = ()
     damaged: tuple[int, ...] = ()
-    """Numbers whose messages are damaged on disk. A note is sent in the place of each."""
+    """Numbers of messages that are damaged on disk. A note is sent in the place of each."""
     torn: bool = False
     """Whether the process was killed while it wrote its last message, which is lost."""
     error: str | None = None

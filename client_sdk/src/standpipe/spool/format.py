@@ -122,7 +122,7 @@ class RecordReader:
         self._expected = expected
         self._last = last
         self.damaged: list[int] = []
-        """Numbers whose messages cannot be read."""
+        """Numbers of messages that cannot be read."""
         self.torn = False
         """Whether the last line was cut off when its process or machine died."""
 

@@ -64,7 +64,7 @@ class Spool:
         """Creates the file, for messages from `header.first_seq` on.
 
         Args:
-            opening: path, descriptor and message of an opening, whose file this one is then.
+            opening: path, descriptor and message of an opening, to go on with its file.
 
         Raises:
             OSError: it cannot be created.
@@ -167,7 +167,7 @@ class Spool:
     def forget_in_child(self) -> None:
         """After a fork: closes the child's copies, and with them its share in the lock."""
         self._file.close()
-        # Below its buffer, whose own lock a thread of the parent may have held at the fork.
+        # Below its buffer: a thread of the parent may have held the buffer's own lock at the fork.
         self._reader.raw.close()
 
     @property
