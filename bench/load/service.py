@@ -16,7 +16,7 @@ from bench.load.client import Address, call
 from standpipe_protocol.bootstrap import Bootstrap
 from standpipe_protocol.home import read_credentials
 
-_ROOT = Path(__file__).resolve().parents[1]
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, slots=True)

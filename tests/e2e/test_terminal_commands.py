@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
+from standpipe_orchestrator.client.invocation_operations import FILTERS
 from tests.support import wire
 from tests.support.fork_server import ForkServer
-from tests.support.processes import Process, child_environment, run
+from tests.support.processes import REPOSITORY, Process, child_environment, run
 from tests.support.server import Server
 from tests.support.terminal import on_terminal
 from tests.support.waiting import wait_until
@@ -58,6 +59,15 @@ def finished(broker: Server, messages: Sequence[wire.Json], **members: Any) -> w
 
 
 def test_every_filter_of_rest_is_an_option_of_the_list(broker: Server) -> None:
+    document = json.loads((REPOSITORY / "docs" / "reference" / "openapi.json").read_text(encoding="utf-8"))
+    parameters = {each["name"] for each in document["paths"]["/api/v1/invocations"]["get"]["parameters"]}
+    assert set(FILTERS) == parameters - {"mask", "usual", "limit", "cursor"}
+    pages = (REPOSITORY / "server/pages/src/views/invocations/filters.tsx").read_text(encoding="utf-8")
+    on_pages = re.search(r"FILTERS = \[(.+?)\]", pages)
+    assert on_pages is not None
+    # What retries an invocation stands on its own page.
+    assert set(re.findall(r'"(\w+)"', on_pages[1])) == set(FILTERS) - {"retry_of"}
+
     context = {"asset_keys": ["listed"], "job_name": "nightly", "run_id": "r7", "partition_key": "2026-01"}
     job = finished(broker, [wire.closed()], context=context, tags={"team": "data", "tier": "1"})
     red = wire.check("listed", "fresh", passed=False)

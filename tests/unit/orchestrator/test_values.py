@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
@@ -43,6 +44,10 @@ from standpipe_orchestrator.values.metadata_conversion import (
     normalise_values,
 )
 from standpipe_protocol.json_text import JsonValue
+from standpipe_protocol.metadata import INFER, METADATA_TYPES
+from standpipe_server.resources.reports import METADATA_VALUES
+from tests.support import story
+from tests.support.processes import REPOSITORY
 
 
 def test_every_public_name_can_be_loaded() -> None:
@@ -288,3 +293,19 @@ def test_a_check_result_wants_a_real_bool() -> None:
     assert check.metadata == {}
     with pytest.raises(TypeError, match="expected a bool"):
         AssetCheckResult(passed=1)  # type: ignore[arg-type]
+
+
+_DRAWN_AS_TEXT = {"text", "null"}
+
+
+def test_a_metadata_type_is_known_to_everyone_who_shows_it() -> None:
+    types = METADATA_TYPES - {INFER}
+    assert set(METADATA_VALUES) == types
+    shown = {entry["type"]: {"entry": entry} for entry in story.METADATA.values() if isinstance(entry, dict)}
+    assert set(shown) == types, "tests/support/story.py shows every type to the browser's tests"
+    read = {kind: metadata_from_wire(metadata)["entry"].metadata_type for kind, metadata in shown.items()}
+    # The last of a type may be one that does not fit it, and is kept as JSON.
+    assert {kind for kind, made in read.items() if made != kind} <= {"int"}
+    pages = (REPOSITORY / "server/pages/src/metadata/value.tsx").read_text(encoding="utf-8")
+    drawn = set(re.findall(r'case "(\w+)"', pages[pages.index("function Plain(") : pages.index("default:")]))
+    assert drawn == types - _DRAWN_AS_TEXT

@@ -8,6 +8,7 @@ invocations stands in thin projection rows beside it, written in the same transa
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -51,6 +52,11 @@ def _invocation_pk(*, primary_key: bool = False) -> Column[int]:
         primary_key=primary_key,
         nullable=False,
     )
+
+
+def _only_where(condition: str) -> dict[str, Any]:
+    """Of a partial index: which rows stand in it, on both databases."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
 def _of_an_asset() -> list[Column[int] | Column[str]]:
@@ -119,36 +125,17 @@ invocation = Table(
     # What the counts by day need stands in it.
     Index("ix_invocation_created", "created_at", "pk", "status", "verdict"),
     Index(None, "retry_of"),
-    Index(
-        "ix_invocation_good",
-        "family",
-        "created_at",
-        "pk",
-        sqlite_where=text("verdict = 'succeeded'"),
-        postgresql_where=text("verdict = 'succeeded'"),
-    ),
+    Index("ix_invocation_good", "family", "created_at", "pk", **_only_where("verdict = 'succeeded'")),
     Index(
         "ix_invocation_good_partition",
         "family",
         "partition_key",
         "created_at",
         "pk",
-        sqlite_where=text("verdict = 'succeeded'"),
-        postgresql_where=text("verdict = 'succeeded'"),
+        **_only_where("verdict = 'succeeded'"),
     ),
-    Index(
-        "ix_invocation_pinned",
-        "created_at",
-        "pk",
-        sqlite_where=text("pinned_at IS NOT NULL"),
-        postgresql_where=text("pinned_at IS NOT NULL"),
-    ),
-    Index(
-        "ix_invocation_due",
-        "due_at",
-        sqlite_where=text("due_at IS NOT NULL"),
-        postgresql_where=text("due_at IS NOT NULL"),
-    ),
+    Index("ix_invocation_pinned", "created_at", "pk", **_only_where("pinned_at IS NOT NULL")),
+    Index("ix_invocation_due", "due_at", **_only_where("due_at IS NOT NULL")),
     # A row's key is never given out again: what is remembered of it must not pass on to another invocation.
     sqlite_autoincrement=True,
 )
@@ -257,12 +244,7 @@ segment = Table(
     Column("notes", Text),
     Column("runs", Text),
     Index("uq_segment_position", "invocation_pk", "first_position", unique=True),
-    Index(
-        "ix_segment_problems",
-        "invocation_pk",
-        sqlite_where=text("problems IS NOT NULL"),
-        postgresql_where=text("problems IS NOT NULL"),
-    ),
+    Index("ix_segment_problems", "invocation_pk", **_only_where("problems IS NOT NULL")),
 )
 
 append_key = Table(
@@ -283,12 +265,7 @@ materialization = Table(
     Index(None, "asset_pk", "pk"),
     # Nothing to keep for what has no partition.
     Index(
-        "ix_materialization_partition",
-        "asset_pk",
-        "partition_key",
-        "pk",
-        sqlite_where=text("partition_key IS NOT NULL"),
-        postgresql_where=text("partition_key IS NOT NULL"),
+        "ix_materialization_partition", "asset_pk", "partition_key", "pk", **_only_where("partition_key IS NOT NULL")
     ),
 )
 
