@@ -100,7 +100,12 @@ class MessageQueue:
     def put(self, method: str, body: bytes) -> bool:
         """Numbers a message and stores it. False when there is no room for it; it is counted as dropped then."""
         with self._lock:
-            stored = self._put(method, body)
+            if self._busy:
+                self._postponed.append(lambda: self.put(method, body))
+                return True
+            stored = self._store(method, body, reserve=RESERVE if method in DROPPABLE else 0.0)
+            if stored and self._unreported_drops:
+                self._report_drops(reserve=RESERVE)
             wake, self._asleep = self._asleep, False
         if wake:
             self.wake()
@@ -134,15 +139,13 @@ class MessageQueue:
                 dropped_logs=self.dropped_logs,
                 sha256=self._sum_of_all(),
             )
-            return self._put("closed", encode(ledger))
+            return self.put("closed", encode(ledger))
 
         with self._lock:
             if self._busy:
                 self._postponed.append(put)
                 return True
-            stored = put()
-        self.wake()
-        return stored
+            return put()
 
     def end_delivery(self, *, refused: bool) -> None:
         """This process delivers nothing more, so waiters return at once; `refused`: nor does any other, so that new
@@ -287,15 +290,6 @@ class MessageQueue:
         self._memory.append(body)
         self._memory_size += len(body)
 
-    def _put(self, method: str, body: bytes) -> bool:
-        if self._busy:
-            self._postponed.append(lambda: self._put(method, body))
-            return True
-        stored = self._store(method, body, reserve=RESERVE if method in DROPPABLE else 0.0)
-        if stored and self._unreported_drops:
-            self._report_drops(reserve=RESERVE)
-        return stored
-
     def _store(self, method: str, body: bytes, *, reserve: float) -> bool:
         if self._refused:
             return self._drop(method)
@@ -303,7 +297,7 @@ class MessageQueue:
             len(self._memory) >= self._memory_messages * (1 - reserve)
             or self._memory_size + len(body) > self._memory_bytes * (1 - reserve)
         )
-        if self._spools or full or self._unread > 0:
+        if self._spools or full or (self._spool is not None and self._unread > 0):
             with self._changing():
                 if self._store_on_disk(body, reserve=reserve, full=full):
                     self.by_method[method] += 1
