@@ -134,3 +134,28 @@ def test_a_callback_that_fails_is_logged_and_costs_nothing(
 def test_outside_an_orchestrator_checkpoints_pass() -> None:
     with pytest.warns(DagsterPipesWarning), open_pipes() as pipes:
         pipes.checkpoint()
+
+
+def test_without_a_further_thread_a_callback_runs_at_the_next_report(
+    broker: RecordingBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "standpipe-on-cancel":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+    def stop() -> None:
+        ran.append(threading.current_thread().name)
+        pipes.checkpoint()
+
+    pipes = cancelled(open_pipes(on_cancel=stop, raise_on_cancel=False), broker)
+    assert ran == []
+    pipes.report_custom_message("on its way")
+    assert ran == [threading.current_thread().name]
+    assert pipes.close().complete
+    assert broker.custom_messages == ["on its way"]

@@ -55,10 +55,12 @@ class Cancellation:
         """Calls back once, on a thread of its own; at once when the request has come already."""
         self._callbacks.append(callback)
         if self.requested:
-            self._start_callbacks()
+            self._start_callbacks(inline=True)
 
     def raise_if_due(self) -> None:
-        """Raises PipesCancelled, once, in the main thread."""
+        """Raises PipesCancelled, once, in the main thread. Called by each report."""
+        if self.requested and self._callbacks:
+            self._start_callbacks(inline=True)
         if self._due and threading.current_thread() is threading.main_thread():
             self._due = False
             raise PipesCancelled
@@ -69,7 +71,8 @@ class Cancellation:
         for thread in list(self._threads):
             thread.join(max(until - clock.monotonic(), 0.0))
 
-    def _start_callbacks(self) -> None:
+    def _start_callbacks(self, *, inline: bool = False) -> None:
+        """`inline`: where the process gets no further thread a callback runs on this one, which is the program's."""
         while self._callbacks:
             try:
                 # One step of the interpreter, so that no other thread gets the same one.
@@ -80,13 +83,19 @@ class Cancellation:
             thread = BackgroundThread(lambda callback=callback: _call(callback), name="standpipe-on-cancel")
             self._threads.append(thread)
             if not thread.start():
-                # The process gets no further thread.
+                if not inline:
+                    # The thread that delivers must not wait for it: the next report tries again.
+                    self._callbacks.insert(0, callback)
+                    return
                 _call(callback)
 
 
 def _call(callback: Callable[[], object]) -> None:
     try:
         callback()
+    except PipesCancelled:
+        # It asked by `checkpoint()`: that the work is to stop is why it runs.
+        return
     except Exception:
         import logging
 

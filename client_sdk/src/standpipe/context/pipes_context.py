@@ -116,11 +116,14 @@ class PipesContext(ContextProperties):
                 then is kept in a spool file.
         """
         with self._lock:
+            is_first = not self._closed
             self._report_end(exc)
         try:
             return self._channel.close(timeout)
         finally:
-            self._cancellation.join(CALLBACK_SECONDS)
+            self._release()
+            if is_first:
+                self._cancellation.join(CALLBACK_SECONDS if timeout is None else min(CALLBACK_SECONDS, timeout))
 
     def flush(self, timeout: float) -> bool:
         """Waits until the server has everything reported so far; False when it has not after `timeout` seconds."""
@@ -285,6 +288,9 @@ class PipesContext(ContextProperties):
             self._channel.send(message)
         except (TypeError, ValueError) as error:
             raise rules.with_place(error, message) from error.__cause__
+
+    def _release(self) -> None:
+        """What a subclass gives back once everything is delivered."""
 
     def _report_end(self, exc: BaseException | PipesException | Mapping[str, object] | None) -> None:
         if not self._closed:

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 BATCH_BYTES = 2 * 1024 * 1024
 REMEMBERED_REJECTIONS = 1000
 SECONDS_AFTER_ERROR = 0.1
+HEARTBEAT_JOIN_SECONDS = 0.2
 
 _log = logging.getLogger("standpipe.outbox")
 
@@ -67,6 +68,8 @@ class Sender:
         heartbeat: bool,
     ) -> None:
         self.context: Future[ContextData] = Future()
+        # What the future holds. A forked child reads this: the future's lock may be held by a thread it does not have.
+        self._context: ContextData | BaseException | None = None
         self.control = Control()
         self.limits = Limits()
         self.superseded = False
@@ -116,9 +119,8 @@ class Sender:
     def inherit(self, parent: Sender) -> None:
         """In a forked child: takes over what the parent's has learned from the server."""
         self.limits, self._lease_seconds = parent.limits, parent._lease_seconds
-        # A future of its own: a thread of the parent may hold the lock of the other.
-        if parent.context.done():
-            self._settle(parent.context.exception() or parent.context.result())
+        if parent._context is not None:
+            self._settle(parent._context)
 
     def wait_until_imported(self, timeout: float) -> None:
         """Waits until the thread imports nothing more: a fork amid an import would leave its lock held in the child."""
@@ -134,11 +136,14 @@ class Sender:
         """Ends the threads and joins them; one that waits for an answer is left behind, it can do no harm."""
         until = clock.monotonic() + timeout
         self._stopping = True
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
         self._queue.wake()
         self._reachability.stop(timeout)
         self._thread.join(max(until - clock.monotonic(), 0.0))
         if self._heartbeat is not None:
-            self._heartbeat.stop(timeout=max(until - clock.monotonic(), 0.0))
+            # Of several outboxes each waits: a heartbeat without an answer must not use up the time to end.
+            self._heartbeat.stop(timeout=min(HEARTBEAT_JOIN_SECONDS, max(until - clock.monotonic(), 0.0)))
 
     def run(self) -> None:
         """Delivers until it is stopped or refused for good."""
@@ -202,7 +207,7 @@ class Sender:
     def _take_turn(self, transport: Transport) -> None:
         """Does what is next: fetches the context, sends a batch, or waits."""
         pause = self._retries.next_attempt(hurried=self._try_now) - clock.monotonic()
-        if pause <= 0 and self._wants_context and not self.context.done() and not self._opening_first:
+        if pause <= 0 and self._wants_context and self._context is None and not self._opening_first:
             self._fetch_context(transport)
         elif self.superseded:
             self._queue.wait_for_work(None, new_messages=False)
@@ -250,8 +255,9 @@ class Sender:
             self._settle(PipesServerError(text))
 
     def _settle(self, context: ContextData | BaseException) -> None:
-        if self.context.done():
+        if self._context is not None:
             return
+        self._context = context
         if isinstance(context, BaseException):
             self.context.set_exception(context)
         else:

@@ -141,10 +141,9 @@ def _alive(registered: weakref.WeakValueDictionary[int, T]) -> list[T]:
 
 def _before_fork() -> None:
     # A fork in the middle of an import leaves the import's lock held in the child for ever.
-    for opening in _alive(_openings):
-        opening.wait_until_imported()
-    for outbox in _alive(_registered):
-        outbox.wait_until_imported()
+    for importing in (*_alive(_openings), *_alive(_registered)):
+        with contextlib.suppress(Exception):
+            importing.wait_until_imported()
 
 
 def _after_fork_in_child() -> None:

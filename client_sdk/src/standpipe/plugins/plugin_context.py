@@ -160,12 +160,9 @@ class _PluginContext(PipesContext):
         closing.start()
         return closing.join
 
-    def close(self, exc: object = None, *, timeout: float | None = None) -> DeliveryReport:
-        try:
-            return super().close(exc, timeout=timeout)  # pyright: ignore[reportArgumentType]  passed on as it came
-        finally:
-            release(self)
-            self._plugins.close()
+    def _release(self) -> None:
+        release(self)
+        self._plugins.close()
 
 
 class _LoadedContext:

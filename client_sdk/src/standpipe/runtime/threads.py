@@ -9,6 +9,7 @@ invariant: no background thread keeps an interpreter from ending.
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 
 from standpipe.runtime.clock import bounded
@@ -63,13 +64,14 @@ class BackgroundThread:
         """Starts the thread unless it runs; False where the process gets no further thread."""
         if self.is_alive:
             return True
-        # Made here: in a forked child gevent may have replaced what threads are.
+        # Made here: in a forked child gevent may have replaced what threads are. Known before it runs: a fork waits for
+        # what it imports.
         try:
-            thread = background_thread(self._target, name=self._name)
-            thread.start()
+            self._thread = background_thread(self._target, name=self._name)
+            self._thread.start()
         except RuntimeError:
+            self._thread = None
             return False
-        self._thread = thread
         return True
 
     def adopt_current(self) -> None:
@@ -98,6 +100,15 @@ def sending() -> Generator[None]:
     finally:
         if is_outermost:
             _sending.discard(ident)
+
+
+def _forget_in_child() -> None:
+    # The system gives the identities of the parent's threads to the child's own.
+    _sending.intersection_update({threading.get_ident()})
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)
 
 
 def in_sending_thread() -> bool:
