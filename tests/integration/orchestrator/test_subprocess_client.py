@@ -345,6 +345,19 @@ def test_what_still_holds_the_output_open_is_not_waited_for(
     os.kill(int(pid_file.read_text()), signal.SIGKILL)
 
 
+def test_a_background_process_goes_on_writing_after_its_output_is_captured_no_more(
+    pipes: PipesSubprocessClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("standpipe_orchestrator.launchers.supervision.OUTPUT_SECONDS", 0.1)
+    go_on, done = tmp_path / "go-on", tmp_path / "done"
+    waits = f"while [ ! -e {go_on} ]; do sleep 0.05; done"
+    # More than a pipe holds.
+    writes = f"for i in 1 2 3 4; do head -c 100000 /dev/zero || exit; done; echo done > {done}"
+    pipes.run(context=None, command=f"({waits}; {writes}) & exit 0", pipes="optional")
+    go_on.touch()
+    wait_until(done.exists, what="the background process to have written everything")
+
+
 def test_log_records_arrive_at_the_contexts_log_with_their_level(
     pipes: PipesSubprocessClient, script: Script, caplog: pytest.LogCaptureFixture
 ) -> None:

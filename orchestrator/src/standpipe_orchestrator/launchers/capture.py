@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from standpipe_orchestrator.launchers.captured_text import CapturedText, Pieces
+from standpipe_orchestrator.launchers.output_streams import FileStream
 from standpipe_orchestrator.launchers.protocol import OutputStream
 from standpipe_orchestrator.reading.forwarded_output import forward_bytes
 from standpipe_orchestrator.reading.log_lines import last_states
@@ -70,7 +71,7 @@ class StreamCapture:
         return not self._thread.is_alive()
 
     def abandon(self) -> None:
-        """Reports no further piece: what still holds the stream open is not the job that was launched."""
+        """Reports no further piece, and discards what comes: what still writes is not the job that was launched."""
         self._abandoned = True
 
     def tail(self) -> str:
@@ -88,7 +89,8 @@ class StreamCapture:
             self._report_all(self._text.flush())
 
     def _next(self) -> bytes:
-        while not self._abandoned:
+        # Only a pipe is read on: its writers would get SIGPIPE when it is closed, or stop when it is full.
+        while not (self._abandoned and isinstance(self._stream, FileStream)):
             due = self._text.due
             data = self._stream.read(None if due is None else max(0.0, due - time.monotonic()))
             if data is not None:
