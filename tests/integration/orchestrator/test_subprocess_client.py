@@ -6,8 +6,10 @@ import json
 import logging
 import os
 import signal
+import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -252,6 +254,24 @@ def test_a_runner_that_cannot_be_started_is_a_launch_that_failed(
     with pytest.raises(PipesLaunchError, match="could not be started") as raised:
         pipes.run(context=None, command=["true"], key="subprocess-client/no-runner")
     assert [reason.code for reason in raised.value.reasons] == ["not-launched"]
+
+
+def test_a_child_that_cannot_be_started_for_any_reason_is_a_launch_that_failed(
+    pipes: PipesSubprocessClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_child(*args: object, **more: object) -> None:
+        raise subprocess.SubprocessError("Exception occurred in preexec_fn.")
+
+    monkeypatch.setattr("standpipe_orchestrator.launchers.local.process_launcher.subprocess.Popen", no_child)
+    with pytest.raises(PipesLaunchError, match="could not be started: Exception occurred") as raised:
+        pipes.run(context=None, command=["true"])
+    assert [reason.code for reason in raised.value.reasons] == ["not-launched"]
+
+
+@pytest.mark.parametrize("key", [None, "subprocess-client/deque"])
+def test_the_words_of_a_command_may_be_any_sequence(pipes: PipesSubprocessClient, key: str | None) -> None:
+    command = deque([Path(sys.executable), "-c", "pass"])
+    assert pipes.run(context=None, command=command, pipes="optional", key=key).invocation.verdict == "succeeded"
 
 
 def test_results_stream_while_the_command_still_runs(

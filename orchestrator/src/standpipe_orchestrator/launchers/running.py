@@ -33,7 +33,6 @@ from standpipe_orchestrator.sessions.pipes_session import PipesSession
 from standpipe_orchestrator.sessions.run_context import RunContext, require_context
 from standpipe_orchestrator.values.results import PipesResult
 from standpipe_protocol.invocation import Expected
-from standpipe_protocol.json_text import JsonValue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +73,7 @@ class RunRequest:
             client=self.client,
             expected=self.expected,
             tags=self.tags,
-            launcher={"name": self.launcher.name, "command": _shown(self.command)},
+            launcher={"name": self.launcher.name, "command": _words(self.command)},
             retry_of=self.retry_of,
             lease_seconds=self.lease_seconds,
             pipes=self.pipes,
@@ -149,7 +148,7 @@ class RunningWork:
                 self.session = session
                 work = Work(
                     invocation_id=session.invocation_id,
-                    command=request.command,
+                    command=_words(request.command),
                     env=request.env,
                     bootstrap=session.get_bootstrap_env_vars(),
                 )
@@ -190,5 +189,5 @@ class RunningWork:
         )
 
 
-def _shown(command: Command) -> JsonValue:
+def _words(command: Command) -> str | list[str]:
     return command if isinstance(command, str) else [os.fspath(word) for word in command]

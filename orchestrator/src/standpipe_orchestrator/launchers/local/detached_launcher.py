@@ -84,6 +84,7 @@ class DetachedLauncher:
             # This side forwards the output, and asks the runner to end the command.
             settings=replace(self.settings, forward_stdio=False, forward_termination=True),
         )
+        text = instructions.to_text()
         try:
             with open_log(lock) as log:
                 runner = subprocess.Popen(
@@ -105,7 +106,7 @@ class DetachedLauncher:
             raise PipesLaunchError(f"The process that runs the command could not be started: {error}.") from error
         assert runner.stdin is not None  # noqa: S101  asked for above
         with contextlib.suppress(BrokenPipeError), runner.stdin as stdin:
-            stdin.write(instructions.to_text().encode())
+            stdin.write(text.encode())
         return runner
 
 

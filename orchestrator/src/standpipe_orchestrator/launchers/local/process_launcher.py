@@ -74,7 +74,7 @@ class SubprocessLauncher:
                 process_group=None if sys.platform == "win32" else 0,
                 creationflags=subprocess.CREATE_NEW_PROCESS_GROUP if sys.platform == "win32" else 0,
             )
-        except (OSError, ValueError) as error:
+        except Exception as error:
             raise PipesLaunchError(self._why_not(work, error)) from error
         return ChildProcess(process)
 
