@@ -24,6 +24,7 @@ from standpipe_orchestrator import (
 )
 from standpipe_orchestrator.launchers import FileStream, JobEnd, PipesLauncherClient, Work
 from standpipe_orchestrator.launchers.capture import StreamCapture
+from standpipe_orchestrator.launchers.job_thread import JobThread
 from standpipe_orchestrator.testing import SimulatedPlatform
 from standpipe_orchestrator.testing.simulated_platform import SimulatedJob
 from standpipe_protocol.messages import LogExternalStream
@@ -108,6 +109,27 @@ def test_a_launch_that_does_not_come_back_is_given_up_and_what_it_starts_later_i
     stuck.goes_on.set()
     (process,) = wait_until(lambda: tuple(stuck.processes.values()), what="the job to be started after all")
     assert process.wait(PATIENCE) == -signal.SIGKILL
+
+
+def test_a_job_whose_launch_comes_back_while_it_is_given_up_is_ended_and_has_failed(
+    tmp_path: Path, client: BrokerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("standpipe_orchestrator.launchers.supervision.SHORTEST_LAUNCH_SECONDS", 0.2)
+    stuck, kill = Stuck(folder=tmp_path / "jobs"), JobThread.kill
+
+    def let_it_launch(job: JobThread) -> None:
+        stuck.goes_on.set()
+        kill(job)
+
+    monkeypatch.setattr(JobThread, "kill", let_it_launch)
+    work = PipesLauncherClient(stuck, client=client, forward_stdio=False, termination_timeout_seconds=5)
+    with pytest.raises(PipesExecutionError, match=r"has not come back within 0\.2 s") as raised:
+        work.run(context=CONTEXT, command=SLEEPS, timeout=0.2)
+    assert raised.value.verdict == "failed"
+    codes = [reason.code for reason in raised.value.reasons]
+    assert "platform-error" in codes
+    assert "not-launched" not in codes
+    assert stuck.calls[-1] == "close"
 
 
 def test_a_platform_that_is_out_of_reach_for_a_while_is_asked_again(

@@ -116,10 +116,11 @@ class Supervision:
                 job.start(seconds=self._launch_seconds())
             except Exception as error:
                 if not job.launched:
-                    job.kill()  # what a launch that has not come back starts later
-                    self._finish(FinishReport(because=self._why_not_launched(error), outcome="not-launched"))
-                    return
-                # It runs, and what reads its output does not, so nothing that it prints would be known.
+                    job.kill()  # what a launch that has not come back starts now or later
+                    if not job.launched:
+                        self._finish(FinishReport(because=self._why_not_launched(error), outcome="not-launched"))
+                        return
+                # It was launched too late, or it runs and nothing reads its output.
                 job.stop(grace_seconds=self.settings.termination_timeout_seconds, reason="interrupted")
                 for stream in streams[len(captures) :]:
                     stream.close()
