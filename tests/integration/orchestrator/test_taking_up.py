@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from standpipe_orchestrator import (
     open_pipes_session,
 )
 from standpipe_orchestrator.errors import IdempotencyConflict
+from standpipe_orchestrator.launchers.local.detached_launcher import DetachedLauncher
 from tests.support.processes import child_environment, run
 from tests.support.server import Server
 
@@ -199,6 +201,44 @@ def test_a_detached_command_that_cannot_be_started_says_so_each_time(pipes: Pipe
     for _ in range(2):
         with pytest.raises(PipesLaunchError, match="no such program"):
             pipes.run(context=TARGETS, command=["no-such-program-anywhere"], key="taking-up/no-program")
+
+
+def platform_out_of_reach(*_: object, **__: object) -> None:
+    raise ConnectionError("out of reach")
+
+
+def test_what_has_ended_is_as_it_is_stored_and_its_platform_is_not_asked(
+    pipes: PipesSubprocessClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_again = partial(
+        pipes.run, context=TARGETS, command=[sys.executable, "-c", REPORTS], key="taking-up/platform-away"
+    )
+    first = run_again()
+    monkeypatch.setattr(DetachedLauncher, "take_up", platform_out_of_reach)
+    again = run_again()
+    assert (again.invocation.verdict, again.invocation.revision) == ("succeeded", first.invocation.revision)
+    assert again.get_results() == (ORDERS,)
+
+
+def test_work_that_cannot_be_taken_up_was_launched_all_the_same(
+    pipes: PipesSubprocessClient, script: Script, client: BrokerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = partial(
+        pipes.stream,
+        context=TARGETS,
+        command=script(f"{REPORTS}\n    import time\n    time.sleep(600)"),
+        key="taking-up/not-taken-up",
+    )
+    running = stream()
+    assert next(running) == ORDERS
+    monkeypatch.setattr(DetachedLauncher, "take_up", platform_out_of_reach)
+    with pytest.raises(ConnectionError, match="out of reach"):
+        stream().to_end()
+    assert running.session is not None
+    stored = client.invocations.get(running.session.invocation_id)
+    assert stored.cancel_requested
+    assert "not-launched" not in [reason.code for reason in stored.reasons]
+    running.close()
 
 
 def test_leaving_the_results_of_a_detached_command_ends_it(

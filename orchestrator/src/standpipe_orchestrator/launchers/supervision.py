@@ -32,6 +32,7 @@ from standpipe_orchestrator.sessions.pipes_session import PipesSession
 from standpipe_orchestrator.sessions.run_context import logger_of
 from standpipe_orchestrator.values.results import PipesResult
 from standpipe_protocol.home import standpipe_home
+from standpipe_protocol.invocation import Invocation
 from standpipe_protocol.json_text import JsonObject
 
 OUTPUT_SECONDS = 5.0
@@ -292,8 +293,8 @@ class Supervision:
         try:
             try:
                 job.start()
-            except Exception as error:
-                session.launch.finish(reason=self._why_not_launched(error), outcome="not-launched")
+            except PipesLaunchError as error:
+                session.launch.finish(reason=str(error), outcome="not-launched")
             while not (session.reading.over and self._is_over(lost=job.ended)):
                 # It ended without a report, unless the report came right after the look.
                 if job.end is not None and job.end.outcome is not None and not session.refresh().ended:
@@ -307,24 +308,23 @@ class Supervision:
         self.report = self._learned()
 
     def _find_or_launch(self) -> Job:
+        invocation = self.session.invocation
+        if _is_final(invocation):
+            return EndedJob(JobEnd())
         job = self.launcher.take_up(self.work, job_id=None)
         if job is not None:
             return job
-        # What has ended is not launched any more.
-        return EndedJob(JobEnd()) if self.session.invocation.ended else self.launcher.launch(self.work)
+        if invocation.ended:
+            return EndedJob(JobEnd())
+        try:
+            return self.launcher.launch(self.work)
+        except Exception as error:
+            raise PipesLaunchError(self._why_not_launched(error)) from error
 
     def _is_over(self, *, lost: bool = False) -> bool:
-        """Whether the invocation has ended for good.
-
-        Work that was silent for too long is lost, and may run all the same: its next report, or its end, takes the
-        verdict back. What is lost after its end was reported stays lost.
-
-        Args:
-            lost: whether a lost one counts.
-        """
+        """Whether the invocation has ended for good, or is lost and that counts."""
         invocation = self.session.refresh()
-        reported = invocation.outcome is not None or invocation.exit_code is not None
-        return invocation.ended and (lost or reported or invocation.verdict != "lost")
+        return _is_final(invocation) or (lost and invocation.ended)
 
     def _stop_following(self, job: JobThread | None, error: BaseException) -> None:
         session, settings = self.session, self.settings
@@ -379,6 +379,16 @@ def claim_launch(session: PipesSession, lock: LaunchLock) -> bool:
     lock.note(claim)
     facts = {"claim": claim, "host": socket.gethostname(), "pid": os.getpid(), "lock": str(lock.path)}
     return session.launch.claim(facts)
+
+
+def _is_final(invocation: Invocation) -> bool:
+    """Whether an invocation has ended for good.
+
+    Work that was silent for too long is lost, and may run all the same: its next report, or its end, takes the verdict
+    back. What is lost after its end was reported stays lost.
+    """
+    reported = invocation.outcome is not None or invocation.exit_code is not None
+    return invocation.ended and (reported or invocation.verdict != "lost")
 
 
 _GONE = "The job is gone from its platform without a word of how it ended."
