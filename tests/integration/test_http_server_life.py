@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import signal
 import socket
 import stat
+import struct
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -233,12 +236,13 @@ def test_migrate_brings_a_database_up_to_date_and_check_says_whether_it_is(tmp_p
 # The embedded broker
 
 
-def _embedded(home: Path) -> Process:
+def _embedded(home: Path, *, stdin: int | None = None) -> Process:
     return Process(
         [*SERVE, "--port", "0", "--stop-with-stdin"],
         log=home.with_name("embedded.log"),
         env=child_environment(home=home, warnings="error"),
-        keep_stdin_open=True,
+        keep_stdin_open=stdin is None,
+        stdin=stdin,
     )
 
 
@@ -248,6 +252,30 @@ def test_an_embedded_server_ends_with_whoever_started_it(tmp_path: Path) -> None
         process.close_stdin()
         assert process.wait() == 0
     assert "Warning" not in process.output()
+
+
+def test_an_embedded_server_ends_when_its_stdin_cannot_be_read_any_more(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    with _embedded(tmp_path / "home", stdin=ours) as process:
+        os.close(ours)
+        process.wait_for_output("Standpipe is listening on http://127.0.0.1:")
+        # Without its other side every read of a terminal's first side fails.
+        os.close(theirs)
+        assert process.wait() == 0
+    assert "Traceback" not in process.output()
+
+
+def test_an_embedded_server_ends_with_the_reset_of_its_stdin(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        theirs, _ = listener.accept()
+    with theirs, _embedded(tmp_path / "home", stdin=theirs.fileno()) as process:
+        process.wait_for_output("Standpipe is listening on http://127.0.0.1:")
+        # Closed so, a connection is reset.
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        ours.close()
+        assert process.wait() == 0
+    assert "Traceback" not in process.output()
 
 
 def test_an_embedded_server_stays_until_the_last_reader_has_gone(tmp_path: Path) -> None:

@@ -131,6 +131,7 @@ class Process:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         keep_stdin_open: bool = False,
+        stdin: int | None = None,
         fork_server: ForkServer | None = None,
     ) -> None:
         """Starts it: `python -m MODULE …` as a fork where there is a `fork_server`, anything else by itself."""
@@ -149,7 +150,7 @@ class Process:
                 self.command,
                 env=environment,
                 cwd=cwd,
-                stdin=subprocess.PIPE if keep_stdin_open else subprocess.DEVNULL,
+                stdin=subprocess.PIPE if keep_stdin_open else subprocess.DEVNULL if stdin is None else stdin,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

@@ -174,10 +174,16 @@ async def _end_with_stdin(server: StreamingServer) -> None:
     at_end = asyncio.Event()
 
     def read() -> None:
-        with contextlib.suppress(BlockingIOError):
-            if not os.read(0, 4096):
-                loop.remove_reader(0)
-                at_end.set()
+        try:
+            ended = not os.read(0, 4096)
+        except BlockingIOError:
+            return
+        except OSError:
+            # A socket that was reset, or a terminal that is gone.
+            ended = True
+        if ended:
+            loop.remove_reader(0)
+            at_end.set()
 
     try:
         loop.add_reader(0, read)
