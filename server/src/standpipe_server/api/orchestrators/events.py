@@ -102,8 +102,7 @@ async def _shown(parts: ApiParts, page: EventPage, query: ReadQuery) -> list[byt
         return page.events
     shown: list[bytes] = []
     for some in _in_parts(page.events):
-        heavy = sum(map(len, some)) > _PART_BYTES
-        shown += await parts.store.reads.compute(partial(with_all_metadata, some, mask=query.mask), heavy=heavy)
+        shown += await parts.store.reads.compute(partial(with_all_metadata, some, mask=query.mask))
     return shown
 
 

@@ -45,12 +45,13 @@ class Appends:
         Raises:
             Overloaded: such messages kept coming, which one request at a time does not cause.
         """
-        for _ in range(_TRIES):
+        for number in range(_TRIES):
+            if number > 0:
+                async with self._digesting:
+                    command = replace(command, digests=await self._reads.run(digest_stored, command))
             outcome = await self._writes.run(command)
             if isinstance(outcome, AppendOutcome):
                 return outcome
-            async with self._digesting:
-                command = replace(command, digests=await self._reads.run(digest_stored, command))
         raise Overloaded(
             f"Messages of producer {command.producer_name} kept coming beside its `closed`. Send it again."
         )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
 import msgspec
 from sqlalchemy import Connection, bindparam, select
@@ -24,6 +24,7 @@ from standpipe_server.broker.values.state import (
 from standpipe_server.store.database import tables
 from standpipe_server.store.database.carried_text import carry
 
+_T = TypeVar("_T")
 _CHUNK = 500
 _decode_refusals = msgspec.json.Decoder(Refusals).decode
 _refusals_of = select(tables.refusals.c.entries).where(tables.refusals.c.invocation_pk == bindparam("pk"))
@@ -231,21 +232,34 @@ def read_refusals(connection: Connection, invocation_pk: int) -> Refusals:
     return NONE if entries is None else _decode_refusals(entries)
 
 
-def read_reported(connection: Connection, pk: int, keys: Sequence[str]) -> Reported:
+def read_reported(connection: Connection, pk: int, asset_pks: Mapping[str, int]) -> Reported:
     """Which of these assets were materialized, and which checks of them reported, in the invocation."""
     materialized: set[str] = set()
     checked: set[tuple[str, str]] = set()
-    asset = tables.asset
-    for start in range(0, len(keys), _CHUNK):
-        among = asset.c.asset_key.in_(keys[start : start + _CHUNK])
+    key_of = {asset_pk: key for key, asset_pk in asset_pks.items()}
+    for chunk in _chunks(sorted(key_of)):
         table = tables.materialization
-        materialized_keys = select(asset.c.asset_key).join(table, table.c.asset_pk == asset.c.pk)
-        materialized.update(connection.scalars(materialized_keys.where(table.c.invocation_pk == pk, among)))
-        table = tables.asset_check
-        reports = select(asset.c.asset_key, table.c.check_name).join(table, table.c.asset_pk == asset.c.pk)
-        rows = connection.execute(reports.where(table.c.invocation_pk == pk, among).distinct())
-        checked.update((row.asset_key, row.check_name) for row in rows)
+        statement = select(table.c.asset_pk).where(table.c.invocation_pk == pk, table.c.asset_pk.in_(chunk))
+        materialized.update(key_of[asset_pk] for asset_pk in connection.scalars(statement))
+    table = tables.asset_check
+    reports = select(table.c.asset_pk, table.c.check_name).where(table.c.invocation_pk == pk).distinct()
+    if len(key_of) <= _CHUNK:
+        reports = reports.where(table.c.asset_pk.in_(key_of))
+    # No index leads to an invocation's checks of one asset: of many assets, all its checks are read, and once.
+    for row in connection.execute(reports):
+        if (key := key_of.get(row.asset_pk)) is not None:
+            checked.add((key, row.check_name))
     return Reported(materialized=frozenset(materialized), checked=frozenset(checked))
 
 
-_LISTED = 100
+def find_asset_pks(connection: Connection, keys: Iterable[str]) -> dict[str, int]:
+    """The rows of the assets with these keys, as far as there are any."""
+    asset, found = tables.asset, dict[str, int]()
+    for chunk in _chunks(sorted(keys)):
+        rows = connection.execute(select(asset.c.asset_key, asset.c.pk).where(asset.c.asset_key.in_(chunk)))
+        found.update((row.asset_key, row.pk) for row in rows)
+    return found
+
+
+def _chunks(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    return (items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK))

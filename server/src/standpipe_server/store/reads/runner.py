@@ -21,7 +21,7 @@ from standpipe_server.store.reads.threads import Lane, ReadThreads
 from standpipe_server.store.watch import Fence, Watch
 
 _log = logging.getLogger(__name__)
-_HEAVY_AT_ONCE = 2
+_COMPUTATIONS_AT_ONCE = 2
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
@@ -40,7 +40,8 @@ class Reads:
         self._threads = ReadThreads(settings.read_threads)
         self._reads = self._threads.lane(capacity=settings.read_queue_size)
         self._follows = self._threads.lane(capacity=settings.most_followers)
-        self._heavy = asyncio.Semaphore(_HEAVY_AT_ONCE)
+        self._computations = self._threads.lane(capacity=settings.most_followers)
+        self._computing = asyncio.Semaphore(_COMPUTATIONS_AT_ONCE)
 
     async def run(self, function: Callable[Concatenate[Connection, _P], _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """Calls `function` with a connection."""
@@ -52,24 +53,23 @@ class Reads:
         """Calls `function` with a connection for a reader that follows; one commit wakes many of these at once."""
         return await self._run_on(self._follows, function, *args, **kwargs)
 
-    async def compute(self, function: Callable[[], _R], *, heavy: bool = False) -> _R:
+    async def compute(self, function: Callable[[], _R]) -> _R:
         """Calls `function`, which takes too long for the event loop, without a connection.
 
-        Few `heavy` ones run at once: other reads must not wait for a thread behind them.
+        Few run at once: one commit wakes many readers that compute, and other reads must not wait behind them.
         """
-        if not heavy:
-            return await self._reads.run(function)
-        async with self._heavy:
-            return await self._reads.run(function)
+        async with self._computing:
+            return await self._computations.run(function)
 
     @property
     def waiting(self) -> int:
-        return self._reads.waiting + self._follows.waiting
+        return self._reads.waiting + self._follows.waiting + self._computations.waiting
 
     def end(self) -> None:
         """Answers every waiting caller that the server stops. Call it on the callers' event loop."""
         self._follows.close()
         self._reads.close()
+        self._computations.close()
 
     def close(self, *, deadline: float) -> bool:
         """Ends the threads; False when some still work at `deadline` (of the monotonic clock)."""

@@ -223,7 +223,7 @@ class UnitOfWork:
     def reported(self, invocation_pk: int, keys: Iterable[str]) -> Reported:
         """Which of these assets were materialized, and which checks of them reported, in the invocation so far."""
         self.flush_inserts()
-        return rows.read_reported(self.connection, invocation_pk, sorted(keys))
+        return rows.read_reported(self.connection, invocation_pk, self.asset_pks(keys))
 
     # Writing
 

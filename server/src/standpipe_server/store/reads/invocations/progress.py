@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, case, func, select
 
-from standpipe_protocol.json_text import JsonValue
+from standpipe_protocol.json_text import JsonObject, JsonValue
 from standpipe_server.broker.outcome.expected_progress import expected_assets, progress_of
 from standpipe_server.broker.outcome.receipt import LISTED_PRODUCERS, producer_members
 from standpipe_server.store.database import tables
-from standpipe_server.store.database.state_rows import read_expected, read_producer, read_reported
+from standpipe_server.store.database.state_rows import find_asset_pks, read_expected, read_producer, read_reported
 
 _LISTED = 100
 """Attempts that an invocation shows."""
+_HAS_END = '"end":{'
+"""In the lineage of a producer that reported an end; within a text of it the first quotation mark would be escaped."""
 
 
-def read_progress(connection: Connection, row: Mapping[Any, Any]) -> tuple[dict[str, JsonValue], int]:
-    """The members that an invocation's own address shows, and the last activity of any producer.
+@dataclass(frozen=True, slots=True)
+class Progress:
+    members: dict[str, JsonValue]
+    """What an invocation's own address shows."""
+    ended: Sequence[JsonObject]
+    """The producers that reported an end: a hundred at most, all of those that `members` list among them."""
+    heard_at: int
+    """The last activity of any producer."""
+
+
+def read_progress(connection: Connection, row: Mapping[Any, Any]) -> Progress:
+    """Who writes into an invocation, and how far the expected has come.
 
     A hundred producers at most: those that have not closed first, the longest silent of them first; superseded ones
     last.
@@ -38,14 +51,18 @@ def read_progress(connection: Connection, row: Mapping[Any, Any]) -> tuple[dict[
     producers = [read_producer(record) for record in connection.execute(statement).mappings()]
     progress = None
     if row["expected"] is not None:
-        reported = read_reported(connection, row["pk"], sorted(expected_assets(expected)))
+        assets = find_asset_pks(connection, expected_assets(expected))
+        reported = read_reported(connection, row["pk"], assets)
         progress = progress_of(expected, reported, producers).to_wire()
     heard_at = connection.scalar(select(func.max(table.c.heard_at)).where(mine)) if producers else None
-    members: dict[str, JsonValue] = {
-        "producers": [producer_members(producer) for producer in producers[:LISTED_PRODUCERS]],
-        "expected_progress": progress,
-    }
-    return members, heard_at or 0
+    listed = [producer_members(producer) for producer in producers[:LISTED_PRODUCERS]]
+    ended = [each for each in listed if each["end"] is not None]
+    if len(listed) == LISTED_PRODUCERS:
+        with_end = select(table).where(mine, table.c.lineage.contains(_HAS_END)).order_by(*order)
+        found = connection.execute(with_end.limit(LISTED_PRODUCERS)).mappings()
+        ended = [producer_members(read_producer(record)) for record in found]
+    members: dict[str, JsonValue] = {"producers": list(listed), "expected_progress": progress}
+    return Progress(members, ended, heard_at or 0)
 
 
 def read_attempts(connection: Connection, invocation_pk: int, attempts: str | None) -> list[JsonValue]:

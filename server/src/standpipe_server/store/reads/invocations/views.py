@@ -69,10 +69,11 @@ def read_invocation(connection: Connection, invocation_id: str, *, mask: bool = 
     row = connection.execute(statement).mappings().first()
     if row is None:
         raise NotFound(f"There is no invocation {invocation_id[:80]!r}.")
-    members, heard_at = read_progress(connection, row)
+    progress = read_progress(connection, row)
+    members, heard_at = progress.members, progress.heard_at
     members["attempts"] = read_attempts(connection, row["pk"], row["attempts"])
     summary = read_summaries(connection, [row], usual=True).of(row)
-    members |= _described(row, members["producers"], heard_at=summary["heard_at"], mask=mask)
+    members |= _described(row, progress.ended, heard_at=summary["heard_at"], mask=mask)
     return InvocationView(
         id=row["id"],
         ended=row["status"] == "ended",
@@ -182,7 +183,7 @@ def _etag(row: RowMapping, *, heard_at: int, mask: bool) -> str:
     return 'W/"' + "-".join(str(part or 0) for part in parts if part != "") + '"'
 
 
-def _described(row: Mapping[Any, Any], producers: Any, *, heard_at: Any, mask: bool) -> dict[str, Any]:
+def _described(row: Mapping[Any, Any], producers: Sequence[JsonObject], *, heard_at: Any, mask: bool) -> dict[str, Any]:
     """The members that say in words what the others hold."""
     reasons, end = _json(row["reasons"], []), _json(row["finish"], {})
     platform = _json(row["platform"], None)
