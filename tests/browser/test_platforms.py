@@ -216,6 +216,15 @@ def test_a_supervisors_word_is_in_the_log_the_timeline_and_the_receipt_as_it_com
     page.wait_for_selector(".ends >> text=Supervisor exec")
 
 
+def test_an_end_is_said_to_be_unknown_only_where_nothing_is_known_of_it(visit: Visit, site: Server) -> None:
+    job = register(site)
+    send(job, "silent", opening(role="supervisor"), process_end())
+    send(job, "printed", opening(role="supervisor"), process_end(reason="boom"))
+    visit.go(f"/invocations/{job.id}")
+    visit.page.wait_for_selector(".producers tr:has-text('silent') small:text-is('its process ended: not said how')")
+    visit.page.wait_for_selector(".producers tr:has-text('printed') small:text-is('its process ended')")
+
+
 def test_a_worker_that_its_pool_ended_is_a_note_and_not_red(visit: Visit, story: Story) -> None:
     visit.go(f"/invocations/{story['pool'].id}")
     visit.page.wait_for_selector(".notes >> text=SIGTERM ended producer")

@@ -318,3 +318,32 @@ def test_a_materialization_by_a_supervisor_is_no_more_and_no_less_than_anybodys(
     assert job.append(messages, producer="s", first_seq=1).status_code == 200
     ended = job.finish(exit_code=0)
     assert (ended["verdict"], ended["judged_by"]) == ("succeeded", "launcher")
+
+
+def test_a_supervisors_end_is_described_among_more_producers_than_are_listed(shared_server: Server) -> None:
+    job = register(shared_server, settle_seconds=30)
+    job.append([opening(role="supervisor"), process_end(exit_code=7, outcome="failed")], producer="s", first_seq=1)
+    for rank in range(110):
+        job.append([opened()], producer=f"rank-{rank}", first_seq=1)
+    shown = job.read()
+    assert "s" not in {one["producer"] for one in shown["producers"]}
+    assert shown["ends"] == [{"producer": "s", "description": "failed, exit code 7", "detail": ""}]
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"exit_code": 3, "outcome": "failed"}, "failed, exit code 3"),
+        ({"exit_code": 3, "cause": {"code": "timeout", "detail": "", "attempt": 2}}, "exit code 3, timeout, attempt 2"),
+        ({"exit_code": "3"}, None),
+        ({"cause": {"code": "timeout", "detail": "", "peak_memory_bytes": 10**700}}, None),
+    ],
+)
+def test_an_end_that_is_rejected_is_described_where_it_can_be_read(
+    shared_server: Server, params: Json, words: str | None
+) -> None:
+    job = register(shared_server)
+    # Only a supervisor may report an end.
+    job.append([opened(), process_end(**params)], producer="p", first_seq=1)
+    (end,) = [one for one in job.events(metadata="normal") if one["method"] == "report_process_end"]
+    assert (end["problem"] is not None, end.get("description")) == (True, words)

@@ -191,6 +191,26 @@ def test_reasons_become_one_sentence() -> None:
     assert described("ended", "incomplete") == "No reason was given."
 
 
+@pytest.mark.parametrize(
+    ("name", "message", "line"),
+    [
+        ("std::runtime_error", "std::runtime_error: boom", "std::runtime_error: boom"),
+        ("runtime_error", "std::runtime_error: boom", "runtime_error: boom"),
+        ("Net::ReadTimeout", "Net::ReadTimeout", "Net::ReadTimeout"),
+        ("ValueError", "ValueError:\nreal text\nmore", "ValueError: real text"),
+        ("ValueError", "ValueError\nreal text", "ValueError: real text"),
+        ("ValueError", "pkg.ValueError:", "ValueError"),
+        ("ValueError", "at 12:30: late", "ValueError: at 12:30: late"),
+        ("KeyError", "", "KeyError"),
+    ],
+)
+def test_an_exceptions_name_stands_once_before_the_first_line_of_its_message(
+    name: str, message: str, line: str
+) -> None:
+    reason = {"code": "exception", "detail": "…", "exception": {"name": name, "message": message}}
+    assert described("ended", "failed", reasons=[reason]) == f"{line[0].upper()}{line[1:]}"
+
+
 def test_ends_are_told_once_and_not_where_they_went_well() -> None:
     supervisor: JsonObject = {"producer": "s", "end": {"exit_code": 1, "reason": "boom"}}
     plain: JsonObject = {"outcome": "succeeded", "exit_code": 0}

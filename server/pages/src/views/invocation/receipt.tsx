@@ -94,7 +94,7 @@ export function ReceiptPanel({ invocation, rejected, superseded, now }: Props) {
             </thead>
             <tbody>
               {producers.map((one) => (
-                <Row key={one.producer} one={one} end={invocation.ends?.find(({ producer }) => producer === one.producer)?.description} columns={columns} ended={invocation.status === "ended"} now={now} />
+                <Row key={one.producer} one={one} words={endWords(one, invocation)} columns={columns} ended={invocation.status === "ended"} now={now} />
               ))}
             </tbody>
           </table>
@@ -120,14 +120,14 @@ export function ReceiptPanel({ invocation, rejected, superseded, now }: Props) {
 
 interface RowProps {
   one: Producer | ProducerReceipt;
-  /** How its process ended, in words. */
-  end: string | undefined;
+  /** How its process ended. */
+  words: string;
   columns: { named: boolean; numbered: boolean };
   ended: boolean;
   now: number;
 }
 
-function Row({ one, end, columns, ended, now }: RowProps) {
+function Row({ one, words, columns, ended, now }: RowProps) {
   const sent = "sent" in one ? one.sent : one.numbered;
   const open = one.opened && !one.closed;
   const stale = one.superseded === true;
@@ -148,7 +148,7 @@ function Row({ one, end, columns, ended, now }: RowProps) {
         ) : (
           state
         )}
-        {one.end && <small class={wrong(isFailure(one.end)) ?? "quiet"}>its process ended: {visible(end ?? "") || "not said how"}</small>}
+        {one.end && <small class={wrong(isFailure(one.end)) ?? "quiet"}>its process ended{words && `: ${visible(words)}`}</small>}
       </td>
       <td class="number">{count(one.stored)}</td>
       <td class={`number ${wrong(sent !== null && sent > one.stored) ?? ""}`}>{sent === null ? "—" : count(sent)}</td>
@@ -156,6 +156,12 @@ function Row({ one, end, columns, ended, now }: RowProps) {
       {"ledger" in one && <td class={wrong(one.ledger !== "agrees" && one.ledger !== "none")}>{visible(one.ledger)}</td>}
     </tr>
   );
+}
+
+/** The server's words for the end of a process; none where it has none for it, though the end is known. */
+function endWords({ producer, end }: Producer | ProducerReceipt, { ends }: Invocation): string {
+  const described = ends?.find((one) => one.producer === producer)?.description ?? "";
+  return described || (Object.values(end ?? {}).some((value) => value !== null) ? "" : "not said how");
 }
 
 function processWords({ process, role }: Producer): string {

@@ -11,8 +11,10 @@ from typing import Any, Final
 import msgspec
 
 from standpipe_protocol.json_text import JsonValue
+from standpipe_protocol.members import InvalidMember
 from standpipe_protocol.messages import MESSAGE_CLASSES, ReportProcessEnd
 from standpipe_protocol.metadata import normal_form
+from standpipe_protocol.process_end import parse_process_end
 from standpipe_protocol.words import end_words
 from standpipe_server.broker.values.long_integers import LongIntegers
 from standpipe_server.broker.values.masking import MASK, mask_text, mask_values, names_secret
@@ -42,21 +44,29 @@ _decode_params = msgspec.json.Decoder(_Params).decode
 
 
 def with_metadata(event: bytes, *, mask: bool) -> bytes:
-    """The event with `metadata`, if it is an accepted report that has some, or with `description`, if it is of an end.
+    """The event with `metadata`, if it is an accepted report that has some, or with `description`, if it is of an end,
+    accepted or not, that can be read.
 
     With `mask` what looks like a credential is masked.
     """
     reported = _decode(event)
-    is_end = reported.method == ReportProcessEnd.method
-    if reported.problem is not None or not (is_end or reported.method in _METHODS):
-        return event
     integers, params = LongIntegers(), bytes(reported.params)
-    if is_end:
-        end = integers.decode(params)
-        members = integers.encode({"description": end_words(end if isinstance(end, dict) else {})})
-        return b"%b,%b" % (event[:-1], members[1:])
+    if reported.method == ReportProcessEnd.method:
+        # Of a rejected one as well: it may say how its process ended, whatever the server rejects it for.
+        words = _end_words(integers.decode(params))
+        return event if words is None else b"%b,%b" % (event[:-1], integers.encode({"description": words})[1:])
+    if reported.problem is not None or reported.method not in _METHODS:
+        return event
     pieces = [integers.encode(_normal_form(some, mask=mask))[1:-1] for some in _in_parts(_entries(params, integers))]
     return b'%b,"metadata":{%b}}' % (event[:-1], b",".join(pieces))
+
+
+def _end_words(params: JsonValue) -> str | None:
+    """How a process ended; None where the parameters do not say it in the form that they must have."""
+    try:
+        return end_words(parse_process_end(params).to_wire()) if isinstance(params, dict) else None
+    except InvalidMember:
+        return None
 
 
 def _entries(params: bytes, integers: LongIntegers) -> Iterable[tuple[str, JsonValue]]:

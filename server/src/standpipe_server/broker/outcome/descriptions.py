@@ -5,6 +5,7 @@ Invariant: a description repeats what the members beside it hold, and a member t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ _STATES: Final = ("submitted", "queued", "starting", "running")
 _REASONS_TOLD, _NAMES_TOLD, _LINE_CHARACTERS = 3, 10, 200
 _OUTPUT_FOLLOWS = " The end of what it said: "
 _PLACES: Final = (("platform", "on "), ("job_id", "job "), ("node", "node "), ("image", "image "), ("url", ""))
+_NAMES_END: Final = re.compile(r":(?=\s|$)|\n")
 _CHANGES: Final = {
     "cancel-requested": "asked to stop",
     "lease-expired": "the lease ran out",
@@ -206,10 +208,12 @@ def _reason_phrase(reason: Mapping[str, JsonValue]) -> str:
 
 def _exception_line(name: str, message: str) -> str:
     """Name and first line; some senders write the name, with its module or without, into the message as well."""
-    line = message.strip().split("\n", 1)[0]
-    begin, _, rest = line.partition(":")
-    repeats = begin == name or (begin.endswith(f".{name}") and " " not in begin)
-    line = ": ".join(filter(None, (name, rest.strip() if repeats else line)))
+    text = message.strip()
+    # A name may hold colons (`std::runtime_error`); the one at its end has white space or nothing behind it.
+    begin, *rest = _NAMES_END.split(text, maxsplit=1)
+    repeats = begin == name or (begin.endswith((f".{name}", f"::{name}")) and len(begin.split()) == 1)
+    said = "".join(rest).strip() if repeats else text
+    line = ": ".join(filter(None, (name, said.split("\n", 1)[0])))
     return line if len(line) <= _LINE_CHARACTERS else f"{line[:_LINE_CHARACTERS]}…"
 
 
