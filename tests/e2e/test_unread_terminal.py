@@ -1,9 +1,10 @@
-"""A terminal that nothing reads holds up neither results nor the end of a run."""
+"""A terminal that nothing reads holds up neither results nor the end of a run; a pipe gets all of the output."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -12,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from standpipe_orchestrator.reading.output_queue import STALLED_SECONDS
 from tests.support.fork_server import ForkServer
 from tests.support.processes import PYTHON, child_environment, run
 from tests.support.server import Server
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX's")
 
@@ -76,19 +79,15 @@ def written(tmp_path: Path, text: str) -> Path:
     return file
 
 
-@pytest.mark.parametrize("terminal", ["a terminal", "a pipe"])
 @pytest.mark.parametrize("what", ["a run of definitions", "a program"])
 def test_results_arrive_and_the_run_ends_though_nothing_reads_the_terminal(
-    what: str, terminal: str, tmp_path: Path, broker: Server
+    what: str, tmp_path: Path, broker: Server
 ) -> None:
+    import pty
+
     file = written(tmp_path, PIPELINE if what == "a run of definitions" else PROGRAM)
     command = [STANDPIPE, "materialize", file] if what == "a run of definitions" else [PYTHON, file]
-    if terminal == "a terminal":
-        import pty
-
-        ours, theirs = pty.openpty()
-    else:
-        ours, theirs = os.pipe()
+    ours, theirs = pty.openpty()
     try:
         process = subprocess.Popen(
             command,
@@ -108,8 +107,88 @@ def test_results_arrive_and_the_run_ends_though_nothing_reads_the_terminal(
 
     assert code == 0
     assert (tmp_path / "answer").read_text(encoding="utf-8") == "200"
+    assert verdict(broker) == "succeeded"
+
+
+def verdict(broker: Server) -> object:
     listed = run([STANDPIPE, "ls", "--limit", "1", "--json"], env=child_environment(home=broker.home)).stdout
-    assert json.loads(listed.splitlines()[0])["verdict"] == "succeeded"
+    return json.loads(listed.splitlines()[0])["verdict"] if listed.strip() else None
+
+
+@pytest.mark.parametrize("what", ["a run of definitions", "a program"])
+def test_a_pipe_that_is_read_only_after_the_work_has_ended_gets_all_output(
+    what: str, tmp_path: Path, broker: Server
+) -> None:
+    file = written(tmp_path, PIPELINE if what == "a run of definitions" else PROGRAM)
+    command = [STANDPIPE, "materialize", file] if what == "a run of definitions" else [PYTHON, file]
+    home = tmp_path / "home"
+    with (
+        Server(home, database_url=f"sqlite:///{home / 'standpipe.db'}") as server,
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=child_environment(home=server.home),
+        ) as process,
+    ):
+        # The results do not wait for the pipe.
+        wait_until(lambda: verdict(server) == "succeeded", what="the verdict", timeout=BOUND)
+        with pytest.raises(subprocess.TimeoutExpired):
+            # The process waits for the pipe, for longer than a terminal has to be silent to be passed over.
+            process.wait(2 * STALLED_SECONDS)
+        assert process.stdout is not None
+        shown = process.stdout.read()
+        assert process.wait(BOUND) == 0
+    # The two streams of the work meet in the middle of lines.
+    assert shown.count(b"x") >= 200 * 10_000
+    assert shown.count(b"y") >= 200 * 1_000
+    assert shown.count(b"attention " * 200) == 200
+    assert (b"All green" in shown) == (what == "a run of definitions")
+
+
+def test_a_file_is_whole_though_nothing_reads_the_terminal_beside_it(tmp_path: Path, broker: Server) -> None:
+    import pty
+
+    ours, theirs = pty.openpty()
+    with (tmp_path / "shown").open("wb") as file:
+        process = subprocess.Popen(
+            [STANDPIPE, "materialize", written(tmp_path, PIPELINE)],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=theirs,
+            env=child_environment({"TERM": "xterm-256color"}, home=broker.home),
+        )
+    os.close(theirs)
+    try:
+        assert process.wait(BOUND) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    assert (tmp_path / "shown").read_bytes().count(b"x" * 10_000 + b"\n") == 200
+
+
+def test_what_a_terminal_did_not_take_is_counted_on_stderr(tmp_path: Path, broker: Server) -> None:
+    import pty
+
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [PYTHON, written(tmp_path, PROGRAM)],
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        env=child_environment(home=broker.home),
+    )
+    os.close(theirs)
+    try:
+        said = process.communicate(timeout=BOUND)[1]
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    assert process.returncode == 0
+    assert re.search(rb"standpipe: \d{7} bytes of output were not written, because nothing read them\.", said)
 
 
 def test_output_for_a_pipe_that_is_read_late_is_whole(tmp_path: Path, broker: Server) -> None:

@@ -106,7 +106,8 @@ class Replay(ResultGetters):
                     f"{type(error).__name__}: {error}"
                 ) from error
             yield from self.collected.take_new()
-        flush_forwarded()
+        if self._dispatch.printed:
+            flush_forwarded()
         if self.invocation.verdict == "succeeded" and (missing := disagreements(self.invocation, self._tally)):
             raise self._incomplete(f"What was read is not what the broker had: {'; '.join(missing)}")
         self.collected.end(

@@ -46,6 +46,7 @@ class EventDispatch:
 
     Attributes:
         stderr_tail: the end of what was captured of the work's stderr.
+        printed: whether output of the work, or a line about it, was forwarded, by the launcher or here.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class EventDispatch:
         self._cancelled = cancelled
         self._opened = False
         self.stderr_tail = ""
+        self.printed = False
 
     def handle(self, event: Event) -> None:
         if event.rejected:
@@ -103,6 +105,7 @@ class EventDispatch:
             case messages.LogExternalStream():
                 if message.stream == "stderr":
                     self.stderr_tail = (self.stderr_tail + message.text)[-_TAIL_CHARACTERS:]
+                self.printed = self.printed or self._forward_stdio
                 if self._forward_stdio and event.producer != self._own_producer:
                     forward_text(message.stream, message.text)
             case messages.Opened():
@@ -136,6 +139,7 @@ class EventDispatch:
         if self._log.hasHandlers() or self._log.filters or type(self._log) is not logging.Logger:
             self._log.log(level, message, *args)
         elif level >= logging.WARNING and self._log.isEnabledFor(level):
+            self.printed = True
             print_error_line(message % args if args else message)
 
     def _notify(self, result: PipesResult) -> None:

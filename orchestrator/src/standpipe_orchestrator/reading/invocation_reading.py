@@ -54,6 +54,7 @@ class InvocationReading:
         self.wake = self.collected.wake
         """Lets a thread that waits in `stream_results` look again."""
         self._on_opened = on_opened
+        self._forward_stdio = forward_stdio
         self._dispatch = EventDispatch(
             collected=self.collected,
             log=log,
@@ -133,7 +134,9 @@ class InvocationReading:
     def close(self, invocation: Invocation, *, drained: bool) -> None:
         """Stops reading; from now on there are implicit results, if the invocation succeeded and all of it was read."""
         self._reader.stop()
-        flush_forwarded()
+        # What the launcher forwarded came back as events.
+        if self._dispatch.printed or (self._forward_stdio and not drained):
+            flush_forwarded()
         self.collected.end(
             succeeded=drained and self.trouble is None and invocation.verdict == "succeeded",
             superseded_producers=superseded_producers(invocation),

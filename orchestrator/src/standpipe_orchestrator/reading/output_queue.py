@@ -1,18 +1,20 @@
-"""Writes to a terminal on a thread of its own, so that results never wait for a terminal that is not read.
+"""Writes to a stream on a thread of its own, so that results do not wait for a terminal or a pipe that is not read.
 
-The queue is bounded. Who produces output waits for room only while the terminal takes something; a terminal that took
-nothing for `STALLED_SECONDS` is stalled, and output for it is dropped and counted until it reads again. The invariant:
-writes happen one at a time, in the order of `put`.
+The queue is bounded. Nothing for a pipe or a file is dropped: what produces output waits for room, and the end of a run
+and of the process wait until it is written. A terminal that took nothing for `STALLED_SECONDS` is stalled: output for
+it is dropped and counted until it reads again. The invariant: writes happen one at a time, in the order of `put`.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import io
 import os
 import select
 import sys
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import TextIO
@@ -23,6 +25,21 @@ MOST_BYTES = 8 * 1024 * 1024
 STALLED_SECONDS = 2.0
 _CHUNK_BYTES = 4096
 """Of one system call: after each the terminal counts as reading."""
+_queues: weakref.WeakSet[OutputQueue] = weakref.WeakSet()
+"""Those that the end of the process completes."""
+
+
+def is_terminal(target: object) -> bool:
+    """Whether a stream is a terminal, for which output may be dropped. A notebook's stream is none."""
+    try:
+        return bool(target.isatty())  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
+    except (AttributeError, ValueError):
+        # A stream of the program's own, or one that is closed.
+        return False
+
+
+def dropped_sentence(size: int) -> str:
+    return f"standpipe: {size} bytes of output are not shown here, because the terminal did not read for a while."
 
 
 class OutputQueue:
@@ -30,21 +47,28 @@ class OutputQueue:
 
     Args:
         name: of the thread.
+        may_drop: its streams are terminals; otherwise nothing is dropped.
         on_dropped: writes how many bytes were dropped; called on the thread.
     """
 
-    def __init__(self, *, name: str, on_dropped: Callable[[int], None]) -> None:
+    def __init__(self, *, name: str, may_drop: bool, on_dropped: Callable[[int], None]) -> None:
         self._name = name
+        self._may_drop = may_drop
         self._on_dropped = on_dropped
         self._changed = threading.Condition()
         self._writes: deque[tuple[Callable[[], None], int]] = deque()
         self._bytes = 0
         self._dropped = 0
+        self._queued = 0
+        self._written = 0
+        """How many writes were queued and performed."""
         self._thread: threading.Thread | None = None
         self._progress_at = 0.0
+        self._interrupted = False
+        _queues.add(self)
 
     def put(self, write: Callable[[], None], *, size: int) -> None:
-        """Queues a write of about so many bytes; drops it when the terminal is stalled and the queue is full."""
+        """Queues a write of about so many bytes; waits where the queue is full, or drops it for a stalled terminal."""
         with self._changed:
             if not self._wait_until(lambda: not self._writes or self._bytes + size <= MOST_BYTES):
                 self._dropped += size
@@ -53,11 +77,24 @@ class OutputQueue:
             self._add(write, size)
 
     def flush(self) -> bool:
-        """Waits until everything is written; returns False as soon as the terminal is stalled."""
+        """Waits until what was queued before is written; returns False as soon as the terminal is stalled."""
         with self._changed:
             if self._dropped and not self._writes:
                 self._report_dropped()
-            return self._wait_until(lambda: self._thread is None)
+            last = self._queued
+            # Where nothing else is queued, the thread ends now.
+            try:
+                return self._wait_until(lambda: self._written >= last and (self._thread is None or bool(self._writes)))
+            except KeyboardInterrupt:
+                self._interrupted = True
+                raise
+
+    def complete(self) -> int:
+        """Waits for the rest at the end of the process; returns how many bytes are not written."""
+        with contextlib.suppress(KeyboardInterrupt):
+            if not self._interrupted:
+                self.flush()
+        return self._bytes + self._dropped
 
     @property
     def idle(self) -> bool:
@@ -100,6 +137,7 @@ class OutputQueue:
     def _add(self, write: Callable[[], None], size: int) -> None:
         self._writes.append((write, size))
         self._bytes += size
+        self._queued += 1
         if self._thread is None:
             self._note_progress()
             self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
@@ -118,6 +156,7 @@ class OutputQueue:
                 write()
             with self._changed:
                 self._bytes -= self._writes.popleft()[1]
+                self._written += 1
                 self._note_progress()
 
     def _note_progress(self) -> None:
@@ -127,7 +166,25 @@ class OutputQueue:
     def _wait_until(self, done: Callable[[], bool]) -> bool:
         while not done():
             remaining = self._progress_at + STALLED_SECONDS - monotonic()
-            if remaining <= 0:
+            if self._may_drop and remaining <= 0:
                 return False
-            self._changed.wait(remaining)
+            self._changed.wait(remaining if remaining > 0 else STALLED_SECONDS)
         return True
+
+
+def _complete_all() -> None:
+    """Writes everything at the end of the process, and says on stderr what was not."""
+    left = sum(queue.complete() for queue in list(_queues))
+    if left and sys.stderr is not None:  # pyright: ignore[reportUnnecessaryComparison]  started without one
+        text = f"standpipe: {left} bytes of output were not written, because nothing read them.\n".encode()
+        with contextlib.suppress(Exception):
+            descriptor = sys.stderr.fileno()
+            # The stream that is not read may be this one.
+            if sys.platform == "win32" or select.select([], [descriptor], [], 0)[1]:
+                os.write(descriptor, text)
+
+
+atexit.register(_complete_all)
+if hasattr(os, "register_at_fork"):
+    # The threads are not the child's.
+    os.register_at_fork(after_in_child=_queues.clear)

@@ -12,13 +12,14 @@ import sys
 import threading
 from collections.abc import Callable, Generator
 from functools import partial
+from typing import TextIO
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from standpipe_orchestrator.reading.forwarded_output import dropped_sentence, forwarding_to
-from standpipe_orchestrator.reading.output_queue import OutputQueue
+from standpipe_orchestrator.reading.forwarded_output import flush_forwarded, forwarding_to, write_soon
+from standpipe_orchestrator.reading.output_queue import OutputQueue, dropped_sentence, is_terminal
 
 _ERASE_LINE = "\r\x1b[2K"
 _REDRAW_SECONDS = 0.1
@@ -35,7 +36,8 @@ class Screen:
     def __init__(self, *, status: Callable[[], Text | None], console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
         self._status = status
-        self._queue = OutputQueue(name="standpipe-screen", on_dropped=self._report_dropped)
+        self._on_terminal = is_terminal(self.console.file)
+        self._queue = OutputQueue(name="standpipe-screen", may_drop=self._on_terminal, on_dropped=self._report_dropped)
         self._status_is_drawn = False
         self._line_is_open = False
         """Whether forwarded output has not ended its line."""
@@ -49,8 +51,9 @@ class Screen:
         self._queue.put(partial(self._write_line, text), size=len(text) + 1)
 
     def flush(self) -> None:
-        """Waits until everything is drawn, unless the terminal is stalled."""
+        """Waits until everything is drawn and forwarded, unless the terminal is stalled."""
         self._queue.flush()
+        flush_forwarded()
 
     def columns_after(self, text: str) -> int | None:
         """How many columns of a line are left after a text; None where lines are as long as they like."""
@@ -75,7 +78,12 @@ class Screen:
     def _forward(self, stream: str, data: bytes) -> None:
         """Takes output of an external process as it came."""
         self.errors_forwarded += len(data) if stream == "stderr" else 0
-        self._queue.put(partial(self._write_forwarded, stream, data), size=len(data))
+        target = sys.stderr if stream == "stderr" else sys.stdout
+        if is_terminal(target) == self._on_terminal:
+            self._queue.put(partial(self._write_forwarded, target, data), size=len(data))
+        else:
+            # Lines here and output there do not meet, and must not wait for each other.
+            write_soon(target, data)
 
     def _redraw(self) -> None:
         while not self._ended.wait(_REDRAW_SECONDS):
@@ -92,11 +100,10 @@ class Screen:
         self._print(text)
         self._draw()
 
-    def _write_forwarded(self, stream: str, data: bytes) -> None:
-        target = sys.stderr if stream == "stderr" else sys.stdout
+    def _write_forwarded(self, target: TextIO, data: bytes) -> None:
         self._erase()
         self._queue.write(target, data)
-        if target.isatty():
+        if self._on_terminal:
             self._line_is_open = not data.endswith(b"\n")
         self._draw()
 
