@@ -33,6 +33,8 @@ Messages are full sentences and never hold a key or a token.
 
 from __future__ import annotations
 
+import importlib
+
 from standpipe.errors import DagsterPipesError as DagsterPipesError  # noqa: PLC0414  for importers of this module
 from standpipe.errors import PipesError as PipesError  # noqa: PLC0414  for importers of this module
 from standpipe.errors import (
@@ -46,6 +48,20 @@ from standpipe.errors import (
 )
 from standpipe.errors import StandpipeError as StandpipeError  # noqa: PLC0414  for importers of this module
 from standpipe_protocol.problems import Problem
+
+_OF_RESULTS = (
+    "DagsterPipesExecutionError",
+    "PipesExecutionError",
+    "PipesLaunchError",
+    "PipesResultsIncomplete",
+)
+"""They stand beside the results that they hold; this module gives them, too."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _OF_RESULTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module("standpipe_orchestrator.reading.execution_errors"), name)
 
 
 class InvalidMetadata(StandpipeError, TypeError):

@@ -6,6 +6,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -264,8 +265,15 @@ def test_former_members_of_a_session_work_with_a_warning(client: BrokerClient) -
             assert former.claim_launch() is True
         with pytest.warns(DeprecationWarning, match=r"session.reading.over"):
             assert former.over is False
+        with pytest.raises(TypeError, match="exitcode"):
+            session.launch.finish(exitcode=1)  # pyright: ignore[reportCallIssue]
         with pytest.warns(DeprecationWarning, match=r"session.launch.finish"):
             former.finish(exit_code=1)
+        assert session.created_at <= datetime.now(UTC)
+        assert not session.reading.cancel_requested.is_set()
+        with pytest.warns(DeprecationWarning, match=r"session.reading.note_cancel_request"):
+            former.note_cancel_request()
+        assert session.reading.cancel_requested.is_set()
     with pytest.warns(DeprecationWarning, match=r"get_reported_results"):
         assert former.partial_results == ()
     with pytest.raises(AttributeError, match="no_such_member"):

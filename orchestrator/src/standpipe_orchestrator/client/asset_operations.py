@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, TypedDict, Unpack
 from urllib.parse import quote
 
+from standpipe_orchestrator.client.keyword_arguments import require_names
 from standpipe_orchestrator.client.pages import Page
 from standpipe_orchestrator.client.transport import Transport
 from standpipe_orchestrator.values.asset_key import AssetKey, CoercibleToAssetKey
@@ -34,6 +35,7 @@ class AssetOperations:
 
     def list(self, *, text: str | None = None, **options: Unpack[PageOptions]) -> Page[JsonObject]:
         """The assets for which something was reported, by key; with `text` those with it in their key."""
+        require_names("list", options, PageOptions)
         return self._transport.page("/assets", query={"text": text, **options})
 
     def get(self, asset_key: CoercibleToAssetKey) -> JsonObject:
@@ -42,16 +44,19 @@ class AssetOperations:
 
     def materializations(self, asset_key: CoercibleToAssetKey, **options: Unpack[ReportOptions]) -> Page[JsonObject]:
         """An asset's materializations, received from `since` on and before `until` (RFC 3339)."""
+        require_names("materializations", options, ReportOptions)
         return self._transport.page(f"{_asset_path(asset_key)}/materializations", query={**options})
 
     def observations(self, asset_key: CoercibleToAssetKey, **options: Unpack[ReportOptions]) -> Page[JsonObject]:
         """The observations of an asset, received from `since` on and before `until` (RFC 3339)."""
+        require_names("observations", options, ReportOptions)
         return self._transport.page(f"{_asset_path(asset_key)}/observations", query={**options})
 
     def checks(
         self, asset_key: CoercibleToAssetKey, *, check_name: str | None = None, **options: Unpack[ReportOptions]
     ) -> Page[JsonObject]:
         """What an asset's checks reported, received from `since` on and before `until` (RFC 3339)."""
+        require_names("checks", options, ReportOptions)
         return self._transport.page(f"{_asset_path(asset_key)}/checks", query={"check_name": check_name, **options})
 
 
@@ -70,6 +75,7 @@ class ErrorOperations:
         **options: Unpack[PageOptions],
     ) -> Page[JsonObject]:
         """Exceptions that programs closed with, rejected messages, and log messages of level ERROR or above."""
+        require_names("list", options, PageOptions)
         return self._transport.page("/errors", query={"kind": kind, "since": since, "until": until, **options})
 
 

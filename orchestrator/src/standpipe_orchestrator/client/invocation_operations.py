@@ -16,6 +16,7 @@ from typing import Literal, TypeAlias, TypedDict, Unpack, cast
 
 from standpipe.orchestration import deliver_openings, spool_path
 from standpipe_orchestrator.client.event_operations import invocation_path
+from standpipe_orchestrator.client.keyword_arguments import require_names
 from standpipe_orchestrator.client.launch_claims import LAUNCH_KEY
 from standpipe_orchestrator.client.pages import Page, all_items
 from standpipe_orchestrator.client.server_protocol import ENDS_AND_ATTEMPTS, ServerProtocol
@@ -255,6 +256,7 @@ class InvocationOperations:
         that opened and was killed at once must be missed. No report makes an invocation greener than its processes
         left it. What a later call leaves out stays as an earlier one reported it.
         """
+        require_names("finish", end, WorkEnd)
         outcome, cause = end.get("outcome"), end.get("cause")
         if outcome is not None or cause is not None:
             self._protocol.require(ENDS_AND_ATTEMPTS, what="a finish with an outcome or a cause")
@@ -269,6 +271,7 @@ class InvocationOperations:
     ) -> Invocation:
         """Reports how far the work is, as often as the launcher learns something. The newest values are the
         invocation's `platform`."""
+        require_names("launch", place, WorkPlace)
         self._protocol.require(ENDS_AND_ATTEMPTS, what="the state of a launch")
         at = place.get("at")
         members = {

@@ -30,6 +30,13 @@ from standpipe_protocol.home import standpipe_home
 
 VALUES_FOLDER = "values"
 _CURRENT = "current.json"
+_MOVED_MODULES = {
+    "standpipe_orchestrator.asset_key": "standpipe_orchestrator.values.asset_key",
+    "standpipe_orchestrator.metadata": "standpipe_orchestrator.values.metadata_values",
+    "standpipe_orchestrator.results": "standpipe_orchestrator.values.results",
+    "standpipe_orchestrator.tables": "standpipe_orchestrator.values.tables",
+}
+"""Where the classes are that stored pickles name by their former modules."""
 _SUFFIXES = {"parquet": ".parquet", "json": ".json", "pickle": ".pickle"}
 
 
@@ -142,7 +149,7 @@ class FilesystemIOManager(IOManager):
                 return json.loads(path.read_text(encoding="utf-8"))
             case _:
                 with path.open("rb") as file:
-                    return pickle.load(file)  # noqa: S301  our own file, in a folder only this user can write to
+                    return _Unpickler(file).load()  # our own file, in a folder only this user can write to
 
     def forget(self, context: InputContext) -> None:
         shutil.rmtree(self._folder_of(context.asset_key, context.partition_key), ignore_errors=True)
@@ -156,6 +163,13 @@ class FilesystemIOManager(IOManager):
     def _folder_of(self, asset_key: AssetKey, partition_key: str | None) -> Path:
         base = self.folder / _folder_name(asset_key.to_escaped_user_string())
         return base / ("whole" if partition_key is None else f"partition-{_folder_name(partition_key)}")
+
+
+class _Unpickler(pickle.Unpickler):
+    """Reads what older versions wrote, too."""
+
+    def find_class(self, module_name: str, global_name: str) -> Any:
+        return super().find_class(_MOVED_MODULES.get(module_name, module_name), global_name)
 
 
 def _folder_name(text: str) -> str:

@@ -191,3 +191,7 @@ class RunningWork:
 
 def _words(command: Command) -> str | list[str]:
     return command if isinstance(command, str) else [os.fspath(word) for word in command]
+
+
+RunningSubprocess = RunningWork
+"""The former name."""

@@ -21,6 +21,7 @@ from standpipe_orchestrator.client.invocation_operations import (
     WorkEnd,
     WorkPlace,
 )
+from standpipe_orchestrator.client.keyword_arguments import require_names
 from standpipe_orchestrator.client.launch_claims import EARLY_EVENTS, claim_message, launch_facts
 from standpipe_orchestrator.errors import BrokerError
 from standpipe_orchestrator.reading.invocation_reading import InvocationReading
@@ -136,6 +137,7 @@ class LaunchReports:
     def report_state(self, state: LaunchState, **place: Unpack[WorkPlace]) -> Invocation:
         """Reports how far the work is (`submitted`, `queued`, `starting` or `running`) and where, as often as the
         launcher learns of it. It is the invocation's `platform`."""
+        require_names("report_state", place, WorkPlace)
         self.invocation = self._client.invocations.launch(self.invocation.id, state=state, **place)
         return self.invocation
 
@@ -153,6 +155,8 @@ class LaunchReports:
 
         May be called again when more is known. The end of the block calls it when it was not called.
         """
+        # Before anything is ended: a later call with the right names still can.
+        require_names("finish", end, WorkEnd)
         undelivered = self._deliver()
         try:
             if undelivered:

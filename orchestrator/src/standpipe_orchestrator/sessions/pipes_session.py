@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import partial
 
 from standpipe.orchestration import LaunchMark, new_producer
@@ -33,6 +34,7 @@ _MOVED = {
     "finish": "launch.finish",
     "get_child_env_vars": "launch.child_env",
     "launched": "launch.facts",
+    "note_cancel_request": "reading.note_cancel_request",
     "opened": "reading.opened",
     "over": "reading.over",
     "partial_results": "get_reported_results()",
@@ -78,6 +80,8 @@ class PipesSession(ResultGetters):
         self.key = key
         self.is_new = not registered.replayed
         self.left_running = False
+        self.created_at = datetime.now(UTC)
+        """When this session was opened."""
         self.url = registered.url
         """Where the invocation is on the broker."""
         self.invocation_id = registered.invocation.id

@@ -92,15 +92,23 @@ class MetadataValue(metaclass=MetadataConstructors):
     _field: ClassVar[str] = "value"
     _accepted: ClassVar[tuple[type, ...]] = (object,)
 
-    def __init_subclass__(cls, type: str = "", field: str = "value", accepts: tuple[type, ...] = (object,)) -> None:
-        """
+    def __init_subclass__(
+        cls, type: str | None = None, field: str | None = None, accepts: tuple[type, ...] | None = None
+    ) -> None:
+        """What is not given is the parent's.
+
         Args:
             type: the protocol's name of the type.
             field: the name of the value in Dagster's class.
             accepts: the Python types of the value.
         """
         super().__init_subclass__()
-        cls.metadata_type, cls._field, cls._accepted = type, field, accepts
+        if type is not None:
+            cls.metadata_type = type
+        if field is not None:
+            cls._field = field
+        if accepts is not None:
+            cls._accepted = accepts
 
     def __init__(self, value: object) -> None:
         if not isinstance(value, self._accepted):
@@ -109,6 +117,11 @@ class MetadataValue(metaclass=MetadataConstructors):
                 f"{type(self).__name__} was given {value!r} ({type(value).__name__}); expected {expected}."
             )
         self._value = value
+
+    def __setstate__(self, state: tuple[None, dict[builtins.str, object]]) -> None:
+        """Of a pickle; older versions called the slot `_held`."""
+        for name, value in state[1].items():
+            setattr(self, "_value" if name == "_held" else name, value)
 
     @property
     def value(self) -> object:
@@ -204,6 +217,10 @@ class JsonMetadataValue(_Typed[JsonValue], type="json", field="data"):
         except (TypeError, ValueError) as error:
             raise InvalidMetadata(f"JsonMetadataValue was given a {type(data).__name__}: {error}.") from None
         super().__init__(cast("JsonValue", data))
+
+    def __setstate__(self, state: tuple[None, dict[builtins.str, object]]) -> None:
+        # The first versions had no `problem`.
+        super().__setstate__((None, {"problem": None, **state[1]}))
 
     @property
     def data(self) -> JsonValue:

@@ -74,8 +74,10 @@ class _Frozen:
         return self._fields()
 
     def __setstate__(self, state: Mapping[str, object]) -> None:
-        for name, value in state.items():
-            object.__setattr__(self, name, value)
+        # Older versions did not have all fields.
+        fields = type(self).__annotations__
+        missing = {name: value for name, value in _NOT_SHOWN.items() if name in fields}
+        self._set(**{**missing, **state})
 
     def replace(self, **changes: object) -> Self:
         """A copy with other values for the named fields."""
