@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -213,6 +214,20 @@ def test_work_whose_launch_was_interrupted_by_a_kill_is_started_once(
         assert completed.get_custom_messages() == ("started",)
     launched = ["launch"] if when == "before" else []
     assert platform.calls == ["take_up", *launched, "close"]
+
+
+def test_work_with_a_key_is_not_launched_where_nothing_can_be_locked_and_says_so_each_time(
+    platform: SimulatedPlatform, work: PipesLauncherClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    for _ in range(2):
+        with pytest.raises(PipesLaunchError, match="cannot be locked") as raised:
+            work.run(context=CONTEXT, command=COMMAND, key="supervision/no-locks")
+        assert "not-launched" in [reason.code for reason in raised.value.reasons]
+    assert platform.calls == []
 
 
 def test_a_job_of_another_machine_is_taken_up_with_its_whole_output(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -239,6 +241,24 @@ def test_work_that_cannot_be_taken_up_was_launched_all_the_same(
     assert stored.cancel_requested
     assert "not-launched" not in [reason.code for reason in stored.reasons]
     running.close()
+
+
+def test_a_detached_command_is_not_started_where_nothing_can_be_locked(
+    pipes: PipesSubprocessClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    # For the process that would run the command, too.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import errno, fcntl, os\n"
+        "def no_locks(*_):\n    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))\n"
+        "fcntl.flock = no_locks\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(PipesLaunchError, match="cannot be locked"):
+        pipes.run(context=TARGETS, command=["true"], key="taking-up/no-locks")
 
 
 def test_leaving_the_results_of_a_detached_command_ends_it(

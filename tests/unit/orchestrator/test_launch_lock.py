@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from standpipe_orchestrator.launchers import launch_lock
+from standpipe_orchestrator import PipesLaunchError
 from standpipe_orchestrator.launchers.launch_lock import LaunchLock, life, lock_path
 from tests.support.waiting import wait_until
 
@@ -71,14 +71,16 @@ def test_nobody_else_may_read_it(path: Path) -> None:
     lock.release()
 
 
-def test_it_is_not_had_where_the_file_system_has_no_locks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_said_to_be_held_where_the_file_system_has_no_locks(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def no_locks(*_: object) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr("fcntl.flock", no_locks)
-    monkeypatch.setattr(launch_lock, "ACQUIRE_SECONDS", 0.0)
     path.parent.mkdir(parents=True)
     before = list(Path("/dev/fd").iterdir())
-    assert LaunchLock.acquire(path) is None
-    assert life(path, claim=None) == "held"
+    with pytest.raises(PipesLaunchError, match="cannot be locked"):
+        LaunchLock.acquire(path)
+    assert life(path, claim=None) == "elsewhere"
     assert len(list(Path("/dev/fd").iterdir())) == len(before)

@@ -10,11 +10,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
+import socket
 import sys
 from pathlib import Path
 from typing import IO, Literal, Self
 
 from standpipe.orchestration import monotonic, sleep
+from standpipe_orchestrator.reading.execution_errors import PipesLaunchError
+from standpipe_orchestrator.sessions.pipes_session import PipesSession
+from standpipe_protocol.bootstrap import HOME_VARIABLE
 
 ACQUIRE_SECONDS = 2.0
 """A process that only looks holds the lock for a moment."""
@@ -49,13 +54,25 @@ class LaunchLock:
 
     @classmethod
     def acquire(cls, path: Path, *, seconds: float | None = None) -> Self | None:
-        """The lock, or None where another process still has it after so many seconds."""
+        """The lock, or None where another process still has it after so many seconds.
+
+        Raises:
+            PipesLaunchError: nothing can be locked there, so no process has it.
+        """
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         deadline = monotonic() + (ACQUIRE_SECONDS if seconds is None else seconds)
         while True:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                locked = _try_lock(descriptor)
+            except OSError as error:
+                os.close(descriptor)
+                raise PipesLaunchError(
+                    f"The command was not started: its lock {str(path)!r} cannot be locked ({error}). Set "
+                    f"{HOME_VARIABLE} to a folder on a disk of this machine."
+                ) from error
             # The process that held it may have removed the file since it was opened here.
-            if _try_lock(descriptor) and _is(path, descriptor):
+            if locked and _is(path, descriptor):
                 return cls(path, descriptor)
             os.close(descriptor)
             if monotonic() >= deadline:
@@ -81,6 +98,14 @@ class LaunchLock:
         os.close(self.descriptor)
 
 
+def claim_launch(session: PipesSession, lock: LaunchLock) -> bool:
+    """Whether the work is this process's to launch; its claim is noted in the lock first."""
+    claim = secrets.token_hex(16)
+    lock.note(claim)
+    facts = {"claim": claim, "host": socket.gethostname(), "pid": os.getpid(), "lock": str(lock.path)}
+    return session.launch.claim(facts)
+
+
 def life(path: Path, *, claim: str | None) -> Life:
     """What the lock says of the command that was launched under a claim, or of a launch that is under way.
 
@@ -88,7 +113,8 @@ def life(path: Path, *, claim: str | None) -> Life:
         claim: None while none is stored.
 
     Returns:
-        `elsewhere` where nothing can be seen from here: the claim was made on another disk, or its file is gone.
+        `elsewhere` where nothing can be seen from here: the claim was made on another disk, its file is gone, or
+        nothing can be locked there.
     """
     try:
         descriptor = os.open(path, os.O_RDWR)
@@ -99,6 +125,8 @@ def life(path: Path, *, claim: str | None) -> Life:
             return "elsewhere"
         # The lock goes with the descriptor.
         return "free" if _try_lock(descriptor) else "held"
+    except OSError:
+        return "elsewhere"
     finally:
         os.close(descriptor)
 
@@ -112,16 +140,13 @@ def _log_of(path: Path) -> Path:
 
 
 def _try_lock(descriptor: int) -> bool:
+    """Raises:
+    OSError: not every file system has locks, and the kernel may be out of them.
+    """
     from filelock import lock_descriptor
 
     # On Windows a lock is not inherited. The broker's one claim still keeps the command from starting twice.
-    if sys.platform == "win32":
-        return True
-    try:
-        return lock_descriptor(descriptor, blocking=False)
-    except OSError:
-        # Not every file system has locks, and the kernel may be out of them.
-        return False
+    return sys.platform == "win32" or lock_descriptor(descriptor, blocking=False)
 
 
 def _is(path: Path, descriptor: int) -> bool:

@@ -9,13 +9,13 @@ a broker that can be reached knows how, but for a job that another process super
 from __future__ import annotations
 
 import os
-import secrets
-import socket
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
+from typing import Literal
 
 from standpipe.orchestration import monotonic
 from standpipe_orchestrator.errors import BrokerError
@@ -24,7 +24,7 @@ from standpipe_orchestrator.launchers.capture import StreamCapture, reported_byt
 from standpipe_orchestrator.launchers.finish_report import FinishReport, Stop, finish_report
 from standpipe_orchestrator.launchers.job_control import JobControl
 from standpipe_orchestrator.launchers.job_thread import LAUNCH_SECONDS, JobThread
-from standpipe_orchestrator.launchers.launch_lock import LaunchLock, lock_path
+from standpipe_orchestrator.launchers.launch_lock import LaunchLock, claim_launch, lock_path
 from standpipe_orchestrator.launchers.protocol import EndedJob, Job, JobEnd, Launcher, OutputStream, Work
 from standpipe_orchestrator.reading.execution_errors import PipesLaunchError
 from standpipe_orchestrator.sessions.opening import is_interrupt
@@ -245,14 +245,14 @@ class Supervision:
 
     def _run_once(self) -> Generator[PipesResult]:
         session, path = self.session, lock_path(standpipe_home(os.environ).absolute(), self.session.invocation_id)
-        while (lock := LaunchLock.acquire(path, seconds=0.0)) is None:
-            # Another process of this machine supervises it, and this one goes on where that is killed.
+        while not isinstance(lock := self._acquire(path), LaunchLock):
+            # Another process supervises it; where that is one of this machine this one goes on when that is killed.
             try:
                 yield from self._results_of_another()
             except BaseException as error:
                 self._stop_following(None, error)
                 raise
-            if session.reading.over and self._is_over():
+            if session.reading.over and self._is_over(lost=lock == "elsewhere"):
                 self.report = self._learned()
                 return
         try:
@@ -265,6 +265,15 @@ class Supervision:
                 yield from self._run(partial(self._take_up, lock), captured=reported_bytes(events))
         finally:
             lock.release(remove=session.invocation.ended)
+
+    def _acquire(self, path: Path) -> LaunchLock | Literal["held", "elsewhere"]:
+        """The lock of the launch, or where the process is that may have launched the work."""
+        try:
+            return LaunchLock.acquire(path, seconds=0.0) or "held"
+        except PipesLaunchError as error:
+            if self.session.launch.claim({"lock": str(path)}):
+                self._finish(FinishReport(because=str(error), outcome="not-launched"))
+            return "elsewhere"
 
     def _take_up(self, lock: LaunchLock) -> Job:
         """The job that another process claimed; launches it where that process was killed before it could."""
@@ -371,14 +380,6 @@ class Supervision:
             if item.get("change") == "finished" and isinstance(detail, dict):
                 return detail
         return {}
-
-
-def claim_launch(session: PipesSession, lock: LaunchLock) -> bool:
-    """Whether the work is this process's to launch; its claim is noted in the lock first."""
-    claim = secrets.token_hex(16)
-    lock.note(claim)
-    facts = {"claim": claim, "host": socket.gethostname(), "pid": os.getpid(), "lock": str(lock.path)}
-    return session.launch.claim(facts)
 
 
 def _is_final(invocation: Invocation) -> bool:

@@ -22,12 +22,12 @@ from typing import Any
 
 from standpipe_orchestrator.client.broker_client import BrokerClient
 from standpipe_orchestrator.client.invocation_operations import RegisteredInvocation
-from standpipe_orchestrator.launchers.launch_lock import LaunchLock
+from standpipe_orchestrator.launchers.launch_lock import LaunchLock, claim_launch
 from standpipe_orchestrator.launchers.local.process_launcher import SubprocessLauncher
 from standpipe_orchestrator.launchers.protocol import Command
 from standpipe_orchestrator.launchers.running import RunningWork, RunRequest
-from standpipe_orchestrator.launchers.supervision import Settings, claim_launch
-from standpipe_orchestrator.reading.execution_errors import PipesExecutionError
+from standpipe_orchestrator.launchers.supervision import Settings
+from standpipe_orchestrator.reading.execution_errors import PipesExecutionError, PipesLaunchError
 from standpipe_orchestrator.sessions.exit_status import child_statuses
 from standpipe_orchestrator.sessions.opening import seen_through
 from standpipe_orchestrator.sessions.pipes_session import PipesSession
@@ -69,7 +69,10 @@ def main() -> int:
         instructions = Instructions.from_text(sys.stdin.read())
     except ValueError:
         return 0  # nothing was claimed
-    lock = LaunchLock.acquire(Path(instructions.lock))
+    try:
+        lock = LaunchLock.acquire(Path(instructions.lock))
+    except PipesLaunchError as error:
+        sys.exit(str(error))  # into the log that the launcher reads
     if lock is None:
         return 0  # another runner is at it
     signal.signal(signal.SIGTERM, _interrupt)
