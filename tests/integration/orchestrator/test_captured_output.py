@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from standpipe_orchestrator import BrokerClient, PipesSubprocessClient
 from standpipe_orchestrator.reading.log_lines import LogLines
 from standpipe_protocol.invocation import Event
@@ -66,3 +68,16 @@ with open_pipes():
     assert [line.text for event in events for line in lines.take(event)] == [f" 100%|{'#' * 20}|", "ready"]
     # A piece each two seconds, however slow the machine is.
     assert len(events) <= 20
+
+
+def test_a_background_process_goes_on_writing_after_its_output_is_captured_no_more(
+    pipes: PipesSubprocessClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("standpipe_orchestrator.launchers.supervision.OUTPUT_SECONDS", 0.1)
+    go_on, done = tmp_path / "go-on", tmp_path / "done"
+    waits = f"while [ ! -e {go_on} ]; do sleep 0.05; done"
+    # More than a pipe holds.
+    writes = f"for i in 1 2 3 4; do head -c 100000 /dev/zero || exit; done; echo done > {done}"
+    pipes.run(context=None, command=f"({waits}; {writes}) & exit 0", pipes="optional")
+    go_on.touch()
+    wait_until(done.exists, what="the background process to have written everything")

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import signal
-import subprocess
 import sys
 import threading
 from collections import deque
@@ -25,7 +24,6 @@ from standpipe_orchestrator import (
     IntMetadataValue,
     MaterializeResult,
     PipesExecutionError,
-    PipesLaunchError,
     PipesSubprocessClient,
 )
 from standpipe_protocol.invocation import Event
@@ -202,37 +200,6 @@ def test_a_text_is_a_shell_command_and_a_folder_is_where_it_runs(
     assert captured(client, raised.value.completed.invocation.id, "stdout") == f"in {tmp_path.resolve()}\n"
 
 
-@pytest.mark.parametrize("kind", ["program", "permission", "too long"])
-def test_a_command_that_cannot_start_says_why_and_is_told_to_the_broker(
-    kind: str, pipes: PipesSubprocessClient, client: BrokerClient, tmp_path: Path
-) -> None:
-    plain = tmp_path / "plain.txt"
-    plain.write_text("x")
-    command, text = {
-        "program": (["no-such-program"], "no such program, or not on its PATH"),
-        "permission": ([str(plain)], "not executable"),
-        "too long": ([sys.executable, "x" * 10_000_000], "could not be started"),
-    }[kind]
-    with pytest.raises(PipesLaunchError, match=text) as raised:
-        pipes.run(context=None, command=command)
-    assert raised.value.completed is not None
-    stored = client.invocations.get(raised.value.completed.invocation.id)
-    assert (stored.verdict, [reason.code for reason in stored.reasons]) == ("incomplete", ["not-launched"])
-
-
-def test_a_launch_that_fails_after_a_cancel_names_what_failed(client: BrokerClient) -> None:
-    class Context:
-        run_id = "r"
-
-        def invocation_registered(self, invocation_id: str) -> None:
-            client.invocations.cancel(invocation_id)
-
-    pipes = PipesSubprocessClient(client=client)
-    with pytest.raises(PipesLaunchError, match="no such program") as raised:
-        pipes.run(context=Context(), command=["no-such-program"])
-    assert "not-launched" in [reason.code for reason in raised.value.reasons]
-
-
 def test_a_command_whose_output_cannot_be_read_is_ended_and_has_failed(
     client: BrokerClient, pipes: PipesSubprocessClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,27 +212,6 @@ def test_a_command_whose_output_cannot_be_read_is_ended_and_has_failed(
     assert raised.value.verdict == "failed"
     assert "platform-error" in [reason.code for reason in raised.value.reasons]
     assert not raised.value.completed.invocation.cancel_requested  # type: ignore[union-attr]
-
-
-def test_a_runner_that_cannot_be_started_is_a_launch_that_failed(
-    pipes: PipesSubprocessClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "executable", "/no/such/interpreter")
-    with pytest.raises(PipesLaunchError, match="could not be started") as raised:
-        pipes.run(context=None, command=["true"], key="subprocess-client/no-runner")
-    assert [reason.code for reason in raised.value.reasons] == ["not-launched"]
-
-
-def test_a_child_that_cannot_be_started_for_any_reason_is_a_launch_that_failed(
-    pipes: PipesSubprocessClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def no_child(*args: object, **more: object) -> None:
-        raise subprocess.SubprocessError("Exception occurred in preexec_fn.")
-
-    monkeypatch.setattr("standpipe_orchestrator.launchers.local.process_launcher.subprocess.Popen", no_child)
-    with pytest.raises(PipesLaunchError, match="could not be started: Exception occurred") as raised:
-        pipes.run(context=None, command=["true"])
-    assert [reason.code for reason in raised.value.reasons] == ["not-launched"]
 
 
 @pytest.mark.parametrize("key", [None, "subprocess-client/deque"])
@@ -363,19 +309,6 @@ def test_what_still_holds_the_output_open_is_not_waited_for(
         pipes.run(context=None, command=command)
     assert "still holds its output open" in caplog.text
     os.kill(int(pid_file.read_text()), signal.SIGKILL)
-
-
-def test_a_background_process_goes_on_writing_after_its_output_is_captured_no_more(
-    pipes: PipesSubprocessClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("standpipe_orchestrator.launchers.supervision.OUTPUT_SECONDS", 0.1)
-    go_on, done = tmp_path / "go-on", tmp_path / "done"
-    waits = f"while [ ! -e {go_on} ]; do sleep 0.05; done"
-    # More than a pipe holds.
-    writes = f"for i in 1 2 3 4; do head -c 100000 /dev/zero || exit; done; echo done > {done}"
-    pipes.run(context=None, command=f"({waits}; {writes}) & exit 0", pipes="optional")
-    go_on.touch()
-    wait_until(done.exists, what="the background process to have written everything")
 
 
 def test_log_records_arrive_at_the_contexts_log_with_their_level(
