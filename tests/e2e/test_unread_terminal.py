@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import textwrap
@@ -189,6 +190,36 @@ def test_what_a_terminal_did_not_take_is_counted_on_stderr(tmp_path: Path, broke
         os.close(ours)
     assert process.returncode == 0
     assert re.search(rb"standpipe: \d{7} bytes of output were not written, because nothing read them\.", said)
+
+
+@pytest.mark.parametrize("what", ["a run of definitions", "a program"])
+def test_an_interrupt_ends_the_wait_for_a_pipe_and_stderr_says_what_is_missing(what: str, tmp_path: Path) -> None:
+    file = written(tmp_path, PIPELINE if what == "a run of definitions" else PROGRAM)
+    command = [STANDPIPE, "materialize", file] if what == "a run of definitions" else [PYTHON, file]
+    home, said = tmp_path / "home", tmp_path / "said"
+    with (
+        Server(home, database_url=f"sqlite:///{home / 'standpipe.db'}") as server,
+        said.open("wb") as errors,
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=child_environment(home=server.home),
+        ) as process,
+    ):
+
+        def ended() -> bool:
+            # The first may come before the wait.
+            process.send_signal(signal.SIGINT)
+            return process.poll() is not None
+
+        try:
+            wait_until(lambda: verdict(server) == "succeeded", what="the verdict", timeout=BOUND)
+            wait_until(ended, what="the end", timeout=BOUND, interval=2.0)
+        finally:
+            process.kill()
+    assert re.search(rb"standpipe: \d+ bytes of output were not written", said.read_bytes())
 
 
 def test_output_for_a_pipe_that_is_read_late_is_whole(tmp_path: Path, broker: Server) -> None:

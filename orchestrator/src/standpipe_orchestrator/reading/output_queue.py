@@ -65,6 +65,7 @@ class OutputQueue:
         self._thread: threading.Thread | None = None
         self._progress_at = 0.0
         self._interrupted = False
+        """Whether Ctrl-C ended a wait for a reader: until it has read all, it is waited for as for a terminal."""
         _queues.add(self)
 
     def put(self, write: Callable[[], None], *, size: int) -> None:
@@ -92,8 +93,7 @@ class OutputQueue:
     def complete(self) -> int:
         """Waits for the rest at the end of the process; returns how many bytes are not written."""
         with contextlib.suppress(KeyboardInterrupt):
-            if not self._interrupted:
-                self.flush()
+            self.flush()
         return self._bytes + self._dropped
 
     @property
@@ -148,6 +148,7 @@ class OutputQueue:
             with self._changed:
                 if not self._writes:
                     self._thread = None
+                    self._interrupted = False
                     self._changed.notify_all()
                     return
                 write, _ = self._writes[0]
@@ -166,7 +167,7 @@ class OutputQueue:
     def _wait_until(self, done: Callable[[], bool]) -> bool:
         while not done():
             remaining = self._progress_at + STALLED_SECONDS - monotonic()
-            if self._may_drop and remaining <= 0:
+            if (self._may_drop or self._interrupted) and remaining <= 0:
                 return False
             self._changed.wait(remaining if remaining > 0 else STALLED_SECONDS)
         return True
