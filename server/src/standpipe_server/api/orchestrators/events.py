@@ -161,8 +161,11 @@ async def _stream(parts: ApiParts, exchange: Exchange, target: Target, query: Re
                 async for step in steps:
                     match step:
                         case EventPage():
-                            events = [_one_line(event) for event in await _shown(parts, step, query)]
-                            await exchange.write(_frames(step.positions, events) if sse else b"\n".join([*events, b""]))
+                            text = _stream_text(step.positions, await _shown(parts, step, query), sse=sse)
+                            # A client that does not read holds the page once, and not as events as well.
+                            step.events.clear()
+                            await exchange.write(text)
+                            del text
                         case CancelRequested() if sse:
                             await exchange.write(b"event: control\ndata: %b\n\n" % _control(True))
                         case CancelRequested() if query.control:
@@ -192,8 +195,11 @@ def _control(cancel_requested: bool) -> bytes:
     return encode_json(Control(cancel_requested=cancel_requested).to_wire())
 
 
-def _frames(positions: Sequence[int], events: Sequence[bytes]) -> bytes:
-    return b"".join(b"id: %d\ndata: %b\n\n" % pair for pair in zip(positions, events, strict=True))
+def _stream_text(positions: Sequence[int], events: Sequence[bytes], *, sse: bool) -> bytes:
+    lines = map(_one_line, events)
+    if not sse:
+        return b"\n".join([*lines, b""])
+    return b"".join(b"id: %d\ndata: %b\n\n" % pair for pair in zip(positions, lines, strict=True))
 
 
 def _one_line(event: bytes) -> bytes:
