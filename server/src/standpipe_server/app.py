@@ -17,7 +17,7 @@ from standpipe_server.api.parts import ApiParts
 from standpipe_server.api.processes.context import control_members, process_routes
 from standpipe_server.api.service.openapi import describe_api
 from standpipe_server.api.service.routes import login_routes, root_routes
-from standpipe_server.broker.messages.batches import Refused
+from standpipe_server.broker.messages.splitting import Refused
 from standpipe_server.store import StoreError
 from standpipe_server.ui.pages import Pages
 

@@ -12,9 +12,10 @@ from standpipe_protocol.limits import Limits
 from standpipe_protocol.members import InvalidMessage
 from standpipe_protocol.messages import METHODS, parse_message
 from standpipe_protocol.problems import Problem
-from standpipe_server.broker.messages.batches import Media, Refused, parse_batch
+from standpipe_server.broker.messages.batches import parse_batch
 from standpipe_server.broker.messages.lean_structs import decode_lean
 from standpipe_server.broker.messages.parsed_message import Check, Closing, Materialization
+from standpipe_server.broker.messages.splitting import Media, Refused
 from tests.support.processes import run_python
 
 LIMITS = Limits()

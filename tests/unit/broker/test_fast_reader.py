@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from standpipe_protocol.limits import Limits
-from standpipe_server.broker.messages.batches import PLAIN_BYTES, Media, Refused, parse_batch, parse_plain
+from standpipe_server.broker.messages.batches import PLAIN_BYTES, parse_batch, parse_plain
 from standpipe_server.broker.messages.lean_structs import decode_lean
 from standpipe_server.broker.messages.parsed_message import ErrorLog, Opening, ParsedMessage
+from standpipe_server.broker.messages.splitting import Media, Refused
 from tests.support.wire import check, closed, custom, log, materialization, opened
 
 LIMITS = Limits()

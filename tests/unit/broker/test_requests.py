@@ -8,7 +8,7 @@ import pytest
 
 from standpipe_protocol.limits import Limits
 from standpipe_server.broker.lifecycle.requests import json_digest, parse_finish, parse_heartbeat, parse_registration
-from standpipe_server.broker.messages.batches import Refused
+from standpipe_server.broker.messages.splitting import Refused
 from standpipe_server.broker.values.state import Finish
 
 

@@ -16,7 +16,7 @@ from starlette.types import Message
 from standpipe_protocol.limits import Limits
 from standpipe_server.api.http.bodies import Bodies, BodyBudget, gunzip, unzstd
 from standpipe_server.api.http.exchange import Exchange
-from standpipe_server.broker.messages.batches import Refused
+from standpipe_server.broker.messages.splitting import Refused
 
 pytestmark = pytest.mark.anyio
 pieces = st.lists(st.one_of(st.binary(max_size=400), st.integers(1, 300_000).map(bytes)), min_size=1, max_size=4)

@@ -12,7 +12,7 @@ from starlette.types import Message
 from standpipe_server.api.http import bodies
 from standpipe_server.api.http.exchange import Exchange
 from standpipe_server.api.parts import ApiParts
-from standpipe_server.broker.messages.batches import Refused
+from standpipe_server.broker.messages.splitting import Refused
 from standpipe_server.ui.pages import Pages
 
 pytestmark = pytest.mark.anyio

@@ -17,7 +17,7 @@ from standpipe_server.api.entrance import RAW_ROUTES
 from standpipe_server.api.http.exchange import Exchange
 from standpipe_server.api.http.streams import Streams
 from standpipe_server.app import create_app, create_control_plane
-from standpipe_server.broker.messages.batches import Refused
+from standpipe_server.broker.messages.splitting import Refused
 from standpipe_server.settings import Settings
 from standpipe_server.store import Overloaded
 from standpipe_server.wiring import Wiring, open_wiring

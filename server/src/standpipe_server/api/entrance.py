@@ -17,7 +17,7 @@ from standpipe_server.api.orchestrators.events import read_events
 from standpipe_server.api.parts import ApiParts
 from standpipe_server.api.processes.append import append_events
 from standpipe_server.api.processes.context import control_members
-from standpipe_server.broker.messages.batches import Refused
+from standpipe_server.broker.messages.splitting import Refused
 from standpipe_server.store import StoreError
 from standpipe_server.store.reads import find_target
 

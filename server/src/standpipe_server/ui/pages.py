@@ -22,7 +22,7 @@ from standpipe_server.api.http.bodies import next_part
 from standpipe_server.api.http.exchange import Exchange
 from standpipe_server.api.http.problems import not_found
 from standpipe_server.api.parts import ApiParts
-from standpipe_server.broker.messages.batches import Refused
+from standpipe_server.broker.messages.splitting import Refused
 from standpipe_server.broker.values.ids import token_digest
 from standpipe_server.ui.built import Built
 from standpipe_server.ui.shell import LOGIN_POLICY, PAGE_POLICY, again_page, login_page, page_shell, unbuilt_page

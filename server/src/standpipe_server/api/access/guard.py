@@ -21,7 +21,7 @@ from standpipe_server.api.access.sessions import CSRF_HEADER, Sessions
 from standpipe_server.api.http.exchange import Exchange
 from standpipe_server.api.http.parameters import refuse_repeated
 from standpipe_server.api.http.problems import malformed_header, not_found, rate_limited, unauthorized, wrong_csrf_token
-from standpipe_server.broker.messages.batches import Refused
+from standpipe_server.broker.messages.splitting import Refused
 from standpipe_server.broker.values.ids import token_digest
 from standpipe_server.store import Callers
 

@@ -27,7 +27,7 @@ from standpipe_server.api.http.answers import (
 from standpipe_server.api.http.parameters import describe_query, instant, read_model
 from standpipe_server.api.http.problems import invalid_parameter, not_found
 from standpipe_server.api.parts import ApiParts
-from standpipe_server.broker.messages.batches import Refused
+from standpipe_server.broker.messages.splitting import Refused
 from standpipe_server.broker.outcome.badge import Badge
 from standpipe_server.broker.values.ids import INVOCATION_ID
 from standpipe_server.broker.values.times import seconds, to_rfc3339

@@ -12,7 +12,7 @@ from standpipe_protocol.json_text import encode_json
 from standpipe_protocol.problems import PROBLEM_MEDIA_TYPE, PROBLEM_TYPES
 from standpipe_server.api.http.exchange import SCOPE_KEY, Exchange
 from standpipe_server.api.http.problems import not_found
-from standpipe_server.broker.messages.batches import Refused
+from standpipe_server.broker.messages.splitting import Refused
 from standpipe_server.broker.values.ids import INVOCATION_ID
 from standpipe_server.resources import COMPONENTS
 from standpipe_server.store import Page

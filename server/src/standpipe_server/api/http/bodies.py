@@ -20,7 +20,7 @@ from starlette.types import Message
 from standpipe_protocol.limits import Limits
 from standpipe_protocol.problems import Problem
 from standpipe_server.api.http.exchange import ClientGone, Exchange
-from standpipe_server.broker.messages.batches import Refused
+from standpipe_server.broker.messages.splitting import Refused
 
 INLINE_BYTES = 16 * 1024
 """What is larger is not looked at on the event loop."""

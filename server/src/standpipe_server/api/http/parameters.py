@@ -19,7 +19,7 @@ from standpipe_protocol.invocation import FIRST_SEQ_HEADER, NUMBERED_HEADER, PRO
 from standpipe_protocol.messages import STREAMS
 from standpipe_server.api.http.exchange import Exchange
 from standpipe_server.api.http.problems import invalid_parameter, malformed_header
-from standpipe_server.broker.messages.batches import Media, Refused
+from standpipe_server.broker.messages.splitting import Media, Refused
 from standpipe_server.broker.values.ids import PRODUCER_ID
 from standpipe_server.broker.values.times import from_rfc3339
 from standpipe_server.store import REJECTED, EventMatch, canonical_level

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 
 from standpipe_protocol.problems import Problem
 from standpipe_server.api.http.exchange import Exchange
-from standpipe_server.broker.messages.batches import Refused
+from standpipe_server.broker.messages.splitting import Refused
 from standpipe_server.feed.wakeups import Feed, Subscription
 
 MOST_STREAMS = 10_000

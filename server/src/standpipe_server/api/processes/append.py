@@ -13,7 +13,8 @@ from standpipe_server.api.http.exchange import JSON_MEDIA, PROBLEM_MEDIA, Exchan
 from standpipe_server.api.http.parameters import AppendHeaders, append_headers
 from standpipe_server.api.parts import ApiParts
 from standpipe_server.api.processes.refused_requests import keep_refusal
-from standpipe_server.broker.messages.batches import Batch, Refused, parse_batch, parse_plain
+from standpipe_server.broker.messages.batches import Batch, parse_batch, parse_plain
+from standpipe_server.broker.messages.splitting import Refused
 from standpipe_server.broker.values.ids import ANONYMOUS_PRODUCER
 from standpipe_server.store import Target
 from standpipe_server.store.commands import Append, AppendOutcome

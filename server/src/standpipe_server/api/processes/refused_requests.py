@@ -13,7 +13,7 @@ from standpipe_protocol.problems import Problem
 from standpipe_server.api.http.exchange import Exchange
 from standpipe_server.api.parts import ApiParts
 from standpipe_server.broker.lifecycle.refusals import Refusal, leaves_trace
-from standpipe_server.broker.messages.batches import Refused
+from standpipe_server.broker.messages.splitting import Refused
 from standpipe_server.store import NotFound, Target
 from standpipe_server.store.commands import Refuse
 

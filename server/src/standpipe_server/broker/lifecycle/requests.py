@@ -34,7 +34,7 @@ from standpipe_protocol.problems import Problem
 from standpipe_protocol.process_end import NAME_CHARACTERS, Attempt, parse_attempt, parse_process_end
 from standpipe_protocol.reports import canonical_asset_key
 from standpipe_server.broker.lifecycle.launches import LaunchState, read_launch
-from standpipe_server.broker.messages.batches import Refused
+from standpipe_server.broker.messages.splitting import Refused
 from standpipe_server.broker.values.ids import INVOCATION_ID, PRODUCER_ID
 from standpipe_server.broker.values.long_integers import LongIntegers
 from standpipe_server.broker.values.state import Finish

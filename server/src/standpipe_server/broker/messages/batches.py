@@ -17,15 +17,12 @@ from standpipe_server.broker.messages.lean_structs import LeanMessage, decode_le
 from standpipe_server.broker.messages.parsed_message import ParsedMessage, parse_messages, parse_one, with_long_integer
 from standpipe_server.broker.messages.splitting import (
     Media,
-    Refused,
     Split,
     array_texts,
     join_messages,
     split_messages,
     too_large,
 )
-
-__all__ = ["PLAIN_BYTES", "Batch", "Media", "Refused", "array_texts", "join_messages", "parse_batch", "parse_plain"]
 
 PLAIN_BYTES: Final = 64 * 1024
 """`parse_plain` takes no more: what it costs is bounded by this."""

@@ -52,7 +52,7 @@ def with_metadata(event: bytes, *, mask: bool) -> bytes:
     reported = _decode(event)
     integers, params = LongIntegers(), bytes(reported.params)
     if reported.method == ReportProcessEnd.method:
-        # Of a rejected one as well: it may say how its process ended, whatever the server rejects it for.
+        # Of a rejected one as well: its parameters may still say how the process ended.
         words = _end_words(integers.decode(params))
         return event if words is None else b"%b,%b" % (event[:-1], integers.encode({"description": words})[1:])
     if reported.problem is not None or reported.method not in _METHODS:

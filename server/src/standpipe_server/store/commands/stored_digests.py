@@ -15,8 +15,8 @@ from msgspec import Raw
 from msgspec.structs import replace
 from sqlalchemy import Connection, or_, select
 
-from standpipe_server.broker.messages.batches import array_texts
 from standpipe_server.broker.messages.parsed_message import Closing
+from standpipe_server.broker.messages.splitting import array_texts
 from standpipe_server.broker.outcome.receipt import Digests
 from standpipe_server.store.commands.append import Append, AppendOutcome
 from standpipe_server.store.database import tables

@@ -17,7 +17,8 @@ from msgspec import Raw
 
 from standpipe_protocol.json_text import JsonValue
 from standpipe_protocol.messages import METHODS
-from standpipe_server.broker.messages.batches import Batch, array_texts, join_messages
+from standpipe_server.broker.messages.batches import Batch
+from standpipe_server.broker.messages.splitting import array_texts, join_messages
 from standpipe_server.broker.values.times import to_rfc3339
 from standpipe_server.store.events.event_match import EventMatch
 
